@@ -1,0 +1,224 @@
+"""Artifacts: what a stage leaves behind, a folder of files with a manifest.
+
+The manifest names the stage's inputs by hash, its settings and the versions of its tools; the
+hash of those is the artifact's key, so that the same recipe is never made twice. A folder is
+built beside its place and renamed into it: what stands in the cache is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qnn_sd.errors import ArtifactError, OutputError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in 1 MiB pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_json(value: object) -> str:
+    """Hex SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """An ``OSError`` while writing, as something to act on."""
+    hints = {
+        errno.ENOSPC: "Free some space, or choose another folder (-o, or QNN_SD_CACHE for the cache).",
+        errno.EROFS: "Choose a folder that you can write to (-o, or QNN_SD_CACHE for the cache).",
+        errno.EACCES: "Choose a folder that you can write to (-o, or QNN_SD_CACHE for the cache).",
+    }
+    return OutputError(
+        f"Can't write {path}",
+        why=error.strerror or str(error),
+        hint=hints.get(error.errno or 0, "Choose another path with -o (or QNN_SD_CACHE for the cache)."),
+    )
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yields a path to write to, and renames it to ``path`` only when the block ends well.
+
+    Raises:
+        OutputError: the folder is missing, full or read-only. Nothing is left behind then.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise output_error(path, error) from error
+    aside = Path(name)
+    try:
+        yield aside
+        # mkstemp makes private files; what people ask for should have their umask's mode.
+        umask = os.umask(0)
+        os.umask(umask)
+        aside.chmod(0o666 & ~umask)
+        os.replace(aside, path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What determines an artifact's content.
+
+    Attributes:
+        stage: ``export``, ``quantize``, ``compile`` or ``bundle``.
+        name: what people call it, such as ``tiny-sd.unet``.
+        inputs: the stage's inputs, by name: hashes of files or keys of artifacts.
+        settings: everything else that changes the result; plain JSON values.
+        tools: versions of the libraries that do the work.
+    """
+
+    stage: str
+    name: str
+    inputs: Mapping[str, str]
+    settings: Mapping[str, Any]
+    tools: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """Hex hash of the recipe, the cache key."""
+        return sha256_of_json(
+            [FORMAT, self.stage, self.name, dict(self.inputs), dict(self.settings), dict(self.tools)]
+        )
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact on disk."""
+
+    folder: Path
+    key: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    cached: bool = False
+
+    def file(self, name: str) -> Path:
+        """Path of one of its files."""
+        return self.folder / name
+
+
+def load(folder: Path) -> Artifact:
+    """Opens an artifact and holds its files against its manifest.
+
+    Raises:
+        ArtifactError: no manifest, an unreadable one, or a file whose size or hash differs.
+    """
+    hint = f"Delete {folder} and run the command again: it will be made anew."
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        files, key = manifest["files"], manifest["key"]
+        listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{folder} is not an artifact", why=f"It has no {MANIFEST}.", hint=hint) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"The manifest of {folder} can't be read", why=str(error), hint=hint) from error
+    root = folder.resolve()
+    for name, (size, digest) in listed.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(root):
+            raise ArtifactError(f"The manifest of {folder} names a file outside it", why=name, hint=hint)
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing", why="The artifact's manifest lists it.", hint=hint)
+        found = path.stat().st_size
+        if found != size:
+            raise ArtifactError(
+                f"{path} is damaged", why=f"It has {found:,} bytes, the manifest says {size:,}.", hint=hint
+            )
+        if sha256_of_file(path) != digest:
+            raise ArtifactError(
+                f"{path} is damaged", why="Its SHA-256 is not the one in the manifest.", hint=hint
+            )
+    return Artifact(folder, key, manifest.get("facts", {}), float(manifest.get("seconds", 0.0)), cached=True)
+
+
+def place(root: Path, recipe: Recipe) -> Path:
+    """Where the artifact of a recipe stands in the cache."""
+    return root / recipe.stage / f"{recipe.name}-{recipe.key[:12]}"
+
+
+def produce(root: Path, recipe: Recipe, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+    """The artifact of a recipe: from the cache, or built now.
+
+    Args:
+        root: the cache folder.
+        recipe: what to make.
+        build: fills an empty folder and returns facts for the manifest (plain JSON values).
+
+    Raises:
+        ArtifactError: the cache holds a damaged one.
+        OutputError: the cache can't be written.
+    """
+    target = place(root, recipe)
+    if target.exists():
+        return load(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    except OSError as error:
+        raise output_error(target, error) from error
+    try:
+        started = time.monotonic()
+        facts = dict(build(aside))
+        seconds = time.monotonic() - started
+        files = {
+            path.relative_to(aside).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+            for path in sorted(aside.rglob("*"))
+            if path.is_file()
+        }
+        manifest = {
+            "format": FORMAT,
+            "key": recipe.key,
+            "stage": recipe.stage,
+            "name": recipe.name,
+            "inputs": dict(recipe.inputs),
+            "settings": dict(recipe.settings),
+            "tools": dict(recipe.tools),
+            "seconds": round(seconds, 3),
+            "facts": facts,
+            "files": files,
+        }
+        (aside / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str) + "\n", "utf-8")
+        aside.chmod(0o755)
+        try:
+            aside.rename(target)
+        except OSError as error:
+            # Another process made the same artifact meanwhile: its bytes are as good as ours.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            return load(target)
+        return Artifact(target, recipe.key, facts, seconds)
+    except OSError as error:
+        raise output_error(target, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link where the file system allows one: binaries of 900 MB aren't stored twice."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

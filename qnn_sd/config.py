@@ -1,0 +1,144 @@
+"""Strict models of ``model_configs/*.toml`` and ``device_profiles/*.toml``.
+
+A key that isn't known is an error with a suggestion: a typo must not become a default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qnn_sd import resources
+from qnn_sd.errors import ConfigError, UnknownModelError, UnknownSocError, nearest
+
+COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CalibrationConfig(_Strict):
+    """How the activation ranges are measured.
+
+    Attributes:
+        prompts: file of prompts, one a line, relative to ``assets/``.
+        steps: sampling steps per prompt.
+        every: every n-th step is recorded (both guidance passes).
+        seed: of the first prompt's noise; the next prompt has the next one.
+    """
+
+    prompts: str
+    steps: Annotated[int, Field(ge=1, le=1000)] = 20
+    every: Annotated[int, Field(ge=1)] = 4
+    seed: int = 0
+
+
+class ModelConfig(_Strict):
+    """One model that the kit knows how to build.
+
+    Attributes:
+        name: as ``--model`` takes it.
+        title: as people call it.
+        checkpoint: folder in diffusers' layout, relative to ``assets/``.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        steps: default number of sampling steps.
+        guidance: default guidance scale.
+        scheduler: default scheduler.
+        licence: of the weights.
+    """
+
+    name: str
+    title: str
+    checkpoint: str
+    height: Annotated[int, Field(ge=8, multiple_of=8)]
+    width: Annotated[int, Field(ge=8, multiple_of=8)]
+    steps: Annotated[int, Field(ge=1, le=1000)] = 20
+    guidance: Annotated[float, Field(ge=1, le=50)] = 7.5
+    scheduler: str = "dpm++2m"
+    licence: str
+    calibration: CalibrationConfig
+
+
+class DeviceProfile(_Strict):
+    """One SoC: what the compiler is told, and which binary a phone gets.
+
+    Attributes:
+        soc: lower-case name, as ``--soc`` takes it.
+        title: the name on the box.
+        dl_mode: the deployment's number for this generation of binaries.
+        soc_model: QNN's number of the SoC (not Linux's ``soc_id``).
+        htp_arch: the Hexagon architecture, such as 75 for v75.
+        vtcm_mb: on-chip memory of the HTP.
+        optimization_mode: ``htp_graph_finalization_optimization_mode``.
+    """
+
+    soc: str
+    title: str
+    dl_mode: Annotated[int, Field(ge=1)]
+    soc_model: Annotated[int, Field(ge=1)]
+    htp_arch: Literal[68, 69, 73, 75, 79, 81]
+    vtcm_mb: Annotated[int, Field(ge=1)] = 8
+    optimization_mode: Literal[1, 2, 3] = 3
+
+
+Model = TypeVar("Model", ModelConfig, DeviceProfile)
+
+
+def _read(path: Path, kind: type[Model]) -> Model:
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML", why=str(error), hint=f"Correct {path}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            owner: type[BaseModel] = CalibrationConfig if first["loc"][0] == "calibration" else kind
+            hint = nearest(str(first["loc"][-1]), owner.model_fields)
+            raise ConfigError(f"{path} has an unknown key {key!r}", hint=hint) from error
+        raise ConfigError(
+            f"{path} has a bad value for {key!r}", why=str(first["msg"]), hint=f"Correct {path}."
+        ) from error
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def socs() -> list[str]:
+    """Names of the SoCs that have a profile."""
+    return _names(resources.device_profiles())
+
+
+def models() -> list[str]:
+    """Names of the models that have a config."""
+    return _names(resources.model_configs())
+
+
+def load_profile(soc: str) -> DeviceProfile:
+    """The profile of a SoC, such as ``sm8650`` (any case).
+
+    Raises:
+        UnknownSocError: there is none; the nearest name is suggested.
+        ConfigError: its file doesn't follow the schema.
+    """
+    if soc.lower() not in socs():
+        raise UnknownSocError(f"Unknown SoC {soc!r}", hint=nearest(soc, socs()))
+    return _read(resources.device_profiles() / f"{soc.lower()}.toml", DeviceProfile)
+
+
+def load_model(name: str) -> ModelConfig:
+    """The config of a model, such as ``tiny-sd``.
+
+    Raises:
+        UnknownModelError: there is none; the nearest name is suggested.
+        ConfigError: its file doesn't follow the schema.
+    """
+    if name not in models():
+        raise UnknownModelError(f"Unknown model {name!r}", hint=nearest(name, models()))
+    return _read(resources.model_configs() / f"{name}.toml", ModelConfig)

@@ -1,0 +1,115 @@
+"""What people and scripts read: results on stdout, everything else on stderr.
+
+With ``--json`` stdout carries one JSON document and nothing else. Progress needs a terminal;
+without one (a log, a CI run) each stage says one line when it starts and one when it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from qnn_sd.errors import QnnSdError
+
+
+class Bar(Protocol):
+    """One running piece of work."""
+
+    def advance(self, note: str = "") -> None:
+        """Counts one step and shows ``note`` beside the bar."""
+
+
+class _Quiet:
+    def advance(self, note: str = "") -> None:
+        """Nobody looks."""
+
+
+class _RichBar:
+    def __init__(self, progress: Progress, task: Any) -> None:
+        self.progress, self.task = progress, task
+
+    def advance(self, note: str = "") -> None:
+        """Moves the bar."""
+        self.progress.update(self.task, advance=1, note=note)
+
+
+class Console:
+    """Output of one command.
+
+    Args:
+        as_json: stdout gets one JSON document.
+        quiet: no progress and no remarks; errors and warnings stay.
+    """
+
+    def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json, self.quiet = as_json, quiet
+        # rich honours NO_COLOR by itself.
+        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self._out = RichConsole(highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """A remark on stderr."""
+        if not self.quiet:
+            self._err.print(line, markup=False)
+
+    def warn(self, line: str) -> None:
+        """Something that the user should know, whatever they silenced."""
+        self._err.print(f"warning: {line}", style="yellow", markup=False)
+
+    def error(self, error: QnnSdError) -> None:
+        """The three lines of a failure: what, why, what next."""
+        self._err.print(f"error: {error.what}.", style="bold red", markup=False)
+        if error.why:
+            self._err.print(f"  why:  {error.why}", markup=False)
+        if error.hint:
+            self._err.print(f"  next: {error.hint}", markup=False)
+
+    def result(self, line: str) -> None:
+        """A line of the command's result, on stdout; left out with ``--json``."""
+        if not self.as_json:
+            self._out.print(line, markup=False)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table of the result, on stdout; numbers to the right. Left out with ``--json``."""
+        if self.as_json:
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for index, column in enumerate(columns):
+            numeric = all(isinstance(row[index], (int, float)) for row in rows)
+            table.add_column(column, justify="right" if numeric else "left")
+        for row in rows:
+            table.add_row(*(f"{cell:,.1f}" if isinstance(cell, float) else str(cell) for cell in row))
+        self._out.print(table)
+
+    def document(self, value: object) -> None:
+        """The JSON document of ``--json``."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.flush()
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Bar]:
+        """A progress bar on stderr while the block runs."""
+        if self.quiet:
+            yield _Quiet()
+            return
+        if not self._err.is_terminal:
+            self.say(f"{title} ({total})")
+            yield _Quiet()
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=self._err, transient=True) as progress:
+            yield _RichBar(progress, progress.add_task(title, total=total, note=""))

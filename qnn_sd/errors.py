@@ -1,0 +1,130 @@
+"""Every failure that a user can meet: what failed, why, what to type next, and its exit code.
+
+The exit codes are part of the interface (``docs/errors.md``): scripts branch on them, so a code
+is never reused for another meaning. Code 1 is a bug in qnn-sd, 2 is click's for bad usage.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class QnnSdError(Exception):
+    """Base of all expected failures.
+
+    Args:
+        what: what failed, in one sentence without a final full stop.
+        why: the cause as far as it is known.
+        hint: what to type or change next.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.why, self.hint = what, why, hint
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.why, self.hint) if part)
+
+
+class SettingError(QnnSdError):
+    """A value on the command line that can't be used (steps, guidance, count, size)."""
+
+    exit_code = 3
+
+
+class UnknownSocError(QnnSdError):
+    """No device profile of that name."""
+
+    exit_code = 4
+
+
+class UnknownModelError(QnnSdError):
+    """No model config of that name."""
+
+    exit_code = 5
+
+
+class UnknownSchedulerError(QnnSdError):
+    """No scheduler of that name."""
+
+    exit_code = 6
+
+
+class ConfigError(QnnSdError):
+    """A model config or device profile that doesn't follow its schema."""
+
+    exit_code = 7
+
+
+class CheckpointError(QnnSdError):
+    """A checkpoint that is missing, truncated or doesn't fit its own config."""
+
+    exit_code = 10
+
+
+class UnsupportedModelError(QnnSdError):
+    """A checkpoint whose config asks for something that the exporter doesn't build."""
+
+    exit_code = 11
+
+
+class ArtifactError(QnnSdError):
+    """A stage's artifact whose files don't match its manifest."""
+
+    exit_code = 12
+
+
+class QuantizeError(QnnSdError):
+    """Calibration or the QDQ writer can't go on."""
+
+    exit_code = 13
+
+
+class CompileError(QnnSdError):
+    """The QNN compiler refused a graph or died."""
+
+    exit_code = 14
+
+
+class VerificationError(QnnSdError):
+    """A context binary compiled, but doesn't compute what its QDQ graph computes."""
+
+    exit_code = 15
+
+
+class TargetError(QnnSdError):
+    """A target can't load or run a component."""
+
+    exit_code = 20
+
+
+class OutputError(QnnSdError):
+    """A file can't be written where it was asked for."""
+
+    exit_code = 30
+
+
+class UnhealthyError(QnnSdError):
+    """``qnn-sd doctor`` found something that stops the kit from working."""
+
+    exit_code = 40
+
+
+INTERRUPTED = 130
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A suggestion for a misspelt name, or the list of what there is.
+
+    Args:
+        word: what the user typed.
+        known: the names that exist.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
+    listed = ", ".join(names)
+    return f"Did you mean {close[0]}? Known: {listed}." if close else f"Known: {listed}."

@@ -1,0 +1,126 @@
+"""Single ops with their shapes: convolution, linear layers, elementwise, layout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from qnn_sd.export.checkpoint import Array, TensorSource
+from qnn_sd.export.graph import Graph, Value
+
+
+def conv(
+    g: Graph,
+    weights: TensorSource,
+    prefix: str,
+    x: Value,
+    out_channels: int,
+    kernel: int = 3,
+    stride: int = 1,
+    pads: tuple[int, int, int, int] | None = None,
+) -> Value:
+    """Convolution with bias on [1, C, H, W]; ``pads`` are top, left, bottom, right."""
+    _, channels, height, width = x.shape
+    pads = pads or (kernel // 2,) * 4
+    weight = g.constant(f"{prefix}.weight", weights.get(f"{prefix}.weight", (out_channels, channels, kernel, kernel)))
+    bias = g.constant(f"{prefix}.bias", weights.get(f"{prefix}.bias", (out_channels,)))
+    out_height = (height + pads[0] + pads[2] - kernel) // stride + 1
+    out_width = (width + pads[1] + pads[3] - kernel) // stride + 1
+    return g.node(
+        "Conv",
+        [x, weight, bias],
+        (1, out_channels, out_height, out_width),
+        prefix,
+        kernel_shape=[kernel, kernel],
+        strides=[stride, stride],
+        pads=list(pads),
+    )
+
+
+def linear_tokens(g: Graph, name: str, x: Value, weight: Array, bias: Array | None) -> Value:
+    """Linear layer on tokens [1, N, K] as MatMul with constant weights.
+
+    Args:
+        name: of the layer.
+        x: tokens.
+        weight: [out, K] as torch stores it.
+        bias: [out], or None.
+    """
+    matrix = g.constant(f"{name}.weight", np.ascontiguousarray(weight.T))
+    out = g.node("MatMul", [x, matrix], (*x.shape[:-1], weight.shape[0]), name)
+    if bias is None:
+        return out
+    return add(g, out, g.constant(f"{name}.bias", bias), f"{name}.biased")
+
+
+def linear_row(g: Graph, weights: TensorSource, prefix: str, x: Value, out_features: int, bias: bool = True) -> Value:
+    """Linear layer on one row [1, K] as Gemm."""
+    weight = g.constant(f"{prefix}.weight", weights.get(f"{prefix}.weight", (out_features, x.shape[1])))
+    inputs = [x, weight]
+    if bias:
+        inputs.append(g.constant(f"{prefix}.bias", weights.get(f"{prefix}.bias", (out_features,))))
+    return g.node("Gemm", inputs, (1, out_features), prefix, transB=1)
+
+
+def add(g: Graph, a: Value, b: Value, name: str = "") -> Value:
+    """Sum, broadcast as numpy does."""
+    return g.node("Add", [a, b], np.broadcast_shapes(a.shape, b.shape), name)
+
+
+def mul(g: Graph, a: Value, b: Value, name: str = "") -> Value:
+    """Product, broadcast as numpy does."""
+    return g.node("Mul", [a, b], np.broadcast_shapes(a.shape, b.shape), name)
+
+
+def matmul(g: Graph, a: Value, b: Value, name: str = "") -> Value:
+    """Product of two activations, [1, M, K] by [1, K, N]."""
+    return g.node("MatMul", [a, b], (*a.shape[:-1], b.shape[-1]), name)
+
+
+def reshape(g: Graph, x: Value, shape: Sequence[int]) -> Value:
+    """Reshape to a static shape."""
+    if tuple(shape) == x.shape:
+        return x
+    target = g.constant("shape", np.array(shape, np.int64))
+    return g.node("Reshape", [x, target], shape)
+
+
+def transpose(g: Graph, x: Value, order: Sequence[int]) -> Value:
+    """Permuted axes."""
+    return g.node("Transpose", [x], [x.shape[axis] for axis in order], perm=list(order))
+
+
+def concat(g: Graph, values: Sequence[Value], axis: int) -> Value:
+    """Concatenation along an axis; one value is returned as it is."""
+    if len(values) == 1:
+        return values[0]
+    shape = list(values[0].shape)
+    shape[axis] = sum(value.shape[axis] for value in values)
+    return g.node("Concat", list(values), shape, axis=axis)
+
+
+def tokens_of(g: Graph, x: Value) -> Value:
+    """[1, C, H, W] or [1, C, N] as tokens [1, N, C]."""
+    channels = x.shape[1]
+    return transpose(g, reshape(g, x, (1, channels, math.prod(x.shape[2:]))), (0, 2, 1))
+
+
+def image_of(g: Graph, tokens: Value, height: int, width: int) -> Value:
+    """Tokens [1, H*W, C] as [1, C, H, W]."""
+    return reshape(g, transpose(g, tokens, (0, 2, 1)), (1, tokens.shape[2], height, width))
+
+
+def upsample_nearest(g: Graph, x: Value) -> Value:
+    """Twice the height and width, each pixel repeated."""
+    scales = g.constant("scales", np.array([1, 1, 2, 2], np.float32))
+    _, channels, height, width = x.shape
+    return g.node(
+        "Resize",
+        [x, None, scales],
+        (1, channels, 2 * height, 2 * width),
+        mode="nearest",
+        nearest_mode="floor",
+        coordinate_transformation_mode="asymmetric",
+    )

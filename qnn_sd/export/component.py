@@ -1,0 +1,100 @@
+"""Exports one component of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qnn_sd.errors import SettingError
+from qnn_sd.export.checkpoint import SafetensorsFile, TensorSource, component_files, read_json
+from qnn_sd.export.forms import Forms
+from qnn_sd.export.graph import Graph
+from qnn_sd.export.text_encoder import TextEncoderBuilder
+from qnn_sd.export.unet import UnetBuilder
+from qnn_sd.export.vae import VaeBuilder
+
+# The checkpoint's folder of each component, and the tensors in its file that belong to another.
+FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "vae_decoder": "vae", "vae_encoder": "vae"}
+_OF_OTHERS = {
+    # Old files keep the position indices, which are no weights.
+    "text_encoder": ("text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection."),
+    "unet": (),
+    "vae_decoder": ("encoder.", "quant_conv."),
+    "vae_encoder": ("decoder.", "post_quant_conv."),
+}
+
+
+def source_files(checkpoint: Path, component: str) -> list[Path]:
+    """The checkpoint's files that determine a component (for the cache key).
+
+    Raises:
+        CheckpointError: one is missing.
+    """
+    return component_files(checkpoint / FOLDERS[component])
+
+
+def export_component(
+    checkpoint: Path, component: str, height: int, width: int, folder: Path, forms: Forms
+) -> dict[str, Any]:
+    """Writes a component's float graph to ``folder``.
+
+    Args:
+        checkpoint: folder in diffusers' layout.
+        component: ``text_encoder``, ``unet``, ``vae_decoder`` or ``vae_encoder``.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        folder: existing empty folder.
+        forms: the HTP forms to write.
+
+    Returns:
+        Facts for the manifest.
+
+    Raises:
+        CheckpointError: files that are missing, damaged or don't fit each other.
+        UnsupportedModelError: a config that asks for something that isn't built.
+        SettingError: a size that the architecture can't have.
+    """
+    config_path, weights_path = source_files(checkpoint, component)
+    config = read_json(config_path)
+    weights = SafetensorsFile(weights_path)
+    vae = VaeBuilder(read_json(checkpoint / "vae" / "config.json"), forms)
+    text = TextEncoderBuilder(read_json(checkpoint / "text_encoder" / "config.json"), forms)
+    if height % vae.factor or width % vae.factor:
+        raise SettingError(
+            f"A picture of {width}x{height} doesn't fit this VAE",
+            why=f"It makes latents of one pixel for every {vae.factor}.",
+            hint=f"Choose a size in steps of {vae.factor} pixels.",
+        )
+    write(component, config, weights, height // vae.factor, width // vae.factor, text.tokens, folder, forms)
+    weights.refuse_unread(_OF_OTHERS[component])
+    return {"height": height, "width": width}
+
+
+def write(
+    component: str,
+    config: Mapping[str, Any],
+    weights: TensorSource,
+    latent_height: int,
+    latent_width: int,
+    tokens: int,
+    folder: Path,
+    forms: Forms,
+) -> None:
+    """Writes a component's float graph from any source of tensors.
+
+    Args:
+        config: the component's parsed ``config.json``.
+        latent_height: in latent pixels.
+        latent_width: in latent pixels.
+        tokens: of the text embedding; the UNet's alone.
+    """
+    with Graph(component, folder) as g:
+        if component == "text_encoder":
+            TextEncoderBuilder(config, forms).build(g, weights)
+        elif component == "unet":
+            UnetBuilder(config, forms).build(g, weights, latent_height, latent_width, tokens)
+        elif component == "vae_decoder":
+            VaeBuilder(config, forms).build_decoder(g, weights, latent_height, latent_width)
+        else:
+            VaeBuilder(config, forms).build_encoder(g, weights, latent_height, latent_width)

@@ -1,0 +1,26 @@
+"""The forms that the HTP computes faithfully and cheaply, each with its reason and its switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Which form each construct is written in. Every choice computes the same function in float.
+
+    Attributes:
+        group_norm: ``layer_norm`` takes the statistics with LayerNormalization on [1, G, N] and
+            applies the affine on [1, C, H*W]: the most faithful on the HTP. ``pooled`` builds them
+            from average pools and never lays the tensor out anew: the least memory traffic.
+        flat_act_below: below this height or width, ``x * sigmoid(x)`` after a norm is computed on
+            [1, C, H*W]. The HTP compiler of QAIRT 2.51 gets the 4-D form wrong at 8x8 and 4x4
+            (noise); 12x12 and larger measured right, what lies between is treated as wrong.
+        mask_value: what masked attention scores get. -inf has no encoding, and -1e4 would leave
+            the uint16 scores a step of 0.15; exp(-100) is zero beside any real score.
+    """
+
+    group_norm: Literal["layer_norm", "pooled"] = "layer_norm"
+    flat_act_below: int = 12
+    mask_value: float = -100.0

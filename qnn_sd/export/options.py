@@ -1,0 +1,70 @@
+"""A component's ``config.json``, read strictly: what the exporter doesn't build is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qnn_sd.errors import UnsupportedModelError
+
+
+class Options:
+    """The options of one component.
+
+    Args:
+        owner: the class the config is of, for messages (``UNet2DConditionModel``).
+        raw: the parsed ``config.json``.
+        read: options that the builder reads, with what they are when left out.
+        only: options that it doesn't build, with the values that change nothing.
+
+    Raises:
+        UnsupportedModelError: an option that is in neither list, or a value that would need work
+            that nobody did.
+    """
+
+    def __init__(
+        self, owner: str, raw: Mapping[str, Any], read: Mapping[str, Any], only: Mapping[str, Iterable[Any]]
+    ) -> None:
+        self._owner = owner
+        for key, value in raw.items():
+            if key.startswith("_") or key in read:
+                continue
+            if key not in only:
+                raise UnsupportedModelError(
+                    f"{owner} has the option {key!r}, which qnn-sd doesn't know",
+                    why=f"It is {value!r} in this checkpoint's config.json.",
+                    hint="Use a checkpoint of Stable Diffusion 1.x's architecture.",
+                )
+            if value not in list(only[key]):
+                self.refuse(key, value, only[key])
+        self._values = {**read, **{key: value for key, value in raw.items() if key in read}}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def refuse(self, key: str, value: object, accepted: Iterable[Any]) -> None:
+        """Raises the error for an option's value."""
+        listed = ", ".join(repr(item) for item in accepted)
+        raise UnsupportedModelError(
+            f"{self._owner}.{key} is {value!r}, which qnn-sd doesn't build",
+            why=f"It builds: {listed}.",
+            hint="Use a checkpoint of Stable Diffusion 1.x's architecture.",
+        )
+
+    def choice(self, key: str, accepted: Iterable[Any]) -> Any:
+        """An option's value, one of the accepted ones."""
+        value = self[key]
+        if value not in list(accepted):
+            self.refuse(key, value, accepted)
+        return value
+
+    def per_level(self, key: str, levels: int) -> list[Any]:
+        """An option given once for all levels, or as a list with one value a level."""
+        value = self[key]
+        if not isinstance(value, (list, tuple)):
+            return [value] * levels
+        if len(value) != levels:
+            raise UnsupportedModelError(
+                f"{self._owner}.{key} has {len(value)} entries for {levels} levels", hint="Correct config.json."
+            )
+        return list(value)

@@ -1,0 +1,135 @@
+"""CLIPTextModel as ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from qnn_sd.export.blocks.activation import CLIP_ACTIVATIONS, activation
+from qnn_sd.export.blocks.attention import AttentionNames, attention
+from qnn_sd.export.blocks.basic import add, linear_tokens
+from qnn_sd.export.blocks.norm import layer_norm
+from qnn_sd.export.checkpoint import Array, TensorSource
+from qnn_sd.export.forms import Forms
+from qnn_sd.export.graph import Graph, Value
+from qnn_sd.export.options import Options
+
+_READ: dict[str, Any] = {
+    "hidden_act": "quick_gelu",
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "layer_norm_eps": 1e-5,
+    "max_position_embeddings": 77,
+    "num_attention_heads": 8,
+    "num_hidden_layers": 12,
+    "vocab_size": 49408,
+}
+_ONLY: dict[str, tuple[Any, ...]] = {"model_type": ("clip_text_model",), "add_cross_attention": (False,),
+                                     "is_decoder": (False,), "is_encoder_decoder": (False,)}
+# Options of training, of generation and of the pooled output, which Stable Diffusion doesn't use.
+_IGNORED = (
+    "architectures",
+    "attention_dropout",
+    "bos_token_id",
+    "dropout",
+    "dtype",
+    "eos_token_id",
+    "gradient_checkpointing",
+    "initializer_factor",
+    "initializer_range",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    "projection_dim",
+    "return_dict",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "use_cache",
+)
+_NAMES = AttentionNames("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+class _Unprefixed:
+    """transformers 5 writes the tensors without ``text_model.``, everything before it with."""
+
+    def __init__(self, weights: TensorSource) -> None:
+        self._weights = weights
+        old = "text_model."
+        self._prefix = old if weights.has(f"{old}final_layer_norm.weight") else ""
+
+    def has(self, name: str) -> bool:
+        return self._weights.has(self._prefix + name)
+
+    def get(self, name: str, shape: tuple[int, ...]) -> Array:
+        return self._weights.get(self._prefix + name, shape)
+
+
+class TextEncoderBuilder:
+    """Builds the text encoder from its config.
+
+    Args:
+        raw: the parsed ``config.json``.
+        forms: the HTP forms to write.
+
+    Raises:
+        UnsupportedModelError: the config asks for something that isn't built; named.
+    """
+
+    def __init__(self, raw: Mapping[str, Any], forms: Forms) -> None:
+        kept = {key: value for key, value in raw.items() if key not in _IGNORED}
+        self.options, self.forms = Options("CLIPTextModel", kept, _READ, _ONLY), forms
+        self.act = self.options.choice("hidden_act", CLIP_ACTIVATIONS)
+
+    @property
+    def tokens(self) -> int:
+        """Length of a prompt in tokens, start, end and padding included."""
+        return int(self.options["max_position_embeddings"])
+
+    def build(self, g: Graph, weights: TensorSource) -> None:
+        """Writes ``input_ids`` [1, tokens] int32 → ``last_hidden_state`` [1, tokens, D] float32."""
+        weights = _Unprefixed(weights)
+        options = self.options
+        width, tokens, epsilon = options["hidden_size"], self.tokens, options["layer_norm_eps"]
+        ids = g.input("input_ids", (1, tokens), TensorProto.INT32)
+        name = "embeddings.token_embedding.weight"
+        table = g.constant(name, weights.get(name, (options["vocab_size"], width)))
+        x = g.node("Gather", [table, ids], (1, tokens, width), "embeddings.token_embedding", axis=0)
+        name = "embeddings.position_embedding.weight"
+        positions = weights.get(name, (tokens, width)).reshape(1, tokens, width)
+        x = add(g, x, g.constant(name, positions), "embeddings.sum")
+        causal = np.triu(np.full((tokens, tokens), self.forms.mask_value, np.float32), 1)
+        mask = g.constant("causal_mask", causal.reshape(1, tokens, tokens))
+        for layer in range(options["num_hidden_layers"]):
+            x = self._layer(g, weights, f"encoder.layers.{layer}", x, mask, epsilon)
+        g.output(layer_norm(g, weights, "final_layer_norm", x, epsilon), "last_hidden_state")
+
+    def _layer(
+        self, g: Graph, weights: TensorSource, prefix: str, x: Value, mask: Value, epsilon: float
+    ) -> Value:
+        normed = layer_norm(g, weights, f"{prefix}.layer_norm1", x, epsilon)
+        attended = attention(
+            g,
+            weights,
+            f"{prefix}.self_attn",
+            normed,
+            normed,
+            self.options["num_attention_heads"],
+            projection_bias=True,
+            names=_NAMES,
+            mask=mask,
+        )
+        x = add(g, attended, x, f"{prefix}.self_attn.sum")
+        hidden = layer_norm(g, weights, f"{prefix}.layer_norm2", x, epsilon)
+        width, inner = x.shape[-1], self.options["intermediate_size"]
+        for name, shape in (("fc1", (inner, width)), ("fc2", (width, inner))):
+            full = f"{prefix}.mlp.{name}"
+            weight = weights.get(f"{full}.weight", shape)
+            hidden = linear_tokens(g, full, hidden, weight, weights.get(f"{full}.bias", shape[:1]))
+            if name == "fc1":
+                with g.scope(f"{prefix}.mlp"):
+                    hidden = activation(g, self.act, hidden)
+        return add(g, hidden, x, f"{prefix}.mlp.sum")
