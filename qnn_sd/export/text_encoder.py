@@ -105,12 +105,12 @@ class TextEncoderBuilder:
         mask = g.constant("causal_mask", causal.reshape(1, tokens, tokens))
         for layer in range(options["num_hidden_layers"]):
             x = self._layer(g, weights, f"encoder.layers.{layer}", x, mask, epsilon)
-        g.output(layer_norm(g, weights, "final_layer_norm", x, epsilon), "last_hidden_state")
+        g.output(layer_norm(g, weights, "final_layer_norm", x, epsilon, self.forms), "last_hidden_state")
 
     def _layer(
         self, g: Graph, weights: TensorSource, prefix: str, x: Value, mask: Value, epsilon: float
     ) -> Value:
-        normed = layer_norm(g, weights, f"{prefix}.layer_norm1", x, epsilon)
+        normed = layer_norm(g, weights, f"{prefix}.layer_norm1", x, epsilon, self.forms)
         attended = attention(
             g,
             weights,
@@ -123,7 +123,7 @@ class TextEncoderBuilder:
             mask=mask,
         )
         x = add(g, attended, x, f"{prefix}.self_attn.sum")
-        hidden = layer_norm(g, weights, f"{prefix}.layer_norm2", x, epsilon)
+        hidden = layer_norm(g, weights, f"{prefix}.layer_norm2", x, epsilon, self.forms)
         width, inner = x.shape[-1], self.options["intermediate_size"]
         for name, shape in (("fc1", (inner, width)), ("fc2", (width, inner))):
             full = f"{prefix}.mlp.{name}"

@@ -17,12 +17,28 @@ from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
 
 
-def layer_norm(g: Graph, weights: TensorSource, prefix: str, x: Value, epsilon: float) -> Value:
+def layer_norm(g: Graph, weights: TensorSource, prefix: str, x: Value, epsilon: float, forms: Forms) -> Value:
     """LayerNorm over the last axis of [1, N, C]."""
     width = x.shape[-1]
-    gamma = g.constant(f"{prefix}.weight", weights.get(f"{prefix}.weight", (width,)))
-    beta = g.constant(f"{prefix}.bias", weights.get(f"{prefix}.bias", (width,)))
-    return g.node("LayerNormalization", [x, gamma, beta], x.shape, prefix, axis=-1, epsilon=epsilon)
+    gamma = weights.get(f"{prefix}.weight", (width,))
+    beta = weights.get(f"{prefix}.bias", (width,))
+    with g.scope(prefix):
+        if x.shape[1] in forms.separate_affine_at:
+            normed = _unit_layer_norm(g, x, epsilon)
+            scaled = mul(g, normed, g.constant("weight", gamma), "scaled")
+            return add(g, scaled, g.constant("bias", beta), "shifted")
+        parameters = [g.constant("weight", gamma), g.constant("bias", beta)]
+        return g.node("LayerNormalization", [x, *parameters], x.shape, axis=-1, epsilon=epsilon)
+
+
+def _unit_layer_norm(g: Graph, x: Value, epsilon: float) -> Value:
+    """LayerNormalization over the last axis with gamma 1 and beta 0.
+
+    The QNN plugin takes one with 16-bit parameters only if the bias is there.
+    """
+    width = x.shape[-1]
+    parameters = [g.constant("ones", np.ones(width, np.float32)), g.constant("zeros", np.zeros(width, np.float32))]
+    return g.node("LayerNormalization", [x, *parameters], x.shape, axis=-1, epsilon=epsilon)
 
 
 def group_norm(
@@ -63,9 +79,7 @@ def _layer_norm_statistics(
     channels, pixels = x.shape[1], math.prod(x.shape[2:])
     size = channels // groups * pixels
     grouped = reshape(g, x, (1, groups, size))
-    ones = g.constant("ones", np.ones(size, np.float32))
-    normed = g.node("LayerNormalization", [grouped, ones], grouped.shape, axis=-1, epsilon=epsilon)
-    flat = reshape(g, normed, (1, channels, pixels))
+    flat = reshape(g, _unit_layer_norm(g, grouped, epsilon), (1, channels, pixels))
     scaled = mul(g, flat, g.constant("weight", gamma.reshape(1, channels, 1)), "scaled")
     return add(g, scaled, g.constant("bias", beta.reshape(1, channels, 1)), "shifted")
 

@@ -45,18 +45,20 @@ def spatial_transformer(
         tokens = tokens_of(g, normed)
     tokens = projection("proj_in", tokens)
     for layer in range(layers):
-        tokens = _block(g, weights, f"{prefix}.transformer_blocks.{layer}", tokens, context, heads)
+        tokens = _block(g, weights, f"{prefix}.transformer_blocks.{layer}", tokens, context, heads, forms)
     tokens = projection("proj_out", tokens)
     with g.scope(prefix):
         return add(g, image_of(g, tokens, height, width), x, "out")
 
 
-def _block(g: Graph, weights: TensorSource, prefix: str, x: Value, context: Value, heads: int) -> Value:
-    normed = layer_norm(g, weights, f"{prefix}.norm1", x, LAYER_NORM_EPSILON)
+def _block(
+    g: Graph, weights: TensorSource, prefix: str, x: Value, context: Value, heads: int, forms: Forms
+) -> Value:
+    normed = layer_norm(g, weights, f"{prefix}.norm1", x, LAYER_NORM_EPSILON, forms)
     x = add(g, attention(g, weights, f"{prefix}.attn1", normed, normed, heads), x, f"{prefix}.attn1.sum")
-    normed = layer_norm(g, weights, f"{prefix}.norm2", x, LAYER_NORM_EPSILON)
+    normed = layer_norm(g, weights, f"{prefix}.norm2", x, LAYER_NORM_EPSILON, forms)
     x = add(g, attention(g, weights, f"{prefix}.attn2", normed, context, heads), x, f"{prefix}.attn2.sum")
-    normed = layer_norm(g, weights, f"{prefix}.norm3", x, LAYER_NORM_EPSILON)
+    normed = layer_norm(g, weights, f"{prefix}.norm3", x, LAYER_NORM_EPSILON, forms)
     return add(g, geglu_feed_forward(g, weights, f"{prefix}.ff", normed), x, f"{prefix}.ff.sum")
 
 

@@ -1,0 +1,37 @@
+"""Fills a bundle's folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from qnn_sd.artifact import MANIFEST, link_or_copy
+from qnn_sd.bundle_format import BUNDLE_FILE, Bundle
+from qnn_sd.errors import CheckpointError
+
+TOKENIZER_FILES = ("vocab.json", "merges.txt")
+
+
+def assemble(folder: Path, bundle: Bundle, sources: Mapping[str, Path], tokenizer: Path) -> None:
+    """Links the components' files and writes ``bundle.json``.
+
+    Args:
+        folder: existing empty folder.
+        bundle: what the bundle says of itself.
+        sources: folder of the artifact for each subfolder of the bundle.
+        tokenizer: folder of the checkpoint's tokenizer.
+
+    Raises:
+        CheckpointError: the tokenizer is not whole.
+    """
+    for subfolder, source in sources.items():
+        for path in sorted(source.iterdir()):
+            if path.name != MANIFEST and path.is_file():
+                link_or_copy(path, folder / subfolder / path.name)
+    (folder / "tokenizer").mkdir()
+    for name in TOKENIZER_FILES:
+        if not (tokenizer / name).is_file():
+            raise CheckpointError(f"{tokenizer / name} is missing", hint="Is the checkpoint complete?")
+        shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)
+    (folder / BUNDLE_FILE).write_text(bundle.model_dump_json(indent=2) + "\n", "utf-8")

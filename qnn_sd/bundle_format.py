@@ -1,0 +1,109 @@
+"""What a bundle says of itself: the interface between the stage that makes it and the targets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qnn_sd import artifact
+from qnn_sd.errors import ArtifactError
+
+BUNDLE_FILE = "bundle.json"
+Kind = Literal["context_binary", "w8a16", "float"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(_Strict):
+    """One component in a bundle.
+
+    Attributes:
+        file: its ONNX file, relative to the bundle.
+        kind: what that file is.
+        fallback: the QDQ graph that the CPU runs where the file can't be used, or None.
+    """
+
+    file: str
+    kind: Kind
+    fallback: str | None = None
+
+
+class Soc(_Strict):
+    """The SoC that a bundle's context binaries are for (see ``DeviceProfile``)."""
+
+    name: str
+    dl_mode: int
+    soc_model: int
+    htp_arch: int
+
+
+class Bundle(_Strict):
+    """A model ready to run.
+
+    Attributes:
+        model: name of the model config.
+        soc: None in a bundle for the CPU.
+        height: of the picture in pixels.
+        width: of the picture in pixels.
+        factor: pixels per latent pixel along one side.
+        latent_channels: of the latent.
+        scaling_factor: what latents were multiplied with in training.
+        tokens: length of a prompt.
+        time_cond_proj_dim: width of the guidance embedding (LCM checkpoints), or None.
+        scheduler: the checkpoint's ``scheduler_config.json``.
+        padding_token: the token that pads prompts.
+        components: by name.
+    """
+
+    model: str
+    soc: Soc | None
+    height: int
+    width: int
+    factor: int
+    latent_channels: int
+    scaling_factor: float
+    tokens: int
+    time_cond_proj_dim: int | None
+    scheduler: dict[str, Any]
+    padding_token: str | None
+    components: dict[str, Part]
+
+
+class OpenBundle:
+    """A bundle on disk, held against its manifest.
+
+    Args:
+        folder: the bundle's.
+
+    Raises:
+        ArtifactError: damaged, or not a bundle.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        artifact.load(folder)
+        try:
+            self.info = Bundle.model_validate(json.loads((folder / BUNDLE_FILE).read_text("utf-8")))
+        except (OSError, ValueError, ValidationError) as error:
+            raise ArtifactError(
+                f"{folder} is not a bundle", why=str(error).splitlines()[0], hint="Make it with qnn-sd compile."
+            ) from error
+
+    def file(self, component: str) -> Path:
+        """Path of a component's ONNX file."""
+        return self.folder / self.info.components[component].file
+
+    def fallback(self, component: str) -> Path | None:
+        """Path of the QDQ graph that can run instead, if the bundle has one."""
+        name = self.info.components[component].fallback
+        return self.folder / name if name else None
+
+    @property
+    def tokenizer(self) -> Path:
+        """Folder of the tokenizer's files."""
+        return self.folder / "tokenizer"

@@ -1,0 +1,76 @@
+"""Ahead-of-time compile in a child process: the vendor's compiler can take its process with it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from qnn_sd.errors import CompileError
+from qnn_sd.onnx_files import MODEL_FILE
+
+CONTEXT_FILE = "model_ctx.onnx"
+
+
+def compile_component(source: Path, soc_model: int, htp_arch: int, optimization_mode: int, folder: Path) -> dict[str, Any]:
+    """Compiles a QDQ model to ``model_ctx.onnx`` (an EPContext wrapper) and its context binary.
+
+    Args:
+        source: folder of the QDQ model.
+        soc_model: QNN's number of the SoC.
+        htp_arch: Hexagon architecture.
+        optimization_mode: ``htp_graph_finalization_optimization_mode``, 1 to 3.
+        folder: existing folder that gets the files.
+
+    Returns:
+        Facts for the manifest.
+
+    Raises:
+        CompileError: the compiler refused the graph or died; nothing usable is left.
+    """
+    request = {
+        "model": str(source / MODEL_FILE),
+        "context": str(folder / CONTEXT_FILE),
+        "soc_model": soc_model,
+        "htp_arch": htp_arch,
+        "optimization_mode": optimization_mode,
+    }
+    child = subprocess.Popen(
+        [sys.executable, "-m", "qnn_sd.compile.child", json.dumps(request)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        output, _ = child.communicate()
+    finally:
+        # Ctrl-C here must not leave a compiler of several gigabytes behind.
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    if child.returncode < 0:
+        raise CompileError(
+            f"The QNN compiler died of {signal.Signals(-child.returncode).name} on {source}",
+            why=_last_lines(output),
+            hint="Is there enough memory? If so, try optimization_mode = 1 in the device profile.",
+        )
+    if child.returncode:
+        raise CompileError(
+            f"The QNN compiler refused {source}",
+            why=_last_lines(output),
+            hint="A node named above has a form that the HTP doesn't take.",
+        )
+    if not (folder / CONTEXT_FILE).is_file():
+        raise CompileError(f"The QNN compiler wrote nothing for {source}", why=_last_lines(output))
+    binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))
+    return {"context_binary_bytes": binaries}
+
+
+def _last_lines(output: str, count: int = 4) -> str:
+    lines = [line for line in output.splitlines() if line.strip() and "LIBNATIVE" not in line]
+    return "\n        ".join(line[:400] for line in lines[-count:])

@@ -1,0 +1,53 @@
+"""Proves a context binary on the HTP emulator: a binary is not right because it compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from qnn_sd import qnn
+from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
+from qnn_sd.errors import VerificationError
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE
+
+# Faithful binaries measure 55 dB and more, wrongly compiled ones below 20 (docs/decisions.md).
+LEAST_DB = 50.0
+
+
+def verify_component(
+    name: str,
+    qdq: Path,
+    compiled: Path,
+    soc_model: int,
+    htp_arch: int,
+    feeds: Mapping[str, NDArray[np.generic]],
+) -> float:
+    """SQNR in dB of the context binary on the emulator against the CPU's run of its QDQ graph.
+
+    Args:
+        name: of the component, for the message.
+        qdq: folder of the QDQ model.
+        compiled: folder of the context binary.
+        soc_model: QNN's number of the SoC.
+        htp_arch: Hexagon architecture.
+        feeds: real inputs, by name.
+
+    Raises:
+        VerificationError: less than ``LEAST_DB``.
+    """
+    cpu = onnxruntime.InferenceSession(str(qdq / MODEL_FILE), providers=["CPUExecutionProvider"])
+    expected = cpu.run(None, dict(feeds))[0]
+    htp = qnn.session(compiled / CONTEXT_FILE, qnn.htp_options(soc_model, htp_arch))
+    found = sqnr_db(expected, htp.run(None, dict(feeds))[0])
+    if found < LEAST_DB:
+        raise VerificationError(
+            f"The context binary of {name} computes something else than its QDQ graph",
+            why=f"On the HTP emulator it reaches {found:.1f} dB SQNR, where {LEAST_DB:.0f} dB is the least.",
+            hint="The HTP compiler got a form of this graph wrong: see docs/decisions.md for the known ones.",
+        )
+    return found

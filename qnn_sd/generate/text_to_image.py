@@ -1,0 +1,182 @@
+"""The text-to-image loop: text encoder, UNet times steps, VAE decoder."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnn_sd.bundle_format import Bundle
+from qnn_sd.generate.noise import TorchNoise
+from qnn_sd.generate.schedulers import make_scheduler
+from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
+from qnn_sd.runner import Feeds, Runner
+
+Array = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to paint.
+
+    Attributes:
+        prompt: what it shows.
+        negative: what it keeps away from.
+        steps: sampling steps.
+        guidance: scale of classifier-free guidance (Ho and Salimans 2022); 1 is none, and half the work.
+        scheduler: name of the sampler.
+        seed: of the first picture; the next one has the next.
+        count: how many pictures.
+    """
+
+    prompt: str
+    negative: str = ""
+    steps: int = 20
+    guidance: float = 7.5
+    scheduler: str = "dpm++2m"
+    seed: int = 0
+    count: int = 1
+
+
+@dataclass
+class Usage:
+    """What a component cost.
+
+    Attributes:
+        calls: how often it ran.
+        seconds: how long in all.
+    """
+
+    calls: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Generation:
+    """The result.
+
+    Attributes:
+        pictures: RGB, [height, width, 3] uint8.
+        seeds: of each picture.
+        usage: by component.
+        prompt: the prompt's tokens, with what was cut.
+        negative: the negative prompt's tokens.
+    """
+
+    pictures: list[Picture]
+    seeds: list[int]
+    prompt: Tokens
+    negative: Tokens
+    usage: dict[str, Usage] = field(default_factory=dict)
+
+
+class TextToImage:
+    """Generates pictures with a bundle's components.
+
+    Args:
+        runner: where the components run.
+        bundle: what the bundle says of itself.
+        tokenizer: the bundle's.
+    """
+
+    def __init__(self, runner: Runner, bundle: Bundle, tokenizer: ClipTokenizer) -> None:
+        self._runner, self._bundle, self._tokenizer = runner, bundle, tokenizer
+        self._usage: dict[str, Usage] = {}
+
+    def generate(
+        self,
+        request: Request,
+        on_step: Callable[[float], None] = lambda seconds: None,
+        on_picture: Callable[[Picture, int], None] = lambda picture, seed: None,
+    ) -> Generation:
+        """Runs the loop.
+
+        Args:
+            request: what to paint.
+            on_step: called after each sampling step with its seconds.
+            on_picture: called with each picture and its seed as soon as it is there.
+
+        Raises:
+            TargetError: a component can't be loaded or fails.
+            SettingError: a number of steps that the scheduler can't do.
+            UnknownSchedulerError: no such scheduler.
+        """
+        self._usage = {}
+        prompt = self._tokenizer.encode(request.prompt)
+        negative = self._tokenizer.encode(request.negative)
+        make_scheduler(request.scheduler, self._bundle.scheduler, request.steps)  # before anything is loaded
+        self._runner.load("text_encoder")
+        # LCM checkpoints take the scale as an input and have no unconditional pass.
+        embedded_guidance = self._bundle.time_cond_proj_dim is not None
+        guided = request.guidance > 1 and not embedded_guidance
+        # The negative pass comes first, as in a batch of diffusers.
+        contexts = [self._call("text_encoder", {"input_ids": negative.ids})] if guided else []
+        contexts.append(self._call("text_encoder", {"input_ids": prompt.ids}))
+        self._runner.unload("text_encoder")
+        self._runner.load("unet")
+        self._runner.load("vae_decoder")
+        result = Generation([], [], prompt, negative, self._usage)
+        for number in range(request.count):
+            seed = request.seed + number
+            latent = self._sample(request, contexts, seed, on_step)
+            decoded = self._call("vae_decoder", {"latent": latent / np.float32(self._bundle.scaling_factor)})
+            picture = to_pixels(decoded)
+            on_picture(picture, seed)
+            result.pictures.append(picture)
+            result.seeds.append(seed)
+        self._runner.unload("unet")
+        self._runner.unload("vae_decoder")
+        return result
+
+    def _sample(
+        self, request: Request, contexts: list[Array], seed: int, on_step: Callable[[float], None]
+    ) -> Array:
+        bundle = self._bundle
+        noise = TorchNoise(seed)
+        scheduler = make_scheduler(request.scheduler, bundle.scheduler, request.steps)
+        shape = (1, bundle.latent_channels, bundle.height // bundle.factor, bundle.width // bundle.factor)
+        latent = (noise.normal(shape) * np.float32(scheduler.initial_scale)).astype(np.float32)
+        extra: dict[str, Array] = {}
+        if bundle.time_cond_proj_dim is not None:
+            extra["timestep_cond"] = guidance_embedding(request.guidance, bundle.time_cond_proj_dim)
+        for index, timestep in enumerate(scheduler.timesteps):
+            started = time.perf_counter()
+            feeds = {
+                "sample": scheduler.scale_input(latent, index),
+                "timestep": np.array([timestep], np.float32),
+                **extra,
+            }
+            passes = [self._call("unet", {**feeds, "encoder_hidden_states": context}) for context in contexts]
+            predicted = passes[-1]
+            if len(passes) == 2:
+                predicted = passes[0] + np.float32(request.guidance) * (passes[1] - passes[0])
+            latent = scheduler.step(predicted, index, latent, noise)
+            on_step(time.perf_counter() - started)
+        return latent
+
+    def _call(self, component: str, feeds: Feeds) -> Array:
+        started = time.perf_counter()
+        output = self._runner.run(component, feeds)
+        usage = self._usage.setdefault(component, Usage())
+        usage.calls += 1
+        usage.seconds += time.perf_counter() - started
+        return output
+
+
+def to_pixels(decoded: Array) -> Picture:
+    """[1, 3, H, W] in -1..1 as RGB pixels [H, W, 3] uint8, rounded as diffusers does."""
+    scaled = np.clip(decoded[0].transpose(1, 2, 0) / 2 + 0.5, 0, 1) * 255
+    return scaled.round().astype(np.uint8)
+
+
+def guidance_embedding(guidance: float, width: int) -> Array:
+    """Sinusoidal embedding of the guidance scale, [1, width], that LCM's UNet is conditioned on."""
+    half = width // 2
+    frequencies = np.exp(-math.log(10_000) / (half - 1) * np.arange(half))
+    angles = (guidance - 1) * 1000 * frequencies
+    return np.concatenate([np.sin(angles), np.cos(angles)])[None].astype(np.float32)

@@ -1,0 +1,91 @@
+"""CLIP's tokenizer from a checkpoint's ``vocab.json`` and ``merges.txt``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import BPE
+
+from qnn_sd.errors import CheckpointError
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+# What CLIP calls a word (Radford et al. 2021): an English clitic, letters, one digit, or a run of
+# anything else that is no space.
+_CLITICS = "'s|'t|'re|'ve|'m|'ll|'d"
+_WORD = rf"{_CLITICS}|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A prompt in tokens.
+
+    Attributes:
+        ids: [1, length] int32, start and end included, padded.
+        used: how many are the prompt's own.
+        cut: the end of the prompt that didn't fit, as it is spelled; empty if all did.
+    """
+
+    ids: NDArray[np.int32]
+    used: int
+    cut: str
+
+
+class ClipTokenizer:
+    """Byte-level BPE as CLIP does it.
+
+    Args:
+        folder: with ``vocab.json`` and ``merges.txt``.
+        length: of the padded prompt in tokens.
+        padding: the token that pads, or None for the end token.
+
+    Raises:
+        CheckpointError: the files are missing or malformed.
+    """
+
+    def __init__(self, folder: Path, length: int = 77, padding: str | None = None) -> None:
+        vocab, merges = folder / "vocab.json", folder / "merges.txt"
+        for path in (vocab, merges):
+            if not path.is_file():
+                raise CheckpointError(f"{path} is missing", hint="Is the checkpoint complete?")
+        try:
+            model = BPE.from_file(str(vocab), str(merges), unk_token=END, end_of_word_suffix="</w>")
+        except Exception as error:
+            raise CheckpointError(
+                f"The tokenizer in {folder} can't be read", why=str(error), hint="Is the checkpoint complete?"
+            ) from error
+        self._tokenizer = Tokenizer(model)
+        self._tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+        )
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        # As in CLIP, the two special tokens are also recognised where a prompt spells them out.
+        self._tokenizer.add_special_tokens([START, END])
+        ids = [self._tokenizer.token_to_id(token) for token in (START, END, padding or END)]
+        if None in ids:
+            raise CheckpointError(
+                f"The vocabulary in {folder} lacks a special token", why=f"It needs {START} and {END}.",
+                hint="Is this CLIP's tokenizer?",
+            )
+        self._start, self._end, self._padding = ids
+        self.length = length
+
+    def encode(self, prompt: str) -> Tokens:
+        """Tokens of a prompt; what is over the length is cut, the end token kept."""
+        # Text from a shell can hold lone surrogates, which are no characters.
+        text = prompt.encode("utf-8", "replace").decode("utf-8")
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        room = self.length - 2
+        kept = encoding.ids[:room]
+        cut = text[encoding.offsets[room][0] :].strip() if len(encoding.ids) > room else ""
+        row = [self._start, *kept, self._end]
+        row += [self._padding] * (self.length - len(row))
+        return Tokens(np.array([row], np.int32), len(kept), cut)

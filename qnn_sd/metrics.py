@@ -1,0 +1,36 @@
+"""Measures of likeness between two results."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def sqnr_db(reference: ArrayLike, other: ArrayLike) -> float:
+    """Signal to quantization noise ratio in dB: power of the reference over power of the difference.
+
+    Infinite for equal arrays.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    a, b = np.asarray(reference, np.float64), np.asarray(other, np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    noise = float(np.square(a - b).sum())
+    return math.inf if noise == 0 else 10 * math.log10(max(float(np.square(a).sum()), 1e-300) / noise)
+
+
+def psnr_db(reference: ArrayLike, other: ArrayLike, peak: float = 255.0) -> float:
+    """Peak signal to noise ratio in dB of two pictures; infinite for equal ones.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    a, b = np.asarray(reference, np.float64), np.asarray(other, np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    error = float(np.square(a - b).mean())
+    return math.inf if error == 0 else 10 * math.log10(peak**2 / error)

@@ -1,0 +1,71 @@
+"""ONNX Runtime sessions on the QNN plugin: shared by the compiler and the emulator.
+
+The x86-64 wheel of onnxruntime-qnn is both: it writes context binaries for any SoC, and its
+libQnnHtp.so executes them on this machine's CPU, bit for bit as the HTP's arithmetic goes.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import metadata
+from pathlib import Path
+
+import onnxruntime
+
+from qnn_sd.errors import TargetError
+
+PROVIDER = "QNNExecutionProvider"
+
+
+@functools.cache
+def _device() -> onnxruntime.OrtEpDevice:
+    try:
+        import onnxruntime_qnn  # noqa: PLC0415 (its absence has a message of its own)
+
+        onnxruntime.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())
+        devices = [d for d in onnxruntime.get_ep_devices() if d.ep_name == PROVIDER]
+    except Exception as error:
+        raise TargetError(
+            "The QNN plugin can't be loaded",
+            why=f"{type(error).__name__}: {error}",
+            hint="pip install --force-reinstall onnxruntime-qnn, then qnn-sd doctor.",
+        ) from error
+    if not devices:
+        raise TargetError("The QNN plugin offers no device", hint="Run qnn-sd doctor.")
+    return devices[0]
+
+
+def htp_options(soc_model: int, htp_arch: int) -> dict[str, str]:
+    """Provider options that name the HTP of a SoC (QNN's own numbers)."""
+    import onnxruntime_qnn  # noqa: PLC0415
+
+    return {
+        "backend_path": onnxruntime_qnn.get_qnn_htp_path(),
+        "soc_model": str(soc_model),
+        "htp_arch": str(htp_arch),
+    }
+
+
+def session(
+    model: Path | bytes, provider_options: dict[str, str], entries: dict[str, str] | None = None
+) -> onnxruntime.InferenceSession:
+    """A session with every node on the HTP, or none at all: nothing falls back to the CPU unsaid.
+
+    Args:
+        model: path of an ONNX file, or its bytes.
+        provider_options: of the QNN provider.
+        entries: further session config entries.
+    """
+    device = _device()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    for key, value in (entries or {}).items():
+        options.add_session_config_entry(key, value)
+    options.add_provider_for_devices([device], provider_options)
+    return onnxruntime.InferenceSession(str(model) if isinstance(model, Path) else model, options)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the compiler's and the runtime's packages."""
+    return {name: metadata.version(name) for name in ("onnxruntime", "onnxruntime-qnn")}

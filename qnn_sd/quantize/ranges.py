@@ -1,0 +1,74 @@
+"""Activation ranges, measured on the float graph in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from qnn_sd.errors import QuantizeError
+from qnn_sd.onnx_files import MODEL_FILE, load_structure
+from qnn_sd.quantize.rules import roles
+
+Feeds = Mapping[str, NDArray[np.generic]]
+
+
+def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of every float activation over all samples.
+
+    The reductions are part of the graph, so that no activation leaves the runtime.
+
+    Args:
+        folder: of the float model.
+        samples: feeds, by input name.
+        each: called after each sample.
+
+    Raises:
+        QuantizeError: no samples, or an activation that is not finite (named).
+    """
+    model = load_structure(folder)
+    names = list(roles(model).floats)
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "range.flat"))
+    ends = []
+    for index, name in enumerate(names):
+        graph.node.append(helper.make_node("Reshape", [name, "range.flat"], [f"range.{index}.row"]))
+        for op in ("ReduceMin", "ReduceMax"):
+            out = f"range.{index}.{op}"
+            graph.node.append(helper.make_node(op, [f"range.{index}.row"], [out], keepdims=1))
+            ends.append(out)
+    graph.node.append(helper.make_node("Concat", ends, ["range.all"], axis=0))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("range.all", TensorProto.FLOAT, [len(ends)]))
+    session = _session(model, folder)
+    low = np.full(len(names), np.inf)
+    high = np.full(len(names), -np.inf)
+    count = 0
+    for feeds in samples:
+        found = session.run(None, dict(feeds))[0].reshape(-1, 2).astype(np.float64)
+        bad = ~np.isfinite(found).all(axis=1)
+        if bad.any():
+            raise QuantizeError(
+                f"Calibration met NaN or infinity in {names[int(bad.argmax())]}",
+                why=f"Sample {count} of the calibration data, in the float graph {folder / MODEL_FILE}.",
+                hint="Is the checkpoint sound? Try it with --target cpu --precision float.",
+            )
+        low, high = np.minimum(low, found[:, 0]), np.maximum(high, found[:, 1])
+        count += 1
+        each()
+    if not count:
+        raise QuantizeError("There is no calibration data", hint="Give at least one prompt.")
+    return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
+
+
+def _session(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # The model lives in memory, its weights in the folder.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

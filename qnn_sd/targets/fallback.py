@@ -1,0 +1,63 @@
+"""Component by component, a second target where the first can't: with its reason, never silently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from qnn_sd.errors import TargetError
+from qnn_sd.runner import Fallback, Feeds, Runner
+
+
+class FallbackRunner:
+    """Runs components on one target, and those that it can't load on another.
+
+    Args:
+        first: the target that was asked for.
+        second: the one that takes what the first can't.
+        tell: called with each fallback when it happens.
+    """
+
+    def __init__(self, first: Runner, second: Runner, tell: Callable[[Fallback], None]) -> None:
+        self._first, self._second, self._tell = first, second, tell
+        self._fallbacks: dict[str, Fallback] = {}
+
+    @property
+    def target(self) -> str:
+        """The target that was asked for."""
+        return self._first.target
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """The components that the second target took."""
+        return tuple(self._fallbacks.values())
+
+    def _place(self, component: str) -> Runner:
+        return self._second if component in self._fallbacks else self._first
+
+    def load(self, component: str) -> None:
+        """Loads a component on the first target, or on the second if that fails.
+
+        Raises:
+            TargetError: neither can.
+        """
+        if component in self._fallbacks:
+            self._second.load(component)
+            return
+        try:
+            self._first.load(component)
+        except TargetError as error:
+            self._second.load(component)
+            fallback = Fallback(component, self._second.target, error.why or error.what)
+            self._fallbacks[component] = fallback
+            self._tell(fallback)
+
+    def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
+        """Runs a component where it was loaded."""
+        return self._place(component).run(component, feeds)
+
+    def unload(self, component: str) -> None:
+        """Frees a component where it was loaded."""
+        self._place(component).unload(component)
