@@ -52,6 +52,19 @@ def output_error(path: Path, error: OSError) -> OutputError:
     )
 
 
+def probe_writable(path: Path) -> None:
+    """Tries whether a file can be made beside ``path``, before work whose result goes there.
+
+    Raises:
+        OutputError: it can't.
+    """
+    try:
+        with tempfile.TemporaryFile(prefix=f".{path.name}.", dir=path.parent):
+            pass
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Yields a path to write to, and renames it to ``path`` only when the block ends well.
@@ -213,12 +226,3 @@ def produce(root: Path, recipe: Recipe, build: Callable[[Path], Mapping[str, Any
         raise output_error(target, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link where the file system allows one: binaries of 900 MB aren't stored twice."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from qnn_sd.errors import QnnSdError
 
@@ -85,7 +86,7 @@ class Console:
             numeric = all(isinstance(row[index], (int, float)) for row in rows)
             table.add_column(column, justify="right" if numeric else "left")
         for row in rows:
-            table.add_row(*(f"{cell:,.1f}" if isinstance(cell, float) else str(cell) for cell in row))
+            table.add_row(*(Text(f"{cell:,.1f}" if isinstance(cell, float) else str(cell)) for cell in row))
         self._out.print(table)
 
     def document(self, value: object) -> None:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from qnn_sd.artifact import MANIFEST, link_or_copy
+from qnn_sd.artifact import MANIFEST
 from qnn_sd.bundle_format import BUNDLE_FILE, Bundle
 from qnn_sd.errors import CheckpointError
 
@@ -14,7 +14,7 @@ TOKENIZER_FILES = ("vocab.json", "merges.txt")
 
 
 def assemble(folder: Path, bundle: Bundle, sources: Mapping[str, Path], tokenizer: Path) -> None:
-    """Links the components' files and writes ``bundle.json``.
+    """Copies the components' files and writes ``bundle.json``.
 
     Args:
         folder: existing empty folder.
@@ -25,10 +25,13 @@ def assemble(folder: Path, bundle: Bundle, sources: Mapping[str, Path], tokenize
     Raises:
         CheckpointError: the tokenizer is not whole.
     """
+    # Copies, not hard links: onnx refuses external data that has several names.
     for subfolder, source in sources.items():
+        target = folder / subfolder
+        target.mkdir(parents=True)
         for path in sorted(source.iterdir()):
             if path.name != MANIFEST and path.is_file():
-                link_or_copy(path, folder / subfolder / path.name)
+                shutil.copyfile(path, target / path.name)
     (folder / "tokenizer").mkdir()
     for name in TOKENIZER_FILES:
         if not (tokenizer / name).is_file():

@@ -30,7 +30,6 @@ _READ: dict[str, Any] = {
     "mid_block_type": "UNetMidBlock2DCrossAttn",
     "norm_eps": 1e-5,
     "norm_num_groups": 32,
-    "num_attention_heads": None,
     "out_channels": 4,
     "time_cond_proj_dim": None,
     "time_embedding_dim": None,
@@ -56,6 +55,8 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "encoder_hid_dim_type": (None,),
     "mid_block_only_cross_attention": (None, False),
     "mid_block_scale_factor": (1,),
+    # diffusers refuses a number here: it still goes by attention_head_dim.
+    "num_attention_heads": (None,),
     "num_class_embeds": (None,),
     "only_cross_attention": (False,),
     "projection_class_embeddings_input_dim": (None,),
@@ -102,9 +103,8 @@ class UnetBuilder:
                     options.refuse(key, kind, known)
         self.layers = options.per_level("layers_per_block", levels)
         self.depth = options.per_level("transformer_layers_per_block", levels)
-        # diffusers took the number of heads from attention_head_dim before it had a name for it.
-        key = "num_attention_heads" if options["num_attention_heads"] else "attention_head_dim"
-        self.heads = options.per_level(key, levels)
+        # In UNet2DConditionModel attention_head_dim is, by an old mistake, the number of heads.
+        self.heads = options.per_level("attention_head_dim", levels)
         self.context = options.per_level("cross_attention_dim", levels)
         self.groups = options["norm_num_groups"]
         if not isinstance(self.groups, int):

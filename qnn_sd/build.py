@@ -1,0 +1,331 @@
+"""The road from checkpoint to bundle: the one place that knows the order of the stages.
+
+Each step is an artifact in the cache; what is there is not made again, and a road that was
+interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnn_sd import __version__, artifact, qnn, resources
+from qnn_sd.artifact import Artifact, Recipe
+from qnn_sd.bundle import assemble
+from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
+from qnn_sd.compile import compile_component, verify_component
+from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
+from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig
+from qnn_sd.console import Console
+from qnn_sd.errors import CheckpointError, QuantizeError
+from qnn_sd.export import Forms, export_component
+from qnn_sd.export.checkpoint import read_json
+from qnn_sd.export.component import source_files
+from qnn_sd.generate import Request, TextToImage
+from qnn_sd.generate.tokenizer import ClipTokenizer
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.quantize import quantize_component
+from qnn_sd.runner import Fallback, Feeds
+from qnn_sd.targets import CpuRunner
+
+# What a picture needs; the VAE encoder is for pictures as input.
+PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
+
+
+@dataclass
+class StageReport:
+    """What became of one stage for one component."""
+
+    stage: str
+    component: str
+    seconds: float
+    cached: bool
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Recorder:
+    """Passes calls on to a CPU runner and keeps what the components were fed."""
+
+    def __init__(self, runner: CpuRunner, every: int) -> None:
+        self._runner, self._every = runner, every
+        self._unet_calls = 0
+        self.feeds: dict[str, list[Feeds]] = {}
+
+    @property
+    def target(self) -> str:
+        return self._runner.target
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        return self._runner.fallbacks
+
+    def load(self, component: str) -> None:
+        self._runner.load(component)
+
+    def unload(self, component: str) -> None:
+        """Keeps the session: the next prompt needs it again."""
+
+    def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
+        kept = True
+        if component == "unet":
+            # Two passes a step: every n-th step is kept, with both.
+            kept = self._unet_calls // 2 % self._every == 0
+            self._unet_calls += 1
+        output = self._runner.run(component, feeds)
+        if kept:
+            self.feeds.setdefault(component, []).append(dict(feeds))
+        if component == "vae_decoder":
+            self.feeds.setdefault("vae_encoder", []).append({"picture": np.clip(output, -1, 1)})
+        return output
+
+
+class Road:
+    """Builds what a target needs for one model.
+
+    Args:
+        model: its config.
+        console: where progress is shown.
+        checkpoint: a folder in diffusers' layout instead of the model's own.
+        cache: where artifacts stand; None for the user's cache.
+        forms: the HTP forms to export.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        console: Console,
+        checkpoint: Path | None = None,
+        cache: Path | None = None,
+        forms: Forms | None = None,
+    ) -> None:
+        self.model, self._console = model, console
+        self.checkpoint = checkpoint or resources.assets() / model.checkpoint
+        self._cache = cache or resources.cache()
+        self._forms = forms or Forms()
+        self.reports: list[StageReport] = []
+        if not self.checkpoint.is_dir():
+            raise CheckpointError(
+                f"{self.checkpoint} is no folder", hint="Give a folder in diffusers' layout (model_index.json in it)."
+            )
+
+    def _produce(self, recipe: Recipe, component: str, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+        cached = artifact.place(self._cache, recipe).exists()
+        if not cached:
+            self._console.say(f"{recipe.stage:<9} {recipe.name}")
+        made = artifact.produce(self._cache, recipe, build)
+        self.reports.append(StageReport(recipe.stage, component, made.seconds, made.cached, made.facts))
+        return made
+
+    def _tools(self, *names: str) -> dict[str, str]:
+        return {"qnn-sd": __version__, **{name: metadata.version(name) for name in names}}
+
+    @cached_property
+    def _source_hashes(self) -> dict[Path, str]:
+        return {}
+
+    def _hash(self, path: Path) -> str:
+        if path not in self._source_hashes:
+            self._source_hashes[path] = artifact.sha256_of_file(path)
+        return self._source_hashes[path]
+
+    def export(self, component: str) -> Artifact:
+        """The component's float graph."""
+        files = source_files(self.checkpoint, component)
+        # A component's form also depends on the other configs: the VAE's factor, the text's length.
+        configs = [self.checkpoint / part / "config.json" for part in ("text_encoder", "vae")]
+        inputs = {}
+        for path in [*files, *configs]:
+            if not path.is_file():
+                raise CheckpointError(f"{path} is missing", hint="Is the checkpoint complete?")
+            inputs[path.relative_to(self.checkpoint).as_posix()] = self._hash(path)
+        size = {"height": self.model.height, "width": self.model.width}
+        recipe = Recipe(
+            "export",
+            f"{self.model.name}.{component}",
+            inputs,
+            {**size, "forms": asdict(self._forms)},
+            self._tools("onnx"),
+        )
+        return self._produce(
+            recipe,
+            component,
+            lambda folder: export_component(
+                self.checkpoint, component, self.model.height, self.model.width, folder, self._forms
+            ),
+        )
+
+    def _prompts(self) -> list[str]:
+        path = resources.assets() / self.model.calibration.prompts
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise QuantizeError(f"The calibration prompts in {path} can't be read", why=str(error)) from error
+        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+    def calibration(self) -> Artifact:
+        """What the float model's components are fed along real trajectories."""
+        floats = {component: self.export(component) for component in PICTURE_COMPONENTS}
+        settings = self.model.calibration
+        prompts = self._prompts()
+        recipe = Recipe(
+            "calibrate",
+            self.model.name,
+            {name: made.key for name, made in floats.items()},
+            {
+                "prompts": prompts,
+                "guidance": self.model.guidance,
+                "scheduler": self.model.scheduler,
+                "config": read_json(self.checkpoint / "scheduler" / "scheduler_config.json"),
+                **settings.model_dump(exclude={"prompts"}),
+            },
+            self._tools("onnxruntime"),
+        )
+
+        def build(folder: Path) -> dict[str, Any]:
+            recorder = _Recorder(CpuRunner(lambda name: floats[name].file(MODEL_FILE)), settings.every)
+            loop = TextToImage(recorder, self._bundle_info({}, None), self._tokenizer())
+            with self._console.progress("calibrating", len(prompts)) as bar:
+                for number, prompt in enumerate(prompts):
+                    loop.generate(
+                        Request(
+                            prompt,
+                            steps=settings.steps,
+                            guidance=self.model.guidance,
+                            scheduler=self.model.scheduler,
+                            seed=settings.seed + number,
+                        )
+                    )
+                    bar.advance()
+            for name, samples in recorder.feeds.items():
+                stacked = {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
+                np.savez(folder / f"{name}.npz", allow_pickle=False, **stacked)
+            return {name: len(samples) for name, samples in recorder.feeds.items()}
+
+        return self._produce(recipe, "all", build)
+
+    @staticmethod
+    def samples(calibration: Artifact, component: str) -> Iterator[dict[str, NDArray[Any]]]:
+        """The recorded feeds of a component, one at a time."""
+        with np.load(calibration.file(f"{component}.npz"), allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        for index in range(len(next(iter(arrays.values())))):
+            yield {key: value[index] for key, value in arrays.items()}
+
+    def quantize(self, component: str) -> Artifact:
+        """The component's QDQ graph."""
+        source, calibration = self.export(component), self.calibration()
+        recipe = Recipe(
+            "quantize",
+            f"{self.model.name}.{component}",
+            {"float": source.key, "calibration": calibration.key},
+            {"scheme": "W8A16", "rounding": "nearest", "ranges": "min-max"},
+            self._tools("onnx", "onnxruntime", "numpy"),
+        )
+
+        def build(folder: Path) -> dict[str, Any]:
+            samples = list(self.samples(calibration, component))
+            with self._console.progress(f"ranges of {component}", len(samples)) as bar:
+                return quantize_component(source.folder, samples, folder, bar.advance)
+
+        return self._produce(recipe, component, build)
+
+    def compile(self, component: str, profile: DeviceProfile) -> Artifact:
+        """The component's context binary for a SoC, verified on the emulator."""
+        qdq, calibration = self.quantize(component), self.calibration()
+        settings = profile.model_dump(include={"soc_model", "htp_arch", "optimization_mode"})
+        recipe = Recipe(
+            "compile",
+            f"{self.model.name}.{component}.{profile.soc}",
+            {"qdq": qdq.key},
+            settings,
+            {**self._tools(), **qnn.versions()},
+        )
+
+        def build(folder: Path) -> dict[str, Any]:
+            facts = compile_component(qdq.folder, folder=folder, **settings)
+            feeds = list(self.samples(calibration, component))
+            # The middle of the calibration data: neither pure noise nor a finished picture.
+            proof = verify_component(
+                component, qdq.folder, folder, profile.soc_model, profile.htp_arch, feeds[len(feeds) // 2]
+            )
+            return {**facts, "sqnr_db_against_qdq": round(proof, 1)}
+
+        return self._produce(recipe, component, build)
+
+    def bundle_for(self, profile: DeviceProfile, components: Sequence[str] = COMPONENTS) -> OpenBundle:
+        """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP."""
+        sources: dict[str, Artifact] = {}
+        parts: dict[str, Part] = {}
+        for component in components:
+            qdq = self.quantize(component)
+            sources[f"{component}/cpu"] = qdq
+            sources[f"{component}/htp"] = self.compile(component, profile)
+            parts[component] = Part(
+                file=f"{component}/htp/{CONTEXT_FILE}",
+                kind="context_binary",
+                fallback=f"{component}/cpu/{MODEL_FILE}",
+            )
+        soc = Soc(
+            name=profile.soc, dl_mode=profile.dl_mode, soc_model=profile.soc_model, htp_arch=profile.htp_arch
+        )
+        return self._bundle(profile.soc, parts, sources, soc)
+
+    def bundle_for_cpu(self, kind: Kind) -> OpenBundle:
+        """Float or QDQ graphs for ONNX Runtime's CPU provider."""
+        make = self.export if kind == "float" else self.quantize
+        sources = {component: make(component) for component in PICTURE_COMPONENTS}
+        parts = {name: Part(file=f"{name}/{MODEL_FILE}", kind=kind) for name in sources}
+        return self._bundle(f"cpu-{kind}", parts, sources, None)
+
+    def _bundle(
+        self, name: str, parts: Mapping[str, Part], sources: Mapping[str, Artifact], soc: Soc | None
+    ) -> OpenBundle:
+        info = self._bundle_info(parts, soc)
+        tokenizer = self.checkpoint / "tokenizer"
+        inputs = {key: made.key for key, made in sources.items()}
+        for path in (tokenizer / "vocab.json", tokenizer / "merges.txt"):
+            if path.is_file():
+                inputs[path.name] = self._hash(path)
+        recipe = Recipe(
+            "bundle", f"{self.model.name}.{name}", inputs, info.model_dump(mode="json"), self._tools()
+        )
+
+        def build(folder: Path) -> dict[str, Any]:
+            assemble(folder, info, {key: made.folder for key, made in sources.items()}, tokenizer)
+            return {}
+
+        made = self._produce(recipe, "all", build)
+        return OpenBundle(made.folder)
+
+    def _tokenizer(self) -> ClipTokenizer:
+        info = self._bundle_info({}, None)
+        return ClipTokenizer(self.checkpoint / "tokenizer", info.tokens, info.padding_token)
+
+    def _bundle_info(self, parts: Mapping[str, Part], soc: Soc | None) -> Bundle:
+        vae = read_json(self.checkpoint / "vae" / "config.json")
+        text = read_json(self.checkpoint / "text_encoder" / "config.json")
+        unet = read_json(self.checkpoint / "unet" / "config.json")
+        special = self.checkpoint / "tokenizer" / "special_tokens_map.json"
+        padding = read_json(special).get("pad_token") if special.is_file() else None
+        return Bundle(
+            model=self.model.name,
+            soc=soc,
+            height=self.model.height,
+            width=self.model.width,
+            factor=2 ** (len(vae["block_out_channels"]) - 1),
+            latent_channels=vae.get("latent_channels", 4),
+            scaling_factor=vae.get("scaling_factor", 0.18215),
+            tokens=text.get("max_position_embeddings", 77),
+            time_cond_proj_dim=unet.get("time_cond_proj_dim"),
+            scheduler=read_json(self.checkpoint / "scheduler" / "scheduler_config.json"),
+            # Old files spell a special token as an object.
+            padding_token=padding.get("content") if isinstance(padding, dict) else padding,
+            components=dict(parts),
+        )

@@ -1,0 +1,49 @@
+"""``qnn-sd compile``: from checkpoint to context binaries, proven on the emulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qnn_sd.build import Road
+from qnn_sd.cli.options import DEFAULT_SOC, model_options, output_options
+from qnn_sd.config import load_model, load_profile
+from qnn_sd.console import Console
+
+
+@click.command("compile")
+@click.option("--soc", default=DEFAULT_SOC, show_default=True, help="SoC to compile for, such as sm8550.")
+@model_options
+@output_options
+def compile_command(
+    soc: str, model: str, checkpoint: Path | None, cache: Path | None, as_json: bool, quiet: bool, debug: bool
+) -> None:
+    """Export, quantize and compile a model for one SoC, and prove each binary on the HTP emulator."""
+    del debug  # read by the entry point
+    console = Console(as_json, quiet)
+    profile = load_profile(soc)
+    road = Road(load_model(model), console, checkpoint, cache)
+    bundle = road.bundle_for(profile)
+    rows, document = [], {}
+    for report in road.reports:
+        if report.stage == "compile":
+            size, proof = report.facts["context_binary_bytes"], report.facts["sqnr_db_against_qdq"]
+            rows.append([report.component, size / 1e6, proof, report.seconds, "cached" if report.cached else "built"])
+            document[report.component] = {
+                "context_binary_bytes": size,
+                "sqnr_db_against_qdq": proof,
+                "seconds": report.seconds,
+                "cached": report.cached,
+            }
+    console.table(["component", "MB", "dB against QDQ", "seconds", ""], rows)
+    console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
+    console.document(
+        {
+            "model": model,
+            "soc": profile.soc,
+            "dl_mode": profile.dl_mode,
+            "bundle": str(bundle.folder),
+            "components": document,
+        }
+    )

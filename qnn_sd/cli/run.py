@@ -1,0 +1,211 @@
+"""``qnn-sd run``: a picture from a prompt."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from qnn_sd import __version__, artifact, qnn
+from qnn_sd.bundle_format import OpenBundle
+from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.cli.options import DEFAULT_SOC, model_options, output_options
+from qnn_sd.config import ModelConfig, load_model, load_profile
+from qnn_sd.console import Console
+from qnn_sd.errors import OutputError, SettingError
+from qnn_sd.generate import Generation, Request, TextToImage
+from qnn_sd.generate.noise import LARGEST_SEED
+from qnn_sd.generate.png import save_png
+from qnn_sd.generate.schedulers import known_scheduler
+from qnn_sd.generate.text_to_image import Picture
+from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
+from qnn_sd.runner import Fallback, Runner
+from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
+
+TARGETS = ("emulator", "cpu")
+
+
+@click.command("run")
+@click.argument("prompt")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out.png"), show_default=True,
+              help="PNG to write; with --count each gets its seed in the name.")
+@click.option("--negative", default="", help="What the picture keeps away from.")
+@click.option("--steps", type=int, help="Sampling steps [the model's default].")
+@click.option("--seed", type=int, help="Seed of the noise [random]; equal to torch's CPU generator.")
+@click.option("--guidance", type=float, help="Guidance scale, 1 for none [the model's default].")
+@click.option("--scheduler", help="dpm++2m, euler, euler-a, ddim or lcm [the model's default].")
+@click.option("--count", type=int, default=1, show_default=True, help="Pictures, each with the next seed.")
+@click.option("--target", type=click.Choice(TARGETS), default="emulator", show_default=True,
+              help="Where components run.")
+@click.option("--soc", help=f"SoC whose context binaries run [{DEFAULT_SOC}]; not for --target cpu.")
+@click.option("--precision", type=click.Choice(["float", "w8a16"]), help="Graphs for --target cpu [float].")
+@click.option("--fallback/--no-fallback", default=True, show_default=True,
+              help="Run on the CPU what the target can't load; each such component is named.")
+@model_options
+@output_options
+def run_command(
+    prompt: str,
+    output: Path,
+    negative: str,
+    steps: int | None,
+    seed: int | None,
+    guidance: float | None,
+    scheduler: str | None,
+    count: int,
+    target: str,
+    soc: str | None,
+    precision: str | None,
+    fallback: bool,
+    model: str,
+    checkpoint: Path | None,
+    cache: Path | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Paint PROMPT with a bundle's components and save it as PNG."""
+    del debug  # read by the entry point
+    console = Console(as_json, quiet)
+    config = load_model(model)
+    request = _request(config, prompt, negative, steps, seed, guidance, scheduler, count)
+    if target == "cpu" and soc is not None:
+        raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
+    if target != "cpu" and precision is not None:
+        raise SettingError(f"--precision has no meaning with --target {target}", hint="Add --target cpu.")
+    profile = load_profile(soc or DEFAULT_SOC) if target == "emulator" else None
+    paths = _paths(output, request)
+    road = Road(config, console, checkpoint, cache)
+    if profile is None:
+        bundle = road.bundle_for_cpu("w8a16" if precision == "w8a16" else "float")
+    else:
+        bundle = road.bundle_for(profile, PICTURE_COMPONENTS)
+    runner = _runner(bundle, fallback, console)
+    facts = {
+        "prompt": request.prompt,
+        "negative_prompt": request.negative,
+        "steps": request.steps,
+        "guidance": request.guidance,
+        "scheduler": request.scheduler,
+        "model": config.name,
+        "target": runner.target,
+        "precision": precision or ("float" if profile is None else "w8a16"),
+        "soc": profile.soc if profile else "none",
+        "software": f"qnn-sd {__version__}",
+        **qnn.versions(),
+    }
+
+    def save(picture: Picture, number_seed: int) -> None:
+        path = paths[number_seed - request.seed]
+        save_png(path, picture, {**facts, "seed": number_seed})
+        console.result(f"{path} (seed {number_seed})")
+
+    info = bundle.info
+    loop = TextToImage(runner, info, ClipTokenizer(bundle.tokenizer, info.tokens, info.padding_token))
+    with console.progress(f"painting on {runner.target}", request.steps * request.count) as bar:
+        result = loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
+    _remark_on_prompts(console, request, result)
+    _report(console, runner, result, paths, profile.soc if profile else None)
+
+
+def _request(
+    config: ModelConfig,
+    prompt: str,
+    negative: str,
+    steps: int | None,
+    seed: int | None,
+    guidance: float | None,
+    scheduler: str | None,
+    count: int,
+) -> Request:
+    """The checked request, with the model's defaults where nothing was said."""
+    steps = config.steps if steps is None else steps
+    guidance = config.guidance if guidance is None else guidance
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    scheduler = scheduler or config.scheduler
+    known_scheduler(scheduler)
+    if not 1 <= steps <= 1000:
+        raise SettingError(f"--steps {steps} is not possible", hint="Choose 1 to 1000; 20 is usual.")
+    if not 1 <= guidance <= 50:
+        raise SettingError(f"--guidance {guidance:g} is not possible", hint="Choose 1 (none) to 50; 7.5 is usual.")
+    if not 1 <= count <= 1000:
+        raise SettingError(f"--count {count} is not possible", hint="Choose 1 to 1000.")
+    if not 0 <= seed <= LARGEST_SEED - count:
+        raise SettingError(f"--seed {seed} is not possible", hint="Choose a number from 0 to 2^64 - 1.")
+    return Request(prompt, negative, steps, guidance, scheduler, seed, count)
+
+
+def _paths(output: Path, request: Request) -> list[Path]:
+    """Where the pictures go, checked before any work: hours of it must not end in a typo."""
+    if output.is_dir() or not output.name:
+        raise OutputError(f"Can't write {output}", why="It is a folder.", hint="Give a file, such as -o out.png.")
+    if output.suffix.lower() != ".png":
+        raise OutputError(f"Can't write {output}", why="Pictures are saved as PNG.", hint="Give a name ending in .png.")
+    artifact.probe_writable(output)
+    if request.count == 1:
+        return [output]
+    return [output.with_stem(f"{output.stem}-{request.seed + n}") for n in range(request.count)]
+
+
+def _runner(bundle: OpenBundle, fallback: bool, console: Console) -> Runner:
+    soc = bundle.info.soc
+    if soc is None:
+        return CpuRunner(bundle.file)
+    emulator = EmulatorRunner(bundle.file, soc.soc_model, soc.htp_arch)
+    if not fallback:
+        return emulator
+
+    def qdq(component: str) -> Path:
+        path = bundle.fallback(component)
+        assert path is not None, "bundles for a SoC carry their QDQ graphs"
+        return path
+
+    def tell(event: Fallback) -> None:
+        console.warn(f"{event.component}: {event.target} ({event.reason})")
+
+    return FallbackRunner(emulator, CpuRunner(qdq), tell)
+
+
+def _remark_on_prompts(console: Console, request: Request, result: Generation) -> None:
+    if not request.prompt.strip():
+        console.warn("the prompt is empty: the picture shows whatever the model likes.")
+    for name, tokens in (("prompt", result.prompt), ("negative prompt", result.negative)):
+        if tokens.cut:
+            console.warn(f"the {name} is too long: {tokens.used} tokens were used, this was cut: {_shortened(tokens)}")
+
+
+def _shortened(tokens: Tokens, most: int = 300) -> str:
+    cut = tokens.cut
+    return cut if len(cut) <= most else f"{cut[:most]}… ({len(cut)} characters)"
+
+
+def _report(console: Console, runner: Runner, result: Generation, paths: list[Path], soc: str | None) -> None:
+    elsewhere = {event.component: event for event in runner.fallbacks}
+
+    def place(component: str) -> str:
+        return elsewhere[component].target if component in elsewhere else runner.target
+
+    console.table(
+        ["component", "target", "calls", "ms per call"],
+        [
+            [name, place(name), usage.calls, 1000 * usage.seconds / usage.calls]
+            for name, usage in result.usage.items()
+        ],
+    )
+    console.document(
+        {
+            "images": [
+                {"path": str(path), "seed": seed} for path, seed in zip(paths, result.seeds, strict=True)
+            ],
+            "target": runner.target,
+            "soc": soc,
+            "components": {
+                name: {"target": place(name), "calls": usage.calls, "seconds": round(usage.seconds, 4)}
+                for name, usage in result.usage.items()
+            },
+            "fallbacks": [
+                {"component": event.component, "target": event.target, "reason": event.reason}
+                for event in runner.fallbacks
+            ],
+        }
+    )

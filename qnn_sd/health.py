@@ -1,0 +1,170 @@
+"""What ``qnn-sd doctor`` looks at: each check says what it found and what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from qnn_sd import config, qnn
+from qnn_sd.metrics import sqnr_db
+
+Status = Literal["ok", "missing", "failed"]
+_NEEDED = ("onnx", "onnxruntime", "onnxruntime-qnn", "numpy", "tokenizers", "safetensors")
+_SPACE_FOR_DEMO = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report.
+
+    Attributes:
+        check: what was looked at.
+        status: ``missing`` is something that only some commands need, ``failed`` stops the kit.
+        found: what is there.
+        advice: what to do; empty if all is well.
+    """
+
+    check: str
+    status: Status
+    found: str
+    advice: str = ""
+
+
+def examine(cache: Path) -> Iterator[Finding]:
+    """Runs every check, one after the other; none of them changes anything."""
+    checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
+        ("python", _python),
+        ("packages", _packages),
+        ("emulator", _emulator),
+        ("disk", lambda: _disk(cache)),
+        ("adb", _adb),
+        ("ai hub", _ai_hub),
+    )
+    for name, check in checks:
+        try:
+            yield check()
+        except Exception as error:  # a check that breaks is a finding, not the end of the report
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            yield Finding(name, "failed", first, getattr(error, "hint", "") or "Run qnn-sd doctor --debug.")
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] <= (3, 14):
+        return Finding("python", "ok", version)
+    return Finding("python", "failed", version, "Make an environment with Python 3.11 to 3.14.")
+
+
+def _packages() -> Finding:
+    found, absent = [], []
+    for name in _NEEDED:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            absent.append(name)
+    if absent:
+        return Finding("packages", "failed", f"without {', '.join(absent)}", f"pip install {' '.join(absent)}")
+    return Finding("packages", "ok", ", ".join(found))
+
+
+def _one_op_model() -> bytes:
+    """A 1x1 convolution in QDQ: the smallest graph that the HTP takes."""
+    nodes, constants = [], []
+
+    def scaled(name: str, scale: float, dtype: type[np.generic], zero: int) -> list[str]:
+        constants.append(numpy_helper.from_array(np.float32(scale).reshape(()), f"{name}.scale"))
+        constants.append(numpy_helper.from_array(np.asarray(zero, dtype), f"{name}.zero"))
+        return [f"{name}.scale", f"{name}.zero"]
+
+    activation = scaled("activation", 2 / 65535, np.uint16, 32768)
+    weight = np.arange(-8, 8, dtype=np.int8).reshape(4, 4, 1, 1)
+    constants.append(numpy_helper.from_array(weight, "weight"))
+    nodes.append(helper.make_node("QuantizeLinear", ["x", *activation], ["x.q"]))
+    nodes.append(helper.make_node("DequantizeLinear", ["x.q", *activation], ["x.dq"]))
+    nodes.append(helper.make_node("DequantizeLinear", ["weight", *scaled("w", 0.01, np.int8, 0)], ["weight.dq"]))
+    nodes.append(helper.make_node("Conv", ["x.dq", "weight.dq"], ["y.raw"]))
+    nodes.append(helper.make_node("QuantizeLinear", ["y.raw", *activation], ["y.q"]))
+    nodes.append(helper.make_node("DequantizeLinear", ["y.q", *activation], ["y"]))
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 4, 4]) for name in "xy"]
+    graph = helper.make_graph(nodes, "one_op", values[:1], values[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    model.ir_version = 10
+    data: bytes = model.SerializeToString()
+    onnx.checker.check_model(model)
+    return data
+
+
+def _emulator() -> Finding:
+    import onnxruntime  # noqa: PLC0415 (after the packages were found)
+
+    profile = config.load_profile(config.socs()[-1])
+    model = _one_op_model()
+    x = np.linspace(-0.9, 0.9, 64, dtype=np.float32).reshape(1, 4, 4, 4)
+    options = qnn.htp_options(profile.soc_model, profile.htp_arch)
+    found = qnn.session(model, options).run(None, {"x": x})[0]
+    expected = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    likeness = sqnr_db(expected, found)
+    if likeness < 50:
+        return Finding(
+            "emulator", "failed", f"a convolution came out at {likeness:.0f} dB", "Reinstall onnxruntime-qnn."
+        )
+    return Finding("emulator", "ok", f"ran a convolution for {profile.soc} ({likeness:.0f} dB against the CPU)")
+
+
+def _disk(cache: Path) -> Finding:
+    existing = cache
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    found = f"{free / 1e9:.1f} GB free for {cache}"
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        return Finding("disk", "failed", f"{cache}: {error.strerror}", "Set QNN_SD_CACHE to a folder of yours.")
+    if free < _SPACE_FOR_DEMO:
+        return Finding("disk", "failed", found, "Free 1 GB, or set QNN_SD_CACHE to a roomier place.")
+    return Finding("disk", "ok", found)
+
+
+def adb_path() -> Path | None:
+    """The adb on the path, or the one that comes with adbutils."""
+    on_path = shutil.which("adb")
+    if on_path:
+        return Path(on_path)
+    package = util.find_spec("adbutils")
+    if package is None or package.origin is None:
+        return None
+    carried = Path(package.origin).parent / "binaries" / "adb"
+    return carried if carried.is_file() else None
+
+
+def _adb() -> Finding:
+    path = adb_path()
+    if path is None:
+        return Finding("adb", "missing", "not found", "For a phone: pip install 'qnn-sd[phone]'.")
+    return Finding("adb", "ok", str(path))
+
+
+def _ai_hub() -> Finding:
+    if os.environ.get("QAIHUB_API_TOKEN"):
+        return Finding("ai hub", "ok", "token in QAIHUB_API_TOKEN")
+    file = Path.home() / ".qai_hub" / "client.ini"
+    if file.is_file():
+        return Finding("ai hub", "ok", f"token in {file}")
+    return Finding(
+        "ai hub", "missing", "no token", "For cloud devices: pip install 'qnn-sd[hub]', then qai-hub configure."
+    )
+
+

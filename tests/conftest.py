@@ -1,0 +1,106 @@
+"""What tests share. Seeds are fixed; nothing here needs a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "assets"))  # the trainer's checker and prompts
+
+# diffusers and transformers must not look for a hub.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from qnn_sd.build import Road
+from qnn_sd.config import load_model
+from qnn_sd.console import Console
+from qnn_sd.generate import TextToImage
+from qnn_sd.generate.tokenizer import ClipTokenizer
+from qnn_sd.runner import Runner
+
+CHECKPOINT = ROOT / "assets" / "tiny-sd"
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests: what one built, the next one finds."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def road(cache: Path) -> Road:
+    """The demo model's road."""
+    return Road(load_model("tiny-sd"), Console(quiet=True), cache=cache)
+
+
+@pytest.fixture(scope="session")
+def make_loop(road: Road) -> Callable[..., TextToImage]:
+    """Makes the loop on any runner, with the demo model's tokenizer."""
+
+    def make(runner: Runner, bundle: Any) -> TextToImage:
+        info = bundle.info
+        return TextToImage(runner, info, ClipTokenizer(bundle.tokenizer, info.tokens, info.padding_token))
+
+    return make
+
+
+class Cli:
+    """Runs ``qnn-sd`` as a process of its own, as a user does."""
+
+    def __init__(self, cache: Path, folder: Path) -> None:
+        self.environment = {**os.environ, "QNN_SD_CACHE": str(cache), "COLUMNS": "160", "NO_COLOR": "1"}
+        self.folder = folder
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line."""
+        return [sys.executable, "-m", "qnn_sd", *arguments]
+
+    def __call__(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**self.environment, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            **options,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """The JSON document of a command that must succeed; stdout holds nothing else."""
+        done = self(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def refused(self, code: int, *arguments: str, **options: Any) -> str:
+        """The message of a command that must fail with this exit code and without a traceback."""
+        before = sorted(path.name for path in self.folder.iterdir())
+        done = self(*arguments, **options)
+        assert done.returncode == code, (done.returncode, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+        assert sorted(path.name for path in self.folder.iterdir()) == before, "something was left behind"
+        return done.stderr
+
+
+@pytest.fixture
+def cli(cache: Path, tmp_path: Path) -> Cli:
+    """The command, in an empty folder."""
+    return Cli(cache, tmp_path)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers of a fixed seed."""
+    return np.random.default_rng(20)

@@ -1,0 +1,194 @@
+"""The exported graphs against diffusers and transformers: same weights, same inputs, same outputs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from conftest import CHECKPOINT
+from reference_models import ARCHITECTURES, Architecture, ReferenceModels, save_random
+from safetensors.torch import load_file, save_file
+
+from qnn_sd.errors import CheckpointError, SettingError, UnsupportedModelError
+from qnn_sd.export import Forms, export_component
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE
+
+LEAST_DB = 70.0
+COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+FORMS = (Forms(), Forms(group_norm="layer_norm"), Forms(flat_act_below=0, separate_affine_at=()))
+
+
+def reference_outputs(
+    models: ReferenceModels, latent: tuple[int, int], extra: dict[str, int], seed: int
+) -> dict[str, tuple[dict[str, np.ndarray], np.ndarray]]:
+    """Inputs and the reference's output for each component, on the text encoder's own embeddings."""
+    generator = torch.Generator().manual_seed(seed)
+    channels = models.unet.config.in_channels
+    factor = 2 ** (len(models.vae.config.block_out_channels) - 1)
+    ids = torch.randint(0, models.text_encoder.config.vocab_size, (1, 77), generator=generator)
+    sample = torch.randn(1, channels, *latent, generator=generator)
+    time = torch.tensor([613.0])
+    picture = torch.rand(1, 3, factor * latent[0], factor * latent[1], generator=generator) * 2 - 1
+    more = {name: torch.randn(1, width, generator=generator) for name, width in extra.items()}
+    with torch.no_grad():
+        context = models.text_encoder(ids).last_hidden_state
+        unet = models.unet(sample, time, context, **more).sample
+        decoded = models.vae.decode(sample).sample
+        moments = models.vae.encode(picture).latent_dist.parameters
+    unet_feeds = {"sample": sample, "timestep": time, "encoder_hidden_states": context, **more}
+    return {
+        "text_encoder": ({"input_ids": ids.numpy().astype(np.int32)}, context.numpy()),
+        "unet": ({name: value.numpy() for name, value in unet_feeds.items()}, unet.numpy()),
+        "vae_decoder": ({"latent": sample.numpy()}, decoded.numpy()),
+        "vae_encoder": ({"picture": picture.numpy()}, moments.numpy()),
+    }
+
+
+def check(checkpoint: Path, component: str, size: tuple[int, int], forms: Forms, folder: Path, wanted: tuple) -> None:
+    folder.mkdir(parents=True)
+    export_component(checkpoint, component, *size, folder, forms)
+    onnx.checker.check_model(str(folder / MODEL_FILE), full_check=True)
+    session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
+    feeds, expected = wanted
+    found = session.run(None, feeds)[0]
+    assert found.shape == expected.shape
+    assert sqnr_db(expected, found) >= LEAST_DB
+
+
+@pytest.mark.parametrize("forms", FORMS, ids=["default", "layer_norm", "unflattened"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.name)
+def test_random_architectures_match_diffusers(architecture: Architecture, forms: Forms, tmp_path: Path) -> None:
+    models = save_random(architecture, tmp_path)
+    factor = 2 ** (len(models.vae.config.block_out_channels) - 1)
+    size = (factor * architecture.latent[0], factor * architecture.latent[1])
+    outputs = reference_outputs(models, architecture.latent, architecture.extra_inputs, seed=1)
+    for component in COMPONENTS:
+        check(tmp_path, component, size, forms, tmp_path / "onnx" / component, outputs[component])
+
+
+@pytest.mark.parametrize("forms", FORMS, ids=["default", "layer_norm", "unflattened"])
+def test_demo_checkpoint_matches_diffusers(forms: Forms, tmp_path: Path) -> None:
+    outputs = reference_outputs(ReferenceModels.load(CHECKPOINT), (16, 16), {}, seed=2)
+    for component in COMPONENTS:
+        check(CHECKPOINT, component, (128, 128), forms, tmp_path / component, outputs[component])
+
+
+def test_tensor_names_of_older_libraries_are_read(tmp_path: Path) -> None:
+    """Old VAE files name the attention query, key, value, proj_attn; old CLIP files say text_model."""
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    vae = checkpoint / "vae" / "diffusion_pytorch_model.safetensors"
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    tensors = {}
+    for name, tensor in load_file(vae).items():
+        for modern, former in old.items():
+            name = name.replace(f".{modern}.", f".{former}.")  # noqa: PLW2901
+        tensors[name] = tensor
+    assert any("proj_attn" in name for name in tensors)
+    save_file(tensors, vae)
+    text = checkpoint / "text_encoder" / "model.safetensors"
+    renamed = {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in load_file(text).items()}
+    renamed["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    save_file(renamed, text)
+    outputs = reference_outputs(ReferenceModels.load(CHECKPOINT), (16, 16), {}, seed=3)
+    for component in ("text_encoder", "vae_decoder"):
+        check(checkpoint, component, (128, 128), Forms(), tmp_path / component, outputs[component])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_weights_are_read(dtype: torch.dtype, tmp_path: Path) -> None:
+    models = save_random(ARCHITECTURES[1], tmp_path)
+    for part, model in (("unet", models.unet), ("vae", models.vae), ("text_encoder", models.text_encoder)):
+        model.to(dtype).save_pretrained(tmp_path / part)
+        model.to(torch.float32)  # the reference computes in float32 with the rounded weights
+    outputs = reference_outputs(models, ARCHITECTURES[1].latent, {}, seed=4)
+    for component in COMPONENTS:
+        check(tmp_path, component, (16, 32), Forms(), tmp_path / "onnx" / component, outputs[component])
+
+
+def edited(tmp_path: Path, part: str, **changes: object) -> Path:
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    path = checkpoint / part / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return checkpoint
+
+
+@pytest.mark.parametrize(
+    ("part", "component", "key", "value"),
+    [
+        ("unet", "unet", "a_new_option", 3),
+        ("unet", "unet", "class_embed_type", "timestep"),
+        ("unet", "unet", "act_fn", "snake"),
+        ("unet", "unet", "mid_block_type", "UNetMidBlock2D"),
+        ("unet", "unet", "resnet_time_scale_shift", "scale_shift"),
+        ("unet", "unet", "down_block_types", ["AttnDownBlock2D"] * 3),
+        ("unet", "unet", "norm_num_groups", None),
+        ("vae", "vae_decoder", "shift_factor", 0.1),
+        ("vae", "vae_decoder", "up_block_types", ["AttnUpDecoderBlock2D"] * 4),
+        ("text_encoder", "text_encoder", "hidden_act", "tanh"),
+        ("text_encoder", "text_encoder", "rope_theta", 1e4),
+    ],
+)
+def test_options_that_are_not_built_are_refused_by_name(
+    part: str, component: str, key: str, value: object, tmp_path: Path
+) -> None:
+    checkpoint = edited(tmp_path, part, **{key: value})
+    with pytest.raises(UnsupportedModelError, match=key):
+        export_component(checkpoint, component, 128, 128, tmp_path, Forms())
+
+
+def test_levels_that_do_not_match_are_refused(tmp_path: Path) -> None:
+    checkpoint = edited(tmp_path, "unet", attention_head_dim=[2, 3])
+    with pytest.raises(UnsupportedModelError, match="attention_head_dim has 2 entries for 3 levels"):
+        export_component(checkpoint, "unet", 128, 128, tmp_path, Forms())
+
+
+def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="doesn't fit this UNet"):
+        export_component(CHECKPOINT, "unet", 136, 128, tmp_path, Forms())
+    with pytest.raises(SettingError, match="doesn't fit this VAE"):
+        export_component(CHECKPOINT, "unet", 129, 128, tmp_path, Forms())
+
+
+def damage(tmp_path: Path, **changes: torch.Tensor | None) -> Path:
+    """The demo checkpoint with UNet tensors replaced, or left out where None."""
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    path = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = {**load_file(path), **changes}
+    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, path)
+    return checkpoint
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"conv_in.bias": None}, "no tensor 'conv_in.bias'"),
+        ({"conv_in.bias": torch.zeros(7)}, r"conv_in.bias .* has shape \[7\], not \[64\]"),
+        ({"conv_in.bias": torch.full((64,), float("nan"))}, "conv_in.bias .* holds NaN"),
+        ({"class_embedding.weight": torch.zeros(3)}, "1 tensors that this architecture doesn't use"),
+    ],
+)
+def test_weights_that_do_not_fit_the_config_are_named(
+    changes: dict[str, torch.Tensor | None], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        export_component(damage(tmp_path, **changes), "unet", 128, 128, tmp_path, Forms())
+
+
+def test_pickles_are_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    weights = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(CheckpointError, match="no weights in safetensors") as caught:
+        export_component(checkpoint, "unet", 128, 128, tmp_path, Forms())
+    assert "pickle" in caught.value.why
