@@ -1,0 +1,59 @@
+"""Paints the fixed prompts with the demo model on any target, two at a time on two cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnn_sd.bundle_format import OpenBundle
+from qnn_sd.config import load_model
+from qnn_sd.generate import Request, TextToImage
+from qnn_sd.generate.tokenizer import ClipTokenizer
+from qnn_sd.targets import CpuRunner, EmulatorRunner
+
+Picture = NDArray[np.uint8]
+
+
+def _paint(folder: Path, prompts: Sequence[tuple[int, str]]) -> list[Picture]:
+    """Paints numbered prompts in this process; a prompt's number is its seed."""
+    bundle = OpenBundle(folder)
+    info = bundle.info
+    soc = info.soc
+    runner = EmulatorRunner(bundle.file, soc.soc_model, soc.htp_arch) if soc else CpuRunner(bundle.file, threads=1)
+    loop = TextToImage(runner, info, ClipTokenizer(bundle.tokenizer, info.tokens, info.padding_token))
+    config = load_model(info.model)
+    pictures = []
+    for seed, prompt in prompts:
+        request = Request(
+            prompt, steps=config.steps, guidance=config.guidance, scheduler=config.scheduler, seed=seed
+        )
+        pictures += loop.generate(request).pictures
+    return pictures
+
+
+def paint(bundle: OpenBundle, prompts: Sequence[str], workers: int | None = None) -> list[Picture]:
+    """One picture for each prompt with the model's default settings; the n-th has seed n.
+
+    Args:
+        bundle: for a SoC (runs on the emulator) or for the CPU.
+        prompts: what to paint.
+        workers: processes; None for one a core.
+    """
+    workers = workers or min(os.cpu_count() or 1, 8)
+    numbered = list(enumerate(prompts))
+    shares = [numbered[start::workers] for start in range(workers)]
+    # Fresh processes: a runtime's threads don't survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        painted = list(pool.map(_paint, [bundle.folder] * workers, shares))
+    pictures: list[Picture] = [np.empty(0, np.uint8)] * len(prompts)
+    for share, results in zip(shares, painted, strict=True):
+        for (number, _), picture in zip(share, results, strict=True):
+            pictures[number] = picture
+    return pictures

@@ -1,0 +1,41 @@
+"""Small graphs for the HTP: written with the exporter's blocks, quantized, run on CPU and emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from qnn_sd import qnn
+from qnn_sd.config import load_profile
+from qnn_sd.export.graph import Graph
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.quantize import quantize_component
+
+
+def quantized(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], folder: Path) -> Path:
+    """Writes a float graph and its QDQ graph, calibrated on the feeds; returns the latter's folder."""
+    floats, qdq = folder / "float", folder / "qdq"
+    floats.mkdir(parents=True)
+    qdq.mkdir()
+    with Graph("test", floats) as g:
+        build(g)
+    quantize_component(floats, [feeds], qdq)
+    return qdq
+
+
+def run(folder: Path, feeds: dict[str, np.ndarray]) -> np.ndarray:
+    """The first output on ONNX Runtime's CPU provider."""
+    session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, feeds)[0])
+
+
+def htp_db(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], folder: Path, soc: str = "sm8650") -> float:
+    """SQNR of the emulator's run against the CPU's run of the same QDQ graph."""
+    profile = load_profile(soc)
+    qdq = quantized(build, feeds, folder)
+    session = qnn.session(qdq / MODEL_FILE, qnn.htp_options(profile.soc_model, profile.htp_arch))
+    return sqnr_db(run(qdq, feeds), session.run(None, feeds)[0])

@@ -1,0 +1,147 @@
+"""Artifacts: cached by recipe, whole or absent, held against their manifest."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qnn_sd import artifact
+from qnn_sd.artifact import Recipe, load, place, probe_writable, produce, written_aside
+from qnn_sd.errors import ArtifactError, OutputError
+
+RECIPE = Recipe("export", "model.part", {"config.json": "ab"}, {"height": 64}, {"tool": "1"})
+
+
+def build(folder: Path) -> dict[str, int]:
+    (folder / "model.onnx").write_bytes(b"graph")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "weights.bin").write_bytes(bytes(1000))
+    return {"parameters": 7}
+
+
+def leftovers(root: Path) -> list[str]:
+    return [path.name for path in root.rglob("*") if path.name.endswith(".part")]
+
+
+def test_the_same_recipe_is_built_once(tmp_path: Path) -> None:
+    calls = []
+
+    def counted(folder: Path) -> dict[str, int]:
+        calls.append(1)
+        return build(folder)
+
+    first, second = produce(tmp_path, RECIPE, counted), produce(tmp_path, RECIPE, counted)
+    assert len(calls) == 1
+    assert (first.cached, second.cached) == (False, True)
+    assert first.folder == second.folder
+    assert second.facts == {"parameters": 7}
+    assert second.file("sub/weights.bin").stat().st_size == 1000
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(RECIPE, inputs={"config.json": "cd"}),
+        replace(RECIPE, settings={"height": 128}),
+        replace(RECIPE, tools={"tool": "2"}),
+        replace(RECIPE, name="model.other"),
+    ],
+)
+def test_any_change_is_another_artifact(other: Recipe, tmp_path: Path) -> None:
+    assert other.key != RECIPE.key
+    produce(tmp_path, RECIPE, build)
+    assert not produce(tmp_path, other, build).cached
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_stage_leaves_nothing(error: type[BaseException], tmp_path: Path) -> None:
+    def broken(folder: Path) -> dict[str, int]:
+        build(folder)
+        raise error
+
+    with pytest.raises(error):
+        produce(tmp_path, RECIPE, broken)
+    assert not place(tmp_path, RECIPE).exists()
+    assert leftovers(tmp_path) == []
+
+
+def test_two_builders_at_once_agree(tmp_path: Path) -> None:
+    """Both build, one renames first, the other takes what is there."""
+    barrier = threading.Barrier(2, timeout=30)
+    results = []
+
+    def slow(folder: Path) -> dict[str, int]:
+        barrier.wait()
+        return build(folder)
+
+    threads = [threading.Thread(target=lambda: results.append(produce(tmp_path, RECIPE, slow))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len({result.folder for result in results}) == 1
+    assert len(results) == 2
+    load(results[0].folder)
+    assert leftovers(tmp_path) == []
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    folder = produce(tmp_path, RECIPE, build).folder
+    weights = folder / "sub" / "weights.bin"
+    weights.write_bytes(bytes(999))
+    with pytest.raises(ArtifactError, match=r"weights\.bin is damaged") as caught:
+        load(folder)
+    assert "999 bytes, the manifest says 1,000" in caught.value.why
+    weights.write_bytes(bytes(999) + b"x")
+    with pytest.raises(ArtifactError, match=r"weights\.bin is damaged") as caught:
+        load(folder)
+    assert "SHA-256" in caught.value.why
+    weights.unlink()
+    with pytest.raises(ArtifactError, match=r"weights\.bin is missing"):
+        produce(tmp_path, RECIPE, build)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": "a"}', '{"key": "a", "files": {"x": {}}}'])
+def test_unreadable_manifests_are_refused(text: str, tmp_path: Path) -> None:
+    folder = produce(tmp_path, RECIPE, build).folder
+    (folder / artifact.MANIFEST).write_text(text)
+    with pytest.raises(ArtifactError, match="can't be read"):
+        load(folder)
+
+
+def test_a_manifest_may_not_name_files_outside(tmp_path: Path) -> None:
+    folder = produce(tmp_path, RECIPE, build).folder
+    manifest = json.loads((folder / artifact.MANIFEST).read_text())
+    manifest["files"]["../../secret"] = {"bytes": 1, "sha256": "0"}
+    (folder / artifact.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="names a file outside it"):
+        load(folder)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "out.png"
+    path.write_bytes(b"old")
+
+    def interrupted() -> None:
+        with written_aside(path) as aside:
+            aside.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+    with written_aside(path) as aside:
+        aside.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+
+
+@pytest.mark.parametrize("folder", ["/sys", "/nowhere/at/all"])
+def test_folders_that_cannot_be_written_are_told_early(folder: str) -> None:
+    with pytest.raises(OutputError, match="Can't write"):
+        probe_writable(Path(folder) / "out.png")

@@ -1,0 +1,349 @@
+"""The commands as a user types them, in processes of their own: results, remarks, failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CHECKPOINT, ROOT, Cli
+from PIL import Image
+
+from qnn_sd import __version__
+from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.config import load_model, load_profile
+from qnn_sd.console import Console
+
+PROMPT = "a red circle on a blue background"
+QUICK = ("--target", "cpu", "--steps", "2", "--seed", "3")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built(road: Road) -> None:
+    """What the commands find in the cache."""
+    road.bundle_for_cpu("float")
+    road.bundle_for(load_profile("sm8650"), PICTURE_COMPONENTS)
+
+
+@pytest.fixture
+def own_cache(road: Road, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the cache that a test may damage."""
+    copy = tmp_path_factory.mktemp("own") / "cache"
+    shutil.copytree(cache, copy)
+    return copy
+
+
+def test_run_saves_a_picture_with_what_made_it(cli: Cli) -> None:
+    document = cli.json("run", PROMPT, *QUICK, "--negative", "square", "--scheduler", "euler", "-o", "my picture.png")
+    assert document["images"] == [{"path": "my picture.png", "seed": 3}]
+    assert (document["target"], document["soc"], document["fallbacks"]) == ("cpu", None, [])
+    components = document["components"]
+    assert {name: (c["target"], c["calls"]) for name, c in components.items()} == {
+        "text_encoder": ("cpu", 2), "unet": ("cpu", 4), "vae_decoder": ("cpu", 1)
+    }
+    assert all(component["seconds"] > 0 for component in components.values())
+    picture = Image.open(cli.folder / "my picture.png")
+    assert picture.size == (128, 128)
+    facts = picture.text
+    assert facts["prompt"] == PROMPT
+    assert facts["negative_prompt"] == "square"
+    assert (facts["seed"], facts["steps"], facts["scheduler"], facts["model"]) == ("3", "2", "euler", "tiny-sd")
+    assert facts["software"] == f"qnn-sd {__version__}"
+    assert facts["onnxruntime-qnn"]
+
+
+def test_run_on_the_emulator_uses_the_socs_binary(cli: Cli) -> None:
+    document = cli.json("run", PROMPT, "--steps", "1", "--seed", "3", "--soc", "SM8650", "-o", "e.png")
+    assert (document["target"], document["soc"]) == ("emulator", "sm8650")
+    assert {c["target"] for c in document["components"].values()} == {"emulator"}
+    facts = Image.open(cli.folder / "e.png").text
+    assert (facts["target"], facts["soc"], facts["precision"]) == ("emulator", "sm8650", "w8a16")
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_count_makes_the_next_seeds_and_guidance_one_a_single_pass(cli: Cli) -> None:
+    document = cli.json("run", PROMPT, *QUICK, "--count", "2", "--guidance", "1", "-o", "a.png")
+    assert [image["seed"] for image in document["images"]] == [3, 4]
+    assert [image["path"] for image in document["images"]] == ["a-3.png", "a-4.png"]
+    assert document["components"]["unet"]["calls"] == 2 * 2
+    assert document["components"]["text_encoder"]["calls"] == 1
+    cli.json("run", PROMPT, "--target", "cpu", "--steps", "2", "--seed", "4", "--guidance", "1", "-o", "b.png")
+    np.testing.assert_array_equal(pixels(cli.folder / "a-4.png"), pixels(cli.folder / "b.png"))
+    assert (pixels(cli.folder / "a-3.png") != pixels(cli.folder / "a-4.png")).any()
+
+
+def test_people_see_a_table_and_scripts_only_json(cli: Cli) -> None:
+    done = cli("run", PROMPT, *QUICK)
+    assert done.returncode == 0
+    assert "out.png (seed 3)" in done.stdout
+    assert "ms per call" in done.stdout
+    assert "painting on cpu" in done.stderr
+    quiet = cli("run", PROMPT, *QUICK, "--quiet")
+    assert "painting" not in quiet.stderr
+
+
+def test_long_prompts_are_cut_and_it_is_said(cli: Cli) -> None:
+    done = cli("run", "a red circle " * 770, *QUICK)  # 10,010 characters
+    assert done.returncode == 0
+    assert "75 tokens were used, this was cut: a red circle a red" in done.stderr
+    assert "characters)" in done.stderr
+
+
+@pytest.mark.parametrize("prompt", ["", "  ", "🎨🔴", "红色的圆,蓝色背景", "--", "$(touch hacked)", "a\nb\x00c".replace("\x00", "")])
+def test_strange_prompts_are_painted(prompt: str, cli: Cli) -> None:
+    done = cli("run", *QUICK, "--", prompt)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in cli.folder.iterdir()] == ["out.png"]
+    assert Image.open(cli.folder / "out.png").text["prompt"] == prompt
+    assert ("the prompt is empty" in done.stderr) == (not prompt.strip())
+
+
+def test_a_prompt_that_is_no_utf8_is_painted(cli: Cli) -> None:
+    command = [argument.encode() for argument in cli.command("run", *QUICK)]
+    done = subprocess.run([*command, b"red \xff circle"], cwd=cli.folder, env=cli.environment, check=False,
+                          capture_output=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert (cli.folder / "out.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "message"),
+    [
+        (4, ("compile", "--soc", "sm8660"), "Did you mean sm8650?"),
+        (4, ("run", "x", "--soc", "sm855"), "Did you mean sm8550?"),
+        (5, ("run", "x", "--model", "tiny_sd"), "Did you mean tiny-sd?"),
+        (6, ("run", "x", "--scheduler", "dpm++2"), "Did you mean dpm++2m?"),
+        (3, ("run", "x", "--steps", "0"), "--steps 0 is not possible"),
+        (3, ("run", "x", "--steps", "2000"), "--steps 2000 is not possible"),
+        (3, ("run", "x", "--guidance", "0.5"), "--guidance 0.5 is not possible"),
+        (3, ("run", "x", "--guidance", "nan"), "--guidance nan is not possible"),
+        (3, ("run", "x", "--count", "0"), "--count 0 is not possible"),
+        (3, ("run", "x", "--seed", "-1"), "--seed -1 is not possible"),
+        (3, ("run", "x", "--scheduler", "lcm", "--steps", "51", "--target", "cpu"), "not possible with lcm"),
+        (3, ("run", "x", "--target", "cpu", "--soc", "sm8650"), "no meaning with --target cpu"),
+        (2, ("run", "x", "--target", "gpu"), "'gpu' is not one of"),
+        (2, ("run", "x", "--step", "3"), "--steps"),
+        (2, ("run",), "Missing argument 'PROMPT'"),
+        (30, ("run", "x", "-o", "missing/out.png"), "No such file or directory"),
+        (30, ("run", "x", "-o", "/sys/out.png"), "Can't write /sys/out.png"),
+        (30, ("run", "x", "-o", "."), "It is a folder"),
+        (30, ("run", "x", "-o", "out.jpg"), "Pictures are saved as PNG"),
+        (10, ("run", "x", "--checkpoint", "nowhere"), "nowhere is no folder"),
+    ],
+)
+def test_bad_input_is_refused_with_its_own_code(code: int, arguments: tuple[str, ...], message: str, cli: Cli) -> None:
+    assert message in cli.refused(code, *arguments)
+
+
+def test_a_disk_that_fills_up_leaves_nothing_behind(cli: Cli) -> None:
+    """The kernel refuses to let a file grow past 1 kB, as a full disk would refuse it."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    message = cli.refused(30, "run", PROMPT, *QUICK, "-o", "out.png", preexec_fn=limit)
+    assert "Can't write out.png" in message
+
+
+def test_a_full_file_system_leaves_nothing_behind(cli: Cli) -> None:
+    full = cli.folder / "full"
+    full.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", full], check=False, capture_output=True).returncode:
+        pytest.skip("mounting a file system of 8 kB needs root")
+    try:
+        message = cli.refused(30, "run", PROMPT, *QUICK, "-o", "full/out.png")
+        assert "No space left on device" in message
+        assert list(full.iterdir()) == []
+    finally:
+        subprocess.run(["umount", full], check=True)
+
+
+def test_a_truncated_context_binary_is_refused(cli: Cli, own_cache: Path) -> None:
+    binary = next((own_cache / "bundle").glob("tiny-sd.sm8650-*/unet/htp/*.bin"))
+    size = binary.stat().st_size
+    os.truncate(binary, size // 2)
+    message = cli.refused(12, "run", PROMPT, "--steps", "1", environment={"QNN_SD_CACHE": str(own_cache)})
+    assert f"{binary.name} is damaged" in message
+    assert f"{size // 2:,} bytes" in message
+    assert "Delete" in message
+
+
+def test_a_manifest_that_does_not_match_is_refused(cli: Cli, own_cache: Path) -> None:
+    manifest = next((own_cache / "export").glob("tiny-sd.unet-*/manifest.json"))
+    content = json.loads(manifest.read_text())
+    content["files"]["weights.bin"]["sha256"] = "0" * 64
+    manifest.write_text(json.dumps(content))
+    message = cli.refused(12, "run", PROMPT, *QUICK, environment={"QNN_SD_CACHE": str(own_cache)})
+    assert "SHA-256 is not the one in the manifest" in message
+
+
+@pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "text_encoder/model"])
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_refused(part: str, share: float, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> None:
+    checkpoint = tmp_path_factory.mktemp("checkpoint") / "copy"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    weights = checkpoint / f"{part}.safetensors"
+    os.truncate(weights, int(weights.stat().st_size * share))
+    message = cli.refused(10, "run", PROMPT, *QUICK, "--checkpoint", str(checkpoint))
+    assert f"{weights.name} can't be read" in message
+    assert not list((Path(cli.environment["QNN_SD_CACHE"])).rglob("*.part"))
+
+
+def broken_binary(own_cache: Path) -> None:
+    """A UNet binary of the right hash that no runtime loads: as one for a newer chip would be."""
+    bundle = next((own_cache / "bundle").glob("tiny-sd.sm8650-*"))
+    binary = next((bundle / "unet" / "htp").glob("*.bin"))
+    binary.write_bytes(np.random.default_rng(0).bytes(100_000))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    from qnn_sd.artifact import sha256_of_file
+
+    entry = {"bytes": 100_000, "sha256": sha256_of_file(binary)}
+    manifest["files"][binary.relative_to(bundle).as_posix()] = entry
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_component_that_cannot_load_falls_back_and_says_so(cli: Cli, own_cache: Path) -> None:
+    broken_binary(own_cache)
+    done = cli("run", PROMPT, "--steps", "1", "--json", environment={"QNN_SD_CACHE": str(own_cache)})
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    [fallback] = document["fallbacks"]
+    assert (fallback["component"], fallback["target"]) == ("unet", "cpu")
+    assert fallback["reason"]
+    assert document["components"]["unet"]["target"] == "cpu"
+    assert document["components"]["vae_decoder"]["target"] == "emulator"
+    assert "warning: unet: cpu (" in done.stderr
+
+
+def test_without_fallback_it_fails(cli: Cli, own_cache: Path) -> None:
+    broken_binary(own_cache)
+    arguments = ("run", PROMPT, "--steps", "1", "--no-fallback")
+    message = cli.refused(20, *arguments, environment={"QNN_SD_CACHE": str(own_cache)})
+    assert "unet can't be loaded on emulator" in message
+
+
+def interrupt_at(process: subprocess.Popen[str], line: str) -> str:
+    """Sends Ctrl-C as soon as a line shows on stderr; returns everything said."""
+    assert process.stderr is not None
+    said = []
+    for text in process.stderr:
+        said.append(text)
+        if line in text:
+            process.send_signal(signal.SIGINT)
+            break
+    said.append(process.stderr.read())
+    process.wait(timeout=120)
+    return "".join(said)
+
+
+@pytest.mark.parametrize("target", ["cpu", "emulator"])
+def test_ctrl_c_while_painting(target: str, cli: Cli) -> None:
+    command = cli.command("run", PROMPT, "--target", target, "--steps", "1000", "--count", "100")
+    with subprocess.Popen(command, cwd=cli.folder, env=cli.environment, stderr=subprocess.PIPE, text=True) as process:
+        said = interrupt_at(process, "painting on")
+    assert process.returncode == 130, said
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_ctrl_c_while_compiling(cli: Cli, own_cache: Path) -> None:
+    shutil.rmtree(own_cache / "compile")
+    environment = {**cli.environment, "QNN_SD_CACHE": str(own_cache)}
+    with subprocess.Popen(
+        cli.command("compile"), cwd=cli.folder, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        said = interrupt_at(process, "compile   tiny-sd.text_encoder.sm8650")
+    assert process.returncode == 130, said
+    assert list((own_cache / "compile").iterdir()) == []
+    # No compiler is left behind.
+    left = [
+        path.parent.name
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if str(own_cache).encode() in _command_line(path)
+    ]
+    assert left == []
+
+
+def _command_line(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # the process ended meanwhile
+        return b""
+
+
+def test_a_crash_shows_no_traceback_without_debug(cli: Cli, own_cache: Path) -> None:
+    """A cache that is a file: an error of the operating system, told in three lines."""
+    file = own_cache / "file"
+    file.write_text("")
+    message = cli.refused(30, "run", PROMPT, *QUICK, environment={"QNN_SD_CACHE": str(file)})
+    assert "QNN_SD_CACHE" in message
+    done = cli("run", PROMPT, *QUICK, "--debug", environment={"QNN_SD_CACHE": str(file)})
+    assert "Traceback" in done.stderr
+
+
+def test_the_cache_is_used(cli: Cli, road: Road) -> None:
+    first = cli.json("compile", "--soc", "sm8650")
+    again = cli.json("compile", "--soc", "sm8650")
+    assert again["bundle"] == first["bundle"]
+    assert again["dl_mode"] == 2
+    assert set(again["components"]) == {"text_encoder", "unet", "vae_decoder", "vae_encoder"}
+    assert all(component["cached"] for component in again["components"].values())
+    done = cli("compile")
+    assert "dB against QDQ" in done.stdout
+    assert "dl_mode 2" in done.stdout
+
+
+def test_doctor_is_well_here(cli: Cli) -> None:
+    document = cli.json("doctor")
+    checks = {check["check"]: check for check in document["checks"]}
+    assert list(checks) == ["python", "packages", "emulator", "disk", "adb", "ai hub"]
+    assert document["healthy"]
+    assert "ran a convolution for sm8650" in checks["emulator"]["found"]
+    assert all(check["advice"] for check in checks.values() if check["status"] != "ok")
+    assert cli("doctor", environment={"QAIHUB_API_TOKEN": "secret"}).stdout.count("secret") == 0
+
+
+def test_doctor_finds_a_hard_failure(cli: Cli) -> None:
+    done = cli("doctor", "--json", environment={"QNN_SD_CACHE": "/sys/cache"})
+    assert done.returncode == 40
+    document = json.loads(done.stdout)
+    assert not document["healthy"]
+    [failed] = [check for check in document["checks"] if check["status"] == "failed"]
+    assert failed["check"] == "disk"
+    assert "QNN_SD_CACHE" in failed["advice"]
+
+
+def test_version_and_help(cli: Cli) -> None:
+    assert __version__ in cli("--version").stdout
+    for command in ("compile", "run", "doctor"):
+        assert command in cli("--help").stdout
+        assert "--json" in cli(command, "--help").stdout
+
+
+def test_another_checkpoint_is_another_artifact(cache: Path, tmp_path: Path) -> None:
+    """The same bytes elsewhere are the same artifact; one changed weight is another."""
+    copy = tmp_path / "copy"
+    shutil.copytree(CHECKPOINT, copy)
+    same = Road(load_model("tiny-sd"), Console(quiet=True), copy, cache).export("unet")
+    assert same.cached
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert not Road(load_model("tiny-sd"), Console(quiet=True), copy, cache).export("unet").cached
+
+
+def test_readme_names_the_commands() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    for line in ("make demo", "make test", "qnn-sd compile --soc sm8650", "qnn-sd doctor"):
+        assert line in text

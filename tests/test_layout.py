@@ -1,0 +1,68 @@
+"""The architecture's rules, read off the source."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from qnn_sd import errors
+
+PACKAGE = ROOT / "qnn_sd"
+STAGES = {"export", "quantize", "compile", "bundle", "generate", "targets"}
+# Who may know several stages: the road, and the commands.
+ABOVE = {"build", "cli", "__main__"}
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of qnn_sd that a file imports, such as ``export`` or ``errors``."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "qnn_sd" else [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("qnn_sd.")}
+    return found
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_stage_imports_another(path: Path) -> None:
+    here, seen = room(path), imports(path)
+    if here in ABOVE:
+        return
+    assert not (seen & ABOVE) or here in ABOVE
+    allowed = {here} if here in STAGES else set()
+    assert not (seen & STAGES) - allowed
+
+
+def test_only_the_tests_and_the_trainer_know_torch() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not {name.split(".")[0] for name in names} & {"torch", "diffusers", "transformers", "pickle"}, path
+
+
+def expected_errors() -> list[type[errors.QnnSdError]]:
+    return errors.QnnSdError.__subclasses__()
+
+
+def test_exit_codes_are_distinct_and_documented() -> None:
+    codes = [error.exit_code for error in expected_errors()]
+    assert len(set(codes)) == len(codes)
+    assert not set(codes) & {0, 1, 2, errors.INTERRUPTED}
+    rows = re.findall(r"^\| (\d+) \| `?(\w+)", (ROOT / "docs" / "errors.md").read_text("utf-8"), re.M)
+    documented = {int(code): name for code, name in rows}
+    for error in expected_errors():
+        assert documented.pop(error.exit_code, None) == error.__name__
+    assert set(documented) == {0, 1, 2, errors.INTERRUPTED}

@@ -1,0 +1,189 @@
+"""Encodings, calibration and the QDQ writer, against ONNX Runtime and plain numpy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from graphs import quantized, run
+from onnx import TensorProto, helper, numpy_helper
+
+from qnn_sd.build import Road
+from qnn_sd.errors import QuantizeError
+from qnn_sd.export.blocks.attention import attention
+from qnn_sd.export.blocks.basic import conv
+from qnn_sd.export.checkpoint import RandomTensors
+from qnn_sd.export.graph import Graph
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
+from qnn_sd.quantize.encodings import Encoding, asymmetric, per_channel, symmetric
+from qnn_sd.quantize.ranges import measure
+
+
+def quantized_by_onnxruntime(values: np.ndarray, encoding: Encoding) -> np.ndarray:
+    """ONNX Runtime's QuantizeLinear: the definition that the encodings follow."""
+    zero = np.full(np.shape(encoding.scale), encoding.zero_point, encoding.dtype)
+    attributes = {} if encoding.axis is None else {"axis": encoding.axis}
+    node = helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["y"], **attributes)
+    graph = helper.make_graph(
+        [node],
+        "q",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, values.shape)],
+        [helper.make_tensor_value_info("y", helper.np_dtype_to_tensor_dtype(encoding.dtype), values.shape)],
+        [numpy_helper.from_array(np.asarray(encoding.scale), "scale"), numpy_helper.from_array(zero, "zero")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    model.ir_version = 10
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": values})[0])
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [asymmetric(-3.1, 5.7), asymmetric(0.5, 2.0), asymmetric(-4, -1), symmetric(2.5), asymmetric(-1, 1, bits=8)],
+)
+def test_integers_are_onnxs(encoding: Encoding, rng: np.random.Generator) -> None:
+    values = (rng.standard_normal(5000) * 4).astype(np.float32)
+    expected = quantized_by_onnxruntime(values, encoding)
+    found = encoding.quantize(values)
+    assert found.dtype == expected.dtype
+    # ONNX divides in float32, we in float64: a value on the border may go to the neighbour.
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+    assert (found != expected).mean() < 0.002
+
+
+def test_per_channel_weights_use_the_whole_range(rng: np.random.Generator) -> None:
+    weight = (rng.standard_normal((6, 5, 3, 3)) * np.logspace(-4, 2, 6)[:, None, None, None]).astype(np.float32)
+    encoding = per_channel(weight, 0)
+    integers = encoding.quantize(weight)
+    assert integers.dtype == np.int8
+    assert (np.abs(integers.astype(int)).max(axis=(1, 2, 3)) == 127).all()
+    restored = integers * np.asarray(encoding.scale)[:, None, None, None]
+    assert (np.abs(restored - weight) <= np.asarray(encoding.scale)[:, None, None, None] * 0.5001).all()
+
+
+def test_zero_is_exact_and_constant_tensors_are_no_crash() -> None:
+    for low, high in [(-3.3, 7.1), (2.0, 9.0), (-5.0, -2.0), (0.0, 0.0)]:
+        encoding = asymmetric(low, high)
+        assert (encoding.quantize(np.zeros(1)) == encoding.zero_point).all()
+        assert encoding.scale > 0
+
+
+def small_graph(g: Graph) -> None:
+    weights = RandomTensors(4)
+    x = conv(g, weights, "first", g.input("x", (1, 3, 6, 6)), 5)
+    g.output(conv(g, weights, "second", g.node("Relu", [x], x.shape, "relu"), 4), "y")
+
+
+def test_measured_ranges_are_the_activations_own(tmp_path: Path, rng: np.random.Generator) -> None:
+    with Graph("test", tmp_path) as g:
+        small_graph(g)
+    samples = [{"x": rng.standard_normal((1, 3, 6, 6), np.float32)} for _ in range(3)]
+    counted = []
+    ranges = measure(tmp_path, samples, lambda: counted.append(1))
+    assert len(counted) == 3
+    model = onnx.load(tmp_path / MODEL_FILE)
+    model.graph.output.append(helper.make_tensor_value_info("first", TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    seen = np.stack([session.run(["first"], sample)[0] for sample in samples])
+    assert ranges["first"] == pytest.approx((seen.min(), seen.max()), rel=1e-5)
+    assert ranges["relu"] == pytest.approx((0, seen.max()), rel=1e-5)
+    assert ranges["x"] == pytest.approx((min(s["x"].min() for s in samples), max(s["x"].max() for s in samples)))
+
+
+def test_calibration_that_is_not_finite_names_the_tensor(tmp_path: Path) -> None:
+    with Graph("test", tmp_path) as g:
+        small_graph(g)
+    bad = np.ones((1, 3, 6, 6), np.float32)
+    bad[0, 0, 0, 0] = np.inf
+    with pytest.raises(QuantizeError, match="NaN or infinity in x"):
+        measure(tmp_path, [{"x": bad}], lambda: None)
+    with pytest.raises(QuantizeError, match="no calibration data"):
+        measure(tmp_path, [], lambda: None)
+
+
+def test_an_op_without_a_rule_is_named(tmp_path: Path) -> None:
+    def build(g: Graph) -> None:
+        x = g.input("x", (1, 4))
+        g.output(g.node("Selu", [x], (1, 4), "odd"), "y")
+
+    with pytest.raises(QuantizeError, match="Selu"):
+        quantized(build, {"x": np.ones((1, 4), np.float32)}, tmp_path)
+
+
+def test_a_bias_that_dwarfs_its_weights_does_not_saturate(tmp_path: Path, rng: np.random.Generator) -> None:
+    """int32 in steps of input scale times weight scale is not enough for every channel."""
+
+    def build(g: Graph) -> None:
+        x = g.input("x", (1, 2, 4, 4))
+        weight = rng.standard_normal((2, 2, 1, 1)).astype(np.float32)
+        weight[0] *= 1e-9
+        constants = [g.constant("w", weight), g.constant("b", np.array([30.0, 0.1], np.float32))]
+        g.output(g.node("Conv", [x, *constants], (1, 2, 4, 4), kernel_shape=[1, 1]), "y")
+
+    feeds = {"x": rng.standard_normal((1, 2, 4, 4), np.float32)}
+    found = run(quantized(build, feeds, tmp_path), feeds)
+    assert found[0, 0] == pytest.approx(30.0, abs=0.01)
+
+
+def test_every_tensor_gets_the_encoding_that_the_htp_wants(tmp_path: Path, rng: np.random.Generator) -> None:
+    def build(g: Graph) -> None:
+        weights = RandomTensors(5)
+        x = g.input("x", (1, 8, 32))
+        g.output(attention(g, weights, "attn", x, x, 2), "y")
+
+    qdq = quantized(build, {"x": rng.standard_normal((1, 8, 32), np.float32)}, tmp_path)
+    model = load_structure(qdq)
+    made_by = {node.output[0]: node for node in model.graph.node}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type == "MatMul"]
+    assert products
+    for node in products:
+        first, second = (made_by[name] for name in node.input)
+        assert first.op_type == second.op_type == "DequantizeLinear"
+        zero = read_array(constants[second.input[2]], qdq)
+        if second.input[0] in constants:
+            assert zero.dtype == np.int8  # weights: one scale a channel
+            assert zero.shape == (constants[second.input[0]].dims[1],)
+        else:
+            assert zero.dtype == np.int16  # K transposed and V: symmetric
+            assert (zero == 0).all()
+        assert read_array(constants[first.input[2]], qdq).dtype == np.uint16
+    transposes = [node for node in model.graph.node if node.op_type == "Transpose"]
+    for node in transposes:
+        output = next(other for other in model.graph.node if other.input and other.input[0] == node.output[0])
+        before = made_by[node.input[0]]
+        assert read_array(constants[before.input[1]], qdq) == read_array(constants[output.input[1]], qdq)
+
+
+@pytest.mark.parametrize("component", ["text_encoder", "unet", "vae_decoder", "vae_encoder"])
+def test_qdq_stays_close_to_float(component: str, road: Road) -> None:
+    """W8A16 with nearest rounding on real inputs: 30 dB is what keeps the pictures alike."""
+    calibration = road.calibration()
+    floats, qdq = road.export(component).folder, road.quantize(component).folder
+    feeds = list(road.samples(calibration, component))
+    for sample in feeds[:: max(1, len(feeds) // 5)]:
+        assert sqnr_db(run(floats, sample), run(qdq, sample)) >= 30
+
+
+def test_encodings_file_restores_the_weights(road: Road) -> None:
+    """AIMET's format 1.0.0: real = scale * (integer + offset), integers counted from zero."""
+    made = road.quantize("unet")
+    document = json.loads(made.file("encodings.json").read_text())
+    assert document["version"] == "1.0.0"
+    entries = {entry["name"]: entry for entry in document["param_encodings"]}
+    entry = entries["conv_in.weight"]
+    assert (entry["bw"], entry["enc_type"], entry["is_sym"]) == (8, "PER_CHANNEL", True)
+    model = load_structure(made.folder)
+    stored = next(t for t in model.graph.initializer if t.name == "conv_in.weight.q")
+    unsigned = read_array(stored, made.folder).astype(int) + 128
+    scale, offset = np.array(entry["scale"]), np.array(entry["offset"])
+    restored = (unsigned + offset[:, None, None, None]) * scale[:, None, None, None]
+    source = load_structure(road.export("unet").folder)
+    weight = next(t for t in source.graph.initializer if t.name == "conv_in.weight")
+    expected = read_array(weight, road.export("unet").folder)
+    assert np.abs(restored - expected).max() <= scale.max() * 0.5001
