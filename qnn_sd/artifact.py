@@ -84,7 +84,7 @@ def written_aside(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         aside.chmod(0o666 & ~umask)
-        os.replace(aside, path)
+        aside.replace(path)
     except OSError as error:
         raise output_error(path, error) from error
     finally:
@@ -112,9 +112,7 @@ class Recipe:
     @property
     def key(self) -> str:
         """Hex hash of the recipe, the cache key."""
-        return sha256_of_json(
-            [FORMAT, self.stage, self.name, dict(self.inputs), dict(self.settings), dict(self.tools)]
-        )
+        return sha256_of_json([FORMAT, self.stage, self.name, dict(self.inputs), dict(self.settings), dict(self.tools)])
 
 
 @dataclass(frozen=True)
@@ -160,9 +158,7 @@ def load(folder: Path) -> Artifact:
                 f"{path} is damaged", why=f"It has {found:,} bytes, the manifest says {size:,}.", hint=hint
             )
         if sha256_of_file(path) != digest:
-            raise ArtifactError(
-                f"{path} is damaged", why="Its SHA-256 is not the one in the manifest.", hint=hint
-            )
+            raise ArtifactError(f"{path} is damaged", why="Its SHA-256 is not the one in the manifest.", hint=hint)
     return Artifact(folder, key, manifest.get("facts", {}), float(manifest.get("seconds", 0.0)), cached=True)
 
 

@@ -83,7 +83,7 @@ def _one_op_model() -> bytes:
     nodes, constants = [], []
 
     def scaled(name: str, scale: float, dtype: type[np.generic], zero: int) -> list[str]:
-        constants.append(numpy_helper.from_array(np.float32(scale).reshape(()), f"{name}.scale"))
+        constants.append(numpy_helper.from_array(np.array(scale, np.float32), f"{name}.scale"))
         constants.append(numpy_helper.from_array(np.asarray(zero, dtype), f"{name}.zero"))
         return [f"{name}.scale", f"{name}.zero"]
 
@@ -166,5 +166,3 @@ def _ai_hub() -> Finding:
     return Finding(
         "ai hub", "missing", "no token", "For cloud devices: pip install 'qnn-sd[hub]', then qai-hub configure."
     )
-
-

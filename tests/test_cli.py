@@ -45,7 +45,9 @@ def test_run_saves_a_picture_with_what_made_it(cli: Cli) -> None:
     assert (document["target"], document["soc"], document["fallbacks"]) == ("cpu", None, [])
     components = document["components"]
     assert {name: (c["target"], c["calls"]) for name, c in components.items()} == {
-        "text_encoder": ("cpu", 2), "unet": ("cpu", 4), "vae_decoder": ("cpu", 1)
+        "text_encoder": ("cpu", 2),
+        "unet": ("cpu", 4),
+        "vae_decoder": ("cpu", 1),
     }
     assert all(component["seconds"] > 0 for component in components.values())
     picture = Image.open(cli.folder / "my picture.png")
@@ -98,7 +100,9 @@ def test_long_prompts_are_cut_and_it_is_said(cli: Cli) -> None:
     assert "characters)" in done.stderr
 
 
-@pytest.mark.parametrize("prompt", ["", "  ", "🎨🔴", "红色的圆,蓝色背景", "--", "$(touch hacked)", "a\nb\x00c".replace("\x00", "")])
+@pytest.mark.parametrize(
+    "prompt", ["", "  ", "🎨🔴", "红色的圆,蓝色背景", "--", "$(touch hacked)", "a\nb\x00c".replace("\x00", "")]
+)
 def test_strange_prompts_are_painted(prompt: str, cli: Cli) -> None:
     done = cli("run", *QUICK, "--", prompt)
     assert done.returncode == 0, done.stderr
@@ -109,8 +113,14 @@ def test_strange_prompts_are_painted(prompt: str, cli: Cli) -> None:
 
 def test_a_prompt_that_is_no_utf8_is_painted(cli: Cli) -> None:
     command = [argument.encode() for argument in cli.command("run", *QUICK)]
-    done = subprocess.run([*command, b"red \xff circle"], cwd=cli.folder, env=cli.environment, check=False,
-                          capture_output=True, timeout=600)
+    done = subprocess.run(
+        [*command, b"red \xff circle"],
+        cwd=cli.folder,
+        env=cli.environment,
+        check=False,
+        capture_output=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     assert (cli.folder / "out.png").is_file()
 
@@ -157,7 +167,9 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(cli: Cli) -> None:
 def test_a_full_file_system_leaves_nothing_behind(cli: Cli) -> None:
     full = cli.folder / "full"
     full.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", full], check=False, capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", full], check=False, capture_output=True
+    ).returncode:
         pytest.skip("mounting a file system of 8 kB needs root")
     try:
         message = cli.refused(30, "run", PROMPT, *QUICK, "-o", "full/out.png")
@@ -188,7 +200,9 @@ def test_a_manifest_that_does_not_match_is_refused(cli: Cli, own_cache: Path) ->
 
 @pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "text_encoder/model"])
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.5, 0.99])
-def test_a_truncated_checkpoint_is_refused(part: str, share: float, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_truncated_checkpoint_is_refused(
+    part: str, share: float, cli: Cli, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     checkpoint = tmp_path_factory.mktemp("checkpoint") / "copy"
     shutil.copytree(CHECKPOINT, checkpoint)
     weights = checkpoint / f"{part}.safetensors"

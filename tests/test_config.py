@@ -53,8 +53,11 @@ def test_an_unknown_key_is_an_error_with_a_suggestion(profile: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "key"),
-    [("htp_arch = 75", "htp_arch = 74", "htp_arch"), ("dl_mode = 2", "", "dl_mode"),
-     ("vtcm_mb = 8", "vtcm_mb = 'much'", "vtcm_mb")],
+    [
+        ("htp_arch = 75", "htp_arch = 74", "htp_arch"),
+        ("dl_mode = 2", "", "dl_mode"),
+        ("vtcm_mb = 8", "vtcm_mb = 'much'", "vtcm_mb"),
+    ],
 )
 def test_bad_values_are_named(old: str, new: str, key: str, profile: Path) -> None:
     profile.write_text(profile.read_text().replace(old, new))

@@ -83,9 +83,7 @@ def test_linear_right_after_layer_norm_is_noise_with_sixteen_tokens(tmp_path: Pa
 
 @pytest.mark.parametrize("soc", SOCS)
 @pytest.mark.parametrize(("tokens", "context"), [(64, 64), (64, 77), (16, 16)])
-def test_attention_is_faithful(
-    tokens: int, context: int, soc: str, tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_attention_is_faithful(tokens: int, context: int, soc: str, tmp_path: Path, rng: np.random.Generator) -> None:
     def build(g: Graph) -> None:
         x, over = g.input("x", (1, tokens, 64)), g.input("c", (1, context, 48))
         g.output(attention(g, RandomTensors(3), "attn", x, over, 2), "y")

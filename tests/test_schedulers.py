@@ -107,7 +107,11 @@ def test_unknown_names_and_variants_are_refused() -> None:
     with pytest.raises(UnknownSchedulerError) as caught:
         make_scheduler("eulr", BASE, 20)
     assert "Did you mean euler?" in caught.value.hint
-    for change in ({"beta_schedule": "cosine"}, {"prediction_type": "sample"}, {"use_karras_sigmas": True},
-                   {"timestep_spacing": "random"}):
+    for change in (
+        {"beta_schedule": "cosine"},
+        {"prediction_type": "sample"},
+        {"use_karras_sigmas": True},
+        {"timestep_spacing": "random"},
+    ):
         with pytest.raises(UnsupportedModelError, match=next(iter(change))):
             make_scheduler("euler", {**BASE, **change}, 20)

@@ -34,8 +34,7 @@ def train_tokenizer(captions: Iterable[str], folder: Path, vocab_size: int = 768
     )
     trainee.train_from_iterator(captions, trainer)
     merges = [
-        pair if isinstance(pair, str) else " ".join(pair)
-        for pair in json.loads(trainee.to_str())["model"]["merges"]
+        pair if isinstance(pair, str) else " ".join(pair) for pair in json.loads(trainee.to_str())["model"]["merges"]
     ]
     # The trainer may merge "x</w>" with nothing else than CLIP would; keep each merge's product once.
     words = [*alphabet, *(symbol + "</w>" for symbol in alphabet)]

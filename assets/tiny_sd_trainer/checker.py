@@ -91,8 +91,14 @@ def measure(picture: NDArray[np.uint8], things: int = 1) -> Finding:
         things: how many to look for: 1 anywhere, or 2 side by side.
     """
     pixels = picture.astype(np.float64)
-    border = np.concatenate([pixels[:4].reshape(-1, 3), pixels[-4:].reshape(-1, 3),
-                             pixels[:, :4].reshape(-1, 3), pixels[:, -4:].reshape(-1, 3)])
+    border = np.concatenate(
+        [
+            pixels[:4].reshape(-1, 3),
+            pixels[-4:].reshape(-1, 3),
+            pixels[:, :4].reshape(-1, 3),
+            pixels[:, -4:].reshape(-1, 3),
+        ]
+    )
     background = np.median(border, axis=0)
     mask = np.linalg.norm(pixels - background, axis=2) > _FAR
     masks = [mask]

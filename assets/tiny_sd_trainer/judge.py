@@ -30,9 +30,7 @@ def _paint(folder: Path, prompts: Sequence[tuple[int, str]]) -> list[Picture]:
     config = load_model(info.model)
     pictures = []
     for seed, prompt in prompts:
-        request = Request(
-            prompt, steps=config.steps, guidance=config.guidance, scheduler=config.scheduler, seed=seed
-        )
+        request = Request(prompt, steps=config.steps, guidance=config.guidance, scheduler=config.scheduler, seed=seed)
         pictures += loop.generate(request).pictures
     return pictures
 

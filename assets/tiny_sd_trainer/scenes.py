@@ -193,15 +193,20 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         return pair + _on(background, rng)
     thing = scene.things[0]
     words = [thing.colour, thing.shape]
-    if rng.random() < 0.5 or thing.size != "medium" and rng.random() < 0.4:
-        words.insert(0, {"big": rng.choice(["big", "large"]), "small": rng.choice(["small", "little"])}.get(
-            thing.size, "medium"
-        ))
+    if rng.random() < 0.5 or (thing.size != "medium" and rng.random() < 0.4):
+        words.insert(
+            0, {"big": rng.choice(["big", "large"]), "small": rng.choice(["small", "little"])}.get(thing.size, "medium")
+        )
     text = " ".join(map(str, words))
     if rng.random() < 0.65:
         text = ("an " if text[0] in "aeiou" else "a ") + text
-    where = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom",
-             "center": "in the middle"}[thing.position]
+    where = {
+        "left": "on the left",
+        "right": "on the right",
+        "top": "at the top",
+        "bottom": "at the bottom",
+        "center": "in the middle",
+    }[thing.position]
     if rng.random() < (0.8 if thing.position != "center" else 0.15):
         if rng.random() < 0.5:
             return f"{text} {where}" + _on(background, rng)

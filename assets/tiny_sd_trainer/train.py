@@ -196,7 +196,7 @@ def train_text_encoder(work: Path, tokenizer: CLIPTokenizer, seed: int, log: Log
         optimizer.step()
         if step % 100 == 0 or step == steps - 1:
             right = torch.stack([logit.argmax(1) == labels[:, i] for i, logit in enumerate(logits)]).all(0)
-            log(f"text step {step}/{steps} loss {loss.item():.4f} all attributes right {right.float().mean().item():.2f}")
+            log(f"text step {step}/{steps} loss {loss.item():.4f} all right {right.float().mean().item():.2f}")
     encoder.save_pretrained(target)
     return encoder
 
@@ -290,8 +290,13 @@ def train_unet(
         if step % 100 == 0 or step == steps - 1:
             log(f"unet step {step}/{steps} loss {running:.4f}")
         if (step + 1) % 500 == 0 or step == steps - 1:
-            saved = {"unet": unet.state_dict(), "text_encoder": encoder.state_dict(), "averages": averages,
-                     "optimizer": optimizer.state_dict(), "step": step + 1}
+            saved = {
+                "unet": unet.state_dict(),
+                "text_encoder": encoder.state_dict(),
+                "averages": averages,
+                "optimizer": optimizer.state_dict(),
+                "step": step + 1,
+            }
             torch.save(saved, state.with_suffix(".tmp"))
             state.with_suffix(".tmp").replace(state)
             export_averages(unet, encoder, averages, work / "latest")
@@ -317,8 +322,10 @@ def export_averages(
 
 def assemble(work: Path, out: Path) -> None:
     """diffusers' folder layout, with the scheduler of Stable Diffusion 1.5."""
-    for part in ("tokenizer", "vae", "text_encoder", "unet"):
+    for part in ("tokenizer", "vae", "text_encoder"):
         shutil.copytree(work / part, out / part, dirs_exist_ok=True)
+    # Half precision halves the download; the pictures are judged with the rounded weights.
+    UNet2DConditionModel.from_pretrained(work / "unet").half().save_pretrained(out / "unet")
     (out / "scheduler").mkdir(parents=True, exist_ok=True)
     scheduler = {
         "_class_name": "PNDMScheduler",
@@ -369,9 +376,7 @@ def main() -> None:
         train_tokenizer([scenes.caption(scenes.random_scene(rng), rng) for _ in range(20_000)], tokenizer_folder)
     tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder)
     log(f"tokenizer: {len(tokenizer)} entries; 'a red circle' is {tokenizer('a red circle').input_ids}")
-    vae = train_vae(
-        options.work, options.seed, log, [(64, 32, options.vae_steps[0]), (SIDE, 16, options.vae_steps[1])]
-    )
+    vae = train_vae(options.work, options.seed, log, [(64, 32, options.vae_steps[0]), (SIDE, 16, options.vae_steps[1])])
     encoder = train_text_encoder(options.work, tokenizer, options.seed, log, options.text_steps)
     latents, captions = encode_dataset(options.work, vae, options.seed, log, options.pictures)
     log(f"latents: mean {latents.mean():.3f}, std {latents.std():.3f}")

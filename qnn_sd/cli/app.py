@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import cast
 
 import click
 
@@ -60,11 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = cli.main(args=typed, prog_name="qnn-sd", standalone_mode=False)
         # With standalone_mode off, click returns the code of ctx.exit() and a command's own result.
-        return cast(int, result) if isinstance(result, int) else 0
-    except click.exceptions.Abort:
-        return _interrupted(console)
-    except KeyboardInterrupt:
-        return _interrupted(console)
+        return result if isinstance(result, int) else 0
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        console.say("interrupted: nothing half-done was kept.")
+        return INTERRUPTED
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -88,8 +86,3 @@ def main(arguments: list[str] | None = None) -> int:
             )
         )
         return 1
-
-
-def _interrupted(console: Console) -> int:
-    console.say("interrupted: nothing half-done was kept.")
-    return INTERRUPTED

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from qnn_sd import __version__, artifact, qnn
-from qnn_sd.bundle_format import OpenBundle
 from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.bundle_format import OpenBundle
 from qnn_sd.cli.options import DEFAULT_SOC, model_options, output_options
 from qnn_sd.config import ModelConfig, load_model, load_profile
 from qnn_sd.console import Console
@@ -28,20 +28,31 @@ TARGETS = ("emulator", "cpu")
 
 @click.command("run")
 @click.argument("prompt")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out.png"), show_default=True,
-              help="PNG to write; with --count each gets its seed in the name.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("out.png"),
+    show_default=True,
+    help="PNG to write; with --count each gets its seed in the name.",
+)
 @click.option("--negative", default="", help="What the picture keeps away from.")
 @click.option("--steps", type=int, help="Sampling steps [the model's default].")
 @click.option("--seed", type=int, help="Seed of the noise [random]; equal to torch's CPU generator.")
 @click.option("--guidance", type=float, help="Guidance scale, 1 for none [the model's default].")
 @click.option("--scheduler", help="dpm++2m, euler, euler-a, ddim or lcm [the model's default].")
 @click.option("--count", type=int, default=1, show_default=True, help="Pictures, each with the next seed.")
-@click.option("--target", type=click.Choice(TARGETS), default="emulator", show_default=True,
-              help="Where components run.")
+@click.option(
+    "--target", type=click.Choice(TARGETS), default="emulator", show_default=True, help="Where components run."
+)
 @click.option("--soc", help=f"SoC whose context binaries run [{DEFAULT_SOC}]; not for --target cpu.")
 @click.option("--precision", type=click.Choice(["float", "w8a16"]), help="Graphs for --target cpu [float].")
-@click.option("--fallback/--no-fallback", default=True, show_default=True,
-              help="Run on the CPU what the target can't load; each such component is named.")
+@click.option(
+    "--fallback/--no-fallback",
+    default=True,
+    show_default=True,
+    help="Run on the CPU what the target can't load; each such component is named.",
+)
 @model_options
 @output_options
 def run_command(
@@ -187,16 +198,11 @@ def _report(console: Console, runner: Runner, result: Generation, paths: list[Pa
 
     console.table(
         ["component", "target", "calls", "ms per call"],
-        [
-            [name, place(name), usage.calls, 1000 * usage.seconds / usage.calls]
-            for name, usage in result.usage.items()
-        ],
+        [[name, place(name), usage.calls, 1000 * usage.seconds / usage.calls] for name, usage in result.usage.items()],
     )
     console.document(
         {
-            "images": [
-                {"path": str(path), "seed": seed} for path, seed in zip(paths, result.seeds, strict=True)
-            ],
+            "images": [{"path": str(path), "seed": seed} for path, seed in zip(paths, result.seeds, strict=True)],
             "target": runner.target,
             "soc": soc,
             "components": {

@@ -15,7 +15,9 @@ from qnn_sd.onnx_files import MODEL_FILE
 CONTEXT_FILE = "model_ctx.onnx"
 
 
-def compile_component(source: Path, soc_model: int, htp_arch: int, optimization_mode: int, folder: Path) -> dict[str, Any]:
+def compile_component(
+    source: Path, soc_model: int, htp_arch: int, optimization_mode: int, folder: Path
+) -> dict[str, Any]:
     """Compiles a QDQ model to ``model_ctx.onnx`` (an EPContext wrapper) and its context binary.
 
     Args:

@@ -27,8 +27,12 @@ _READ: dict[str, Any] = {
     "num_hidden_layers": 12,
     "vocab_size": 49408,
 }
-_ONLY: dict[str, tuple[Any, ...]] = {"model_type": ("clip_text_model",), "add_cross_attention": (False,),
-                                     "is_decoder": (False,), "is_encoder_decoder": (False,)}
+_ONLY: dict[str, tuple[Any, ...]] = {
+    "model_type": ("clip_text_model",),
+    "add_cross_attention": (False,),
+    "is_decoder": (False,),
+    "is_encoder_decoder": (False,),
+}
 # Options of training, of generation and of the pooled output, which Stable Diffusion doesn't use.
 _IGNORED = (
     "architectures",
@@ -107,9 +111,7 @@ class TextEncoderBuilder:
             x = self._layer(g, weights, f"encoder.layers.{layer}", x, mask, epsilon)
         g.output(layer_norm(g, weights, "final_layer_norm", x, epsilon, self.forms), "last_hidden_state")
 
-    def _layer(
-        self, g: Graph, weights: TensorSource, prefix: str, x: Value, mask: Value, epsilon: float
-    ) -> Value:
+    def _layer(self, g: Graph, weights: TensorSource, prefix: str, x: Value, mask: Value, epsilon: float) -> Value:
         normed = layer_norm(g, weights, f"{prefix}.layer_norm1", x, epsilon, self.forms)
         attended = attention(
             g,

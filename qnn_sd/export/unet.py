@@ -84,9 +84,7 @@ class UnetBuilder:
     """
 
     def __init__(self, raw: Mapping[str, Any], forms: Forms) -> None:
-        options = Options(
-            "UNet2DConditionModel", {k: v for k, v in raw.items() if k not in _IGNORED}, _READ, _ONLY
-        )
+        options = Options("UNet2DConditionModel", {k: v for k, v in raw.items() if k not in _IGNORED}, _READ, _ONLY)
         self.options, self.forms = options, forms
         self.channels = list(options["block_out_channels"])
         levels = len(self.channels)

@@ -120,9 +120,7 @@ class VaeBuilder:
 
     def _resnet(self, g: Graph, weights: TensorSource, prefix: str, x: Value, channels: int) -> Value:
         groups = self.options["norm_num_groups"]
-        return resnet(
-            g, weights, prefix, x, channels, groups=groups, epsilon=EPSILON, act=self.act, forms=self.forms
-        )
+        return resnet(g, weights, prefix, x, channels, groups=groups, epsilon=EPSILON, act=self.act, forms=self.forms)
 
     def _middle(self, g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
         x = self._resnet(g, weights, f"{prefix}.resnets.0", x, x.shape[1])

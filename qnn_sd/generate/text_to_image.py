@@ -91,8 +91,8 @@ class TextToImage:
     def generate(
         self,
         request: Request,
-        on_step: Callable[[float], None] = lambda seconds: None,
-        on_picture: Callable[[Picture, int], None] = lambda picture, seed: None,
+        on_step: Callable[[float], None] = lambda _seconds: None,
+        on_picture: Callable[[Picture, int], None] = lambda _picture, _seed: None,
     ) -> Generation:
         """Runs the loop.
 
@@ -133,9 +133,7 @@ class TextToImage:
         self._runner.unload("vae_decoder")
         return result
 
-    def _sample(
-        self, request: Request, contexts: list[Array], seed: int, on_step: Callable[[float], None]
-    ) -> Array:
+    def _sample(self, request: Request, contexts: list[Array], seed: int, on_step: Callable[[float], None]) -> Array:
         bundle = self._bundle
         noise = TorchNoise(seed)
         scheduler = make_scheduler(request.scheduler, bundle.scheduler, request.steps)
@@ -171,7 +169,7 @@ class TextToImage:
 def to_pixels(decoded: Array) -> Picture:
     """[1, 3, H, W] in -1..1 as RGB pixels [H, W, 3] uint8, rounded as diffusers does."""
     scaled = np.clip(decoded[0].transpose(1, 2, 0) / 2 + 0.5, 0, 1) * 255
-    return scaled.round().astype(np.uint8)
+    return np.asarray(scaled.round(), np.uint8)
 
 
 def guidance_embedding(guidance: float, width: int) -> Array:

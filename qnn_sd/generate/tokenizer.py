@@ -72,7 +72,8 @@ class ClipTokenizer:
         ids = [self._tokenizer.token_to_id(token) for token in (START, END, padding or END)]
         if None in ids:
             raise CheckpointError(
-                f"The vocabulary in {folder} lacks a special token", why=f"It needs {START} and {END}.",
+                f"The vocabulary in {folder} lacks a special token",
+                why=f"It needs {START} and {END}.",
                 hint="Is this CLIP's tokenizer?",
             )
         self._start, self._end, self._padding = ids

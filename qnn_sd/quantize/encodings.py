@@ -57,7 +57,7 @@ class Encoding:
             shape[self.axis] = -1
             scale = scale.reshape(shape)
         info = np.iinfo(self.dtype)
-        return np.clip(np.rint(values / scale) + self.zero_point, info.min, info.max).astype(self.dtype)
+        return np.asarray(np.clip(np.rint(values / scale) + self.zero_point, info.min, info.max), self.dtype)
 
 
 def asymmetric(low: float, high: float, bits: int = 16) -> Encoding:
@@ -65,13 +65,13 @@ def asymmetric(low: float, high: float, bits: int = 16) -> Encoding:
     low, high = min(low, 0.0), max(high, 0.0)
     steps = 2**bits - 1
     scale = max((high - low) / steps, SMALLEST_SCALE)
-    return Encoding(bits, False, np.float32(scale).reshape(()), round(-low / scale))
+    return Encoding(bits, False, np.array(scale, np.float32), round(-low / scale))
 
 
 def symmetric(magnitude: float, bits: int = 16) -> Encoding:
     """Signed encoding of -magnitude..magnitude with zero point 0."""
     scale = max(magnitude / (2 ** (bits - 1) - 1), SMALLEST_SCALE)
-    return Encoding(bits, True, np.float32(scale).reshape(()))
+    return Encoding(bits, True, np.array(scale, np.float32))
 
 
 def per_channel(weight: NDArray[np.float32], axis: int, least: NDArray[np.float64] | None = None) -> Encoding:

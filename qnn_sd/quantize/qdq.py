@@ -140,14 +140,14 @@ class QdqWriter:
         else:
             self._inline(stored, integers)
         scale, zero = self._scale(name, encoding)
-        extra = {} if encoding.axis is None else {"axis": encoding.axis}
+        extra: dict[str, Any] = {} if encoding.axis is None else {"axis": encoding.axis}
         self._nodes.append(helper.make_node("DequantizeLinear", [stored, scale, zero], [name], name=name, **extra))
         self._ready[name] = name
         self.parameters[name] = encoding
         return name
 
     def _weight(self, node: onnx.NodeProto) -> str:
-        name = node.input[1]
+        name = str(node.input[1])
         if name in self._ready:
             return name
         weight = np.asarray(self._array(name))
@@ -165,7 +165,7 @@ class QdqWriter:
         return self.activations[node.input[0]]
 
     def _bias(self, node: onnx.NodeProto) -> str:
-        name = node.input[2]
+        name = str(node.input[2])
         weight = self.parameters[node.input[1]]
         scale = np.asarray(self._input_encoding(node).scale, np.float64) * weight.scale.astype(np.float64)
         encoding = Encoding(32, True, scale.astype(np.float32), 0, 0)
@@ -173,7 +173,7 @@ class QdqWriter:
 
     def _constant(self, node: onnx.NodeProto, index: int) -> str:
         """Constants of elementwise ops and norms as uint16; shapes and scales stay as they are."""
-        name = node.input[index]
+        name = str(node.input[index])
         if name in self._ready:
             return name
         array = np.asarray(self._array(name))
@@ -192,5 +192,3 @@ class QdqWriter:
         model = helper.make_model(graph, opset_imports=self._float.opset_import, producer_name="qnn-sd")
         model.ir_version = self._float.ir_version
         onnx.save_model(model, self._folder / MODEL_FILE)
-
-

@@ -66,9 +66,7 @@ def attention(
 
         with g.scope(f"{prefix}.head{head}"):
             scaled_bias = part(query_bias)
-            q = linear_tokens(
-                g, "q", x, query[rows] * scale, None if scaled_bias is None else scaled_bias * scale
-            )
+            q = linear_tokens(g, "q", x, query[rows] * scale, None if scaled_bias is None else scaled_bias * scale)
             k = linear_tokens(g, "k", context, key[rows], part(key_bias))
             v = linear_tokens(g, "v", context, value[rows], part(value_bias))
             scores = matmul(g, q, transpose(g, k, (0, 2, 1)), "scores")

@@ -51,9 +51,7 @@ def spatial_transformer(
         return add(g, image_of(g, tokens, height, width), x, "out")
 
 
-def _block(
-    g: Graph, weights: TensorSource, prefix: str, x: Value, context: Value, heads: int, forms: Forms
-) -> Value:
+def _block(g: Graph, weights: TensorSource, prefix: str, x: Value, context: Value, heads: int, forms: Forms) -> Value:
     normed = layer_norm(g, weights, f"{prefix}.norm1", x, LAYER_NORM_EPSILON, forms)
     x = add(g, attention(g, weights, f"{prefix}.attn1", normed, normed, heads), x, f"{prefix}.attn1.sum")
     normed = layer_norm(g, weights, f"{prefix}.norm2", x, LAYER_NORM_EPSILON, forms)

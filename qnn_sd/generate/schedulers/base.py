@@ -38,6 +38,11 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+def float32(values: Any) -> Array:
+    """Values as a float32 array: the steps compute with float64 coefficients."""
+    return np.asarray(values, np.float32)
+
+
 def alphas_cumulative(config: Mapping[str, Any], train_steps: int) -> Array:
     """Share of the signal left after each training step, [train_steps] (Ho et al. 2020).
 
@@ -165,5 +170,5 @@ class Scheduler(ABC):
             sigma: factor of the noise in the sample.
         """
         if self.prediction == "epsilon":
-            return (sample - sigma * predicted) / alpha, predicted
-        return alpha * sample - sigma * predicted, alpha * predicted + sigma * sample
+            return float32((sample - sigma * predicted) / alpha), predicted
+        return float32(alpha * sample - sigma * predicted), float32(alpha * predicted + sigma * sample)

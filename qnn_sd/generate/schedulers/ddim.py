@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qnn_sd.generate.noise import TorchNoise
-from qnn_sd.generate.schedulers.base import Array, Scheduler
+from qnn_sd.generate.schedulers.base import Array, Scheduler, float32
 
 
 class Ddim(Scheduler):
@@ -27,4 +27,4 @@ class Ddim(Scheduler):
         clean, direction = self.denoised(predicted, sample, alpha**0.5, (1 - alpha) ** 0.5)
         if self._clip:
             clean = np.clip(clean, -self._clip_range, self._clip_range)
-        return (alpha_before**0.5 * clean + (1 - alpha_before) ** 0.5 * direction).astype(np.float32)
+        return float32(alpha_before**0.5 * clean + (1 - alpha_before) ** 0.5 * direction)

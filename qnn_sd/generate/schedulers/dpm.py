@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.generate.noise import TorchNoise
-from qnn_sd.generate.schedulers.base import Array, Scheduler
+from qnn_sd.generate.schedulers.base import Array, Scheduler, float32
 
 
 class DpmPlusPlus2M(Scheduler):
@@ -49,4 +49,4 @@ class DpmPlusPlus2M(Scheduler):
             estimate = clean + (clean - self._last) * (0.5 * width / before)
         self._last = clean
         ratio = self._sigmas[index + 1] / self._sigmas[index]
-        return (ratio * sample - self._alphas[index + 1] * math.expm1(-width) * estimate).astype(np.float32)
+        return float32(ratio * sample - self._alphas[index + 1] * math.expm1(-width) * estimate)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from qnn_sd.generate.noise import TorchNoise
-from qnn_sd.generate.schedulers.base import Array, Scheduler
+from qnn_sd.generate.schedulers.base import Array, Scheduler, float32
 
 
 class Euler(Scheduler):
@@ -26,7 +26,7 @@ class Euler(Scheduler):
 
     def scale_input(self, sample: Array, index: int) -> Array:
         """Brings the sample to the variance that the UNet was trained on."""
-        return (sample / (self.sigmas[index] ** 2 + 1) ** 0.5).astype(np.float32)
+        return float32(sample / (self.sigmas[index] ** 2 + 1) ** 0.5)
 
     def _slope(self, predicted: Array, index: int, sample: Array) -> Array:
         """The derivative of the sample by sigma."""
@@ -34,12 +34,12 @@ class Euler(Scheduler):
         if self.prediction == "epsilon":
             return predicted
         clean = predicted * (-sigma / (sigma**2 + 1) ** 0.5) + sample / (sigma**2 + 1)
-        return (sample - clean) / sigma
+        return float32((sample - clean) / sigma)
 
     def step(self, predicted: Array, index: int, sample: Array, noise: TorchNoise) -> Array:  # noqa: ARG002
         """One Euler step."""
         change = self.sigmas[index + 1] - self.sigmas[index]
-        return (sample + self._slope(predicted, index, sample) * change).astype(np.float32)
+        return float32(sample + self._slope(predicted, index, sample) * change)
 
 
 class EulerAncestral(Euler):
@@ -51,4 +51,4 @@ class EulerAncestral(Euler):
         up = (there**2 * (here**2 - there**2) / here**2) ** 0.5
         down = (there**2 - up**2) ** 0.5
         moved = sample + self._slope(predicted, index, sample) * (down - here)
-        return (moved + noise.normal(sample.shape) * up).astype(np.float32)
+        return float32(moved + noise.normal(sample.shape) * up)

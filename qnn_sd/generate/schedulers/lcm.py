@@ -6,7 +6,7 @@ import numpy as np
 
 from qnn_sd.errors import SettingError
 from qnn_sd.generate.noise import TorchNoise
-from qnn_sd.generate.schedulers.base import Array, Scheduler
+from qnn_sd.generate.schedulers.base import Array, Scheduler, float32
 
 SIGMA_DATA = 0.5  # of the consistency function's boundary condition, as in the paper
 
@@ -43,7 +43,7 @@ class Lcm(Scheduler):
         out = scaled / (scaled**2 + SIGMA_DATA**2) ** 0.5
         result = out * clean + skip * sample
         if index == self.steps - 1:
-            return result.astype(np.float32)
+            return float32(result)
         there = int(self.timesteps[index + 1])
         alpha = float(self.alphas[there]) if there >= 0 else self._final
-        return (alpha**0.5 * result + (1 - alpha) ** 0.5 * noise.normal(sample.shape)).astype(np.float32)
+        return float32(alpha**0.5 * result + (1 - alpha) ** 0.5 * noise.normal(sample.shape))

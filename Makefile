@@ -1,0 +1,48 @@
+# make demo   a picture from a prompt, on the HTP emulator
+# make test   lint, types and tests, as CI runs them
+# make bench  the benchmarks whose figures stand in the README
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROMPT ?= a red circle on a blue background
+
+.PHONY: demo test lint bench full-size checkpoint clean
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
+	  { echo "qnn-sd needs Python 3.11 to 3.14, $(PYTHON) is another: make PYTHON=python3.12 demo"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+# Torch comes with its CUDA libraries: 6 GB, some minutes. Only tests and training need it.
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev,phone]'
+	@touch $@ $(VENV)/.base
+
+demo: $(VENV)/.base
+	$(BIN)/qnn-sd run "$(PROMPT)" -o demo.png --seed 1
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+full-size: $(VENV)/.dev
+	$(BIN)/python -m pytest -m full_size
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/generate.py
+	$(BIN)/python benchmarks/contact_sheet.py
+
+# Trains the demo checkpoint anew: about an hour on two cores.
+checkpoint: $(VENV)/.dev
+	$(BIN)/python assets/tiny_sd_trainer/train.py --work build/tiny-sd --out assets/tiny-sd
+
+clean:
+	rm -rf $(VENV) build dist

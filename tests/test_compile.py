@@ -1,0 +1,105 @@
+"""Context binaries: every node on the HTP, faithful for both SoCs, refused when they aren't."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from graphs import quantized, run
+
+from qnn_sd import qnn
+from qnn_sd.build import Road
+from qnn_sd.compile import compile_component, verify_component
+from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
+from qnn_sd.config import COMPONENTS, load_profile
+from qnn_sd.errors import CompileError, VerificationError
+from qnn_sd.export.blocks.basic import conv
+from qnn_sd.export.blocks.norm import group_norm
+from qnn_sd.export.checkpoint import RandomTensors
+from qnn_sd.export.forms import Forms
+from qnn_sd.export.graph import Graph
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE
+
+
+@pytest.mark.parametrize("soc", ["sm8550", "sm8650"])
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_the_binary_computes_its_qdq_graph(component: str, soc: str, road: Road) -> None:
+    """On real inputs from different prompts and times of the trajectory, other ones than at compile time."""
+    profile = load_profile(soc)
+    made = road.compile(component, profile)
+    wrapper = onnx.load(made.file(CONTEXT_FILE), load_external_data=False)
+    # The whole component is one binary: nothing but its in- and output conversion is left outside.
+    assert [node.op_type for node in wrapper.graph.node if node.domain == "com.microsoft"] == ["EPContext"]
+    assert all(node.op_type in ("EPContext", "QuantizeLinear", "DequantizeLinear") for node in wrapper.graph.node)
+    session = qnn.session(made.file(CONTEXT_FILE), qnn.htp_options(profile.soc_model, profile.htp_arch))
+    feeds = list(road.samples(road.calibration(), component))
+    qdq = road.quantize(component).folder
+    chosen = feeds[:: max(1, len(feeds) // 4)]
+    expected = np.stack([run(qdq, sample) for sample in chosen])
+    assert sqnr_db(expected, np.stack([session.run(None, sample)[0] for sample in chosen])) >= 50
+
+
+def test_each_soc_has_a_binary_of_its_own(road: Road) -> None:
+    made = {soc: road.compile("text_encoder", load_profile(soc)) for soc in ("sm8550", "sm8650")}
+    wrappers = {soc: onnx.load(a.file(CONTEXT_FILE), load_external_data=False) for soc, a in made.items()}
+    metadata = {soc: str([(p.key, p.value) for p in w.metadata_props]) for soc, w in wrappers.items()}
+    for soc, text in metadata.items():
+        profile = load_profile(soc)
+        assert f":{profile.htp_arch}:{profile.soc_model}" in text
+
+
+def wrong_form(g: Graph) -> None:
+    """A form that the compiler of QAIRT 2.51 gets wrong (test_htp_forms.py)."""
+    weights = RandomTensors(1)
+    x = conv(g, weights, "first", g.input("x", (1, 64, 8, 8)), 64)
+    x = group_norm(g, weights, "norm", x, 16, 1e-5, Forms(group_norm="layer_norm", flat_act_below=0), "silu")
+    g.output(conv(g, weights, "second", x, 64), "y")
+
+
+def test_a_wrong_binary_is_found_before_the_phone_does(tmp_path: Path, rng: np.random.Generator) -> None:
+    feeds = {"x": rng.standard_normal((1, 64, 8, 8), np.float32)}
+    qdq = quantized(wrong_form, feeds, tmp_path)
+    compiled = tmp_path / "compiled"
+    compiled.mkdir()
+    facts = compile_component(qdq, 57, 75, 3, compiled)
+    assert facts["context_binary_bytes"] > 0
+    with pytest.raises(VerificationError, match="computes something else than its QDQ graph"):
+        verify_component("block", qdq, compiled, 57, 75, [feeds])
+
+
+def test_a_graph_that_the_htp_refuses_is_an_error(tmp_path: Path) -> None:
+    """A float graph: nothing in it is for the HTP, and nothing falls back to the CPU unsaid."""
+    with Graph("test", tmp_path) as g:
+        x = g.input("x", (1, 4))
+        g.output(g.node("Mod", [x, g.constant("by", np.ones(4, np.float32))], (1, 4), fmod=1), "y")
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(CompileError, match="refused"):
+        compile_component(tmp_path, 57, 75, 3, out)
+
+
+def test_a_compiler_that_dies_is_told(road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel kills the child when it has used a second of processor time."""
+    limited = tmp_path / "python"
+    limited.write_text(f'#!/bin/sh\nulimit -t 1\nexec "{sys.executable}" "$@"\n')
+    limited.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(limited))
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(CompileError, match="died of SIG"):
+        compile_component(road.quantize("unet").folder, 57, 75, 3, out)
+
+
+def test_a_damaged_qdq_graph_is_an_error(road: Road, tmp_path: Path) -> None:
+    shutil.copytree(road.quantize("text_encoder").folder, tmp_path / "qdq")
+    model = tmp_path / "qdq" / MODEL_FILE
+    model.write_bytes(model.read_bytes()[:1000])
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(CompileError, match="refused"):
+        compile_component(tmp_path / "qdq", 57, 75, 3, out)

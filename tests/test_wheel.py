@@ -1,0 +1,76 @@
+"""The wheel alone, in an environment without torch: what a user installs must do everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a fresh environment with the built wheel and what it depends on."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, timeout=600)
+    [wheel] = folder.glob("*.whl")
+    venv.create(folder / "environment", with_pip=True)
+    interpreter = folder / "environment" / "bin" / "python"
+    subprocess.run([interpreter, "-m", "pip", "install", "--quiet", wheel], check=True, timeout=1200)
+    return interpreter
+
+
+def environment(cache: Path) -> dict[str, str]:
+    return {**os.environ, "QNN_SD_CACHE": str(cache)}
+
+
+def test_it_brings_no_torch(python: Path) -> None:
+    listed = subprocess.run([python, "-m", "pip", "list", "--format=json"], check=True, capture_output=True, text=True)
+    names = {package["name"].lower() for package in json.loads(listed.stdout)}
+    assert "qnn-sd" in names
+    assert not names & {"torch", "diffusers", "transformers", "torchvision"}
+
+
+def test_export_quantize_compile_and_run_from_the_wheel(python: Path, tmp_path: Path) -> None:
+    """Nothing of the checkout is within reach: another folder, an empty cache."""
+    command = [python.parent / "qnn-sd", "run", "a green star on white", "--steps", "2", "--seed", "1", "--json"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment(tmp_path / "cache"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["target"] == "emulator"
+    assert document["fallbacks"] == []
+    assert Image.open(tmp_path / "out.png").size == (128, 128)
+    stages = {path.parent.name for path in (tmp_path / "cache").glob("*/*")}
+    assert stages == {"export", "calibrate", "quantize", "compile", "bundle"}
+
+
+def test_doctor_from_the_wheel(python: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [python.parent / "qnn-sd", "doctor", "--json"],
+        cwd=tmp_path,
+        env=environment(tmp_path / "cache"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["emulator"]["status"] == "ok"
+    # adbutils is in the extra "phone": without it the line says what to type.
+    assert checks["adb"]["status"] == "ok" or "qnn-sd[phone]" in checks["adb"]["advice"]
