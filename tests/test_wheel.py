@@ -8,6 +8,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -27,8 +28,19 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return interpreter
 
 
-def environment(cache: Path) -> dict[str, str]:
-    return {**os.environ, "QNN_SD_CACHE": str(cache)}
+def run(python: Path, folder: Path, *arguments: str) -> Any:
+    """The JSON document of a command of the installed wheel, in ``folder`` with a cache of its own."""
+    done = subprocess.run(
+        [python.parent / "qnn-sd", *arguments, "--json"],
+        cwd=folder,
+        env={**os.environ, "QNN_SD_CACHE": str(folder / "cache")},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def test_it_brings_no_torch(python: Path) -> None:
@@ -40,18 +52,7 @@ def test_it_brings_no_torch(python: Path) -> None:
 
 def test_export_quantize_compile_and_run_from_the_wheel(python: Path, tmp_path: Path) -> None:
     """Nothing of the checkout is within reach: another folder, an empty cache."""
-    command = [python.parent / "qnn-sd", "run", "a green star on white", "--steps", "2", "--seed", "1", "--json"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=environment(tmp_path / "cache"),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    document = run(python, tmp_path, "run", "a green star on white", "--steps", "2", "--seed", "1")
     assert document["target"] == "emulator"
     assert document["fallbacks"] == []
     assert Image.open(tmp_path / "out.png").size == (128, 128)
@@ -60,17 +61,7 @@ def test_export_quantize_compile_and_run_from_the_wheel(python: Path, tmp_path: 
 
 
 def test_doctor_from_the_wheel(python: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [python.parent / "qnn-sd", "doctor", "--json"],
-        cwd=tmp_path,
-        env=environment(tmp_path / "cache"),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    checks = {check["check"]: check for check in run(python, tmp_path, "doctor")["checks"]}
     assert checks["emulator"]["status"] == "ok"
     # adbutils is in the extra "phone": without it the line says what to type.
     assert checks["adb"]["status"] == "ok" or "qnn-sd[phone]" in checks["adb"]["advice"]

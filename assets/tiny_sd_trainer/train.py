@@ -368,7 +368,8 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     log = Log(options.work / "train.log")
-    log(f"seed {options.seed}, torch {torch.__version__}, {torch.get_num_threads()} threads, {vars(options)}")
+    settings = {key: value for key, value in vars(options).items() if not isinstance(value, Path)}
+    log(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {settings}")
 
     tokenizer_folder = options.work / "tokenizer"
     if not tokenizer_folder.exists():

@@ -68,3 +68,11 @@ class Options:
                 f"{self._owner}.{key} has {len(value)} entries for {levels} levels", hint="Correct config.json."
             )
         return list(value)
+
+    def kinds(self, key: str, levels: int, known: Iterable[str]) -> list[str]:
+        """The kind of block of each level, all of them among those that are built."""
+        kinds = self.per_level(key, levels)
+        for kind in kinds:
+            if kind not in list(known):
+                self.refuse(key, kind, known)
+        return kinds

@@ -90,15 +90,8 @@ class UnetBuilder:
         levels = len(self.channels)
         self.act = options.choice("act_fn", UNET_ACTIVATIONS)
         options.choice("mid_block_type", ("UNetMidBlock2DCrossAttn",))
-        self.down_types = options.per_level("down_block_types", levels)
-        self.up_types = options.per_level("up_block_types", levels)
-        for key, kinds, known in (
-            ("down_block_types", self.down_types, ("CrossAttnDownBlock2D", "DownBlock2D")),
-            ("up_block_types", self.up_types, ("CrossAttnUpBlock2D", "UpBlock2D")),
-        ):
-            for kind in kinds:
-                if kind not in known:
-                    options.refuse(key, kind, known)
+        self.down_types = options.kinds("down_block_types", levels, ("CrossAttnDownBlock2D", "DownBlock2D"))
+        self.up_types = options.kinds("up_block_types", levels, ("CrossAttnUpBlock2D", "UpBlock2D"))
         self.layers = options.per_level("layers_per_block", levels)
         self.depth = options.per_level("transformer_layers_per_block", levels)
         # In UNet2DConditionModel attention_head_dim is, by an old mistake, the number of heads.

@@ -60,10 +60,8 @@ class VaeBuilder:
         self.channels = list(options["block_out_channels"])
         self.act = options.choice("act_fn", UNET_ACTIVATIONS)
         levels = len(self.channels)
-        for key, known in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
-            for kind in options.per_level(key, levels):
-                if kind != known:
-                    options.refuse(key, kind, (known,))
+        options.kinds("down_block_types", levels, ("DownEncoderBlock2D",))
+        options.kinds("up_block_types", levels, ("UpDecoderBlock2D",))
 
     @property
     def factor(self) -> int:
