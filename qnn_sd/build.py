@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -110,6 +109,7 @@ class Road:
         self._cache = cache or resources.cache()
         self._forms = forms or Forms()
         self.reports: list[StageReport] = []
+        self._hashes: dict[Path, str] = {}
         if not self.checkpoint.is_dir():
             raise CheckpointError(
                 f"{self.checkpoint} is no folder", hint="Give a folder in diffusers' layout (model_index.json in it)."
@@ -126,14 +126,11 @@ class Road:
     def _tools(self, *names: str) -> dict[str, str]:
         return {"qnn-sd": __version__, **{name: metadata.version(name) for name in names}}
 
-    @cached_property
-    def _source_hashes(self) -> dict[Path, str]:
-        return {}
-
     def _hash(self, path: Path) -> str:
-        if path not in self._source_hashes:
-            self._source_hashes[path] = artifact.sha256_of_file(path)
-        return self._source_hashes[path]
+        """A checkpoint file's hash, computed once: several components read the same configs."""
+        if path not in self._hashes:
+            self._hashes[path] = artifact.sha256_of_file(path)
+        return self._hashes[path]
 
     def export(self, component: str) -> Artifact:
         """The component's float graph."""

@@ -100,9 +100,7 @@ def test_long_prompts_are_cut_and_it_is_said(cli: Cli) -> None:
     assert "characters)" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "prompt", ["", "  ", "🎨🔴", "红色的圆,蓝色背景", "--", "$(touch hacked)", "a\nb\x00c".replace("\x00", "")]
-)
+@pytest.mark.parametrize("prompt", ["", "  ", "🎨🔴", "红色的圆,蓝色背景", "--", "$(touch hacked)", "two\nlines"])
 def test_strange_prompts_are_painted(prompt: str, cli: Cli) -> None:
     done = cli("run", *QUICK, "--", prompt)
     assert done.returncode == 0, done.stderr
