@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -276,14 +278,34 @@ def test_ctrl_c_while_compiling(cli: Cli, own_cache: Path) -> None:
     ) as process:
         said = interrupt_at(process, "compile   tiny-sd.text_encoder.sm8650")
     assert process.returncode == 130, said
-    assert list((own_cache / "compile").iterdir()) == []
-    # No compiler is left behind.
-    left = [
-        path.parent.name
+    assert list(own_cache.glob("compile/*")) == []
+    assert compilers(own_cache) == []
+
+
+def test_a_killed_command_takes_its_compiler_along(cli: Cli, own_cache: Path) -> None:
+    shutil.rmtree(own_cache / "compile")
+    environment = {**cli.environment, "QNN_SD_CACHE": str(own_cache)}
+    with subprocess.Popen(
+        cli.command("compile"), cwd=cli.folder, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert any("compile   tiny-sd.unet" in line for line in process.stderr)
+        deadline = time.monotonic() + 60
+        while not (found := compilers(own_cache)):
+            assert time.monotonic() < deadline, "no compiler was started"
+        ended = os.pidfd_open(found[0])
+        process.kill()
+    assert select.select([ended], [], [], 60)[0], "the compiler goes on without its parent"
+    os.close(ended)
+
+
+def compilers(cache: Path) -> list[int]:
+    """The compiler's child processes that work for a cache."""
+    return [
+        int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
-        if str(own_cache).encode() in _command_line(path)
+        if b"qnn_sd.compile.child" in (line := _command_line(path)) and str(cache).encode() in line
     ]
-    assert left == []
 
 
 def _command_line(path: Path) -> bytes:

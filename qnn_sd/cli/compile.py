@@ -33,7 +33,7 @@ def compile_command(
             document[report.component] = {
                 "context_binary_bytes": size,
                 "sqnr_db_against_qdq": proof,
-                "seconds": report.seconds,
+                "seconds": round(report.seconds, 3),
                 "cached": report.cached,
             }
     console.table(["component", "MB", "dB against QDQ", "seconds", ""], rows)

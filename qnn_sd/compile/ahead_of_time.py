@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -39,29 +41,16 @@ def compile_component(
         "soc_model": soc_model,
         "htp_arch": htp_arch,
         "optimization_mode": optimization_mode,
+        "parent": os.getpid(),
     }
-    child = subprocess.Popen(
-        [sys.executable, "-m", "qnn_sd.compile.child", json.dumps(request)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    try:
-        output, _ = child.communicate()
-    finally:
-        # Ctrl-C here must not leave a compiler of several gigabytes behind.
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-    if child.returncode < 0:
+    code, output = _run_child([sys.executable, "-m", "qnn_sd.compile.child", json.dumps(request)])
+    if code < 0:
         raise CompileError(
-            f"The QNN compiler died of {signal.Signals(-child.returncode).name} on {source}",
+            f"The QNN compiler died of {signal.Signals(-code).name} on {source}",
             why=_last_lines(output),
             hint="Is there enough memory? If so, try optimization_mode = 1 in the device profile.",
         )
-    if child.returncode:
+    if code:
         raise CompileError(
             f"The QNN compiler refused {source}",
             why=_last_lines(output),
@@ -71,6 +60,40 @@ def compile_component(
         raise CompileError(f"The QNN compiler wrote nothing for {source}", why=_last_lines(output))
     binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))
     return {"context_binary_bytes": binaries}
+
+
+def _run_child(command: list[str]) -> tuple[int, str]:
+    """Exit code (negative: the signal) and output of a child that Ctrl-C takes along.
+
+    A compiler holds gigabytes, so none may be left behind. Ctrl-C waits until the child is known:
+    raised within Popen it would leave a process that nobody has a handle on. (Blocking the signal
+    is not enough: the runtime's threads take it then, and Python raises it here all the same.)
+    """
+    noted: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number)) if in_main else None
+    child = None
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        if in_main:
+            signal.signal(signal.SIGINT, before)
+        if noted:
+            raise KeyboardInterrupt
+        output, _ = child.communicate()
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, before)
+        if child is not None and child.poll() is None:
+            child.kill()
+            child.wait()
+    return child.returncode, output
 
 
 def _last_lines(output: str, count: int = 4) -> str:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
-from qnn_sd import qnn
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def _die_with(parent: int) -> None:
+    """Asks the kernel to kill this process when its parent is gone, however it went."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before we asked
+        sys.exit(1)
 
 
 def main() -> int:
     """Compiles what the request describes; the message of a failure goes to stdout."""
     request = json.loads(sys.argv[1])
+    _die_with(request["parent"])
+    from qnn_sd import qnn  # noqa: PLC0415 (loads the runtime: not before the parent is watched)
+
     options = qnn.htp_options(request["soc_model"], request["htp_arch"])
     options["htp_graph_finalization_optimization_mode"] = str(request["optimization_mode"])
     entries = {
