@@ -163,7 +163,11 @@ class Road:
         try:
             lines = path.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise QuantizeError(f"The calibration prompts in {path} can't be read", why=str(error)) from error
+            raise QuantizeError(
+                f"The calibration prompts in {path} can't be read",
+                why=str(error),
+                hint="Restore the file, or correct calibration.prompts in the model config.",
+            ) from error
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
     def calibration(self) -> Artifact:

@@ -22,7 +22,7 @@ class QnnSdError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
+    def __init__(self, what: str, *, why: str = "", hint: str) -> None:
         super().__init__(what)
         self.what, self.why, self.hint = what, why, hint
 

@@ -15,6 +15,7 @@ from conftest import CHECKPOINT
 from reference_models import ARCHITECTURES, Architecture, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
 
+from qnn_sd.build import Road
 from qnn_sd.errors import CheckpointError, SettingError, UnsupportedModelError
 from qnn_sd.export import Forms, export_component
 from qnn_sd.metrics import sqnr_db
@@ -78,6 +79,28 @@ def test_demo_checkpoint_matches_diffusers(forms: Forms, tmp_path: Path) -> None
     outputs = reference_outputs(ReferenceModels.load(CHECKPOINT), (16, 16), {}, seed=2)
     for component in COMPONENTS:
         check(CHECKPOINT, component, (128, 128), forms, tmp_path / component, outputs[component])
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_demo_checkpoint_matches_diffusers_on_real_trajectories(component: str, road: Road) -> None:
+    """What the components are fed while real prompts are painted, from pure noise to picture."""
+    models = ReferenceModels.load(CHECKPOINT)
+    session = onnxruntime.InferenceSession(
+        str(road.export(component).file(MODEL_FILE)), providers=["CPUExecutionProvider"]
+    )
+    samples = list(road.samples(road.calibration(), component))
+    for feeds in samples[:: max(1, len(samples) // 10)]:
+        inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
+        with torch.no_grad():
+            if component == "text_encoder":
+                expected = models.text_encoder(inputs["input_ids"]).last_hidden_state
+            elif component == "unet":
+                expected = models.unet(**inputs).sample
+            elif component == "vae_decoder":
+                expected = models.vae.decode(inputs["latent"]).sample
+            else:
+                expected = models.vae.encode(inputs["picture"]).latent_dist.parameters
+        assert sqnr_db(expected.numpy(), session.run(None, feeds)[0]) >= LEAST_DB
 
 
 def test_tensor_names_of_older_libraries_are_read(tmp_path: Path) -> None:

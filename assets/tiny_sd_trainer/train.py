@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -202,7 +203,7 @@ def train_text_encoder(work: Path, tokenizer: CLIPTokenizer, seed: int, log: Log
 
 
 def encode_dataset(work: Path, vae: AutoencoderKL, seed: int, log: Log, count: int) -> tuple[torch.Tensor, list[str]]:
-    target = work / f"latents-{count}.pt.npz"
+    target = work / f"latents-{count}.npz"
     rng = np.random.default_rng(seed + 2)
     if target.exists():
         stored = np.load(target)
@@ -248,15 +249,10 @@ def train_unet(
     alphas = schedule.alphas_cumprod
     ids = tokenize(tokenizer, captions)
     empty = tokenize(tokenizer, [""])[0]
-    state = work / "unet-state.pt"
+    state = work / "unet-state.safetensors"
     first = 0
     if state.exists():
-        saved = torch.load(state, weights_only=True)
-        unet.load_state_dict(saved["unet"])
-        encoder.load_state_dict(saved["text_encoder"])
-        optimizer.load_state_dict(saved["optimizer"])
-        averages = saved["averages"]
-        first = saved["step"]
+        first = load_state(state, parameters, averages, optimizer)
         torch.manual_seed(seed + 3 + first)
         log(f"unet resumed at step {first}")
     running = 0.0
@@ -290,19 +286,44 @@ def train_unet(
         if step % 100 == 0 or step == steps - 1:
             log(f"unet step {step}/{steps} loss {running:.4f}")
         if (step + 1) % 500 == 0 or step == steps - 1:
-            saved = {
-                "unet": unet.state_dict(),
-                "text_encoder": encoder.state_dict(),
-                "averages": averages,
-                "optimizer": optimizer.state_dict(),
-                "step": step + 1,
-            }
-            torch.save(saved, state.with_suffix(".tmp"))
-            state.with_suffix(".tmp").replace(state)
+            save_state(state, step + 1, parameters, averages, optimizer)
             export_averages(unet, encoder, averages, work / "latest")
     export_averages(unet, encoder, averages, work / "latest")
     shutil.copytree(work / "latest" / "text_encoder", work / "text_encoder", dirs_exist_ok=True)
     shutil.copytree(work / "latest" / "unet", target, dirs_exist_ok=True)
+
+
+def save_state(
+    path: Path,
+    step: int,
+    parameters: list[torch.Tensor],
+    averages: list[torch.Tensor],
+    optimizer: torch.optim.AdamW,
+) -> None:
+    """Everything that an interrupted training needs to go on, as safetensors."""
+    tensors = {"step": torch.tensor(step)}
+    for index, (parameter, average) in enumerate(zip(parameters, averages, strict=True)):
+        tensors[f"{index}.weight"], tensors[f"{index}.average"] = parameter.detach(), average
+        for name, value in optimizer.state[parameter].items():
+            tensors[f"{index}.optimizer.{name}"] = value
+    aside = path.with_suffix(".part")
+    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, aside)
+    aside.replace(path)
+
+
+def load_state(
+    path: Path, parameters: list[torch.Tensor], averages: list[torch.Tensor], optimizer: torch.optim.AdamW
+) -> int:
+    """Puts a saved state back in place and returns its step."""
+    tensors = load_file(path)
+    for index, (parameter, average) in enumerate(zip(parameters, averages, strict=True)):
+        parameter.detach().copy_(tensors[f"{index}.weight"])
+        average.copy_(tensors[f"{index}.average"])
+        prefix = f"{index}.optimizer."
+        optimizer.state[parameter] = {
+            name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
+        }
+    return int(tensors["step"])
 
 
 def export_averages(

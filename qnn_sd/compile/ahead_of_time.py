@@ -57,7 +57,9 @@ def compile_component(
             hint="A node named above has a form that the HTP doesn't take.",
         )
     if not (folder / CONTEXT_FILE).is_file():
-        raise CompileError(f"The QNN compiler wrote nothing for {source}", why=_last_lines(output))
+        raise CompileError(
+            f"The QNN compiler wrote nothing for {source}", why=_last_lines(output), hint="Run qnn-sd doctor."
+        )
     binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))
     return {"context_binary_bytes": binaries}
 

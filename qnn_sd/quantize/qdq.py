@@ -71,7 +71,9 @@ class QdqWriter:
         for node in graph.node:
             if node.op_type not in KNOWN_OPS:
                 raise QuantizeError(
-                    f"No rule says how to quantize {node.op_type}", why=f"Node {node.name} is one.", hint=""
+                    f"No rule says how to quantize {node.op_type}",
+                    why=f"Node {node.name} is one.",
+                    hint="Add a rule to qnn_sd/quantize/rules.py.",
                 )
             self._node(node, outputs)
         self._data.close()

@@ -61,7 +61,11 @@ class SessionRunner(ABC):
         try:
             return np.asarray(self._sessions[component].run(None, dict(feeds))[0])
         except Exception as error:
-            raise TargetError(f"{component} failed on {self.target}", why=_first_line(error)) from error
+            raise TargetError(
+                f"{component} failed on {self.target}",
+                why=_first_line(error),
+                hint="Run qnn-sd doctor; if it finds nothing, delete the bundle and compile anew.",
+            ) from error
 
     def unload(self, component: str) -> None:
         """Closes the component's session."""

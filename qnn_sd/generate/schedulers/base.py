@@ -70,6 +70,7 @@ def alphas_cumulative(config: Mapping[str, Any], train_steps: int) -> Array:
         raise UnsupportedModelError(
             f"beta_schedule is {kind!r} in scheduler_config.json, which qnn-sd doesn't build",
             why="It builds: linear, scaled_linear, squaredcos_cap_v2.",
+            hint="Correct beta_schedule in the checkpoint's scheduler_config.json.",
         )
     return np.cumprod((np.float32(1) - betas).astype(np.float64)).astype(np.float32)
 
@@ -112,6 +113,7 @@ class Scheduler(ABC):
             raise UnsupportedModelError(
                 f"prediction_type is {self.prediction!r} in scheduler_config.json, which qnn-sd doesn't build",
                 why="It builds: epsilon, v_prediction.",
+                hint="Correct prediction_type in the checkpoint's scheduler_config.json.",
             )
         self.alphas = alphas_cumulative(config, self.train_steps)
         self._prepare()
@@ -159,6 +161,7 @@ class Scheduler(ABC):
             raise UnsupportedModelError(
                 f"timestep_spacing is {self.spacing!r} in scheduler_config.json, which qnn-sd doesn't build",
                 why="It builds: linspace, leading, trailing.",
+                hint="Correct timestep_spacing in the checkpoint's scheduler_config.json.",
             )
         return np.arange(self.train_steps, 0, -self.train_steps / self.steps).round()[: self.steps] - 1
 
