@@ -26,7 +26,7 @@ from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError, QuantizeError
 from qnn_sd.export import Forms, export_component
 from qnn_sd.export.checkpoint import read_json
-from qnn_sd.export.component import source_files
+from qnn_sd.export.component import model_facts, source_files
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.onnx_files import MODEL_FILE
@@ -136,7 +136,7 @@ class Road:
         """The component's float graph."""
         files = source_files(self.checkpoint, component)
         # A component's form also depends on the other configs: the VAE's factor, the text's length.
-        configs = [self.checkpoint / part / "config.json" for part in ("text_encoder", "vae")]
+        configs = [self.checkpoint / part / "config.json" for part in ("text_encoder", "unet", "vae")]
         inputs = {}
         for path in [*files, *configs]:
             if not path.is_file():
@@ -305,9 +305,7 @@ class Road:
         return ClipTokenizer(self.checkpoint / "tokenizer", info.tokens, info.padding_token)
 
     def _bundle_info(self, parts: Mapping[str, Part], soc: Soc | None) -> Bundle:
-        vae = read_json(self.checkpoint / "vae" / "config.json")
-        text = read_json(self.checkpoint / "text_encoder" / "config.json")
-        unet = read_json(self.checkpoint / "unet" / "config.json")
+        facts = model_facts(self.checkpoint)
         special = self.checkpoint / "tokenizer" / "special_tokens_map.json"
         padding = read_json(special).get("pad_token") if special.is_file() else None
         return Bundle(
@@ -315,11 +313,7 @@ class Road:
             soc=soc,
             height=self.model.height,
             width=self.model.width,
-            factor=2 ** (len(vae["block_out_channels"]) - 1),
-            latent_channels=vae.get("latent_channels", 4),
-            scaling_factor=vae.get("scaling_factor", 0.18215),
-            tokens=text.get("max_position_embeddings", 77),
-            time_cond_proj_dim=unet.get("time_cond_proj_dim"),
+            **asdict(facts),
             scheduler=read_json(self.checkpoint / "scheduler" / "scheduler_config.json"),
             # Old files spell a special token as an object.
             padding_token=padding.get("content") if isinstance(padding, dict) else padding,

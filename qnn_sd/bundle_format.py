@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from qnn_sd import artifact
 from qnn_sd.errors import ArtifactError
@@ -31,6 +31,14 @@ class Part(_Strict):
     file: str
     kind: Kind
     fallback: str | None = None
+
+    @field_validator("file", "fallback")
+    @classmethod
+    def _inside(cls, name: str | None) -> str | None:
+        """A bundle from elsewhere may not reach out of its folder."""
+        if name is not None and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
+            raise ValueError(f"{name} leads out of the bundle")
+        return name
 
 
 class Soc(_Strict):
@@ -91,7 +99,9 @@ class OpenBundle:
             self.info = Bundle.model_validate(json.loads((folder / BUNDLE_FILE).read_text("utf-8")))
         except (OSError, ValueError, ValidationError) as error:
             raise ArtifactError(
-                f"{folder} is not a bundle", why=str(error).splitlines()[0], hint="Make it with qnn-sd compile."
+                f"{folder} is not a bundle",
+                why="; ".join(str(error).splitlines()[:3]),
+                hint="Make it with qnn-sd compile.",
             ) from error
 
     def file(self, component: str) -> Path:

@@ -168,6 +168,27 @@ def test_options_that_are_not_built_are_refused_by_name(
         export_component(checkpoint, component, 128, 128, tmp_path, Forms())
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("unet", "attention_head_dim", 0),
+        ("unet", "attention_head_dim", []),
+        ("unet", "block_out_channels", 64),
+        ("unet", "block_out_channels", [64, "96", 128]),
+        ("unet", "norm_eps", "small"),
+        ("unet", "in_channels", [4]),
+        ("unet", "layers_per_block", -1),
+        ("vae", "scaling_factor", None),
+        ("vae", "use_quant_conv", "yes"),
+        ("text_encoder", "hidden_size", 96.5),
+    ],
+)
+def test_values_that_cannot_be_are_refused_by_name(part: str, key: str, value: object, tmp_path: Path) -> None:
+    checkpoint = edited(tmp_path, part, **{key: value})
+    with pytest.raises(UnsupportedModelError, match=f"{key} is .* which can't be"):
+        export_component(checkpoint, "unet", 128, 128, tmp_path, Forms())
+
+
 def test_levels_that_do_not_match_are_refused(tmp_path: Path) -> None:
     checkpoint = edited(tmp_path, "unet", attention_head_dim=[2, 3])
     with pytest.raises(UnsupportedModelError, match="attention_head_dim has 2 entries for 3 levels"):

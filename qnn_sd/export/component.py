@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,43 @@ _OF_OTHERS = {
     "vae_decoder": ("encoder.", "quant_conv."),
     "vae_encoder": ("decoder.", "post_quant_conv."),
 }
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the generation loop must know of a checkpoint.
+
+    Attributes:
+        factor: pixels per latent pixel along one side.
+        latent_channels: of the latent.
+        scaling_factor: what latents were multiplied with in training.
+        tokens: length of a prompt.
+        time_cond_proj_dim: width of the guidance embedding (LCM checkpoints), or None.
+    """
+
+    factor: int
+    latent_channels: int
+    scaling_factor: float
+    tokens: int
+    time_cond_proj_dim: int | None
+
+
+def model_facts(checkpoint: Path) -> ModelFacts:
+    """Reads the facts off the components' configs.
+
+    Raises:
+        CheckpointError: a config is missing or no JSON.
+        UnsupportedModelError: a config asks for something that isn't built.
+    """
+    configs = {part: read_json(checkpoint / part / "config.json") for part in ("text_encoder", "unet", "vae")}
+    vae = VaeBuilder(configs["vae"], Forms())
+    return ModelFacts(
+        vae.factor,
+        vae.options["latent_channels"],
+        vae.options["scaling_factor"],
+        TextEncoderBuilder(configs["text_encoder"], Forms()).tokens,
+        UnetBuilder(configs["unet"], Forms()).options["time_cond_proj_dim"],
+    )
 
 
 def source_files(checkpoint: Path, component: str) -> list[Path]:
@@ -58,15 +96,15 @@ def export_component(
     config_path, weights_path = source_files(checkpoint, component)
     config = read_json(config_path)
     weights = SafetensorsFile(weights_path)
-    vae = VaeBuilder(read_json(checkpoint / "vae" / "config.json"), forms)
-    text = TextEncoderBuilder(read_json(checkpoint / "text_encoder" / "config.json"), forms)
-    if height % vae.factor or width % vae.factor:
+    facts = model_facts(checkpoint)
+    if height % facts.factor or width % facts.factor:
         raise SettingError(
             f"A picture of {width}x{height} doesn't fit this VAE",
-            why=f"It makes latents of one pixel for every {vae.factor}.",
-            hint=f"Choose a size in steps of {vae.factor} pixels.",
+            why=f"It makes latents of one pixel for every {facts.factor}.",
+            hint=f"Choose a size in steps of {facts.factor} pixels.",
         )
-    write(component, config, weights, height // vae.factor, width // vae.factor, text.tokens, folder, forms)
+    latent = height // facts.factor, width // facts.factor
+    write(component, config, weights, *latent, facts.tokens, folder, forms)
     weights.refuse_unread(_OF_OTHERS[component])
     return {"height": height, "width": width}
 

@@ -14,7 +14,7 @@ class Forms:
         group_norm: ``pooled`` builds the statistics from average pools and never lays the tensor
             out anew: the least memory traffic, and the faster one on the emulator. ``layer_norm``
             takes them with LayerNormalization on [1, G, N] and applies the affine on [1, C, H*W]:
-            some 4 dB more faithful to the QDQ graph.
+            3 to 8 dB more faithful to the QDQ graph.
         flat_act_below: below this height or width, ``x * sigmoid(x)`` after a norm is computed on
             [1, C, H*W]. The HTP compiler of QAIRT 2.51 gets the 4-D form wrong at 8x8 and 4x4
             (noise); 12x12 and larger measured right, what lies between is treated as wrong.

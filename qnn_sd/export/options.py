@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,8 +15,10 @@ class Options:
     Args:
         owner: the class the config is of, for messages (``UNet2DConditionModel``).
         raw: the parsed ``config.json``.
-        read: options that the builder reads, with what they are when left out.
+        read: options that the builder reads, with what they are when left out; a value must be of
+            the default's kind (numbers of layers and channels are positive).
         only: options that it doesn't build, with the values that change nothing.
+        per_level: options of ``read`` that may also be a list with one value a level.
 
     Raises:
         UnsupportedModelError: an option that is in neither list, or a value that would need work
@@ -23,11 +26,25 @@ class Options:
     """
 
     def __init__(
-        self, owner: str, raw: Mapping[str, Any], read: Mapping[str, Any], only: Mapping[str, Iterable[Any]]
+        self,
+        owner: str,
+        raw: Mapping[str, Any],
+        read: Mapping[str, Any],
+        only: Mapping[str, Iterable[Any]],
+        per_level: Iterable[str] = (),
     ) -> None:
         self._owner = owner
         for key, value in raw.items():
-            if key.startswith("_") or key in read:
+            if key.startswith("_"):
+                continue
+            if key in read:
+                parts = value if key in per_level and isinstance(value, list) else [value]
+                if not parts or not all(_of_kind(part, read[key]) for part in parts):
+                    raise UnsupportedModelError(
+                        f"{owner}.{key} is {value!r}, which can't be",
+                        why=f"By default it is {read[key]!r}.",
+                        hint="Correct config.json.",
+                    )
                 continue
             if key not in only:
                 raise UnsupportedModelError(
@@ -76,3 +93,18 @@ class Options:
             if kind not in list(known):
                 self.refuse(key, kind, known)
         return kinds
+
+
+def _of_kind(value: object, default: object) -> bool:
+    """Whether a value is of a default's kind; whole numbers are counts, so they are positive."""
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if isinstance(default, tuple):
+        return isinstance(value, list | tuple) and bool(value) and all(_of_kind(v, default[0]) for v in value)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(default, int):
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if default is None:
+        return value is None or _of_kind(value, 1)
+    return isinstance(value, type(default))

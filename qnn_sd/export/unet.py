@@ -24,7 +24,7 @@ _READ: dict[str, Any] = {
     "cross_attention_dim": 1280,
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
     "flip_sin_to_cos": True,
-    "freq_shift": 0,
+    "freq_shift": 0.0,
     "in_channels": 4,
     "layers_per_block": 2,
     "mid_block_type": "UNetMidBlock2DCrossAttn",
@@ -68,6 +68,7 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "time_embedding_type": ("positional",),
     "timestep_post_act": (None,),
 }
+_PER_LEVEL = ("attention_head_dim", "cross_attention_dim", "layers_per_block", "transformer_layers_per_block")
 # Options without effect on a float32 graph of a given size.
 _IGNORED = ("sample_size", "dropout", "upcast_attention")
 
@@ -84,7 +85,8 @@ class UnetBuilder:
     """
 
     def __init__(self, raw: Mapping[str, Any], forms: Forms) -> None:
-        options = Options("UNet2DConditionModel", {k: v for k, v in raw.items() if k not in _IGNORED}, _READ, _ONLY)
+        kept = {key: value for key, value in raw.items() if key not in _IGNORED}
+        options = Options("UNet2DConditionModel", kept, _READ, _ONLY, _PER_LEVEL)
         self.options, self.forms = options, forms
         self.channels = list(options["block_out_channels"])
         levels = len(self.channels)
@@ -98,8 +100,6 @@ class UnetBuilder:
         self.heads = options.per_level("attention_head_dim", levels)
         self.context = options.per_level("cross_attention_dim", levels)
         self.groups = options["norm_num_groups"]
-        if not isinstance(self.groups, int):
-            options.refuse("norm_num_groups", self.groups, ("a number",))
         for width, heads in zip(self.channels, self.heads, strict=True):
             if width % self.groups or width % heads:
                 raise UnsupportedModelError(
