@@ -38,6 +38,17 @@ from qnn_sd.targets import CpuRunner
 PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
 
 
+# What of the package determines a stage's result: a change there makes its artifacts anew, also
+# between two versions, while one in the commands leaves hours of work alone.
+_CODE = {
+    "export": ("export", "onnx_files.py"),
+    "calibrate": ("generate",),
+    "quantize": ("quantize", "onnx_files.py"),
+    "compile": ("compile", "qnn.py"),
+    "bundle": ("bundle", "bundle_format.py"),
+}
+
+
 @dataclass
 class StageReport:
     """What became of one stage for one component."""
@@ -123,8 +134,10 @@ class Road:
         self.reports.append(StageReport(recipe.stage, component, made.seconds, made.cached, made.facts))
         return made
 
-    def _tools(self, *names: str) -> dict[str, str]:
-        return {"qnn-sd": __version__, **{name: metadata.version(name) for name in names}}
+    @staticmethod
+    def _tools(stage: str, *names: str) -> dict[str, str]:
+        own = f"{__version__} ({resources.code_digest(*_CODE[stage])[:12]})"
+        return {"qnn-sd": own, **{name: metadata.version(name) for name in names}}
 
     def _hash(self, path: Path) -> str:
         """A checkpoint file's hash, computed once: several components read the same configs."""
@@ -148,7 +161,7 @@ class Road:
             f"{self.model.name}.{component}",
             inputs,
             {**size, "forms": asdict(self._forms)},
-            self._tools("onnx"),
+            self._tools("export", "onnx"),
         )
         return self._produce(
             recipe,
@@ -186,7 +199,7 @@ class Road:
                 "config": read_json(self.checkpoint / "scheduler" / "scheduler_config.json"),
                 **settings.model_dump(exclude={"prompts"}),
             },
-            self._tools("onnxruntime"),
+            self._tools("calibrate", "onnxruntime"),
         )
 
         def build(folder: Path) -> dict[str, Any]:
@@ -227,7 +240,7 @@ class Road:
             f"{self.model.name}.{component}",
             {"float": source.key, "calibration": calibration.key},
             {"scheme": "W8A16", "rounding": "nearest", "ranges": "min-max"},
-            self._tools("onnx", "onnxruntime", "numpy"),
+            self._tools("quantize", "onnx", "onnxruntime", "numpy"),
         )
 
         def build(folder: Path) -> dict[str, Any]:
@@ -246,7 +259,7 @@ class Road:
             f"{self.model.name}.{component}.{profile.soc}",
             {"qdq": qdq.key},
             settings,
-            {**self._tools(), **qnn.versions()},
+            {**self._tools("compile"), **qnn.versions()},
         )
 
         def build(folder: Path) -> dict[str, Any]:
@@ -291,7 +304,9 @@ class Road:
         for path in (tokenizer / "vocab.json", tokenizer / "merges.txt"):
             if path.is_file():
                 inputs[path.name] = self._hash(path)
-        recipe = Recipe("bundle", f"{self.model.name}.{name}", inputs, info.model_dump(mode="json"), self._tools())
+        recipe = Recipe(
+            "bundle", f"{self.model.name}.{name}", inputs, info.model_dump(mode="json"), self._tools("bundle")
+        )
 
         def build(folder: Path) -> dict[str, Any]:
             assemble(folder, info, {key: made.folder for key, made in sources.items()}, tokenizer)

@@ -6,6 +6,8 @@ inside it. Nothing else in the kit needs to know which.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 from pathlib import Path
 
@@ -17,6 +19,21 @@ PACKAGE = Path(__file__).resolve().parent
 def _root() -> Path:
     installed = PACKAGE / "_data"
     return installed if installed.is_dir() else PACKAGE.parent
+
+
+@functools.cache
+def code_digest(*parts: str) -> str:
+    """Hex SHA-256 of the package's source below some of its folders and files.
+
+    Args:
+        parts: names of folders or files in ``qnn_sd/``.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        root = PACKAGE / part
+        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+            digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def model_configs() -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qnn_sd import artifact
+from qnn_sd import artifact, resources
 from qnn_sd.artifact import Recipe, load, place, probe_writable, produce, written_aside
 from qnn_sd.errors import ArtifactError, OutputError
 
@@ -87,6 +87,22 @@ def test_two_builders_at_once_agree(tmp_path: Path) -> None:
     assert len(results) == 2
     load(results[0].folder)
     assert leftovers(tmp_path) == []
+
+
+def test_a_stages_code_is_part_of_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed stage never answers with what its former self made."""
+    package = tmp_path / "qnn_sd"
+    (package / "export" / "blocks").mkdir(parents=True)
+    block, other = package / "export" / "blocks" / "norm.py", package / "cli.py"
+    block.write_text("1")
+    other.write_text("1")
+    monkeypatch.setattr(resources, "PACKAGE", package)
+    digest = resources.code_digest.__wrapped__
+    before = digest("export")
+    other.write_text("2")
+    assert digest("export") == before
+    block.write_text("2")
+    assert digest("export") != before
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
