@@ -8,6 +8,7 @@ built beside its place and renamed into it: what stands in the cache is whole.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,41 @@ def place(root: Path, recipe: Recipe) -> Path:
     return root / recipe.stage / f"{recipe.name}-{recipe.key[:12]}"
 
 
+# A builder locks its folder at once: one of this age without a lock has lost its builder.
+_ABANDONED_AFTER_SECONDS = 60.0
+
+
+@contextmanager
+def _locked(folder: Path, needed: bool) -> Iterator[None]:
+    """Holds a folder while the block runs.
+
+    Args:
+        folder: an existing one.
+        needed: whether to fail without the lock. Some network file systems have none: a builder
+            works on all the same, and nothing is swept there.
+
+    Raises:
+        OSError: the lock is needed, and another process holds it or there is none to be had.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with nullcontext() if needed else suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sweep(stage: Path) -> None:
+    """Removes what killed builders left in a stage's folder; a full-size one is gigabytes."""
+    for left in stage.glob(".*.part"):
+        # Whoever sweeps or builds at the same time may be faster: then there is nothing to do.
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+                with _locked(left, needed=True):
+                    shutil.rmtree(left)
+
+
 def produce(root: Path, recipe: Recipe, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
     """The artifact of a recipe: from the cache, or built now.
 
@@ -184,12 +220,14 @@ def produce(root: Path, recipe: Recipe, build: Callable[[Path], Mapping[str, Any
         return load(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     except OSError as error:
         raise output_error(target, error) from error
     try:
         started = time.monotonic()
-        facts = dict(build(aside))
+        with _locked(aside, needed=False):
+            facts = dict(build(aside))
         seconds = time.monotonic() - started
         files = {
             path.relative_to(aside).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +70,35 @@ def test_an_interrupted_stage_leaves_nothing(error: type[BaseException], tmp_pat
         produce(tmp_path, RECIPE, broken)
     assert not place(tmp_path, RECIPE).exists()
     assert leftovers(tmp_path) == []
+
+
+def test_what_a_killed_builder_left_is_swept(tmp_path: Path) -> None:
+    """A folder that nobody holds any more goes; one in work, however long it takes, stays."""
+    stage = tmp_path / RECIPE.stage
+    hour_ago = time.time() - 3600
+    for name in ("killed", "working", "just-made"):
+        (stage / f".{name}.part").mkdir(parents=True)
+        (stage / f".{name}.part" / "weights.bin").write_bytes(b"half")
+    for name in ("killed", "working"):
+        os.utime(stage / f".{name}.part", (hour_ago, hour_ago))
+    holder = os.open(stage / ".working.part", os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    produce(tmp_path, RECIPE, build)
+    assert sorted(leftovers(tmp_path)) == [".just-made.part", ".working.part"]
+    os.close(holder)
+    produce(tmp_path, replace(RECIPE, name="another"), build)
+    assert leftovers(tmp_path) == [".just-made.part"]
+
+
+def test_a_builder_holds_its_folder(tmp_path: Path) -> None:
+    def looked_at(folder: Path) -> dict[str, int]:
+        handle = os.open(folder, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(handle)
+        return build(folder)
+
+    produce(tmp_path, RECIPE, looked_at)
 
 
 def test_two_builders_at_once_agree(tmp_path: Path) -> None:
