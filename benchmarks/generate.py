@@ -23,7 +23,6 @@ from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.generate import Request, TextToImage
-from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.targets import CpuRunner
 
 PROMPT = "a red circle on a blue background"
@@ -67,8 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         road = Road(config, Console(quiet=True), options.checkpoint, Path(cache))
         bundle = road.bundle_for_cpu("float")
-        tokenizer = ClipTokenizer(bundle.tokenizer, bundle.info.tokens, bundle.info.padding_token)
-        loop = TextToImage(CpuRunner(bundle.file, options.threads), bundle.info, tokenizer)
+        loop = TextToImage(CpuRunner(bundle.file, options.threads), bundle.info, bundle.tokenizer)
         ours: list[float] = []
 
         def our_round() -> None:

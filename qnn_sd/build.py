@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qnn_sd import __version__, artifact, qnn, resources
 from qnn_sd.artifact import Artifact, Recipe
-from qnn_sd.bundle import assemble
+from qnn_sd.bundle import TOKENIZER_FILES, assemble
 from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
 from qnn_sd.compile import compile_component, verify_component
 from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
@@ -28,7 +28,6 @@ from qnn_sd.export import Forms, export_component
 from qnn_sd.export.checkpoint import read_json
 from qnn_sd.export.component import model_facts, source_files
 from qnn_sd.generate import Request, TextToImage
-from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_component
 from qnn_sd.runner import Fallback, Feeds
@@ -121,16 +120,19 @@ class Road:
         self._forms = forms or Forms()
         self.reports: list[StageReport] = []
         self._hashes: dict[Path, str] = {}
+        self._made: dict[str, Artifact] = {}
         if not self.checkpoint.is_dir():
             raise CheckpointError(
                 f"{self.checkpoint} is no folder", hint="Give a folder in diffusers' layout (model_index.json in it)."
             )
 
     def _produce(self, recipe: Recipe, component: str, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
-        cached = artifact.place(self._cache, recipe).exists()
-        if not cached:
+        """The recipe's artifact, opened and hashed once however many stages ask for it."""
+        if recipe.key in self._made:
+            return self._made[recipe.key]
+        if not artifact.place(self._cache, recipe).exists():
             self._console.say(f"{recipe.stage:<9} {recipe.name}")
-        made = artifact.produce(self._cache, recipe, build)
+        made = self._made[recipe.key] = artifact.produce(self._cache, recipe, build)
         self.reports.append(StageReport(recipe.stage, component, made.seconds, made.cached, made.facts))
         return made
 
@@ -140,8 +142,14 @@ class Road:
         return {"qnn-sd": own, **{name: metadata.version(name) for name in names}}
 
     def _hash(self, path: Path) -> str:
-        """A checkpoint file's hash, computed once: several components read the same configs."""
+        """A checkpoint file's hash, computed once: several components read the same configs.
+
+        Raises:
+            CheckpointError: there is no such file.
+        """
         if path not in self._hashes:
+            if not path.is_file():
+                raise CheckpointError(f"{path} is missing", hint="Is the checkpoint complete?")
             self._hashes[path] = artifact.sha256_of_file(path)
         return self._hashes[path]
 
@@ -150,11 +158,7 @@ class Road:
         files = source_files(self.checkpoint, component)
         # A component's form also depends on the other configs: the VAE's factor, the text's length.
         configs = [self.checkpoint / part / "config.json" for part in ("text_encoder", "unet", "vae")]
-        inputs = {}
-        for path in [*files, *configs]:
-            if not path.is_file():
-                raise CheckpointError(f"{path} is missing", hint="Is the checkpoint complete?")
-            inputs[path.relative_to(self.checkpoint).as_posix()] = self._hash(path)
+        inputs = {path.relative_to(self.checkpoint).as_posix(): self._hash(path) for path in [*files, *configs]}
         size = {"height": self.model.height, "width": self.model.width}
         recipe = Recipe(
             "export",
@@ -204,7 +208,8 @@ class Road:
 
         def build(folder: Path) -> dict[str, Any]:
             recorder = _Recorder(CpuRunner(lambda name: floats[name].file(MODEL_FILE)), settings.every)
-            loop = TextToImage(recorder, self._bundle_info({}, None), self._tokenizer())
+            info = self._bundle_info({}, None)
+            loop = TextToImage(recorder, info, self.checkpoint / "tokenizer")
             with self._console.progress("calibrating", len(prompts)) as bar:
                 for number, prompt in enumerate(prompts):
                     loop.generate(
@@ -301,9 +306,7 @@ class Road:
         info = self._bundle_info(parts, soc)
         tokenizer = self.checkpoint / "tokenizer"
         inputs = {key: made.key for key, made in sources.items()}
-        for path in (tokenizer / "vocab.json", tokenizer / "merges.txt"):
-            if path.is_file():
-                inputs[path.name] = self._hash(path)
+        inputs.update({name: self._hash(tokenizer / name) for name in TOKENIZER_FILES})
         recipe = Recipe(
             "bundle", f"{self.model.name}.{name}", inputs, info.model_dump(mode="json"), self._tools("bundle")
         )
@@ -312,12 +315,7 @@ class Road:
             assemble(folder, info, {key: made.folder for key, made in sources.items()}, tokenizer)
             return {}
 
-        made = self._produce(recipe, "all", build)
-        return OpenBundle(made.folder)
-
-    def _tokenizer(self) -> ClipTokenizer:
-        info = self._bundle_info({}, None)
-        return ClipTokenizer(self.checkpoint / "tokenizer", info.tokens, info.padding_token)
+        return OpenBundle(self._produce(recipe, "all", build))
 
     def _bundle_info(self, parts: Mapping[str, Part], soc: Soc | None) -> Bundle:
         facts = model_facts(self.checkpoint)

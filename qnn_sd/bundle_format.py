@@ -6,20 +6,17 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError, field_validator
 
-from qnn_sd import artifact
+from qnn_sd.artifact import Artifact
+from qnn_sd.config import Strict
 from qnn_sd.errors import ArtifactError
 
 BUNDLE_FILE = "bundle.json"
 Kind = Literal["context_binary", "w8a16", "float"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Part(_Strict):
+class Part(Strict):
     """One component in a bundle.
 
     Attributes:
@@ -41,7 +38,7 @@ class Part(_Strict):
         return name
 
 
-class Soc(_Strict):
+class Soc(Strict):
     """The SoC that a bundle's context binaries are for (see ``DeviceProfile``)."""
 
     name: str
@@ -50,7 +47,7 @@ class Soc(_Strict):
     htp_arch: int
 
 
-class Bundle(_Strict):
+class Bundle(Strict):
     """A model ready to run.
 
     Attributes:
@@ -83,23 +80,22 @@ class Bundle(_Strict):
 
 
 class OpenBundle:
-    """A bundle on disk, held against its manifest.
+    """A bundle on disk.
 
     Args:
-        folder: the bundle's.
+        made: the bundle's artifact, by ``artifact.load`` held against its manifest or just made.
 
     Raises:
-        ArtifactError: damaged, or not a bundle.
+        ArtifactError: not a bundle.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        artifact.load(folder)
+    def __init__(self, made: Artifact) -> None:
+        self.folder = made.folder
         try:
-            self.info = Bundle.model_validate(json.loads((folder / BUNDLE_FILE).read_text("utf-8")))
+            self.info = Bundle.model_validate(json.loads(made.file(BUNDLE_FILE).read_text("utf-8")))
         except (OSError, ValueError, ValidationError) as error:
             raise ArtifactError(
-                f"{folder} is not a bundle",
+                f"{self.folder} is not a bundle",
                 why="; ".join(str(error).splitlines()[:3]),
                 hint="Make it with qnn-sd compile.",
             ) from error

@@ -17,11 +17,13 @@ from qnn_sd.errors import ConfigError, UnknownModelError, UnknownSocError, neare
 COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A model that refuses keys it doesn't know, and never changes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CalibrationConfig(_Strict):
+class CalibrationConfig(Strict):
     """How the activation ranges are measured.
 
     Attributes:
@@ -37,7 +39,7 @@ class CalibrationConfig(_Strict):
     seed: int = 0
 
 
-class ModelConfig(_Strict):
+class ModelConfig(Strict):
     """One model that the kit knows how to build.
 
     Attributes:
@@ -64,7 +66,7 @@ class ModelConfig(_Strict):
     calibration: CalibrationConfig
 
 
-class DeviceProfile(_Strict):
+class DeviceProfile(Strict):
     """One SoC: what the compiler is told, and which binary a phone gets.
 
     Attributes:

@@ -1,7 +1,7 @@
 """What people and scripts read: results on stdout, everything else on stderr.
 
 With ``--json`` stdout carries one JSON document and nothing else. Progress needs a terminal;
-without one (a log, a CI run) each stage says one line when it starts and one when it ends.
+without one (a log, a CI run) each piece of work says one line when it starts.
 """
 
 from __future__ import annotations

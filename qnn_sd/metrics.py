@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+
+def _alike(reference: ArrayLike, other: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as float64, if they have one shape."""
+    a, b = np.asarray(reference, np.float64), np.asarray(other, np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    return a, b
 
 
 def sqnr_db(reference: ArrayLike, other: ArrayLike) -> float:
@@ -16,9 +24,7 @@ def sqnr_db(reference: ArrayLike, other: ArrayLike) -> float:
     Raises:
         ValueError: shapes differ.
     """
-    a, b = np.asarray(reference, np.float64), np.asarray(other, np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    a, b = _alike(reference, other)
     noise = float(np.square(a - b).sum())
     return math.inf if noise == 0 else 10 * math.log10(max(float(np.square(a).sum()), 1e-300) / noise)
 
@@ -29,8 +35,6 @@ def psnr_db(reference: ArrayLike, other: ArrayLike, peak: float = 255.0) -> floa
     Raises:
         ValueError: shapes differ.
     """
-    a, b = np.asarray(reference, np.float64), np.asarray(other, np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    a, b = _alike(reference, other)
     error = float(np.square(a - b).mean())
     return math.inf if error == 0 else 10 * math.log10(peak**2 / error)

@@ -12,6 +12,7 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 MODEL_FILE = "model.onnx"
 DATA_FILE = "weights.bin"
+_INLINE_BELOW_BYTES = 1024
 _ALIGNMENT = 4096  # so that ONNX Runtime can map a tensor instead of reading it
 
 
@@ -26,7 +27,9 @@ class ExternalData:
         self._file = (folder / DATA_FILE).open("wb")
 
     def add(self, name: str, array: NDArray[Any]) -> onnx.TensorProto:
-        """Appends a tensor and returns the initializer that refers to it."""
+        """The initializer of a tensor: a large one is appended to the file, a small one stays inline."""
+        if array.nbytes < _INLINE_BELOW_BYTES:
+            return numpy_helper.from_array(np.ascontiguousarray(array), name)
         offset = -(-self._file.tell() // _ALIGNMENT) * _ALIGNMENT
         self._file.seek(offset)
         np.ascontiguousarray(array).tofile(self._file)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
-from qnn_sd.generate import TextToImage
-from qnn_sd.generate.tokenizer import ClipTokenizer
-from qnn_sd.runner import Runner
 
 CHECKPOINT = ROOT / "assets" / "tiny-sd"
 
@@ -39,17 +36,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def road(cache: Path) -> Road:
     """The demo model's road."""
     return Road(load_model("tiny-sd"), Console(quiet=True), cache=cache)
-
-
-@pytest.fixture(scope="session")
-def make_loop(road: Road) -> Callable[..., TextToImage]:
-    """Makes the loop on any runner, with the demo model's tokenizer."""
-
-    def make(runner: Runner, bundle: Any) -> TextToImage:
-        info = bundle.info
-        return TextToImage(runner, info, ClipTokenizer(bundle.tokenizer, info.tokens, info.padding_token))
-
-    return make
 
 
 class Cli:
@@ -75,6 +61,16 @@ class Cli:
             timeout=600,
             check=False,
             **options,
+        )
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """A command that goes on beside the test, with its stderr to read."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**self.environment, **(environment or {})},
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def json(self, *arguments: str) -> Any:

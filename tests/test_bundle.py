@@ -32,7 +32,7 @@ def changed(bundle: Path, **changes: object) -> Path:
 
 
 def test_it_says_what_the_loop_must_know(bundle: Path) -> None:
-    info = OpenBundle(bundle).info
+    info = OpenBundle(artifact.load(bundle)).info
     assert (info.height, info.width, info.factor, info.latent_channels, info.tokens) == (128, 128, 8, 4, 77)
     assert info.soc is None
     assert info.time_cond_proj_dim is None
@@ -44,17 +44,17 @@ def test_it_says_what_the_loop_must_know(bundle: Path) -> None:
 def test_files_outside_are_refused(name: str, bundle: Path) -> None:
     part = {"file": name, "kind": "float", "fallback": None}
     with pytest.raises(ArtifactError, match="is not a bundle") as caught:
-        OpenBundle(changed(bundle, components={"unet": part}))
+        OpenBundle(artifact.load(changed(bundle, components={"unet": part})))
     assert "leads out of the bundle" in caught.value.why
 
 
 @pytest.mark.parametrize("changes", [{"tokens": "many"}, {"unknown": 1}, {"components": []}])
 def test_malformed_bundles_are_refused(changes: dict[str, object], bundle: Path) -> None:
     with pytest.raises(ArtifactError, match="is not a bundle"):
-        OpenBundle(changed(bundle, **changes))
+        OpenBundle(artifact.load(changed(bundle, **changes)))
 
 
 def test_a_file_that_was_exchanged_is_found(bundle: Path) -> None:
     (bundle / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
     with pytest.raises(ArtifactError, match=r"merges\.txt is damaged"):
-        OpenBundle(bundle)
+        OpenBundle(artifact.load(bundle))

@@ -261,8 +261,7 @@ def interrupt_at(process: subprocess.Popen[str], line: str) -> str:
 
 @pytest.mark.parametrize("target", ["cpu", "emulator"])
 def test_ctrl_c_while_painting(target: str, cli: Cli) -> None:
-    command = cli.command("run", PROMPT, "--target", target, "--steps", "1000", "--count", "100")
-    with subprocess.Popen(command, cwd=cli.folder, env=cli.environment, stderr=subprocess.PIPE, text=True) as process:
+    with cli.start("run", PROMPT, "--target", target, "--steps", "1000", "--count", "100") as process:
         said = interrupt_at(process, "painting on")
     assert process.returncode == 130, said
     assert "interrupted" in said
@@ -272,10 +271,7 @@ def test_ctrl_c_while_painting(target: str, cli: Cli) -> None:
 
 def test_ctrl_c_while_compiling(cli: Cli, own_cache: Path) -> None:
     shutil.rmtree(own_cache / "compile")
-    environment = {**cli.environment, "QNN_SD_CACHE": str(own_cache)}
-    with subprocess.Popen(
-        cli.command("compile"), cwd=cli.folder, env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with cli.start("compile", environment={"QNN_SD_CACHE": str(own_cache)}) as process:
         said = interrupt_at(process, "compile   tiny-sd.text_encoder.sm8650")
     assert process.returncode == 130, said
     assert list(own_cache.glob("compile/*")) == []
@@ -284,10 +280,7 @@ def test_ctrl_c_while_compiling(cli: Cli, own_cache: Path) -> None:
 
 def test_a_killed_command_takes_its_compiler_along(cli: Cli, own_cache: Path) -> None:
     shutil.rmtree(own_cache / "compile")
-    environment = {**cli.environment, "QNN_SD_CACHE": str(own_cache)}
-    with subprocess.Popen(
-        cli.command("compile"), cwd=cli.folder, env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with cli.start("compile", environment={"QNN_SD_CACHE": str(own_cache)}) as process:
         assert process.stderr is not None
         assert any("compile   tiny-sd.unet" in line for line in process.stderr)
         deadline = time.monotonic() + 60

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,24 +62,21 @@ def test_a_seed_means_the_same_picture_as_in_diffusers(
     negative: str,
     guidance: float,
     road: Road,
-    make_loop: Callable[..., TextToImage],
     pipeline: StableDiffusionPipeline,
 ) -> None:
     request = Request(PROMPT, negative, steps=8, guidance=guidance, scheduler=scheduler, seed=11)
     bundle = road.bundle_for_cpu("float")
-    [picture] = make_loop(CpuRunner(bundle.file), bundle).generate(request).pictures
+    [picture] = TextToImage(CpuRunner(bundle.file), bundle.info, bundle.tokenizer).generate(request).pictures
     expected = theirs(pipeline, request)
     # Float sums in another order: here and there a value rounds to the neighbouring pixel value.
     assert psnr_db(expected, picture) >= 55
     assert np.abs(expected.astype(int) - picture).max() <= 2
 
 
-def test_the_negative_pass_comes_first_and_texts_are_encoded_once(
-    road: Road, make_loop: Callable[..., TextToImage]
-) -> None:
+def test_the_negative_pass_comes_first_and_texts_are_encoded_once(road: Road) -> None:
     bundle = road.bundle_for_cpu("float")
     runner = Watched(bundle.file)
-    loop = make_loop(runner, bundle)
+    loop = TextToImage(runner, bundle.info, bundle.tokenizer)
     result = loop.generate(Request(PROMPT, NEGATIVE, steps=3, count=2, seed=5))
     assert [name for name, _ in runner.log] == ["text_encoder"] * 2 + (["unet"] * 6 + ["vae_decoder"]) * 2
     texts = [feeds["input_ids"] for name, feeds in runner.log if name == "text_encoder"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qnn_sd import artifact
 from qnn_sd.bundle_format import OpenBundle
 from qnn_sd.config import load_model
 from qnn_sd.generate import Request, TextToImage
-from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.targets import CpuRunner, EmulatorRunner
 
 Picture = NDArray[np.uint8]
@@ -22,11 +22,11 @@ Picture = NDArray[np.uint8]
 
 def _paint(folder: Path, prompts: Sequence[tuple[int, str]]) -> list[Picture]:
     """Paints numbered prompts in this process; a prompt's number is its seed."""
-    bundle = OpenBundle(folder)
+    bundle = OpenBundle(artifact.load(folder))
     info = bundle.info
     soc = info.soc
     runner = EmulatorRunner(bundle.file, soc.soc_model, soc.htp_arch) if soc else CpuRunner(bundle.file, threads=1)
-    loop = TextToImage(runner, info, ClipTokenizer(bundle.tokenizer, info.tokens, info.padding_token))
+    loop = TextToImage(runner, info, bundle.tokenizer)
     config = load_model(info.model)
     pictures = []
     for seed, prompt in prompts:

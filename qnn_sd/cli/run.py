@@ -19,7 +19,7 @@ from qnn_sd.generate.noise import LARGEST_SEED
 from qnn_sd.generate.png import save_png
 from qnn_sd.generate.schedulers import known_scheduler
 from qnn_sd.generate.text_to_image import Picture
-from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
+from qnn_sd.generate.tokenizer import Tokens
 from qnn_sd.runner import Fallback, Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
 
@@ -111,8 +111,7 @@ def run_command(
         save_png(path, picture, {**facts, "seed": number_seed})
         console.result(f"{path} (seed {number_seed})")
 
-    info = bundle.info
-    loop = TextToImage(runner, info, ClipTokenizer(bundle.tokenizer, info.tokens, info.padding_token))
+    loop = TextToImage(runner, bundle.info, bundle.tokenizer)
     with console.progress(f"painting on {runner.target}", request.steps * request.count) as bar:
         result = loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
     _remark_on_prompts(console, request, result)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from qnn_sd import qnn
 from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
 from qnn_sd.errors import VerificationError
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.runner import Feeds
 
 # Faithful binaries measure 55 dB and more, wrongly compiled ones below 20 (docs/decisions.md).
 LEAST_DB = 50.0
@@ -25,7 +25,7 @@ def verify_component(
     compiled: Path,
     soc_model: int,
     htp_arch: int,
-    samples: Sequence[Mapping[str, NDArray[np.generic]]],
+    samples: Sequence[Feeds],
 ) -> float:
     """SQNR in dB of the context binary on the emulator against the CPU's run of its QDQ graph.
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from qnn_sd.onnx_files import MODEL_FILE, ExternalData
 
@@ -100,10 +100,7 @@ class Graph:
         full = self._unique(name)
         if array.dtype.kind == "f":
             array = array.astype(np.float32, copy=False)
-        if array.nbytes >= 1024:
-            self._initializers.append(self._data.add(full, array))
-        else:
-            self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), full))
+        self._initializers.append(self._data.add(full, array))
         return Value(full, array.shape)
 
     def node(

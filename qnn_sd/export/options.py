@@ -18,6 +18,7 @@ class Options:
         read: options that the builder reads, with what they are when left out; a value must be of
             the default's kind (numbers of layers and channels are positive).
         only: options that it doesn't build, with the values that change nothing.
+        ignored: options that change nothing here, whatever they are.
         per_level: options of ``read`` that may also be a list with one value a level.
 
     Raises:
@@ -31,11 +32,12 @@ class Options:
         raw: Mapping[str, Any],
         read: Mapping[str, Any],
         only: Mapping[str, Iterable[Any]],
+        ignored: Iterable[str],
         per_level: Iterable[str] = (),
     ) -> None:
         self._owner = owner
         for key, value in raw.items():
-            if key.startswith("_"):
+            if key.startswith("_") or key in ignored:
                 continue
             if key in read:
                 parts = value if key in per_level and isinstance(value, list) else [value]

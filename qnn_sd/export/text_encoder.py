@@ -84,8 +84,7 @@ class TextEncoderBuilder:
     """
 
     def __init__(self, raw: Mapping[str, Any], forms: Forms) -> None:
-        kept = {key: value for key, value in raw.items() if key not in _IGNORED}
-        self.options, self.forms = Options("CLIPTextModel", kept, _READ, _ONLY), forms
+        self.options, self.forms = Options("CLIPTextModel", raw, _READ, _ONLY, _IGNORED), forms
         self.act = self.options.choice("hidden_act", CLIP_ACTIVATIONS)
 
     @property

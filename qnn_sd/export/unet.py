@@ -85,8 +85,7 @@ class UnetBuilder:
     """
 
     def __init__(self, raw: Mapping[str, Any], forms: Forms) -> None:
-        kept = {key: value for key, value in raw.items() if key not in _IGNORED}
-        options = Options("UNet2DConditionModel", kept, _READ, _ONLY, _PER_LEVEL)
+        options = Options("UNet2DConditionModel", raw, _READ, _ONLY, _IGNORED, _PER_LEVEL)
         self.options, self.forms = options, forms
         self.channels = list(options["block_out_channels"])
         levels = len(self.channels)
@@ -129,7 +128,7 @@ class UnetBuilder:
             raise SettingError(
                 f"A latent of {width}x{height} doesn't fit this UNet",
                 why=f"It halves the size {len(self.channels) - 1} times, so both sides must be multiples of {step}.",
-                hint=f"Choose a picture size in steps of {8 * step} pixels.",
+                hint=f"Choose a picture size whose latent has sides in steps of {step}.",
             )
         options = self.options
         sample = g.input("sample", (1, options["in_channels"], height, width))

@@ -55,7 +55,7 @@ class VaeBuilder:
     """
 
     def __init__(self, raw: Mapping[str, Any], forms: Forms) -> None:
-        options = Options("AutoencoderKL", {k: v for k, v in raw.items() if k not in _IGNORED}, _READ, _ONLY)
+        options = Options("AutoencoderKL", raw, _READ, _ONLY, _IGNORED)
         self.options, self.forms = options, forms
         self.channels = list(options["block_out_channels"])
         self.act = options.choice("act_fn", UNET_ACTIVATIONS)

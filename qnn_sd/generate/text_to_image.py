@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,11 +82,15 @@ class TextToImage:
     Args:
         runner: where the components run.
         bundle: what the bundle says of itself.
-        tokenizer: the bundle's.
+        tokenizer: folder of the bundle's tokenizer.
+
+    Raises:
+        CheckpointError: the tokenizer's files are missing or malformed.
     """
 
-    def __init__(self, runner: Runner, bundle: Bundle, tokenizer: ClipTokenizer) -> None:
-        self._runner, self._bundle, self._tokenizer = runner, bundle, tokenizer
+    def __init__(self, runner: Runner, bundle: Bundle, tokenizer: Path) -> None:
+        self._runner, self._bundle = runner, bundle
+        self._tokenizer = ClipTokenizer(tokenizer, bundle.tokens, bundle.padding_token)
         self._usage: dict[str, Usage] = {}
 
     def generate(

@@ -8,7 +8,8 @@ from typing import Any
 
 from qnn_sd.quantize.encodings import write_json
 from qnn_sd.quantize.qdq import QdqWriter
-from qnn_sd.quantize.ranges import Feeds, measure
+from qnn_sd.quantize.ranges import measure
+from qnn_sd.runner import Feeds
 
 ENCODINGS_FILE = "encodings.json"
 

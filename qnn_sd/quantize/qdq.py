@@ -115,19 +115,16 @@ class QdqWriter:
         return final
 
     def _scale(self, name: str, encoding: Encoding) -> tuple[str, str]:
-        shape = np.shape(encoding.scale)
-        self._inline(f"{name}.scale", np.asarray(encoding.scale, np.float32))
-        self._inline(f"{name}.zero_point", np.full(shape, encoding.zero_point, encoding.dtype))
-        return f"{name}.scale", f"{name}.zero_point"
-
-    def _inline(self, name: str, array: NDArray[Any]) -> str:
-        self._initializers[name] = numpy_helper.from_array(array, name)
-        return name
+        scale, zero = f"{name}.scale", f"{name}.zero_point"
+        zeros = np.full(np.shape(encoding.scale), encoding.zero_point, encoding.dtype)
+        self._initializers[scale] = numpy_helper.from_array(np.asarray(encoding.scale, np.float32), scale)
+        self._initializers[zero] = numpy_helper.from_array(zeros, zero)
+        return scale, zero
 
     def _second_operand(self, name: str) -> str:
         """K transposed and V as int16 symmetric: the HTP computes a uint16 one with 8 bits only."""
         final = f"{name}.int16"
-        if final not in self._initializers and final not in self._ready:
+        if final not in self._ready:
             low, high = self._ranges[self._roles.owner(name)]
             encoding = symmetric(max(abs(low), abs(high)))
             self.activations[final] = encoding
@@ -137,10 +134,7 @@ class QdqWriter:
     def _dequantized(self, name: str, integers: NDArray[Any], encoding: Encoding) -> str:
         """A constant stored as integers, with the DequantizeLinear that reads it."""
         stored = f"{name}.q"
-        if integers.nbytes >= 1024:
-            self._initializers[stored] = self._data.add(stored, integers)
-        else:
-            self._inline(stored, integers)
+        self._initializers[stored] = self._data.add(stored, integers)
         scale, zero = self._scale(name, encoding)
         extra: dict[str, Any] = {} if encoding.axis is None else {"axis": encoding.axis}
         self._nodes.append(helper.make_node("DequantizeLinear", [stored, scale, zero], [name], name=name, **extra))

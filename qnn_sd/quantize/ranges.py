@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.errors import QuantizeError
 from qnn_sd.onnx_files import MODEL_FILE, load_structure
 from qnn_sd.quantize.rules import roles
-
-Feeds = Mapping[str, NDArray[np.generic]]
+from qnn_sd.runner import Feeds
 
 
 def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) -> dict[str, tuple[float, float]]:
