@@ -1,6 +1,6 @@
 """Paints the hundred fixed prompts in float and saves them as one sheet beside the checkpoint.
 
-    python assets/tiny_sd_trainer/contact_sheet.py [--output assets/tiny-sd/contact_sheet.png]
+    python assets/tiny_sd_trainer/contact_sheet.py [--guidance 4] [--output assets/tiny-sd/contact_sheet.png]
 
 A picture that the checker doesn't find right is named.
 """
@@ -28,10 +28,11 @@ COLUMNS = 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ASSETS / "tiny-sd" / "contact_sheet.png")
+    parser.add_argument("--guidance", type=float, help="[the model's default]")
     options = parser.parse_args()
     bundle = Road(load_model("tiny-sd"), Console()).bundle_for_cpu("float")
     for name, wanted in (("fixed prompts", prompts.seen()), ("held-out combinations", prompts.held_out())):
-        pictures = judge.paint(bundle, [text for text, _ in wanted])
+        pictures = judge.paint(bundle, [text for text, _ in wanted], options.guidance)
         wrong = [
             text for picture, (text, scene) in zip(pictures, wanted, strict=True) if not checker.shows(picture, scene)
         ]

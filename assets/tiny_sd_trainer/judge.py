@@ -20,7 +20,7 @@ from qnn_sd.targets import CpuRunner, EmulatorRunner
 Picture = NDArray[np.uint8]
 
 
-def _paint(folder: Path, prompts: Sequence[tuple[int, str]]) -> list[Picture]:
+def _paint(folder: Path, guidance: float | None, prompts: Sequence[tuple[int, str]]) -> list[Picture]:
     """Paints numbered prompts in this process; a prompt's number is its seed."""
     bundle = OpenBundle(artifact.load(folder))
     info = bundle.info
@@ -30,17 +30,22 @@ def _paint(folder: Path, prompts: Sequence[tuple[int, str]]) -> list[Picture]:
     config = load_model(info.model)
     pictures = []
     for seed, prompt in prompts:
-        request = Request(prompt, steps=config.steps, guidance=config.guidance, scheduler=config.scheduler, seed=seed)
+        request = Request(
+            prompt, steps=config.steps, guidance=guidance or config.guidance, scheduler=config.scheduler, seed=seed
+        )
         pictures += loop.generate(request).pictures
     return pictures
 
 
-def paint(bundle: OpenBundle, prompts: Sequence[str], workers: int | None = None) -> list[Picture]:
+def paint(
+    bundle: OpenBundle, prompts: Sequence[str], guidance: float | None = None, workers: int | None = None
+) -> list[Picture]:
     """One picture for each prompt with the model's default settings; the n-th has seed n.
 
     Args:
         bundle: for a SoC (runs on the emulator) or for the CPU.
         prompts: what to paint.
+        guidance: scale; None for the model's default.
         workers: processes; None for one a core.
     """
     workers = workers or min(os.cpu_count() or 1, 8)
@@ -49,7 +54,7 @@ def paint(bundle: OpenBundle, prompts: Sequence[str], workers: int | None = None
     # Fresh processes: a runtime's threads don't survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        painted = list(pool.map(_paint, [bundle.folder] * workers, shares))
+        painted = list(pool.map(_paint, [bundle.folder] * workers, [guidance] * workers, shares))
     pictures: list[Picture] = [np.empty(0, np.uint8)] * len(prompts)
     for share, results in zip(shares, painted, strict=True):
         for (number, _), picture in zip(share, results, strict=True):
