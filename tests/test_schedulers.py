@@ -115,3 +115,10 @@ def test_unknown_names_and_variants_are_refused() -> None:
     ):
         with pytest.raises(UnsupportedModelError, match=next(iter(change))):
             make_scheduler("euler", {**BASE, **change}, 20)
+
+
+@pytest.mark.parametrize("key", ["beta_end", "num_train_timesteps", "steps_offset", "clip_sample_range"])
+@pytest.mark.parametrize("value", ["huge", None, [1], True, float("nan")])
+def test_what_is_no_number_is_named(key: str, value: object) -> None:
+    with pytest.raises(UnsupportedModelError, match=f"{key} is .* which is no number"):
+        make_scheduler("ddim", {**BASE, key: value}, 20)

@@ -43,6 +43,21 @@ def float32(values: Any) -> Array:
     return np.asarray(values, np.float32)
 
 
+def number(config: Mapping[str, Any], key: str, default: float) -> float:
+    """A number in a scheduler's config.
+
+    Raises:
+        UnsupportedModelError: it is there and no finite number.
+    """
+    value = config.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UnsupportedModelError(
+            f"{key} is {value!r} in scheduler_config.json, which is no number",
+            hint=f"Correct {key} in the checkpoint's scheduler_config.json.",
+        )
+    return value
+
+
 def alphas_cumulative(config: Mapping[str, Any], train_steps: int) -> Array:
     """Share of the signal left after each training step, [train_steps] (Ho et al. 2020).
 
@@ -51,7 +66,7 @@ def alphas_cumulative(config: Mapping[str, Any], train_steps: int) -> Array:
     Raises:
         UnsupportedModelError: an unknown beta schedule.
     """
-    start, end = float(config.get("beta_start", 0.00085)), float(config.get("beta_end", 0.012))
+    start, end = number(config, "beta_start", 0.00085), number(config, "beta_end", 0.012)
     kind = config.get("beta_schedule", "scaled_linear")
     if kind == "linear":
         betas = np.linspace(start, end, train_steps, dtype=np.float32)
@@ -103,10 +118,10 @@ class Scheduler(ABC):
                     hint=f"Take {key} out of the checkpoint's scheduler_config.json.",
                 )
         self.config, self.steps = config, steps
-        self.train_steps = int(config.get("num_train_timesteps", 1000))
+        self.train_steps = int(number(config, "num_train_timesteps", 1000))
         if not 1 <= steps <= self.train_steps:
             raise SettingError(f"{steps} steps are not possible", hint=f"Choose 1 to {self.train_steps} steps.")
-        self.offset = int(config.get("steps_offset", 0))
+        self.offset = int(number(config, "steps_offset", 0))
         self.spacing = config.get("timestep_spacing", self.default_spacing)
         self.prediction = config.get("prediction_type", "epsilon")
         if self.prediction not in ("epsilon", "v_prediction"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qnn_sd.generate.noise import TorchNoise
-from qnn_sd.generate.schedulers.base import Array, Scheduler, float32
+from qnn_sd.generate.schedulers.base import Array, Scheduler, float32, number
 
 
 class Ddim(Scheduler):
@@ -16,7 +16,7 @@ class Ddim(Scheduler):
         to_one = self.config.get("set_alpha_to_one", True)
         self._final = 1.0 if to_one else float(self.alphas[0])
         self._clip = bool(self.config.get("clip_sample", True))
-        self._clip_range = float(self.config.get("clip_sample_range", 1.0))
+        self._clip_range = number(self.config, "clip_sample_range", 1.0)
 
     def step(self, predicted: Array, index: int, sample: Array, noise: TorchNoise) -> Array:  # noqa: ARG002
         """Formula (12) of the paper with sigma 0."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from qnn_sd.errors import SettingError
 from qnn_sd.generate.noise import TorchNoise
-from qnn_sd.generate.schedulers.base import Array, Scheduler, float32
+from qnn_sd.generate.schedulers.base import Array, Scheduler, float32, number
 
 SIGMA_DATA = 0.5  # of the consistency function's boundary condition, as in the paper
 
@@ -15,7 +15,7 @@ class Lcm(Scheduler):
     """Jumps to the clean latent and noises it again, step by step."""
 
     def _prepare(self) -> None:
-        distilled = int(self.config.get("original_inference_steps", 50))
+        distilled = int(number(self.config, "original_inference_steps", 50))
         if self.steps > distilled:
             raise SettingError(
                 f"{self.steps} steps are not possible with lcm",
@@ -27,9 +27,9 @@ class Lcm(Scheduler):
         self.timesteps = places[::-1][chosen].astype(np.float32)
         to_one = self.config.get("set_alpha_to_one", True)
         self._final = 1.0 if to_one else float(self.alphas[0])
-        self._scaling = float(self.config.get("timestep_scaling", 10.0))
+        self._scaling = number(self.config, "timestep_scaling", 10.0)
         self._clip = bool(self.config.get("clip_sample", False))
-        self._clip_range = float(self.config.get("clip_sample_range", 1.0))
+        self._clip_range = number(self.config, "clip_sample_range", 1.0)
 
     def step(self, predicted: Array, index: int, sample: Array, noise: TorchNoise) -> Array:
         """The consistency function, then noise for the next time; none after the last step."""
