@@ -10,24 +10,53 @@ from typing import Literal
 class Forms:
     """Which form each construct is written in. Every choice computes the same function in float.
 
+    "Traffic" is what the HTP compiler's DDR summary says (``qnn_sd/compile/cost.py``); the figures
+    are in ``docs/decisions.md``, and ``benchmarks/htp_cost.py`` prints one row a switch.
+
     Attributes:
         group_norm: ``pooled`` builds the statistics from average pools and never lays the tensor
-            out anew: the least memory traffic, and the faster one on the emulator. ``layer_norm``
-            takes them with LayerNormalization on [1, G, N] and applies the affine on [1, C, H*W]:
-            2 to 7 dB more faithful to the QDQ graph.
+            out anew: the least traffic, and the faster one on the emulator. ``layer_norm``
+            takes them with LayerNormalization on [1, G, N] and applies the affine on [1, C, H*W].
+        group_mean: how the pooled form gets from C channels to G groups and back. ``two_step``
+            goes through [1, G, 1, 1] with two small matrices; ``matrix`` multiplies by one
+            block-constant C x C matrix, whose bytes are read in every call.
+        centred_below_mb: tensors up to this size are normalized from their centred copy, which then
+            replaces them on chip; larger ones from themselves, so that the centred copy is only
+            ever a tile on its way into the variance.
+        time_in_norm: the time embedding is added inside the pooled norm, on [1, C, 1, 1], instead
+            of to every pixel.
+        fold_affine: a norm's gamma and beta go into the weights and biases of the linear layers
+            that read it, which is exact and saves two passes over the tensor.
+        fold_biases: attention leaves the key's bias out (it shifts all scores of a query alike,
+            which softmax ignores) and adds the value's to the output's (the shares sum to one).
+        heads: attention ``one_by_one``: each head's scores stay on chip, and each head has
+            encodings of its own; or all heads ``together`` in one 4-D product.
+        linear: linear layers on tokens as ``matmul`` or as 1x1 ``conv``.
+        piece_above_mb: where the feed-forward's inner tensor (or the VAE's attention scores) is larger
+            than this, what works token by token runs on pieces, so that no such tensor leaves
+            the chip.
+        tokens_per_piece: the size of such a piece.
         flat_act_below: below this height or width, ``x * sigmoid(x)`` after a norm is computed on
             [1, C, H*W]. The HTP compiler of QAIRT 2.51 gets the 4-D form wrong at 8x8 and 4x4
             (noise); 12x12 and larger measured right, what lies between is treated as wrong.
-        separate_affine_at: numbers of tokens at which LayerNorm's gamma and beta are a Mul and an Add
-            of their own. With exactly 16 rows the HTP compiler of QAIRT 2.51 gets a
-            LayerNormalization followed by a product with constant weights wrong (noise, whatever
-            the width; 4, 8, 15, 17, 32 and more rows are right); with an op between the two it is
-            right.
+        separate_affine_at: numbers of tokens at which an op stands between LayerNormalization and a
+            product with constant weights: gamma and beta as a Mul and an Add of their own. With exactly
+            16 rows the HTP compiler of QAIRT 2.51 computes noise without one (whatever the width;
+            4, 8, 15, 17, 32 and more rows are right).
         mask_value: what masked attention scores get. -inf has no encoding, and -1e4 would leave
             the uint16 scores a step of 0.15; exp(-100) is zero beside any real score.
     """
 
     group_norm: Literal["layer_norm", "pooled"] = "pooled"
+    group_mean: Literal["two_step", "matrix"] = "two_step"
+    centred_below_mb: float = 6.0
+    time_in_norm: bool = True
+    fold_affine: bool = True
+    fold_biases: bool = True
+    heads: Literal["one_by_one", "together"] = "one_by_one"
+    linear: Literal["matmul", "conv"] = "matmul"
+    piece_above_mb: float = 8.0
+    tokens_per_piece: int = 512
     flat_act_below: int = 12
     separate_affine_at: tuple[int, ...] = (16,)
     mask_value: float = -100.0

@@ -9,9 +9,10 @@ import numpy as np
 from onnx import TensorProto
 
 from qnn_sd.export.blocks.activation import CLIP_ACTIVATIONS, activation
-from qnn_sd.export.blocks.attention import AttentionNames, attention
-from qnn_sd.export.blocks.basic import add, linear_tokens
-from qnn_sd.export.blocks.norm import layer_norm
+from qnn_sd.export.blocks.attention import Attention, AttentionNames
+from qnn_sd.export.blocks.basic import add
+from qnn_sd.export.blocks.linear import Affine, Linear, Weights
+from qnn_sd.export.blocks.norm import affine_of, fold, layer_norm
 from qnn_sd.export.checkpoint import Array, TensorSource
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
@@ -108,29 +109,36 @@ class TextEncoderBuilder:
         mask = g.constant("causal_mask", causal.reshape(1, tokens, tokens))
         for layer in range(options["num_hidden_layers"]):
             x = self._layer(g, weights, f"encoder.layers.{layer}", x, mask, epsilon)
-        g.output(layer_norm(g, weights, "final_layer_norm", x, epsilon, self.forms), "last_hidden_state")
+        affine = affine_of(weights, "final_layer_norm", width)
+        g.output(layer_norm(g, "final_layer_norm", x, affine, epsilon, self.forms), "last_hidden_state")
 
     def _layer(self, g: Graph, weights: TensorSource, prefix: str, x: Value, mask: Value, epsilon: float) -> Value:
-        normed = layer_norm(g, weights, f"{prefix}.layer_norm1", x, epsilon, self.forms)
-        attended = attention(
+        width, inner = x.shape[-1], self.options["intermediate_size"]
+
+        def norm(name: str, of: Value) -> tuple[Value, Affine | None]:
+            here, later = fold(affine_of(weights, f"{prefix}.{name}", width), self.forms)
+            return layer_norm(g, f"{prefix}.{name}", of, here, epsilon, self.forms), later
+
+        normed, later = norm("layer_norm1", x)
+        attention = Attention(
             g,
             weights,
             f"{prefix}.self_attn",
-            normed,
-            normed,
+            width,
+            width,
             self.options["num_attention_heads"],
+            self.forms,
             projection_bias=True,
             names=_NAMES,
-            mask=mask,
+            query_affine=later,
+            context_affine=later,
         )
+        attended = attention.project(attention.heads(normed, attention.keys_and_values(normed), mask))
         x = add(g, attended, x, f"{prefix}.self_attn.sum")
-        hidden = layer_norm(g, weights, f"{prefix}.layer_norm2", x, epsilon, self.forms)
-        width, inner = x.shape[-1], self.options["intermediate_size"]
-        for name, shape in (("fc1", (inner, width)), ("fc2", (width, inner))):
-            full = f"{prefix}.mlp.{name}"
-            weight = weights.get(f"{full}.weight", shape)
-            hidden = linear_tokens(g, full, hidden, weight, weights.get(f"{full}.bias", shape[:1]))
-            if name == "fc1":
-                with g.scope(f"{prefix}.mlp"):
-                    hidden = activation(g, self.act, hidden)
-        return add(g, hidden, x, f"{prefix}.mlp.sum")
+        normed, later = norm("layer_norm2", x)
+        fc1 = Weights.read(weights, f"{prefix}.mlp.fc1", inner, width).after(later)
+        fc2 = Weights.read(weights, f"{prefix}.mlp.fc2", width, inner)
+        hidden = Linear(g, f"{prefix}.mlp.fc1", fc1, self.forms)(normed)
+        with g.scope(f"{prefix}.mlp"):
+            hidden = activation(g, self.act, hidden)
+        return add(g, Linear(g, f"{prefix}.mlp.fc2", fc2, self.forms)(hidden), x, f"{prefix}.mlp.sum")

@@ -8,7 +8,7 @@ from typing import Any
 from qnn_sd.errors import SettingError, UnsupportedModelError
 from qnn_sd.export.blocks.activation import UNET_ACTIVATIONS
 from qnn_sd.export.blocks.basic import concat, conv
-from qnn_sd.export.blocks.norm import group_norm
+from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.blocks.resnet import downsample, resnet, upsample
 from qnn_sd.export.blocks.time import time_embedding
 from qnn_sd.export.blocks.transformer import spatial_transformer
@@ -176,7 +176,8 @@ class UnetBuilder:
                     x = self._transformer(g, weights, f"{prefix}.attentions.{layer}", x, level)
             if level:
                 x = upsample(g, weights, f"{prefix}.upsamplers.0", x)
-        x = group_norm(g, weights, "conv_norm_out", x, self.groups, options["norm_eps"], self.forms, self.act)
+        affine = affine_of(weights, "conv_norm_out", x.shape[1])
+        x = group_norm(g, "conv_norm_out", x, affine, self.groups, options["norm_eps"], self.forms, self.act)
         g.output(conv(g, weights, "conv_out", x, options["out_channels"]), "noise_pred")
 
     def _resnet(self, g: Graph, weights: TensorSource, prefix: str, x: Value, channels: int) -> Value:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from qnn_sd.export.blocks.activation import UNET_ACTIVATIONS
-from qnn_sd.export.blocks.attention import AttentionNames, attention
+from qnn_sd.export.blocks.attention import Attention, AttentionNames
 from qnn_sd.export.blocks.basic import add, conv, image_of, tokens_of
-from qnn_sd.export.blocks.norm import group_norm
+from qnn_sd.export.blocks.norm import affine_of, fold, group_norm
+from qnn_sd.export.blocks.pieces import cut, join, piece_sizes
 from qnn_sd.export.blocks.resnet import downsample, resnet, upsample
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.forms import Forms
@@ -113,8 +114,8 @@ class VaeBuilder:
         g.output(x, "moments")
 
     def _norm_out(self, g: Graph, weights: TensorSource, half: str, x: Value) -> Value:
-        groups = self.options["norm_num_groups"]
-        return group_norm(g, weights, f"{half}.conv_norm_out", x, groups, EPSILON, self.forms, self.act)
+        name, groups = f"{half}.conv_norm_out", self.options["norm_num_groups"]
+        return group_norm(g, name, x, affine_of(weights, name, x.shape[1]), groups, EPSILON, self.forms, self.act)
 
     def _resnet(self, g: Graph, weights: TensorSource, prefix: str, x: Value, channels: int) -> Value:
         groups = self.options["norm_num_groups"]
@@ -128,12 +129,31 @@ class VaeBuilder:
 
     def _attention(self, g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
         """Self-attention over the pixels, one head, with a residual."""
-        groups = self.options["norm_num_groups"]
-        normed = group_norm(g, weights, f"{prefix}.group_norm", x, groups, EPSILON, self.forms)
-        with g.scope(prefix):
-            tokens = tokens_of(g, normed)
+        _, channels, height, width = x.shape
+        sizes = piece_sizes(height * width, height * width, self.forms)
+        here, later = fold(affine_of(weights, f"{prefix}.group_norm", channels), self.forms)
+        normed = group_norm(g, f"{prefix}.group_norm", x, here, self.options["norm_num_groups"], EPSILON, self.forms)
         modern = AttentionNames()
         names = modern if weights.has(f"{prefix}.{modern.query}.weight") else _OLD_NAMES
-        tokens = attention(g, weights, prefix, tokens, tokens, 1, projection_bias=True, names=names)
+        layer = Attention(
+            g,
+            weights,
+            prefix,
+            channels,
+            channels,
+            1,
+            self.forms,
+            projection_bias=True,
+            names=names,
+            query_affine=later,
+            context_affine=later,
+        )
         with g.scope(prefix):
-            return add(g, image_of(g, tokens, x.shape[2], x.shape[3]), x, "sum")
+            residual, tokens = tokens_of(g, x), tokens_of(g, normed)
+        over = layer.keys_and_values(tokens)
+        done = [
+            add(g, layer.project(layer.heads(piece, over)), skip, f"{prefix}.sum")
+            for piece, skip in zip(cut(g, tokens, sizes), cut(g, residual, sizes), strict=True)
+        ]
+        with g.scope(prefix):
+            return image_of(g, join(g, done), height, width)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qnn_sd.export.blocks.basic import add, concat, linear_tokens, matmul, transpose
-from qnn_sd.export.checkpoint import Array, TensorSource
+from qnn_sd.export.blocks.basic import add, concat, matmul, reshape, transpose
+from qnn_sd.export.blocks.linear import Affine, Linear, Weights
+from qnn_sd.export.checkpoint import TensorSource
+from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
 
 
@@ -24,62 +26,119 @@ class AttentionNames:
     out: str = "to_out.0"
 
 
-def attention(
-    g: Graph,
-    weights: TensorSource,
-    prefix: str,
-    x: Value,
-    context: Value,
-    heads: int,
-    *,
-    projection_bias: bool = False,
-    names: AttentionNames | None = None,
-    mask: Value | None = None,
-) -> Value:
+@dataclass(frozen=True)
+class KeyValue:
+    """One product's second operands: keys transposed [1, D, M] and values [1, M, D], or with heads in front."""
+
+    key: Value
+    value: Value
+
+
+class Attention:
     """Scaled dot-product attention (Vaswani et al. 2017) of tokens [1, N, C] over [1, M, D].
 
+    Keys and values, queries, and the output's projection are steps of their own, so that queries
+    can come in pieces.
+
     Args:
+        g: the graph.
+        weights: the checkpoint's tensors.
+        prefix: of the layer.
+        width: C.
+        context_width: D; equal to C in self-attention.
         heads: number of heads; C is a multiple of it.
+        forms: ``heads``, ``linear`` and ``fold_biases``.
         projection_bias: whether q, k and v have biases.
         names: the weights' names.
-        mask: [1, N, M], added to the scores.
+        query_affine: gamma and beta of the norm before the queries, where they are folded.
+        context_affine: the same before keys and values.
     """
-    names = names or AttentionNames()
-    inner = x.shape[-1]
-    size = inner // heads
 
-    def read(name: str, width: int) -> tuple[Array, Array | None]:
-        weight = weights.get(f"{prefix}.{name}.weight", (inner, width))
-        bias = weights.get(f"{prefix}.{name}.bias", (inner,)) if projection_bias else None
-        return weight, bias
+    def __init__(
+        self,
+        g: Graph,
+        weights: TensorSource,
+        prefix: str,
+        width: int,
+        context_width: int,
+        heads: int,
+        forms: Forms,
+        *,
+        projection_bias: bool = False,
+        names: AttentionNames | None = None,
+        query_affine: Affine | None = None,
+        context_affine: Affine | None = None,
+    ) -> None:
+        names = names or AttentionNames()
+        self._g, self._prefix, self._width = g, prefix, width
+        self._size = width // heads
 
-    query, query_bias = read(names.query, inner)
-    key, key_bias = read(names.key, context.shape[-1])
-    value, value_bias = read(names.value, context.shape[-1])
-    scale = size**-0.5  # folded into q: one op and one rounding fewer
-    results = []
-    for head in range(heads):
-        rows = slice(head * size, (head + 1) * size)
+        def read(name: str, of: int, affine: Affine | None) -> Weights:
+            return Weights.read(weights, f"{prefix}.{name}", width, of, projection_bias).after(affine)
 
-        def part(bias: Array | None, rows: slice = rows) -> Array | None:
-            return None if bias is None else bias[rows]
+        # The scale is folded into q: one op and one rounding fewer.
+        query = read(names.query, width, query_affine).scaled(self._size**-0.5)
+        key = read(names.key, context_width, context_affine)
+        value = read(names.value, context_width, context_affine)
+        out = Weights.read(weights, f"{prefix}.{names.out}", width, width)
+        if forms.fold_biases:
+            key = Weights(key.weight)
+            if value.bias is not None:
+                out = out.plus(out.weight @ value.bias)
+                value = Weights(value.weight)
+        self._together = forms.heads == "together"
+        parts = 1 if self._together else heads
+        step = width // parts
+        self._heads = heads
+        self._scopes = [prefix] if self._together else [f"{prefix}.head{head}" for head in range(heads)]
+        self._projections = []
+        for part, scope in enumerate(self._scopes):
+            rows = slice(part * step, (part + 1) * step)
+            with g.scope(scope):
+                self._projections.append(
+                    tuple(Linear(g, n, w.rows(rows), forms) for n, w in (("q", query), ("k", key), ("v", value)))
+                )
+        self._out = Linear(g, f"{prefix}.{names.out}", out, forms)
 
-        with g.scope(f"{prefix}.head{head}"):
-            scaled_bias = part(query_bias)
-            q = linear_tokens(g, "q", x, query[rows] * scale, None if scaled_bias is None else scaled_bias * scale)
-            k = linear_tokens(g, "k", context, key[rows], part(key_bias))
-            v = linear_tokens(g, "v", context, value[rows], part(value_bias))
-            scores = matmul(g, q, transpose(g, k, (0, 2, 1)), "scores")
-            if mask is not None:
-                scores = add(g, scores, mask, "masked")
-            shares = g.node("Softmax", [scores], scores.shape, axis=-1)
-            results.append(matmul(g, shares, v, "out"))
-    joined = concat(g, results, 2)
-    out_name = f"{prefix}.{names.out}"
-    return linear_tokens(
-        g,
-        out_name,
-        joined,
-        weights.get(f"{out_name}.weight", (inner, inner)),
-        weights.get(f"{out_name}.bias", (inner,)),
-    )
+    def keys_and_values(self, context: Value) -> list[KeyValue]:
+        """Of [1, M, D], one for each product."""
+        results = []
+        for scope, (_, key, value) in zip(self._scopes, self._projections, strict=True):
+            with self._g.scope(scope):
+                k, v = key(context), value(context)
+                if self._together:
+                    k, v = self._split(k), self._split(v)
+                order = (0, 1, 3, 2) if self._together else (0, 2, 1)
+                results.append(KeyValue(transpose(self._g, k, order), v))
+        return results
+
+    def heads(self, x: Value, over: list[KeyValue], mask: Value | None = None) -> Value:
+        """What the heads see from tokens [1, N, C], side by side: [1, N, C], not yet projected.
+
+        Args:
+            x: the tokens.
+            over: keys and values.
+            mask: [1, N, M], added to the scores.
+        """
+        g, results = self._g, []
+        for scope, (query, _, _), kv in zip(self._scopes, self._projections, over, strict=True):
+            with g.scope(scope):
+                q = self._split(query(x)) if self._together else query(x)
+                scores = matmul(g, q, kv.key, "scores")
+                if mask is not None:
+                    scores = add(g, scores, mask, "masked")
+                shares = g.node("Softmax", [scores], scores.shape, axis=-1)
+                results.append(matmul(g, shares, kv.value, "out"))
+        if self._together:
+            with g.scope(self._prefix):
+                return reshape(g, transpose(g, results[0], (0, 2, 1, 3)), (1, x.shape[1], self._width))
+        return concat(g, results, 2)
+
+    def project(self, heads: Value) -> Value:
+        """The output's projection of [1, N, C]."""
+        return self._out(heads)
+
+    def _split(self, x: Value) -> Value:
+        """[1, N, C] as [1, heads, N, C / heads]."""
+        split = reshape(self._g, x, (1, x.shape[1], self._heads, self._size))
+        return transpose(self._g, split, (0, 2, 1, 3))

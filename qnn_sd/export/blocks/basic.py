@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qnn_sd.export.checkpoint import Array, TensorSource
+from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
 
 
@@ -37,22 +37,6 @@ def conv(
         strides=[stride, stride],
         pads=list(pads),
     )
-
-
-def linear_tokens(g: Graph, name: str, x: Value, weight: Array, bias: Array | None) -> Value:
-    """Linear layer on tokens [1, N, K] as MatMul with constant weights.
-
-    Args:
-        name: of the layer.
-        x: tokens.
-        weight: [out, K] as torch stores it.
-        bias: [out], or None.
-    """
-    matrix = g.constant(f"{name}.weight", np.ascontiguousarray(weight.T))
-    out = g.node("MatMul", [x, matrix], (*x.shape[:-1], weight.shape[0]), name)
-    if bias is None:
-        return out
-    return add(g, out, g.constant(f"{name}.bias", bias), f"{name}.biased")
 
 
 def linear_row(g: Graph, weights: TensorSource, prefix: str, x: Value, out_features: int, bias: bool = True) -> Value:

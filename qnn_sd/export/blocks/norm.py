@@ -12,58 +12,78 @@ import numpy as np
 
 from qnn_sd.export.blocks.activation import activation
 from qnn_sd.export.blocks.basic import add, mul, reshape
-from qnn_sd.export.checkpoint import TensorSource
+from qnn_sd.export.blocks.linear import Affine
+from qnn_sd.export.checkpoint import Array, TensorSource
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
 
 
-def layer_norm(g: Graph, weights: TensorSource, prefix: str, x: Value, epsilon: float, forms: Forms) -> Value:
-    """LayerNorm over the last axis of [1, N, C]."""
-    width = x.shape[-1]
-    gamma = weights.get(f"{prefix}.weight", (width,))
-    beta = weights.get(f"{prefix}.bias", (width,))
-    with g.scope(prefix):
-        if x.shape[1] in forms.separate_affine_at:
-            normed = _unit_layer_norm(g, x, epsilon)
-            scaled = mul(g, normed, g.constant("weight", gamma), "scaled")
-            return add(g, scaled, g.constant("bias", beta), "shifted")
-        parameters = [g.constant("weight", gamma), g.constant("bias", beta)]
-        return g.node("LayerNormalization", [x, *parameters], x.shape, axis=-1, epsilon=epsilon)
+def affine_of(weights: TensorSource, prefix: str, channels: int) -> Affine:
+    """A norm's gamma and beta."""
+    return Affine(weights.get(f"{prefix}.weight", (channels,)), weights.get(f"{prefix}.bias", (channels,)))
 
 
-def _unit_layer_norm(g: Graph, x: Value, epsilon: float) -> Value:
-    """LayerNormalization over the last axis with gamma 1 and beta 0.
+def fold(affine: Affine, forms: Forms) -> tuple[Affine | None, Affine | None]:
+    """A norm's gamma and beta: what stays at the norm, and what goes into the layers that follow."""
+    return (None, affine) if forms.fold_affine else (affine, None)
 
-    The QNN plugin takes one with 16-bit parameters only if the bias is there.
+
+def layer_norm(g: Graph, name: str, x: Value, affine: Affine | None, epsilon: float, forms: Forms) -> Value:
+    """LayerNorm (Ba et al. 2016) over the last axis of [1, N, C].
+
+    Args:
+        name: of the layer.
+        x: tokens.
+        affine: gamma and beta; None where they went into the layers that follow.
+        epsilon: added to the variance.
+        forms: ``separate_affine_at`` says where gamma and beta are ops of their own.
     """
     width = x.shape[-1]
-    parameters = [g.constant("ones", np.ones(width, np.float32)), g.constant("zeros", np.zeros(width, np.float32))]
+    ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
+    gamma, beta = (ones, zeros) if affine is None else (affine.gamma, affine.beta)
+    with g.scope(name):
+        if x.shape[1] not in forms.separate_affine_at:
+            return _layer_normalization(g, x, gamma, beta, epsilon)
+        scaled = mul(g, _layer_normalization(g, x, ones, zeros, epsilon), g.constant("weight", gamma), "scaled")
+        return scaled if affine is None else add(g, scaled, g.constant("bias", beta), "shifted")
+
+
+def _layer_normalization(g: Graph, x: Value, gamma: Array, beta: Array, epsilon: float) -> Value:
+    """The op. The QNN plugin takes one with 16-bit parameters only if the bias is there."""
+    parameters = [g.constant("gamma", gamma), g.constant("beta", beta)]
     return g.node("LayerNormalization", [x, *parameters], x.shape, axis=-1, epsilon=epsilon)
 
 
 def group_norm(
     g: Graph,
-    weights: TensorSource,
-    prefix: str,
+    name: str,
     x: Value,
+    affine: Affine | None,
     groups: int,
     epsilon: float,
     forms: Forms,
     act: str | None = None,
+    shift: Value | None = None,
 ) -> Value:
     """GroupNorm of [1, C, H, W] (Wu and He 2018), with the activation that follows it.
 
     Args:
+        name: of the layer.
+        x: what is normalized.
+        affine: gamma and beta; None where they went into the layers that follow.
+        groups: number of groups; C is a multiple of it.
+        epsilon: added to the variance.
+        forms: which form.
         act: the activation's name, or None for none.
+        shift: [1, C, 1, 1], added to ``x`` first (the time embedding), or None.
     """
     channels = x.shape[1]
-    gamma = weights.get(f"{prefix}.weight", (channels,))
-    beta = weights.get(f"{prefix}.bias", (channels,))
-    with g.scope(prefix):
+    with g.scope(name):
         if forms.group_norm == "pooled":
-            normed = _pooled(g, x, gamma, beta, groups, epsilon)
+            normed = _Pooled(g, channels, groups, epsilon, forms)(x, affine, shift)
         else:
-            normed = _layer_norm_statistics(g, x, gamma, beta, groups, epsilon)
+            shifted = x if shift is None else add(g, x, shift, "timed")
+            normed = _layer_norm_statistics(g, shifted, affine, groups, epsilon)
         if act is None:
             return reshape(g, normed, x.shape)
         if min(x.shape[2:]) < forms.flat_act_below:
@@ -72,38 +92,79 @@ def group_norm(
         return activation(g, act, reshape(g, normed, x.shape))
 
 
-def _layer_norm_statistics(
-    g: Graph, x: Value, gamma: np.ndarray, beta: np.ndarray, groups: int, epsilon: float
-) -> Value:
+def _layer_norm_statistics(g: Graph, x: Value, affine: Affine | None, groups: int, epsilon: float) -> Value:
     """Statistics as LayerNormalization on [1, G, N], affine on [1, C, H*W]."""
     channels, pixels = x.shape[1], math.prod(x.shape[2:])
     size = channels // groups * pixels
-    grouped = reshape(g, x, (1, groups, size))
-    flat = reshape(g, _unit_layer_norm(g, grouped, epsilon), (1, channels, pixels))
-    scaled = mul(g, flat, g.constant("weight", gamma.reshape(1, channels, 1)), "scaled")
-    return add(g, scaled, g.constant("bias", beta.reshape(1, channels, 1)), "shifted")
+    ones, zeros = np.ones(size, np.float32), np.zeros(size, np.float32)
+    normed = _layer_normalization(g, reshape(g, x, (1, groups, size)), ones, zeros, epsilon)
+    flat = reshape(g, normed, (1, channels, pixels))
+    if affine is None:
+        return flat
+    scaled = mul(g, flat, g.constant("weight", affine.gamma.reshape(1, channels, 1)), "scaled")
+    return add(g, scaled, g.constant("bias", affine.beta.reshape(1, channels, 1)), "shifted")
 
 
-def _pooled(g: Graph, x: Value, gamma: np.ndarray, beta: np.ndarray, groups: int, epsilon: float) -> Value:
-    """Statistics from average pools, then one multiplication and one addition per pixel.
+class _Pooled:
+    """Statistics from average pools; what touches every pixel is a subtraction, a product, a sum.
 
-    The mean over a group's channels is a 1x1 conv on [1, C, 1, 1] with a block-constant matrix.
+    The statistics live on [1, C, 1, 1] and [1, G, 1, 1]; from one to the other go 1x1 convs whose
+    matrices have one value a row, so that int8 holds them exactly.
     """
-    channels = x.shape[1]
-    per_group = channels // groups
-    block = np.kron(np.eye(groups, dtype=np.float32), np.full((per_group, per_group), 1 / per_group, np.float32))
-    average = g.constant("group_average", block.reshape(channels, channels, 1, 1))
-    row = (1, channels, 1, 1)
 
-    def group_mean(of: Value, name: str) -> Value:
-        pooled = g.node("GlobalAveragePool", [of], row)
-        return g.node("Conv", [pooled, average], row, name, kernel_shape=[1, 1])
+    def __init__(self, g: Graph, channels: int, groups: int, epsilon: float, forms: Forms) -> None:
+        self._g, self._forms, self._epsilon = g, forms, epsilon
+        self._channels, self._groups = channels, groups
+        member: Array = np.kron(np.eye(groups), np.ones((1, channels // groups))).astype(np.float32)
+        self._share: Array = member / np.float32(channels // groups)  # [G, C]: a group's mean of its channels
+        self._spread: Array = np.ascontiguousarray(member.T)  # [C, G]: a group's value to each of its channels
 
-    mean = group_mean(x, "mean")
-    centred = g.node("Sub", [x, mean], x.shape, "centred")
-    variance = group_mean(mul(g, centred, centred, "squared"), "variance")
-    shifted = add(g, variance, g.constant("epsilon", np.full((1, 1, 1, 1), epsilon, np.float32)))
-    deviation = g.node("Sqrt", [shifted], row, "deviation")
-    scale = g.node("Div", [g.constant("weight", gamma.reshape(row)), deviation], row, "scale")
-    offset = g.node("Sub", [g.constant("bias", beta.reshape(row)), mul(g, mean, scale)], row, "offset")
-    return add(g, mul(g, x, scale, "scaled"), offset, "shifted")
+    def __call__(self, x: Value, affine: Affine | None, shift: Value | None) -> Value:
+        g, row = self._g, (1, self._channels, 1, 1)
+        from_centred = 2 * math.prod(x.shape) <= self._forms.centred_below_mb * 1e6  # uint16
+        if shift is not None and not (self._forms.time_in_norm and from_centred):
+            x, shift = add(g, x, shift, "timed"), None
+        pooled = g.node("GlobalAveragePool", [x], row)
+        if shift is not None:
+            pooled = add(g, pooled, shift, "pooled_timed")
+        mean = self._group_mean(pooled, "mean")
+        channel_mean = self._to_channels(mean, "channel_mean")
+        if shift is None:
+            centred = g.node("Sub", [x, channel_mean], x.shape, "centred")
+        else:
+            centred = add(g, x, g.node("Sub", [shift, channel_mean], row, "to_centre"), "centred")
+        squares = g.node("GlobalAveragePool", [mul(g, centred, centred, "squared")], row)
+        variance = self._group_mean(squares, "variance")
+        raised = add(g, variance, g.constant("epsilon", np.full((1, 1, 1, 1), self._epsilon, np.float32)))
+        deviation = g.node("Sqrt", [raised], raised.shape, "deviation")
+        one = g.constant("one", np.ones((1, 1, 1, 1), np.float32))
+        inverse = g.node("Div", [one, deviation], deviation.shape, "inverse")
+        gamma = np.ones(self._channels, np.float32) if affine is None else affine.gamma
+        scale = self._to_channels(inverse, "scale", gamma)
+        if from_centred:
+            normed = mul(g, centred, scale, "scaled")
+            return normed if affine is None else add(g, normed, g.constant("beta", affine.beta.reshape(row)), "shifted")
+        beta = None if affine is None else affine.beta
+        offset = self._to_channels(mul(g, mean, inverse), "offset", -gamma, beta)
+        return add(g, mul(g, x, scale, "scaled"), offset, "shifted")
+
+    def _conv(self, x: Value, name: str, matrix: Array, bias: Array | None = None) -> Value:
+        inputs = [x, self._g.constant(f"{name}.weight", matrix[:, :, None, None])]
+        if bias is not None:
+            inputs.append(self._g.constant(f"{name}.bias", bias))
+        return self._g.node("Conv", inputs, (1, matrix.shape[0], 1, 1), name, kernel_shape=[1, 1])
+
+    def _group_mean(self, pooled: Value, name: str) -> Value:
+        """[1, C, 1, 1] to the mean of each group: [1, G, 1, 1], or [1, C, 1, 1] in the matrix form."""
+        if self._forms.group_mean == "two_step":
+            return self._conv(pooled, name, self._share)
+        return self._conv(pooled, name, self._spread @ self._share)
+
+    def _to_channels(self, of: Value, name: str, factor: Array | None = None, bias: Array | None = None) -> Value:
+        """Each group's value at its channels, times a factor a channel, plus a bias a channel."""
+        g, row = self._g, (1, self._channels, 1, 1)
+        if self._forms.group_mean == "two_step":
+            return self._conv(of, name, self._spread if factor is None else self._spread * factor[:, None], bias)
+        if factor is not None:
+            of = mul(g, of, g.constant(f"{name}.factor", factor.reshape(row)), name)
+        return of if bias is None else add(g, of, g.constant(f"{name}.bias", bias.reshape(row)), f"{name}.biased")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnn_sd.export.blocks.basic import add, conv, linear_row, reshape, upsample_nearest
-from qnn_sd.export.blocks.norm import group_norm
+from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
@@ -28,12 +28,17 @@ def resnet(
         x: [1, C, H, W].
         time: the activated time embedding [1, T], or None in the VAE.
     """
-    hidden = group_norm(g, weights, f"{prefix}.norm1", x, groups, epsilon, forms, act)
-    hidden = conv(g, weights, f"{prefix}.conv1", hidden, out_channels)
+
+    def norm(name: str, of: Value, shift: Value | None = None) -> Value:
+        affine = affine_of(weights, f"{prefix}.{name}", of.shape[1])
+        return group_norm(g, f"{prefix}.{name}", of, affine, groups, epsilon, forms, act, shift)
+
+    hidden = conv(g, weights, f"{prefix}.conv1", norm("norm1", x), out_channels)
+    shift = None
     if time is not None:
         row = linear_row(g, weights, f"{prefix}.time_emb_proj", time, out_channels)
-        hidden = add(g, hidden, reshape(g, row, (1, out_channels, 1, 1)), f"{prefix}.timed")
-    hidden = group_norm(g, weights, f"{prefix}.norm2", hidden, groups, epsilon, forms, act)
+        shift = reshape(g, row, (1, out_channels, 1, 1))
+    hidden = norm("norm2", hidden, shift)
     hidden = conv(g, weights, f"{prefix}.conv2", hidden, out_channels)
     if x.shape[1] != out_channels:
         x = conv(g, weights, f"{prefix}.conv_shortcut", x, out_channels, kernel=1)
