@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from qnn_sd.quantize.choose import Encodings, choose_encodings
 from qnn_sd.quantize.encodings import write_json
+from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.qdq import QdqWriter
 from qnn_sd.quantize.ranges import measure
+from qnn_sd.quantize.stand_in import stand_in_ranges
 from qnn_sd.runner import Feeds
 
 ENCODINGS_FILE = "encodings.json"
@@ -31,8 +34,28 @@ def quantize_component(
     Raises:
         QuantizeError: no samples, an activation that isn't finite, an op that no rule covers.
     """
-    ranges = measure(source, samples, each)
-    writer = QdqWriter(source, ranges, folder)
-    writer.write()
-    write_json(folder / ENCODINGS_FILE, writer.activations, writer.parameters)
-    return {"activations": len(writer.activations), "parameters": len(writer.parameters)}
+    graph = FloatGraph(source)
+    return _write(graph, choose_encodings(graph, measure(source, samples, each)), folder)
+
+
+def quantize_with_stand_ins(source: Path, folder: Path) -> dict[str, Any]:
+    """Writes a QDQ graph from the float graph alone, to see what it costs on the HTP, not what it paints.
+
+    Args:
+        source: folder of the float model.
+        folder: existing empty folder.
+
+    Returns:
+        Facts for the manifest.
+
+    Raises:
+        QuantizeError: an op that no rule covers, a weight that isn't finite.
+    """
+    graph = FloatGraph(source)
+    return _write(graph, choose_encodings(graph, stand_in_ranges(graph.model)), folder)
+
+
+def _write(graph: FloatGraph, encodings: Encodings, folder: Path) -> dict[str, Any]:
+    QdqWriter(graph, encodings, folder).write()
+    write_json(folder / ENCODINGS_FILE, encodings.activations, encodings.parameters)
+    return {"activations": len(encodings.activations), "parameters": len(encodings.parameters)}
