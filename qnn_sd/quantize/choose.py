@@ -46,10 +46,7 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges) -> Encodings:
         QuantizeError: a constant that isn't finite.
     """
     roles = graph.roles
-    parameters = {}
-    for name in roles.values:
-        values = _finite(name, graph.array(name))
-        parameters[name] = asymmetric(float(values.min(initial=0)), float(values.max(initial=0)))
+    parameters = {name: choose_value(graph, name) for name in roles.values}
     activations: dict[str, Encoding] = {}
     for name in roles.floats:
         owner = roles.owner(name)
@@ -67,6 +64,16 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges) -> Encodings:
     for name, axis in roles.weights.items():
         parameters[name] = per_channel(_finite(name, graph.array(name)), axis, least.get(name))
     return chosen
+
+
+def choose_value(graph: FloatGraph, name: str) -> Encoding:
+    """The encoding of a constant that is data like an activation: uint16 from its smallest to its largest value.
+
+    Raises:
+        QuantizeError: it isn't finite.
+    """
+    values = _finite(name, graph.array(name))
+    return asymmetric(float(values.min(initial=0)), float(values.max(initial=0)))
 
 
 def _least_scale(graph: FloatGraph, layer: Layer, source: Encoding) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Encodings: how a tensor's numbers are stored, and AIMET's JSON for them.
+"""Encodings: how a tensor's numbers are stored.
 
 real = scale * (integer - zero_point), rounded half to even and saturated, as ONNX's
 QuantizeLinear and QNN define it.
@@ -6,11 +6,9 @@ QuantizeLinear and QNN define it.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,28 +129,3 @@ def second_operand(encoding: Encoding) -> Encoding:
     info = np.iinfo(encoding.dtype)
     steps = max(encoding.zero_point - int(info.min), int(info.max) - encoding.zero_point)
     return symmetric(steps * float(encoding.scale))
-
-
-def write_json(path: Path, activations: Mapping[str, Encoding], parameters: Mapping[str, Encoding]) -> None:
-    """Writes encodings in AIMET's format 1.0.0 (AIMET's ``offset`` is the negated zero point)."""
-
-    def entry(name: str, encoding: Encoding) -> dict[str, Any]:
-        scales = np.atleast_1d(encoding.scale)
-        # AIMET counts unsigned integers from the offset up, and signed ones from -2^(bits-1).
-        offset = -encoding.zero_point - (2 ** (encoding.bits - 1) if encoding.signed else 0)
-        return {
-            "name": name,
-            "enc_type": "PER_TENSOR" if encoding.axis is None else "PER_CHANNEL",
-            "dtype": "INT",
-            "bw": encoding.bits,
-            "is_sym": encoding.signed,
-            "scale": [float(scale) for scale in scales],
-            "offset": [offset] * len(scales),
-        }
-
-    document = {
-        "version": "1.0.0",
-        "activation_encodings": [entry(name, value) for name, value in activations.items()],
-        "param_encodings": [entry(name, value) for name, value in parameters.items()],
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
