@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
+from diffusers import UNet2DConditionModel
 from graphs import run
 from onnx import TensorProto, helper, numpy_helper, parser
 
@@ -124,6 +127,40 @@ def test_a_traced_graph_goes_to_the_htp_whole(tmp_path: Path, rng: np.random.Gen
     assert sqnr_db(run(qdq, sample), session.run(None, sample)[0]) >= 50
 
 
+def test_a_network_that_torch_traced(tmp_path: Path) -> None:
+    """diffusers' UNet as torch's tracing exporter writes it, nothing folded: opset 20, Identity of shared weights."""
+    torch.manual_seed(0)
+    blocks = {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+    }
+    unet = UNet2DConditionModel(
+        sample_size=16, cross_attention_dim=32, attention_head_dim=2, norm_num_groups=8, **blocks
+    )
+    unet.eval().requires_grad_(False)
+    inputs = {"x": torch.randn(1, 4, 16, 16), "t": torch.tensor([500.0]), "text": torch.randn(1, 7, 32)}
+    (source := tmp_path / "float").mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            unet,
+            (*inputs.values(), {"return_dict": False}),
+            str(source / MODEL_FILE),
+            dynamo=False,
+            opset_version=20,
+            input_names=list(inputs),
+            output_names=["y"],
+        )
+    feeds = {name: tensor.numpy() for name, tensor in inputs.items()}
+    qdq = calibrated(source, [feeds], tmp_path / "qdq")
+    assert sqnr_db(run(source, feeds), run(qdq, feeds)) >= 30
+    (rough := tmp_path / "stand_in").mkdir()
+    quantize_with_stand_ins(source, rough)
+    assert run(rough, feeds).shape == (1, 4, 16, 16)
+
+
 def test_moved_tensors_share_one_encoding(tmp_path: Path, rng: np.random.Generator) -> None:
     qdq = calibrated(save_traced(tmp_path / "float"), [traced_feeds(rng)], tmp_path / "qdq")
     scale = {tensor.name: numpy_helper.to_array(tensor) for tensor in load_structure(qdq).graph.initializer}
@@ -202,11 +239,11 @@ def test_stand_ins_are_the_same_every_time_and_run(road: Road, tmp_path: Path) -
     assert np.isfinite(run(tmp_path, sample)).all()
 
 
-def one_node(folder: Path, op: str, kind: int) -> Path:
+def one_node(folder: Path, op: str, kind: int, opset: int = 21) -> Path:
     values = [helper.make_tensor_value_info(name, kind, [1, 4]) for name in "xy"]
     graph = helper.make_graph([helper.make_node(op, ["x"], ["y"], name="n")], "g", values[:1], values[1:])
     folder.mkdir()
-    onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]), folder / MODEL_FILE)
+    onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), folder / MODEL_FILE)
     return folder
 
 
@@ -215,4 +252,6 @@ def test_what_has_no_rule_is_named_before_anything_is_written(tmp_path: Path) ->
         quantize_with_stand_ins(one_node(tmp_path / "a", "Selu", TensorProto.FLOAT), tmp_path)
     with pytest.raises(QuantizeError, match="x is float16"):
         quantize_with_stand_ins(one_node(tmp_path / "b", "Relu", TensorProto.FLOAT16), tmp_path)
+    with pytest.raises(QuantizeError, match="opset 17"):
+        quantize_with_stand_ins(one_node(tmp_path / "c", "Relu", TensorProto.FLOAT, 17), tmp_path)
     assert not (tmp_path / MODEL_FILE).exists()

@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 from qnn_sd.onnx_files import MODEL_FILE, ExternalData
 from qnn_sd.quantize.choose import Encodings
 from qnn_sd.quantize.encodings import Encoding, bias, second_operand
-from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.float_graph import IR_VERSION, OPSET, FloatGraph
 from qnn_sd.quantize.roles import Layer, is_data
 
 
@@ -57,7 +57,7 @@ class QdqWriter:
                 else:
                     self._ready[value.name] = value.name
             for node in self._graph.model.graph.node:
-                if node.op_type != "Constant":
+                if node.output[0] not in self._roles.constants:
                     self._node(node)
         finally:
             self._data.close()
@@ -164,6 +164,8 @@ class QdqWriter:
         graph = helper.make_graph(
             self._nodes, source.graph.name, inputs, source.graph.output, list(self._initializers.values())
         )
-        model = helper.make_model(graph, opset_imports=source.opset_import, producer_name="qnn-sd")
-        model.ir_version = source.ir_version
+        opsets = [entry for entry in source.opset_import if entry.domain not in ("", "ai.onnx")]
+        opsets.append(helper.make_opsetid("", max(self._graph.opset, OPSET)))
+        model = helper.make_model(graph, opset_imports=opsets, producer_name="qnn-sd")
+        model.ir_version = max(source.ir_version, IR_VERSION)
         onnx.save_model(model, self._folder / MODEL_FILE)

@@ -46,7 +46,7 @@ class Roles:
     """What each tensor of a graph is.
 
     Attributes:
-        constants: every constant, by name: initializers and what Constant nodes hold.
+        constants: every constant, by name: initializers, what Constant nodes hold, and other names of these.
         floats: float activations, graph inputs included, in the order of their making.
         layers: nodes with a constant weight, by their output.
         weights: constants that are weights: the axis of their output channels.
@@ -87,7 +87,7 @@ def roles(model: onnx.ModelProto) -> Roles:
         if value.name not in reader.constants:
             reader.declare(value.name, value.type.tensor_type.elem_type)
     for node in model.graph.node:
-        if node.op_type != "Constant":
+        if node.output[0] not in reader.constants:
             reader.read(node)
     return reader.result()
 
@@ -97,6 +97,9 @@ def _constants(graph: onnx.GraphProto) -> dict[str, TensorProto]:
     for node in graph.node:
         if node.op_type == "Constant":
             constants[node.output[0]] = _constant_tensor(node)
+        elif node.op_type == "Identity" and node.input[0] in constants:
+            # So exporters write a constant that several layers share.
+            constants[node.output[0]] = constants[node.input[0]]
     return constants
 
 
@@ -228,7 +231,7 @@ class _Reader:
         # Gemm's third input may be a matrix: then it is an addend like any other.
         if bias and (bias not in self.constants or math.prod(self.constants[bias].dims) != channels):
             bias = ""
-        return Layer(node.input[0], weight.name, axis, channels, bias)
+        return Layer(node.input[0], node.input[1], axis, channels, bias)
 
     def _moves(self, node: onnx.NodeProto) -> bool:
         if node.op_type == "Cast":
