@@ -29,10 +29,11 @@ class ExternalData:
     def add(self, name: str, array: NDArray[Any]) -> onnx.TensorProto:
         """The initializer of a tensor: a large one is appended to the file, a small one stays inline."""
         if array.nbytes < _INLINE_BELOW_BYTES:
-            return numpy_helper.from_array(np.ascontiguousarray(array), name)
+            return numpy_helper.from_array(np.asarray(array, order="C"), name)  # a scalar stays one
         offset = -(-self._file.tell() // _ALIGNMENT) * _ALIGNMENT
         self._file.seek(offset)
-        np.ascontiguousarray(array).tofile(self._file)
+        # write, not tofile: its error says that the disk is full, numpy's only that too little was written.
+        self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
         tensor.data_location = TensorProto.EXTERNAL
         for key, value in (("location", DATA_FILE), ("offset", offset), ("length", array.nbytes)):

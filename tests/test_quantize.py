@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,20 @@ def test_integers_are_onnxs(encoding: Encoding, rng: np.random.Generator) -> Non
     expected = quantized_by_onnxruntime(values, encoding)
     found = encoding.quantize(values)
     assert found.dtype == expected.dtype
-    # ONNX divides in float32, we in float64: a value on the border may go to the neighbour.
-    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
-    assert (found != expected).mean() < 0.002
+    assert (found == expected).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_large_weights_are_quantized_in_pieces_to_the_same_integers(axis: int, rng: np.random.Generator) -> None:
+    weight = rng.standard_normal((1500, 1499), np.float32)
+    encoding = per_channel(weight, axis)
+    tracemalloc.start()
+    found = encoding.quantize(weight)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found == quantized_by_onnxruntime(weight, encoding)).all()
+    # The integers and one piece of a million float32 with what it takes to compute it.
+    assert peak < found.nbytes + 3 * 4 * 2**20
 
 
 def test_per_channel_weights_use_the_whole_range(rng: np.random.Generator) -> None:

@@ -6,16 +6,26 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from qnn_sd.quantize.encodings import write_json
+from qnn_sd.quantize.aimet import write_1_0_0, write_2_0_0
+from qnn_sd.quantize.choose import Encodings, choose_encodings
+from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.given import given_encodings
 from qnn_sd.quantize.qdq import QdqWriter
 from qnn_sd.quantize.ranges import measure
+from qnn_sd.quantize.stand_in import stand_in_ranges
 from qnn_sd.runner import Feeds
 
-ENCODINGS_FILE = "encodings.json"
+# AIMET's format in both of its versions: older tools take the first, newer ones either.
+ENCODINGS_1_0_0 = "encodings.json"
+ENCODINGS_2_0_0 = "encodings.2.0.0.json"
 
 
 def quantize_component(
-    source: Path, samples: Iterable[Feeds], folder: Path, each: Callable[[], None] = lambda: None
+    source: Path,
+    samples: Iterable[Feeds],
+    folder: Path,
+    each: Callable[[], None] = lambda: None,
+    encodings: Path | None = None,
 ) -> dict[str, Any]:
     """Writes a component's W8A16 QDQ graph and its encodings to ``folder``.
 
@@ -24,15 +34,41 @@ def quantize_component(
         samples: calibration feeds by input name, shapes and dtypes as the graph's inputs.
         folder: existing empty folder.
         each: called after each sample.
+        encodings: a file in AIMET's format whose encodings are taken instead of measured ones; the
+            samples aren't looked at then.
 
     Returns:
         Facts for the manifest.
 
     Raises:
-        QuantizeError: no samples, an activation that isn't finite, an op that no rule covers.
+        QuantizeError: no samples, an activation that isn't finite, an op that no rule covers, or
+            encodings that don't fit the graph.
     """
-    ranges = measure(source, samples, each)
-    writer = QdqWriter(source, ranges, folder)
-    writer.write()
-    write_json(folder / ENCODINGS_FILE, writer.activations, writer.parameters)
-    return {"activations": len(writer.activations), "parameters": len(writer.parameters)}
+    graph = FloatGraph(source)
+    if encodings is not None:
+        return _write(graph, given_encodings(graph, encodings), folder)
+    return _write(graph, choose_encodings(graph, measure(source, samples, each)), folder)
+
+
+def quantize_with_stand_ins(source: Path, folder: Path) -> dict[str, Any]:
+    """Writes a QDQ graph from the float graph alone, to see what it costs on the HTP, not what it paints.
+
+    Args:
+        source: folder of the float model.
+        folder: existing empty folder.
+
+    Returns:
+        Facts for the manifest.
+
+    Raises:
+        QuantizeError: an op that no rule covers, a weight that isn't finite.
+    """
+    graph = FloatGraph(source)
+    return _write(graph, choose_encodings(graph, stand_in_ranges(graph.model)), folder)
+
+
+def _write(graph: FloatGraph, encodings: Encodings, folder: Path) -> dict[str, Any]:
+    QdqWriter(graph, encodings, folder).write()
+    write_1_0_0(folder / ENCODINGS_1_0_0, encodings.activations, encodings.parameters)
+    write_2_0_0(folder / ENCODINGS_2_0_0, encodings.activations, encodings.parameters)
+    return {"activations": len(encodings.activations), "parameters": len(encodings.parameters)}

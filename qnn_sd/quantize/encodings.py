@@ -1,4 +1,4 @@
-"""Encodings: how a tensor's numbers are stored, and AIMET's JSON for them.
+"""Encodings: how a tensor's numbers are stored.
 
 real = scale * (integer - zero_point), rounded half to even and saturated, as ONNX's
 QuantizeLinear and QNN define it.
@@ -6,10 +6,9 @@ QuantizeLinear and QNN define it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ DTYPES: dict[tuple[int, bool], type[np.generic]] = {
 }
 # Below this a scale would be denormal or zero (a tensor that is constantly zero).
 SMALLEST_SCALE = 1e-12
+_PIECE_ELEMENTS = 2**20
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,35 @@ class Encoding:
         return np.dtype(DTYPES[self.bits, self.signed])
 
     def quantize(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The integers that stand for real values."""
-        scale = np.asarray(self.scale, np.float64)
+        """The integers that stand for real values; beside the result it needs a few MB.
+
+        As ONNX's QuantizeLinear defines it: float32 values are divided in float32. Only int32
+        integers, which float32 can't hold, are computed in float64.
+        """
+        exact = np.float64 if self.bits > 24 else np.float32
+        scale = np.asarray(self.scale, exact)
         if self.axis is not None:
-            shape = [1] * values.ndim
-            shape[self.axis] = -1
-            scale = scale.reshape(shape)
+            scale = scale.reshape([-1 if index == self.axis else 1 for index in range(values.ndim)])
         info = np.iinfo(self.dtype)
-        return np.asarray(np.clip(np.rint(values / scale) + self.zero_point, info.min, info.max), self.dtype)
+        result = np.empty(values.shape, self.dtype)
+        for part in _slices(values.shape):
+            scales = scale[part] if self.axis == 0 else scale
+            steps = np.asarray(values[part] / scales, exact)
+            np.rint(steps, steps)
+            np.add(steps, self.zero_point, steps)
+            np.clip(steps, info.min, info.max, steps)
+            result[part] = steps
+        return result
+
+
+def _slices(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Cuts a tensor along its first axis into pieces of about a million elements."""
+    if not shape:
+        yield ()
+        return
+    rows = max(1, _PIECE_ELEMENTS // max(1, math.prod(shape[1:])))
+    for start in range(0, shape[0], rows):
+        yield (slice(start, start + rows),)
 
 
 def asymmetric(low: float, high: float, bits: int = 16) -> Encoding:
@@ -83,31 +104,28 @@ def per_channel(weight: NDArray[np.float32], axis: int, least: NDArray[np.float6
         least: [channels] smallest scales allowed, or None.
     """
     others = tuple(index for index in range(weight.ndim) if index != axis)
-    scale = np.abs(weight).max(axis=others).astype(np.float64) / 127
-    scale = np.maximum(scale, SMALLEST_SCALE if least is None else np.maximum(least, SMALLEST_SCALE))
+    # Two reductions instead of abs: that would need a copy of the weight.
+    magnitude = np.maximum(weight.max(axis=others), -weight.min(axis=others)).astype(np.float64)
+    scale = np.maximum(magnitude / 127, SMALLEST_SCALE if least is None else np.maximum(least, SMALLEST_SCALE))
     return Encoding(8, True, scale.astype(np.float32), 0, axis)
 
 
-def write_json(path: Path, activations: Mapping[str, Encoding], parameters: Mapping[str, Encoding]) -> None:
-    """Writes encodings in AIMET's format 1.0.0 (AIMET's ``offset`` is the negated zero point)."""
+def bias(source: Encoding, weight: Encoding) -> Encoding:
+    """int32 encoding of a layer's bias: steps of input scale times weight scale, as the HTP adds them up.
 
-    def entry(name: str, encoding: Encoding) -> dict[str, Any]:
-        scales = np.atleast_1d(encoding.scale)
-        # AIMET counts unsigned integers from the offset up, and signed ones from -2^(bits-1).
-        offset = -encoding.zero_point - (2 ** (encoding.bits - 1) if encoding.signed else 0)
-        return {
-            "name": name,
-            "enc_type": "PER_TENSOR" if encoding.axis is None else "PER_CHANNEL",
-            "dtype": "INT",
-            "bw": encoding.bits,
-            "is_sym": encoding.signed,
-            "scale": [float(scale) for scale in scales],
-            "offset": [offset] * len(scales),
-        }
+    Args:
+        source: of the layer's input.
+        weight: of the layer's weight.
+    """
+    scale = source.scale.astype(np.float64) * weight.scale.astype(np.float64)
+    return Encoding(32, True, scale.astype(np.float32), 0, None if weight.axis is None else 0)
 
-    document = {
-        "version": "1.0.0",
-        "activation_encodings": [entry(name, value) for name, value in activations.items()],
-        "param_encodings": [entry(name, value) for name, value in parameters.items()],
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+def second_operand(encoding: Encoding) -> Encoding:
+    """int16 symmetric encoding that covers another one's range.
+
+    For the second operand of a product of two activations: the HTP computes a uint16 one with 8 bits.
+    """
+    info = np.iinfo(encoding.dtype)
+    steps = max(encoding.zero_point - int(info.min), int(info.max) - encoding.zero_point)
+    return symmetric(steps * float(encoding.scale))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.errors import QuantizeError
 from qnn_sd.onnx_files import MODEL_FILE, load_structure
-from qnn_sd.quantize.rules import roles
+from qnn_sd.quantize.roles import roles
 from qnn_sd.runner import Feeds
+
+# Smallest and largest value by activation.
+Ranges = Mapping[str, tuple[float, float]]
 
 
 def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) -> dict[str, tuple[float, float]]:

@@ -1,78 +1,78 @@
-"""Which encoding each tensor of a float graph gets: the knowledge about the HTP, in one place."""
+"""Which encoding each op's tensors get: the knowledge about the HTP, in one place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import onnx
-from onnx import TensorProto
 
 # Ops that move numbers without changing them: output and input share one encoding, or the HTP
 # would requantize for nothing.
-MOVES = frozenset({"Reshape", "Transpose", "Resize", "Gather"})
+MOVES = frozenset(
+    {
+        "DepthToSpace",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "MaxPool",
+        "Pad",
+        "Reshape",
+        "Resize",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
 # Ops whose second input, if constant, is a weight: int8, one scale per output channel.
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 # Outputs whose range is known without looking.
 KNOWN_RANGES: Mapping[str, tuple[float, float]] = {
+    "Cos": (-1.0, 1.0),
+    "Erf": (-1.0, 1.0),
     "Sigmoid": (0.0, 1.0),
-    "Softmax": (0.0, 1.0),
     "Sin": (-1.0, 1.0),
+    "Softmax": (0.0, 1.0),
     "Tanh": (-1.0, 1.0),
+}
+# Ops whose output is never negative, whatever comes in.
+NEVER_NEGATIVE = frozenset({"Abs", "Exp", "Relu", "Sqrt"})
+# Float constants that are no data but say what an op does: they stay float. An input of Range that
+# were rounded could change how long its output is.
+SETTINGS: Mapping[str, frozenset[int]] = {
+    "Clip": frozenset({1, 2}),
+    "Pad": frozenset({2}),
+    "Range": frozenset({0, 1, 2}),
+    "Resize": frozenset({1, 2}),
 }
 KNOWN_OPS = (
     MOVES
     | WEIGHTED
     | KNOWN_RANGES.keys()
-    | {"Add", "Sub", "Mul", "Div", "Sqrt", "Concat", "LayerNormalization", "Gelu", "Relu", "Softplus"}
-    | {"GlobalAveragePool"}
+    | NEVER_NEGATIVE
+    | SETTINGS.keys()
+    | {"Add", "Sub", "Mul", "Div", "Pow", "Neg", "Reciprocal", "Max", "Min", "Where", "Concat", "Cast"}
+    | {"AveragePool", "GlobalAveragePool", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
+    | {"Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Softplus"}
+    | {"GroupNormalization", "InstanceNormalization", "LayerNormalization"}
+    | {"ConstantOfShape"}
 )
 
 
-def weight_axis(node: onnx.NodeProto) -> int:
-    """The output channels' axis of a weighted node's weight."""
+def weight_axis(node: onnx.NodeProto, rank: int) -> int:
+    """The output channels' axis of a weighted node's weight.
+
+    Args:
+        node: a node of one of the ops in ``WEIGHTED``.
+        rank: the weight's number of axes.
+    """
     if node.op_type == "Conv":
         return 0
     if node.op_type == "Gemm":
         transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
         return 0 if transposed else 1
-    return 1
-
-
-@dataclass(frozen=True)
-class Roles:
-    """What each tensor of a graph is.
-
-    Attributes:
-        constants: every initializer's name.
-        floats: float activations, graph inputs included, in the order of their making.
-        source: for a tensor that shares its encoding, the tensor that owns it.
-        known: activations whose range is known without looking.
-    """
-
-    constants: frozenset[str]
-    floats: tuple[str, ...]
-    source: Mapping[str, str]
-    known: Mapping[str, tuple[float, float]]
-
-    def owner(self, name: str) -> str:
-        """The tensor whose encoding this one has."""
-        return self.source.get(name, name)
-
-
-def roles(model: onnx.ModelProto) -> Roles:
-    """Reads the tensors' roles off a float graph."""
-    graph = model.graph
-    constants = frozenset(tensor.name for tensor in graph.initializer)
-    floats = [value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.FLOAT]
-    source: dict[str, str] = {}
-    known: dict[str, tuple[float, float]] = {}
-    for node in graph.node:
-        output = node.output[0]
-        floats.append(output)
-        if node.op_type in MOVES:
-            moved = node.input[0]
-            source[output] = source.get(moved, moved)
-        if node.op_type in KNOWN_RANGES:
-            known[output] = KNOWN_RANGES[node.op_type]
-    return Roles(constants, tuple(floats), source, known)
+    return rank - 1

@@ -1,0 +1,96 @@
+"""Chooses every tensor's encoding from the activations' ranges and the constants' values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnn_sd.errors import QuantizeError
+from qnn_sd.quantize.encodings import Encoding, asymmetric, per_channel
+from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.ranges import Ranges
+from qnn_sd.quantize.roles import Layer
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """The encodings of a float graph's tensors, by their names in it.
+
+    Biases are missing: theirs follows from the input's and the weight's (``encodings.bias``).
+
+    Attributes:
+        activations: of every float activation.
+        parameters: of every weight and every float constant that is data.
+    """
+
+    activations: Mapping[str, Encoding]
+    parameters: Mapping[str, Encoding]
+
+    def of(self, name: str) -> Encoding:
+        """The encoding of an activation or a parameter."""
+        return self.activations[name] if name in self.activations else self.parameters[name]
+
+
+def choose_encodings(graph: FloatGraph, ranges: Ranges) -> Encodings:
+    """W8A16: activations and values uint16, weights int8 with one scale per output channel.
+
+    Args:
+        graph: the float graph.
+        ranges: smallest and largest value of every activation that owns its encoding.
+
+    Raises:
+        QuantizeError: a constant that isn't finite.
+    """
+    roles = graph.roles
+    parameters = {name: choose_value(graph, name) for name in roles.values}
+    activations: dict[str, Encoding] = {}
+    for name in roles.floats:
+        owner = roles.owner(name)
+        if owner == name:
+            low, high = roles.known.get(name) or ranges[name]
+            activations[name] = asymmetric(low, high)
+        else:
+            activations[name] = activations[owner] if owner in activations else parameters[owner]
+    chosen = Encodings(activations, parameters)
+    least: dict[str, NDArray[np.float64]] = {}
+    for layer in roles.layers.values():
+        if layer.bias:
+            needed = _least_scale(graph, layer, chosen.of(layer.input))
+            least[layer.weight] = np.maximum(least.get(layer.weight, 0), needed)
+    for name, axis in roles.weights.items():
+        parameters[name] = per_channel(_finite(name, graph.array(name)), axis, least.get(name))
+    return chosen
+
+
+def choose_value(graph: FloatGraph, name: str) -> Encoding:
+    """The encoding of a constant that is data like an activation: uint16 from its smallest to its largest value.
+
+    Raises:
+        QuantizeError: it isn't finite.
+    """
+    values = _finite(name, graph.array(name))
+    return asymmetric(float(values.min(initial=0)), float(values.max(initial=0)))
+
+
+def _least_scale(graph: FloatGraph, layer: Layer, source: Encoding) -> NDArray[np.float64]:
+    """[channels] the smallest weight scales with which a layer's int32 bias doesn't saturate.
+
+    The bias counts in steps of input scale times weight scale, so a channel of almost nothing but
+    bias needs a weight scale above its weights' own.
+    """
+    bias = np.abs(_finite(layer.bias, graph.array(layer.bias)).astype(np.float64)).reshape(-1)
+    return np.asarray(bias / (float(source.scale) * 2**30), np.float64)
+
+
+def _finite(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    # Extremes alone: NaN and infinity show in them, and no mask as large as the tensor is needed.
+    if values.size and not np.isfinite([values.min(), values.max()]).all():
+        raise QuantizeError(
+            f"The constant {name} holds NaN or infinity",
+            hint="Is the checkpoint sound? Try it with --target cpu --precision float.",
+        )
+    return values
