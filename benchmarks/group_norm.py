@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from qnn_sd.build import Road
-from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
+from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.export import Forms

@@ -20,7 +20,7 @@ from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.bundle import TOKENIZER_FILES, assemble
 from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
 from qnn_sd.compile import compile_component, verify_component
-from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
+from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError, QuantizeError

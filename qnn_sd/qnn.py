@@ -47,7 +47,11 @@ def htp_options(soc_model: int, htp_arch: int) -> dict[str, str]:
 
 
 def session(
-    model: Path | bytes, provider_options: dict[str, str], entries: dict[str, str] | None = None
+    model: Path | bytes,
+    provider_options: dict[str, str],
+    entries: dict[str, str] | None = None,
+    *,
+    verbose: bool = False,
 ) -> onnxruntime.InferenceSession:
     """A session with every node on the HTP, or none at all: nothing falls back to the CPU unsaid.
 
@@ -55,10 +59,14 @@ def session(
         model: path of an ONNX file, or its bytes.
         provider_options: of the QNN provider.
         entries: further session config entries.
+        verbose: whether the runtime and the QNN library tell all that they do, on stderr.
     """
+    if verbose:
+        # The plugin takes its level from the default logger, so this comes before it is loaded.
+        onnxruntime.set_default_logger_severity(0)
     device = _device()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 0 if verbose else 3
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     for key, value in (entries or {}).items():
         options.add_session_config_entry(key, value)

@@ -14,7 +14,7 @@ from graphs import quantized, run
 from qnn_sd import qnn
 from qnn_sd.build import Road
 from qnn_sd.compile import compile_component, verify_component
-from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
+from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, load_profile
 from qnn_sd.errors import CompileError, VerificationError
 from qnn_sd.export.blocks.basic import conv

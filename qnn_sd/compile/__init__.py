@@ -1,6 +1,7 @@
-"""QDQ ONNX → context binary for one SoC, proven on the HTP emulator."""
+"""QDQ ONNX → context binary for one SoC, proven on the HTP emulator; and what it costs in memory traffic."""
 
 from qnn_sd.compile.ahead_of_time import compile_component
+from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.compile.verify import verify_component
 
-__all__ = ["compile_component", "verify_component"]
+__all__ = ["CONTEXT_FILE", "compile_component", "verify_component"]

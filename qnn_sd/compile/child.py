@@ -26,15 +26,14 @@ def main() -> int:
     _die_with(request["parent"])
     from qnn_sd import qnn  # noqa: PLC0415 (loads the runtime: not before the parent is watched)
 
-    options = qnn.htp_options(request["soc_model"], request["htp_arch"])
-    options["htp_graph_finalization_optimization_mode"] = str(request["optimization_mode"])
+    options = {**qnn.htp_options(request["soc_model"], request["htp_arch"]), **request["options"]}
     entries = {
         "ep.context_enable": "1",
         "ep.context_file_path": request["context"],
         "ep.context_embed_mode": "0",
     }
     try:
-        qnn.session(Path(request["model"]), options, entries)
+        qnn.session(Path(request["model"]), options, entries, verbose=request["verbose"])
     except Exception as error:
         print(error, flush=True)
         return 1

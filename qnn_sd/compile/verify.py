@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from qnn_sd import qnn
-from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
+from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.errors import VerificationError
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE

@@ -149,11 +149,12 @@ class VaeBuilder:
             context_affine=later,
         )
         with g.scope(prefix):
-            residual, tokens = tokens_of(g, x), tokens_of(g, normed)
+            tokens = tokens_of(g, normed)
+            queries, residual = cut(g, tokens, sizes), cut(g, tokens_of(g, x), sizes)
         over = layer.keys_and_values(tokens)
         done = [
             add(g, layer.project(layer.heads(piece, over)), skip, f"{prefix}.sum")
-            for piece, skip in zip(cut(g, tokens, sizes), cut(g, residual, sizes), strict=True)
+            for piece, skip in zip(queries, residual, strict=True)
         ]
         with g.scope(prefix):
             return image_of(g, join(g, done), height, width)

@@ -129,10 +129,10 @@ class Attention:
                     scores = add(g, scores, mask, "masked")
                 shares = g.node("Softmax", [scores], scores.shape, axis=-1)
                 results.append(matmul(g, shares, kv.value, "out"))
-        if self._together:
-            with g.scope(self._prefix):
+        with g.scope(self._prefix):
+            if self._together:
                 return reshape(g, transpose(g, results[0], (0, 2, 1, 3)), (1, x.shape[1], self._width))
-        return concat(g, results, 2)
+            return concat(g, results, 2)
 
     def project(self, heads: Value) -> Value:
         """The output's projection of [1, N, C]."""

@@ -38,7 +38,7 @@ def cut(g: Graph, tokens: Value, sizes: Sequence[int]) -> list[Value]:
             "Slice",
             [tokens, g.constant("cut.start", np.array([end - size])), g.constant("cut.end", np.array([end])), axis],
             (1, size, tokens.shape[2]),
-            f"{tokens.name}.piece",
+            "piece",
         )
         for size, end in zip(sizes, ends, strict=True)
     ]

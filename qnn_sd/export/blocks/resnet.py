@@ -37,7 +37,8 @@ def resnet(
     shift = None
     if time is not None:
         row = linear_row(g, weights, f"{prefix}.time_emb_proj", time, out_channels)
-        shift = reshape(g, row, (1, out_channels, 1, 1))
+        with g.scope(prefix):
+            shift = reshape(g, row, (1, out_channels, 1, 1))
     hidden = norm("norm2", hidden, shift)
     hidden = conv(g, weights, f"{prefix}.conv2", hidden, out_channels)
     if x.shape[1] != out_channels:

@@ -79,8 +79,12 @@ def _block(
     attention = Attention(
         g, weights, f"{prefix}.attn1", channels, channels, heads, forms, query_affine=later, context_affine=later
     )
-    tokens = join(g, [norm1(x) for x in pieces])
-    seen = cut(g, attention.heads(tokens, attention.keys_and_values(tokens)), [x.shape[1] for x in pieces])
+    normed = [norm1(x) for x in pieces]
+    with g.scope(prefix):
+        tokens = join(g, normed)
+    heads_seen = attention.heads(tokens, attention.keys_and_values(tokens))
+    with g.scope(prefix):
+        seen = cut(g, heads_seen, [x.shape[1] for x in pieces])
     pieces = plus([attention.project(x) for x in seen], "attn1")
 
     norm2, later = norm("norm2")

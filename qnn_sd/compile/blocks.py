@@ -1,0 +1,175 @@
+"""Parts of a QDQ graph as graphs of their own: its blocks by name, or what lies between named tensors."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+from qnn_sd.errors import SettingError
+from qnn_sd.onnx_files import MODEL_FILE, ExternalData, load_structure, read_array
+
+_PAIR = ("QuantizeLinear", "DequantizeLinear")
+# What a network's author would call a block: the checkpoint's names say so, in our graphs with dots,
+# in a tracer's with slashes.
+_BLOCK = re.compile(r"^(.*?(?:resnets|attentions|layers|upsamplers|downsamplers)[./]\d+)(?=[./]|$)")
+_LEVEL = re.compile(r"^(.*?(?:down_blocks|up_blocks)[./]\d+|.*?mid_block)(?=[./]|$)")
+
+
+def block_name(node: str) -> str:
+    """The block that a node belongs to, by its name."""
+    return _named(node, _BLOCK)
+
+
+def level_name(node: str) -> str:
+    """The level (resolution) that a node belongs to, by its name."""
+    return _named(node, _LEVEL)
+
+
+def _named(node: str, kind: re.Pattern[str]) -> str:
+    if match := kind.match(node):
+        return match[1]
+    match = _LEVEL.match(node)
+    return match[1] if match else re.split(r"[./]", node.lstrip("/"))[0]
+
+
+class QdqGraph:
+    """A QDQ graph's structure: who makes and who reads each tensor.
+
+    Args:
+        folder: of the QDQ model.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model = load_structure(folder)
+        graph = self.model.graph
+        self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        self.maker = {output: node for node in graph.node for output in node.output}
+        self.readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in graph.node:
+            for name in node.input:
+                self.readers[name].append(node)
+        self.ops = [node for node in graph.node if node.op_type not in _PAIR]
+        self._outputs = {value.name for value in graph.output}
+        self._inputs = {value.name for value in graph.input}
+
+    @functools.cached_property
+    def values(self) -> Mapping[str, onnx.ValueInfoProto]:
+        """Type and shape of every tensor."""
+        graph = onnx.shape_inference.infer_shapes(self.model).graph
+        return {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's static shape."""
+        return tuple(size.dim_value for size in self.values[name].type.tensor_type.shape.dim)
+
+    def float_tensor(self, name: str) -> str:
+        """The tensor before its QuantizeLinear, by its name there, in the float graph, or behind the pair.
+
+        Raises:
+            SettingError: there is no such tensor.
+        """
+        for candidate in (f"{name}.raw", name, f"{name}.dq"):
+            while candidate in self.maker and self.maker[candidate].op_type in _PAIR:
+                candidate = self.maker[candidate].input[0]  # noqa: PLW2901
+            if candidate in self.maker or candidate in self._inputs:
+                return candidate
+        raise SettingError(
+            f"The graph in {self.folder} has no tensor {name!r}", hint="Take a name from the float graph's nodes."
+        )
+
+    def grouped(self, by_level: bool = False) -> dict[str, list[onnx.NodeProto]]:
+        """The ops of each block (or of each level), in the graph's order."""
+        groups: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in self.ops:
+            name = node.name or node.output[0]
+            groups[level_name(name) if by_level else block_name(name)].append(node)
+        return dict(groups)
+
+    def between(self, inputs: Iterable[str], outputs: Iterable[str]) -> list[onnx.NodeProto]:
+        """The ops on the way from some tensors to others; the way stops at the inputs.
+
+        Raises:
+            SettingError: a name that isn't there.
+        """
+        stops = {self.float_tensor(name) for name in inputs}
+        pending, seen = [self.float_tensor(name) for name in outputs], set()
+        while pending:
+            name = pending.pop()
+            if name in seen or name in stops or name not in self.maker:
+                continue
+            seen.add(name)
+            pending.extend(self.maker[name].input)
+        return [node for node in self.ops if seen.intersection(node.output)]
+
+    def extract(self, ops: Iterable[onnx.NodeProto], folder: Path) -> None:
+        """Writes some ops as a QDQ graph of their own, with the weights that they need.
+
+        What they read of others becomes an input, and what others read of them an output, each with
+        its QuantizeLinear and DequantizeLinear, as at the ends of the whole graph.
+
+        Args:
+            ops: nodes of this graph, none of them a QuantizeLinear or DequantizeLinear.
+            folder: existing empty folder.
+        """
+        chosen = {node.output[0] for node in ops}
+        kept: set[str] = set()
+        inputs: dict[str, None] = {}
+        constants: dict[str, None] = {}
+
+        def pull(name: str) -> None:
+            if name in self.constants:
+                constants[name] = None
+            elif name in self._inputs or self._foreign(name, chosen):
+                inputs[name] = None
+            elif name and name not in kept and self.maker[name].op_type in _PAIR:
+                kept.add(name)
+                for read in self.maker[name].input:
+                    pull(read)
+
+        outputs: dict[str, None] = {}
+        for node in self.ops:
+            if node.output[0] in chosen:
+                kept.add(node.output[0])
+                for name in node.input:
+                    pull(name)
+                for name in node.output:
+                    outputs.update(dict.fromkeys(self._seen_outside(name, chosen)))
+        for name in outputs:
+            pull(name)
+        data = ExternalData(folder)
+        initializers = [data.add(name, read_array(self.constants[name], self.folder)) for name in constants]
+        data.close()
+        graph = helper.make_graph(
+            [node for node in self.model.graph.node if node.output[0] in kept],
+            "part",
+            [self.values[name] for name in inputs],
+            [self.values[name] for name in outputs],
+            initializers,
+        )
+        model = helper.make_model(graph, opset_imports=self.model.opset_import, producer_name="qnn-sd")
+        model.ir_version = self.model.ir_version
+        onnx.save_model(model, folder / MODEL_FILE)
+
+    def _foreign(self, name: str, chosen: set[str]) -> bool:
+        """Whether an op outside makes a tensor."""
+        maker = self.maker.get(name)
+        return maker is not None and maker.op_type not in _PAIR and maker.output[0] not in chosen
+
+    def _seen_outside(self, name: str, chosen: set[str]) -> list[str]:
+        """Under which names ops outside, or the whole graph's outputs, read a tensor."""
+        found = [name] if name in self._outputs else []
+        for reader in self.readers[name]:
+            if reader.op_type not in _PAIR:
+                if reader.output[0] not in chosen:
+                    found.append(name)
+            elif reader.op_type == "QuantizeLinear":
+                for dequantized in self.readers[reader.output[0]]:
+                    found.extend(self._seen_outside(dequantized.output[0], chosen))
+        return found

@@ -1,0 +1,142 @@
+"""Runs the compiler in a child process: the vendor's code can take its process with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qnn_sd.errors import CompileError
+from qnn_sd.onnx_files import MODEL_FILE
+
+CONTEXT_FILE = "model_ctx.onnx"
+_KEPT_LINES = 40
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of the compiler.
+
+    Attributes:
+        source: folder of the QDQ model.
+        folder: existing folder that gets ``model_ctx.onnx`` (an EPContext wrapper) and its context binary.
+        soc_model: QNN's number of the SoC.
+        htp_arch: Hexagon architecture.
+        optimization_mode: ``htp_graph_finalization_optimization_mode``, 1 to 3.
+        options: further options of the QNN provider.
+        verbose: whether the compiler tells all that it does, its memory traffic included.
+    """
+
+    source: Path
+    folder: Path
+    soc_model: int
+    htp_arch: int
+    optimization_mode: int
+    options: Mapping[str, str] = field(default_factory=dict)
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        code: the exit code; negative: the signal that killed the compiler.
+        last: the last lines that it printed.
+    """
+
+    code: int
+    last: str
+
+    @property
+    def died_of(self) -> str | None:
+        """Name of the signal that killed it, or None."""
+        return signal.Signals(-self.code).name if self.code < 0 else None
+
+
+def run(job: Job, listen: Callable[[str], None]) -> Outcome:
+    """Runs the compiler to its end, whichever that is.
+
+    Args:
+        job: what to compile.
+        listen: gets each line that it prints; the verbose log of a full-size UNet has 100 MB, so
+            only the last lines are kept.
+
+    Raises:
+        CompileError: it refused the graph, or wrote nothing.
+    """
+    request = {
+        "model": str(job.source / MODEL_FILE),
+        "context": str(job.folder / CONTEXT_FILE),
+        "soc_model": job.soc_model,
+        "htp_arch": job.htp_arch,
+        "options": {"htp_graph_finalization_optimization_mode": str(job.optimization_mode), **job.options},
+        "verbose": job.verbose,
+        "parent": os.getpid(),
+    }
+    outcome = _run_child([sys.executable, "-m", "qnn_sd.compile.child", json.dumps(request)], listen)
+    if outcome.code > 0:
+        raise CompileError(
+            f"The QNN compiler refused {job.source}",
+            why=outcome.last,
+            hint="A node named above has a form that the HTP doesn't take.",
+        )
+    if outcome.code == 0 and not (job.folder / CONTEXT_FILE).is_file():
+        raise CompileError(
+            f"The QNN compiler wrote nothing for {job.source}", why=outcome.last, hint="Run qnn-sd doctor."
+        )
+    return outcome
+
+
+def _run_child(command: list[str], listen: Callable[[str], None]) -> Outcome:
+    """A child that Ctrl-C takes along.
+
+    A compiler holds gigabytes, so none may be left behind. Ctrl-C waits until the child is known:
+    raised within Popen it would leave a process that nobody has a handle on. (Blocking the signal
+    is not enough: the runtime's threads take it then, and Python raises it here all the same.)
+    """
+    noted: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number)) if in_main else None
+    child = None
+    last: deque[str] = deque(maxlen=_KEPT_LINES)
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        if in_main:
+            signal.signal(signal.SIGINT, before)
+        if noted:
+            raise KeyboardInterrupt
+        assert child.stdout is not None, "it was asked for"
+        for line in child.stdout:
+            listen(line)
+            last.append(line)
+        child.wait()
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, before)
+        if child is not None:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
+    return Outcome(child.returncode, _last_lines(last))
+
+
+def _last_lines(lines: deque[str], count: int = 4) -> str:
+    kept = [line.strip() for line in lines if line.strip() and "LIBNATIVE" not in line]
+    return "\n        ".join(line[:400] for line in kept[-count:])
