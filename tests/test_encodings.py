@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -14,11 +15,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Cli
 from graphs import run
 from onnx import TensorProto
 
 from qnn_sd.build import Road
+from qnn_sd.config import load_model
+from qnn_sd.console import Console
 from qnn_sd.errors import QuantizeError
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
@@ -364,3 +367,34 @@ def test_a_disk_that_fills_up_while_weights_are_written_leaves_nothing(deep: Pat
     assert "File too large" in done.stdout
     assert not list((tmp_path / "quantize").iterdir())
     assert (deep / DATA_FILE).stat().st_size > LAYERS * SIZE * SIZE * 4
+
+
+def test_the_road_takes_what_is_given_and_measures_the_rest(road: Road, cache: Path, tmp_path: Path) -> None:
+    measured = {component: road.quantize(component) for component in ("text_encoder", "vae_decoder")}
+    shutil.copy(measured["text_encoder"].file(VERSIONS[1]), tmp_path / "text_encoder.json")
+
+    def given() -> Road:
+        return Road(load_model("tiny-sd"), Console(quiet=True), cache=cache, encodings=tmp_path)
+
+    made = given().quantize("text_encoder")
+    assert made.key != measured["text_encoder"].key
+    assert made.file(DATA_FILE).read_bytes() == measured["text_encoder"].file(DATA_FILE).read_bytes()
+    assert given().quantize("vae_decoder").key == measured["vae_decoder"].key
+    # Another file makes another artifact.
+    shutil.copy(measured["text_encoder"].file(VERSIONS[0]), tmp_path / "text_encoder.json")
+    assert given().quantize("text_encoder").key != made.key
+
+
+def test_encodings_on_the_command_line_are_checked_by_name(cli: Cli, road: Road) -> None:
+    (folder := cli.folder / "mine").mkdir()
+    for name in ("nowhere", "mine"):
+        assert f"{name} holds no encodings" in cli.refused(13, "compile", "--encodings", name)
+    shutil.copy(road.quantize("text_encoder").file(VERSIONS[0]), folder / "unte.json")
+    assert "Did you mean unet?" in cli.refused(13, "compile", "--encodings", "mine")
+    (folder / "unte.json").rename(folder / "text_encoder.json")
+    document = json.loads((folder / "text_encoder.json").read_text())
+    document["activation_encodings"].pop()
+    save(folder / "text_encoder.json", document)
+    message = cli.refused(13, "compile", "--encodings", "mine")
+    assert "not for this graph" in message
+    assert "no encoding for 1 tensor (" in message
