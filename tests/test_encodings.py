@@ -285,6 +285,22 @@ def test_what_a_person_brings_is_what_the_graph_says(small: Path, tmp_path: Path
     assert np.isfinite(run(folder, {"x": np.ones((1, 3, 6, 6), np.float32)})).all()
 
 
+def test_what_is_moved_has_the_nearest_encoding_that_is_given(tmp_path: Path) -> None:
+    """A file may give one moved tensor an encoding of its own: what is moved on has that one."""
+    (source := tmp_path / "float").mkdir()
+    with Graph("moves", source) as g:
+        x = g.input("x", (1, 2, 3))
+        first = g.node("Transpose", [x], (1, 3, 2), "first", perm=[0, 2, 1])
+        g.output(g.node("Transpose", [first], (1, 2, 3), "second", perm=[0, 2, 1]), "y")
+    entries = [
+        {"name": name, "output_dtype": "uint16", "y_scale": scale} for name, scale in (("x", 0.5), ("first", 2.0))
+    ]
+    found = stored(bring({"version": "2.0.0", "encodings": entries}, source, tmp_path))
+    assert (found["x.dq.scale"], found["first.dq.scale"], found["y.scale"]) == (0.5, 2.0, 2.0)
+    found = stored(bring({"version": "2.0.0", "encodings": entries[:1]}, source, tmp_path / "float"))
+    assert (found["x.dq.scale"], found["first.dq.scale"], found["y.scale"]) == (0.5, 0.5, 0.5)
+
+
 def test_the_second_operand_covers_what_the_first_encoding_covers() -> None:
     for low, high in [(-3.0, 1.0), (-1.0, 3.0), (0.0, 2.0)]:
         wide = second_operand(asymmetric(low, high))
