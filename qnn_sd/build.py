@@ -23,7 +23,7 @@ from qnn_sd.compile import compile_component, verify_component
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig
 from qnn_sd.console import Console
-from qnn_sd.errors import CheckpointError, QuantizeError
+from qnn_sd.errors import CheckpointError, QuantizeError, nearest
 from qnn_sd.export import Forms, export_component
 from qnn_sd.export.checkpoint import read_json
 from qnn_sd.export.component import model_facts, source_files
@@ -95,6 +95,22 @@ class _Recorder:
         return output
 
 
+def _encodings_by_component(folder: Path) -> dict[str, Path]:
+    """The files of a folder of encodings.
+
+    Raises:
+        QuantizeError: there is none, or one that no component has the name of.
+    """
+    hint = f"Put files there that are named after components: {', '.join(f'{name}.json' for name in COMPONENTS)}."
+    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    if not found:
+        raise QuantizeError(f"{folder} holds no encodings", why="It has no .json file, or is no folder.", hint=hint)
+    for name, path in found.items():
+        if name not in COMPONENTS:
+            raise QuantizeError(f"{path} is for no component", why=nearest(name, COMPONENTS), hint=hint)
+    return found
+
+
 class Road:
     """Builds what a target needs for one model.
 
@@ -104,6 +120,8 @@ class Road:
         checkpoint: a folder in diffusers' layout instead of the model's own.
         cache: where artifacts stand; None for the user's cache.
         forms: the HTP forms to export.
+        encodings: a folder with ``<component>.json`` in AIMET's format, for the components whose
+            ranges aren't to be measured.
     """
 
     def __init__(
@@ -113,11 +131,13 @@ class Road:
         checkpoint: Path | None = None,
         cache: Path | None = None,
         forms: Forms | None = None,
+        encodings: Path | None = None,
     ) -> None:
         self.model, self._console = model, console
         self.checkpoint = checkpoint or resources.assets() / model.checkpoint
         self._cache = cache or resources.cache()
         self._forms = forms or Forms()
+        self.encodings = _encodings_by_component(encodings) if encodings else {}
         self.reports: list[StageReport] = []
         self._hashes: dict[Path, str] = {}
         self._made: dict[str, Artifact] = {}
@@ -239,7 +259,10 @@ class Road:
 
     def quantize(self, component: str) -> Artifact:
         """The component's QDQ graph."""
-        source, calibration = self.export(component), self.calibration()
+        source, given = self.export(component), self.encodings.get(component)
+        if given:
+            return self._quantize_as_given(component, source, given)
+        calibration = self.calibration()
         recipe = Recipe(
             "quantize",
             f"{self.model.name}.{component}",
@@ -254,6 +277,18 @@ class Road:
                 return quantize_component(source.folder, samples, folder, bar.advance)
 
         return self._produce(recipe, component, build)
+
+    def _quantize_as_given(self, component: str, source: Artifact, encodings: Path) -> Artifact:
+        recipe = Recipe(
+            "quantize",
+            f"{self.model.name}.{component}",
+            {"float": source.key, "encodings": self._hash(encodings)},
+            {"ranges": "given"},
+            self._tools("quantize", "onnx", "numpy"),
+        )
+        return self._produce(
+            recipe, component, lambda folder: quantize_component(source.folder, [], folder, encodings=encodings)
+        )
 
     def compile(self, component: str, profile: DeviceProfile) -> Artifact:
         """The component's context binary for a SoC, verified on the emulator."""

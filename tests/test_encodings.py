@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -14,11 +15,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Cli
 from graphs import run
 from onnx import TensorProto
 
 from qnn_sd.build import Road
+from qnn_sd.config import load_model
+from qnn_sd.console import Console
 from qnn_sd.errors import QuantizeError
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
@@ -282,6 +285,22 @@ def test_what_a_person_brings_is_what_the_graph_says(small: Path, tmp_path: Path
     assert np.isfinite(run(folder, {"x": np.ones((1, 3, 6, 6), np.float32)})).all()
 
 
+def test_what_is_moved_has_the_nearest_encoding_that_is_given(tmp_path: Path) -> None:
+    """A file may give one moved tensor an encoding of its own: what is moved on has that one."""
+    (source := tmp_path / "float").mkdir()
+    with Graph("moves", source) as g:
+        x = g.input("x", (1, 2, 3))
+        first = g.node("Transpose", [x], (1, 3, 2), "first", perm=[0, 2, 1])
+        g.output(g.node("Transpose", [first], (1, 2, 3), "second", perm=[0, 2, 1]), "y")
+    entries = [
+        {"name": name, "output_dtype": "uint16", "y_scale": scale} for name, scale in (("x", 0.5), ("first", 2.0))
+    ]
+    found = stored(bring({"version": "2.0.0", "encodings": entries}, source, tmp_path))
+    assert (found["x.dq.scale"], found["first.dq.scale"], found["y.scale"]) == (0.5, 2.0, 2.0)
+    found = stored(bring({"version": "2.0.0", "encodings": entries[:1]}, source, tmp_path / "float"))
+    assert (found["x.dq.scale"], found["first.dq.scale"], found["y.scale"]) == (0.5, 0.5, 0.5)
+
+
 def test_the_second_operand_covers_what_the_first_encoding_covers() -> None:
     for low, high in [(-3.0, 1.0), (-1.0, 3.0), (0.0, 2.0)]:
         wide = second_operand(asymmetric(low, high))
@@ -364,3 +383,34 @@ def test_a_disk_that_fills_up_while_weights_are_written_leaves_nothing(deep: Pat
     assert "File too large" in done.stdout
     assert not list((tmp_path / "quantize").iterdir())
     assert (deep / DATA_FILE).stat().st_size > LAYERS * SIZE * SIZE * 4
+
+
+def test_the_road_takes_what_is_given_and_measures_the_rest(road: Road, cache: Path, tmp_path: Path) -> None:
+    measured = {component: road.quantize(component) for component in ("text_encoder", "vae_decoder")}
+    shutil.copy(measured["text_encoder"].file(VERSIONS[1]), tmp_path / "text_encoder.json")
+
+    def given() -> Road:
+        return Road(load_model("tiny-sd"), Console(quiet=True), cache=cache, encodings=tmp_path)
+
+    made = given().quantize("text_encoder")
+    assert made.key != measured["text_encoder"].key
+    assert made.file(DATA_FILE).read_bytes() == measured["text_encoder"].file(DATA_FILE).read_bytes()
+    assert given().quantize("vae_decoder").key == measured["vae_decoder"].key
+    # Another file makes another artifact.
+    shutil.copy(measured["text_encoder"].file(VERSIONS[0]), tmp_path / "text_encoder.json")
+    assert given().quantize("text_encoder").key != made.key
+
+
+def test_encodings_on_the_command_line_are_checked_by_name(cli: Cli, road: Road) -> None:
+    (folder := cli.folder / "mine").mkdir()
+    for name in ("nowhere", "mine"):
+        assert f"{name} holds no encodings" in cli.refused(13, "compile", "--encodings", name)
+    shutil.copy(road.quantize("text_encoder").file(VERSIONS[0]), folder / "unte.json")
+    assert "Did you mean unet?" in cli.refused(13, "compile", "--encodings", "mine")
+    (folder / "unte.json").rename(folder / "text_encoder.json")
+    document = json.loads((folder / "text_encoder.json").read_text())
+    document["activation_encodings"].pop()
+    save(folder / "text_encoder.json", document)
+    message = cli.refused(13, "compile", "--encodings", "mine")
+    assert "not for this graph" in message
+    assert "no encoding for 1 tensor (" in message

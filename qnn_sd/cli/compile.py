@@ -14,29 +14,44 @@ from qnn_sd.console import Console
 
 @click.command("compile")
 @click.option("--soc", default=DEFAULT_SOC, show_default=True, help="SoC to compile for, such as sm8550.")
+@click.option(
+    "--encodings",
+    type=click.Path(path_type=Path),
+    help="Folder of AIMET encodings, <component>.json; what it lacks is measured.",
+)
 @model_options
 @output_options
 def compile_command(
-    soc: str, model: str, checkpoint: Path | None, cache: Path | None, as_json: bool, quiet: bool, debug: bool
+    soc: str,
+    encodings: Path | None,
+    model: str,
+    checkpoint: Path | None,
+    cache: Path | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Export, quantize and compile a model for one SoC, and prove each binary on the HTP emulator."""
     del debug  # read by the entry point
     console = Console(as_json, quiet)
     profile = load_profile(soc)
-    road = Road(load_model(model), console, checkpoint, cache)
+    road = Road(load_model(model), console, checkpoint, cache, encodings=encodings)
     bundle = road.bundle_for(profile)
     rows, document = [], {}
     for report in road.reports:
         if report.stage == "compile":
             size, proof = report.facts["context_binary_bytes"], report.facts["sqnr_db_against_qdq"]
-            rows.append([report.component, size / 1e6, proof, report.seconds, "cached" if report.cached else "built"])
+            ranges = "given" if report.component in road.encodings else "measured"
+            state = "cached" if report.cached else "built"
+            rows.append([report.component, size / 1e6, proof, ranges, report.seconds, state])
             document[report.component] = {
                 "context_binary_bytes": size,
                 "sqnr_db_against_qdq": proof,
                 "seconds": round(report.seconds, 3),
                 "cached": report.cached,
+                "encodings": str(road.encodings.get(report.component, "measured")),
             }
-    console.table(["component", "MB", "dB against QDQ", "seconds", ""], rows)
+    console.table(["component", "MB", "dB against QDQ", "encodings", "seconds", ""], rows)
     console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
     console.document(
         {

@@ -47,8 +47,8 @@ def given_encodings(graph: FloatGraph, path: Path) -> Encodings:
         if name in entries:
             activations[name] = _activation(path, entries[name])
         else:
-            owner = roles.owner(name)
-            activations[name] = activations[owner] if owner in activations else parameters[owner]
+            source = roles.source[name]
+            activations[name] = activations[source] if source in activations else parameters[source]
     for name, axis in roles.weights.items():
         shape = tuple(roles.constants[name].dims)
         parameters[name] = _weight(path, entries[name], shape, axis)

@@ -51,7 +51,7 @@ class Roles:
         layers: nodes with a constant weight, by their output.
         weights: constants that are weights: the axis of their output channels.
         values: float constants that are data like an activation: tables, factors, norms' parameters.
-        source: for a tensor that shares its encoding, the tensor that owns it (an activation or a value).
+        source: for a tensor that an op only moved, the tensor it was (an activation or a value).
         known: activations whose range is known without looking.
     """
 
@@ -65,7 +65,9 @@ class Roles:
 
     def owner(self, name: str) -> str:
         """The tensor whose encoding this one has."""
-        return self.source.get(name, name)
+        while name in self.source:
+            name = self.source[name]
+        return name
 
 
 def is_data(constants: Mapping[str, TensorProto], node: onnx.NodeProto, index: int) -> bool:
@@ -178,7 +180,7 @@ class _Reader:
                 self.values[name] = None
         for name in outputs:
             if self._moves(node):
-                self.source[name] = self.source.get(node.input[0], node.input[0])
+                self.source[name] = node.input[0]
             if node.op_type in KNOWN_RANGES:
                 self.known[name] = KNOWN_RANGES[node.op_type]
 
