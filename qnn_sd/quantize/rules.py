@@ -29,7 +29,7 @@ MOVES = frozenset(
     }
 )
 # Ops whose second input, if constant, is a weight: int8, one scale per output channel.
-WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Outputs whose range is known without looking.
 KNOWN_RANGES: Mapping[str, tuple[float, float]] = {
     "Cos": (-1.0, 1.0),
@@ -70,6 +70,8 @@ def weight_axis(node: onnx.NodeProto, rank: int) -> int:
         node: a node of one of the ops in ``WEIGHTED``.
         rank: the weight's number of axes.
     """
+    if node.op_type == "ConvTranspose":
+        return 1
     if node.op_type == "Conv":
         return 0
     if node.op_type == "Gemm":
