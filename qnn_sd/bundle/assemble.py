@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qnn_sd.artifact import MANIFEST
-from qnn_sd.bundle_format import BUNDLE_FILE, Bundle
-
-TOKENIZER_FILES = ("vocab.json", "merges.txt")
+from qnn_sd.bundle_format import BUNDLE_FILE, TOKENIZER_FILES, Bundle
 
 
 def assemble(folder: Path, bundle: Bundle, sources: Mapping[str, Path], tokenizer: Path) -> None:

@@ -10,6 +10,7 @@ from qnn_sd.build import Road
 from qnn_sd.cli.options import DEFAULT_SOC, model_options, output_options
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
+from qnn_sd.export.checkpoint import Sources
 
 
 @click.command("compile")
@@ -17,13 +18,13 @@ from qnn_sd.console import Console
 @model_options
 @output_options
 def compile_command(
-    soc: str, model: str, checkpoint: Path | None, cache: Path | None, as_json: bool, quiet: bool, debug: bool
+    soc: str, model: str, sources: Sources, cache: Path | None, as_json: bool, quiet: bool, debug: bool
 ) -> None:
     """Export, quantize and compile a model for one SoC, and prove each binary on the HTP emulator."""
     del debug  # read by the entry point
     console = Console(as_json, quiet)
     profile = load_profile(soc)
-    road = Road(load_model(model), console, checkpoint, cache)
+    road = Road(load_model(model), console, sources, cache)
     bundle = road.bundle_for(profile)
     rows, document = [], {}
     for report in road.reports:
