@@ -57,9 +57,11 @@ def reference_outputs(
     }
 
 
-def check(checkpoint: Path, component: str, size: tuple[int, int], forms: Forms, folder: Path, wanted: tuple) -> None:
+def check(
+    checkpoint: Checkpoint, component: str, size: tuple[int, int], forms: Forms, folder: Path, wanted: tuple
+) -> None:
     folder.mkdir(parents=True)
-    export_component(opened(checkpoint), component, *size, folder, forms)
+    export_component(checkpoint, component, *size, folder, forms)
     onnx.checker.check_model(str(folder / MODEL_FILE), full_check=True)
     session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
     feeds, expected = wanted
@@ -76,14 +78,14 @@ def test_random_architectures_match_diffusers(architecture: Architecture, forms:
     size = (factor * architecture.latent[0], factor * architecture.latent[1])
     outputs = reference_outputs(models, architecture.latent, architecture.extra_inputs, seed=1)
     for component in COMPONENTS:
-        check(tmp_path, component, size, forms, tmp_path / "onnx" / component, outputs[component])
+        check(opened(tmp_path), component, size, forms, tmp_path / "onnx" / component, outputs[component])
 
 
 @pytest.mark.parametrize("forms", FORMS, ids=["default", "layer_norm", "unflattened"])
 def test_demo_checkpoint_matches_diffusers(forms: Forms, tmp_path: Path) -> None:
     outputs = reference_outputs(ReferenceModels.load(CHECKPOINT), (16, 16), {}, seed=2)
     for component in COMPONENTS:
-        check(CHECKPOINT, component, (128, 128), forms, tmp_path / component, outputs[component])
+        check(opened(CHECKPOINT), component, (128, 128), forms, tmp_path / component, outputs[component])
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -127,7 +129,7 @@ def test_tensor_names_of_older_libraries_are_read(tmp_path: Path) -> None:
     save_file(renamed, text)
     outputs = reference_outputs(ReferenceModels.load(CHECKPOINT), (16, 16), {}, seed=3)
     for component in ("text_encoder", "vae_decoder"):
-        check(checkpoint, component, (128, 128), Forms(), tmp_path / component, outputs[component])
+        check(opened(checkpoint), component, (128, 128), Forms(), tmp_path / component, outputs[component])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -138,7 +140,7 @@ def test_half_precision_weights_are_read(dtype: torch.dtype, tmp_path: Path) -> 
         model.to(torch.float32)  # the reference computes in float32 with the rounded weights
     outputs = reference_outputs(models, ARCHITECTURES[1].latent, {}, seed=4)
     for component in COMPONENTS:
-        check(tmp_path, component, (16, 32), Forms(), tmp_path / "onnx" / component, outputs[component])
+        check(opened(tmp_path), component, (16, 32), Forms(), tmp_path / "onnx" / component, outputs[component])
 
 
 def edited(tmp_path: Path, part: str, **changes: object) -> Path:

@@ -49,10 +49,11 @@ class Delta:
             CheckpointError: the LoRA's tensors or the merged weight aren't finite.
         """
         down, up = self.file.read(self.down), self.file.read(self.up)
-        product = up.reshape(len(up), -1) @ down.reshape(len(down), -1)
-        product *= np.float32(self.factor)
-        merged: Array = product.reshape(weight.shape)
-        merged += weight
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is named below
+            product = up.reshape(len(up), -1) @ down.reshape(len(down), -1)
+            product *= np.float32(self.factor)
+            merged: Array = product.reshape(weight.shape)
+            merged += weight
         if not np.isfinite(merged).all():
             raise CheckpointError(
                 f"{self.up} in {self.file.path} leaves no finite weight",
