@@ -153,7 +153,8 @@ class Road:
 
     def export(self, component: str) -> Artifact:
         """The component's float graph."""
-        size = {"height": self.model.height, "width": self.model.width}
+        # Of the other components' configs, a graph depends on the VAE's factor and the text's length.
+        size = {key: self._facts[key] for key in ("height", "width", "factor", "tokens")}
         recipe = Recipe(
             "export",
             f"{self.model.name}.{component}",

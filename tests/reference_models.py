@@ -153,7 +153,8 @@ LIKE_SD15_WIDE = Architecture(
         "up_block_types": ("UpDecoderBlock2D",) * 4,
         "norm_num_groups": 32,
     },
-    _text(64, num_attention_heads=1),
+    # As many tokens as the demo's tokenizer has, or more.
+    _text(64, num_attention_heads=1, vocab_size=640),
     (8, 8),
 )
 

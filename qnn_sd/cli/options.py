@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ def model_options(command: Command) -> Command:
         tokenizer: Path | None,
         **rest: Any,
     ) -> Any:
+        if rest["quiet"]:
+            # huggingface_hub reads it when it is first imported, which a hub id does.
+            os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         loras, embeddings = tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding))
         return command(sources=Sources(checkpoint, vae, loras, embeddings, tokenizer), **rest)
 

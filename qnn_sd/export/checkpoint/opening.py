@@ -17,7 +17,7 @@ from qnn_sd.export.checkpoint.embeddings import Embedding, read_embedding
 from qnn_sd.export.checkpoint.folder import read_folder
 from qnn_sd.export.checkpoint.json_file import read_json
 from qnn_sd.export.checkpoint.lora import Delta, read_lora
-from qnn_sd.export.checkpoint.parts import PART_OF, PARTS, Layout, Part
+from qnn_sd.export.checkpoint.parts import PART_OF, Layout, Part
 from qnn_sd.export.checkpoint.single_file import read_single_file, read_vae
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.export.checkpoint.weights import Weights
@@ -62,11 +62,6 @@ class Checkpoint:
             return config
         return {**config, "vocab_size": self._words + sum(len(found.vectors) for found in self._embeddings)}
 
-    @property
-    def configs(self) -> dict[str, Mapping[str, Any]]:
-        """All parts' configs."""
-        return {part: self.config(part) for part in PARTS}
-
     def weights(self, component: str) -> Weights:
         """A component's tensors, LoRAs merged and embeddings appended."""
         part = PART_OF[component]
@@ -92,9 +87,9 @@ class Checkpoint:
 
     def settings(self, component: str) -> dict[str, Any]:
         """What else determines a component; plain JSON values."""
-        scales = {f"lora/{n}": scale for n, (_, scale, added) in enumerate(self._loras) if PART_OF[component] in added}
-        # A component's form also depends on the other configs: the VAE's factor, the text's length.
-        return {"configs": self.configs, "scales": scales}
+        part = PART_OF[component]
+        scales = {f"lora/{number}": scale for number, (_, scale, added) in enumerate(self._loras) if part in added}
+        return {"config": self.config(part), "scales": scales}
 
     @property
     def scheduler(self) -> Mapping[str, Any]:
