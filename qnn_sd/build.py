@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qnn_sd import __version__, artifact, qnn, resources
 from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.bundle import assemble
-from qnn_sd.bundle_format import TOKENIZER_FILES, Bundle, Kind, OpenBundle, Part, Soc
+from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
 from qnn_sd.compile import compile_component, verify_component
 from qnn_sd.compile.ahead_of_time import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig
@@ -32,6 +32,7 @@ from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_component
 from qnn_sd.runner import Fallback, Feeds
 from qnn_sd.targets import CpuRunner
+from qnn_sd.tokenizer_files import tokenizer_files
 
 # What a picture needs; the VAE encoder is for pictures as input.
 PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
@@ -41,10 +42,10 @@ PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
 # between two versions, while one in the commands leaves hours of work alone.
 _CODE = {
     "export": ("export", "onnx_files.py"),
-    "calibrate": ("generate",),
+    "calibrate": ("generate", "tokenizer_files.py"),
     "quantize": ("quantize", "onnx_files.py"),
     "compile": ("compile", "qnn.py"),
-    "bundle": ("bundle", "bundle_format.py"),
+    "bundle": ("bundle", "bundle_format.py", "tokenizer_files.py"),
 }
 
 
@@ -128,7 +129,8 @@ class Road:
         self.model = model.for_lcm(self.checkpoint.embeds_guidance) if self.checkpoint.is_lcm else model
         # What a bundle needs last is looked for first: hours of work must not end in a missing file.
         self._facts = self._bundle_facts()
-        self._tokenizer_hashes = {name: self._hash(self.checkpoint.tokenizer / name) for name in TOKENIZER_FILES}
+        tokenizer = self.checkpoint.tokenizer
+        self._tokenizer_hashes = {name: self._hash(tokenizer / name) for name in tokenizer_files(tokenizer)}
 
     def _produce(self, recipe: Recipe, component: str, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
         """The recipe's artifact, opened and hashed once however many stages ask for it."""

@@ -13,8 +13,6 @@ from qnn_sd.config import Strict
 from qnn_sd.errors import ArtifactError
 
 BUNDLE_FILE = "bundle.json"
-# What a tokenizer's folder holds, in a checkpoint as in a bundle.
-TOKENIZER_FILES = ("vocab.json", "merges.txt")
 Kind = Literal["context_binary", "w8a16", "float"]
 
 

@@ -135,6 +135,17 @@ def test_a_tokenizer_of_another_model_is_refused(things: Path, tmp_path: Path) -
     assert "641 tokens, the text encoder knows 640" in caught.value.why
 
 
+def test_a_tokenizer_as_transformers_5_writes_it(things: Path, cli: Cli) -> None:
+    base = (*QUICK, "--checkpoint", str(things / "model.safetensors"))
+    CLIPTokenizer.from_pretrained(CHECKPOINT / "tokenizer").save_pretrained(cli.folder / "one")
+    assert not (cli.folder / "one" / "vocab.json").exists()
+    cli.json(*base, "--tokenizer", "one", "-o", "one.png")
+    cli.json(*base, *TOKENIZER, "-o", "two.png")
+    np.testing.assert_array_equal(pixels(cli, "one.png"), pixels(cli, "two.png"))
+    (cli.folder / "one" / "tokenizer.json").write_text('{"model": {"vocab": []}}')
+    assert "The tokenizer in one can't be read" in cli.refused(10, *base, "--tokenizer", "one")
+
+
 LCM = Architecture(
     "lcm", {**LIKE_SD15_WIDE.unet, "time_cond_proj_dim": 256}, LIKE_SD15_WIDE.vae, LIKE_SD15_WIDE.text, (8, 8)
 )

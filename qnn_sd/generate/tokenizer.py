@@ -1,4 +1,4 @@
-"""CLIP's tokenizer from a checkpoint's ``vocab.json`` and ``merges.txt``."""
+"""CLIP's tokenizer from a checkpoint's vocabulary and merges."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
-from qnn_sd.bundle_format import TOKENIZER_FILES
 from qnn_sd.errors import CheckpointError
+from qnn_sd.tokenizer_files import read_vocabulary
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 # What CLIP calls a word (Radford et al. 2021): an English clitic, letters, one digit, or a run of
@@ -40,7 +40,7 @@ class ClipTokenizer:
     """Byte-level BPE as CLIP does it.
 
     Args:
-        folder: with ``vocab.json`` and ``merges.txt``.
+        folder: the tokenizer's (``tokenizer_files.py``).
         length: of the padded prompt in tokens.
         padding: the token that pads, or None for the end token.
         added: names of textual inversions, with the ids that each stands for.
@@ -56,13 +56,11 @@ class ClipTokenizer:
         padding: str | None = None,
         added: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        vocab, merges = (folder / name for name in TOKENIZER_FILES)
-        for path in (vocab, merges):
-            if not path.is_file():
-                raise CheckpointError(f"{path} is missing", hint="Is the checkpoint complete?")
         try:
-            model = BPE.from_file(str(vocab), str(merges), unk_token=END, end_of_word_suffix="</w>")
-        except Exception as error:
+            model = BPE(*read_vocabulary(folder), unk_token=END, end_of_word_suffix="</w>")
+        except CheckpointError:
+            raise
+        except Exception as error:  # merges of tokens that aren't in the vocabulary, say
             raise CheckpointError(
                 f"The tokenizer in {folder} can't be read", why=str(error), hint="Is the checkpoint complete?"
             ) from error

@@ -9,15 +9,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from qnn_sd.bundle_format import TOKENIZER_FILES
 from qnn_sd.errors import CheckpointError
+from qnn_sd.tokenizer_files import ALL_FILES
 
 # Ends of names that are files, even if they have one slash.
 _FILE_ENDS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _STEMS = ("text_encoder/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model")
 _CONFIGS = ("model_index.json", "*/config.json", "scheduler/scheduler_config.json")
-_TOKENIZER = (*(f"tokenizer/{name}" for name in TOKENIZER_FILES), "tokenizer/special_tokens_map.json")
+_SPECIAL_TOKENS = ("special_tokens_map.json", "tokenizer_config.json")
+_TOKENIZER = tuple(f"tokenizer/{name}" for name in (*ALL_FILES, *_SPECIAL_TOKENS))
 _INDEX = ".safetensors.index.json"
 
 
@@ -58,7 +59,7 @@ def fetch_tokenizer(name: str) -> Path:
     Raises:
         CheckpointError: it can't be had.
     """
-    return _fetch(name, TOKENIZER_FILES)
+    return _fetch(name, (*ALL_FILES, *_SPECIAL_TOKENS))
 
 
 def _fetch(name: str, patterns: Sequence[str]) -> Path:

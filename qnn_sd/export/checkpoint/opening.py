@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from qnn_sd.bundle_format import TOKENIZER_FILES
 from qnn_sd.errors import CheckpointError, SettingError
 from qnn_sd.export.checkpoint import hub
 from qnn_sd.export.checkpoint.architecture import refuse_foreign_config, refuse_other_tasks
@@ -21,6 +20,7 @@ from qnn_sd.export.checkpoint.parts import PART_OF, Layout, Part
 from qnn_sd.export.checkpoint.single_file import read_single_file, read_vae
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.export.checkpoint.weights import Weights
+from qnn_sd.tokenizer_files import read_vocabulary
 
 # CLIP's own tokenizer, which Stable Diffusion 1.x uses: a single file brings none.
 CLIP_TOKENIZER = "openai/clip-vit-large-patch14"
@@ -117,7 +117,7 @@ class Checkpoint:
 
     @cached_property
     def tokenizer(self) -> Path:
-        """Folder with ``vocab.json`` and ``merges.txt``.
+        """Folder of the tokenizer.
 
         Raises:
             CheckpointError: there is none, or it isn't this text encoder's.
@@ -132,15 +132,10 @@ class Checkpoint:
                     why=f"{error.what}. {error.why}",
                     hint="Give --tokenizer FOLDER with CLIP's vocab.json and merges.txt.",
                 ) from error
-        for name in TOKENIZER_FILES:
-            if not (folder / name).is_file():
-                raise CheckpointError(
-                    f"{folder / name} is missing", hint="Give --tokenizer FOLDER with CLIP's vocab.json and merges.txt."
-                )
-        self._refuse_other_vocabulary(read_json(folder / TOKENIZER_FILES[0]), folder)
+        self._refuse_other_vocabulary(read_vocabulary(folder)[0], folder)
         return folder
 
-    def _refuse_other_vocabulary(self, vocabulary: Mapping[str, Any], folder: Path) -> None:
+    def _refuse_other_vocabulary(self, vocabulary: Mapping[str, int], folder: Path) -> None:
         if len(vocabulary) > self._words:
             raise CheckpointError(
                 f"The tokenizer in {folder} isn't this text encoder's",
@@ -159,10 +154,15 @@ class Checkpoint:
     @property
     def padding_token(self) -> str | None:
         """The token that pads prompts, if the tokenizer names one."""
-        special = self.tokenizer / "special_tokens_map.json"
-        padding = read_json(special).get("pad_token") if special.is_file() else None
-        # Old files spell a special token as an object.
-        return padding.get("content") if isinstance(padding, dict) else padding
+        # transformers 5 writes the latter alone.
+        for name in ("special_tokens_map.json", "tokenizer_config.json"):
+            path = self.tokenizer / name
+            if path.is_file():
+                padding = read_json(path).get("pad_token")
+                # Old files spell a special token as an object.
+                padding = padding.get("content") if isinstance(padding, dict) else padding
+                return padding if isinstance(padding, str) else None
+        return None
 
     @property
     def added_tokens(self) -> dict[str, list[int]]:
