@@ -9,7 +9,7 @@ import shutil
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,10 @@ def theirs(checkpoint: Path, file: Path) -> ReferenceModels:
     return models
 
 
-def match(models: ReferenceModels, opened: Checkpoint, folder: Path, extra: dict[str, int] | None = None) -> None:
+def match(models: ReferenceModels, opened: Checkpoint, folder: Path, components: Iterable[str] = COMPONENTS) -> None:
     """Every component at 70 dB or more."""
-    outputs = reference_outputs(models, LATENT, extra or {}, seed=5)
-    for component in COMPONENTS:
+    outputs = reference_outputs(models, LATENT, {}, seed=5)
+    for component in components:
         check(opened, component, SIZE, Forms(), folder / component, outputs[component])
 
 
@@ -146,7 +146,8 @@ def test_the_vae_is_replaced(
     copy = tmp_path / "copy"
     shutil.copytree(checkpoint, copy)
     shutil.rmtree(copy / "vae")  # what is replaced may be missing
-    match(models, open_checkpoint(Sources(copy, vae=given(other_vae, tmp_path))), tmp_path / "onnx")
+    opened = open_checkpoint(Sources(copy, vae=given(other_vae, tmp_path)))
+    match(models, opened, tmp_path / "onnx", ("vae_decoder", "vae_encoder"))
 
 
 def test_reading_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
@@ -372,6 +373,17 @@ def test_a_header_may_start_like_a_pickle(tmp_path: Path) -> None:
     path.write_bytes(raw(text, np.float32(7).tobytes()))
     assert path.read_bytes()[:2] == b"\x80\x02"
     assert SafetensorsFile(path).read("a").tolist() == [7]
+
+
+@pytest.mark.parametrize("length", [640, 641, 643])
+def test_tensors_may_lie_at_any_byte(length: int, tmp_path: Path) -> None:
+    """Writers pad the header to eight bytes, but the format doesn't ask for it."""
+    header = {"a": entry(0, 8), "b": entry(8, 12, [2], "BF16"), "c": entry(12, 12, [0, 4])}
+    data = np.array([7, -0.5], np.float32).tobytes() + bytes.fromhex("803f00c0")
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(raw(json.dumps(header).encode().ljust(length), data))
+    file = SafetensorsFile(path)
+    assert [file.read(name).tolist() for name in "abc"] == [[7, -0.5], [1, -2], []]
 
 
 UNET = "model.diffusion_model."

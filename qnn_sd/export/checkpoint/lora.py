@@ -63,6 +63,21 @@ class Delta:
         return merged
 
 
+@dataclass(frozen=True)
+class Lora:
+    """One LoRA file as it is merged.
+
+    Attributes:
+        path: the file.
+        scale: what the user multiplies it with.
+        deltas: for each part that it touches, by the weight's name (without ``text_model.``).
+    """
+
+    path: Path
+    scale: float
+    deltas: Mapping[str, Mapping[str, Delta]]
+
+
 @dataclass
 class _Module:
     """A LoRA's tensors for one weight, as they are found."""
@@ -71,16 +86,13 @@ class _Module:
     names: dict[Role, str] = field(default_factory=dict)
 
 
-def read_lora(path: Path, scale: float, parts: Mapping[str, Part]) -> dict[str, dict[str, Delta]]:
+def read_lora(path: Path, scale: float, parts: Mapping[str, Part]) -> Lora:
     """What a LoRA file adds to a checkpoint's weights.
 
     Args:
         path: the file, in kohya's or diffusers' naming.
         scale: what the user multiplies it with.
         parts: the checkpoint's networks.
-
-    Returns:
-        For each part, the deltas by the weight's name (without ``text_model.``).
 
     Raises:
         CheckpointError: a damaged file, keys that match nothing (named), or shapes that don't fit.
@@ -102,7 +114,7 @@ def read_lora(path: Path, scale: float, parts: Mapping[str, Part]) -> dict[str, 
     deltas: dict[str, dict[str, Delta]] = {}
     for (part, weight), module in modules.items():
         deltas.setdefault(part, {})[weight] = _delta(file, module, scale, _shape(parts[part], weight), settings)
-    return deltas
+    return Lora(path, scale, deltas)
 
 
 def _weight_names(part: Part) -> list[str]:

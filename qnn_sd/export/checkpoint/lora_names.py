@@ -49,6 +49,7 @@ _ROLES = {
     "_lora.up.weight": Role.UP,
     ".alpha": Role.ALPHA,
 }
+# The last word of a tensor's name, or the start of it where it ends in an underscore.
 _OTHER_KINDS = {
     "hada_": "LoHa",
     "lokr_": "LoKr",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from qnn_sd.export.checkpoint.architecture import refuse_foreign_config, refuse_
 from qnn_sd.export.checkpoint.embeddings import Embedding, read_embedding
 from qnn_sd.export.checkpoint.folder import read_folder
 from qnn_sd.export.checkpoint.json_file import read_json
-from qnn_sd.export.checkpoint.lora import Delta, read_lora
+from qnn_sd.export.checkpoint.lora import Delta, Lora, read_lora
 from qnn_sd.export.checkpoint.parts import PART_OF, Layout, Part
 from qnn_sd.export.checkpoint.single_file import read_single_file, read_vae
 from qnn_sd.export.checkpoint.sources import Sources
@@ -32,7 +32,7 @@ class Checkpoint:
 
     Args:
         layout: the networks as they lie on disk, all of ``PARTS``.
-        loras: for each LoRA its file, its scale and what it adds to each part.
+        loras: what is merged into the weights, in this order.
         embeddings: textual inversions.
         tokenizer: folder of the tokenizer instead of the layout's, or None.
 
@@ -44,7 +44,7 @@ class Checkpoint:
     def __init__(
         self,
         layout: Layout,
-        loras: Sequence[tuple[Path, float, Mapping[str, Mapping[str, Delta]]]] = (),
+        loras: Sequence[Lora] = (),
         embeddings: Sequence[Embedding] = (),
         tokenizer: Path | None = None,
     ) -> None:
@@ -66,8 +66,8 @@ class Checkpoint:
         """A component's tensors, LoRAs merged and embeddings appended."""
         part = PART_OF[component]
         deltas: dict[str, list[Delta]] = {}
-        for _, _, added in self._loras:
-            for name, delta in added.get(part, {}).items():
+        for lora in self._loras:
+            for name, delta in lora.deltas.get(part, {}).items():
                 deltas.setdefault(name, []).append(delta)
         rows = {}
         if part == "text_encoder" and self._embeddings:
@@ -78,9 +78,7 @@ class Checkpoint:
         """The files that determine a component, by names that don't depend on where they stand."""
         part = PART_OF[component]
         files = dict(self._layout.parts[part].files)
-        for number, (path, _, added) in enumerate(self._loras):
-            if part in added:
-                files[f"lora/{number}"] = path
+        files |= {f"lora/{number}": lora.path for number, lora in enumerate(self._loras) if part in lora.deltas}
         if part == "text_encoder":
             files |= {f"embedding/{number}": found.path for number, found in enumerate(self._embeddings)}
         return files
@@ -88,7 +86,7 @@ class Checkpoint:
     def settings(self, component: str) -> dict[str, Any]:
         """What else determines a component; plain JSON values."""
         part = PART_OF[component]
-        scales = {f"lora/{number}": scale for number, (_, scale, added) in enumerate(self._loras) if part in added}
+        scales = {f"lora/{number}": lora.scale for number, lora in enumerate(self._loras) if part in lora.deltas}
         return {"config": self.config(part), "scales": scales}
 
     @property
@@ -205,7 +203,7 @@ def _token_embedding(part: Part) -> tuple[int, int]:
     return stored.shape[0], stored.shape[1]
 
 
-def _located(given: str | Path, fetch: Any) -> Path:
+def _located(given: str | Path, fetch: Callable[[str], Path]) -> Path:
     """An existing path, or what the hub has under that name.
 
     Raises:
@@ -215,8 +213,7 @@ def _located(given: str | Path, fetch: Any) -> Path:
     if path.exists():
         return path
     if isinstance(given, str) and hub.is_hub_id(given):
-        found: Path = fetch(given)
-        return found
+        return fetch(given)
     raise CheckpointError(
         f"{given} is missing",
         why="There is no such file or folder, and a hub id is spelled owner/name.",
@@ -241,7 +238,7 @@ def open_checkpoint(sources: Sources) -> Checkpoint:
     layout = (read_folder if path.is_dir() else read_single_file)(path, () if vae is None else ("vae",))
     if vae is not None:
         layout = _with_vae(layout, vae)
-    loras = [(file, scale, read_lora(file, scale, layout.parts)) for file, scale in sources.loras]
+    loras = [read_lora(file, scale, layout.parts) for file, scale in sources.loras]
     embeddings = []
     if sources.embeddings:
         width = _token_embedding(layout.parts["text_encoder"])[1]
