@@ -38,6 +38,12 @@ def vectors(count: int, seed: int) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Apart from the other tests', who look for the demo's one artifact of a name."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """One vector in diffusers' layout, three in A1111's."""
     folder = tmp_path_factory.mktemp("embeddings")

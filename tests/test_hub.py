@@ -23,6 +23,12 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 QUICK = ("run", "a red circle", "--target", "cpu", "--steps", "1", "--seed", "3")
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Apart from the other tests', who look for the demo's one artifact of a name."""
+    return tmp_path_factory.mktemp("cache")
+
+
 class Hub(BaseHTTPRequestHandler):
     """Serves one model from a folder in the hub's protocol."""
 

@@ -36,6 +36,12 @@ TOKENIZER = ("--tokenizer", str(CHECKPOINT / "tokenizer"))
 
 
 @pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Apart from the other tests', who look for the demo's one artifact of a name."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
 def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what people download."""
     folder = tmp_path_factory.mktemp("things")
