@@ -22,6 +22,7 @@ from qnn_sd import resources
 from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
+from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.targets import CpuRunner
 
@@ -64,7 +65,7 @@ def main() -> None:
         )
 
     with tempfile.TemporaryDirectory() as cache:
-        road = Road(config, Console(quiet=True), options.checkpoint, Path(cache))
+        road = Road(config, Console(quiet=True), Sources(options.checkpoint), Path(cache))
         bundle = road.bundle_for_cpu("float")
         loop = TextToImage(CpuRunner(bundle.file, options.threads), bundle.info, bundle.tokenizer)
         ours: list[float] = []

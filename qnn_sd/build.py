@@ -7,7 +7,7 @@ interrupted goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,22 @@ from numpy.typing import NDArray
 
 from qnn_sd import __version__, artifact, qnn, resources
 from qnn_sd.artifact import Artifact, Recipe
-from qnn_sd.bundle import TOKENIZER_FILES, assemble
+from qnn_sd.bundle import assemble
 from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
 from qnn_sd.compile import compile_component, verify_component
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig
 from qnn_sd.console import Console
-from qnn_sd.errors import CheckpointError, QuantizeError, nearest
+from qnn_sd.errors import QuantizeError, nearest
 from qnn_sd.export import Forms, export_component
-from qnn_sd.export.checkpoint import read_json
-from qnn_sd.export.component import model_facts, source_files
+from qnn_sd.export.checkpoint import Sources, open_checkpoint
+from qnn_sd.export.component import model_facts
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_component
 from qnn_sd.runner import Fallback, Feeds
 from qnn_sd.targets import CpuRunner
+from qnn_sd.tokenizer_files import tokenizer_files
 
 # What a picture needs; the VAE encoder is for pictures as input.
 PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
@@ -41,10 +42,10 @@ PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
 # between two versions, while one in the commands leaves hours of work alone.
 _CODE = {
     "export": ("export", "onnx_files.py"),
-    "calibrate": ("generate",),
+    "calibrate": ("generate", "tokenizer_files.py"),
     "quantize": ("quantize", "onnx_files.py"),
     "compile": ("compile", "qnn.py"),
-    "bundle": ("bundle", "bundle_format.py"),
+    "bundle": ("bundle", "bundle_format.py", "tokenizer_files.py"),
 }
 
 
@@ -115,9 +116,9 @@ class Road:
     """Builds what a target needs for one model.
 
     Args:
-        model: its config.
+        model: its config; what it leaves to a checkpoint's kind is settled here (``self.model``).
         console: where progress is shown.
-        checkpoint: a folder in diffusers' layout instead of the model's own.
+        sources: a checkpoint instead of the model's own, and what is put into it.
         cache: where artifacts stand; None for the user's cache.
         forms: the HTP forms to export.
         encodings: a folder with ``<component>.json`` in AIMET's format, for the components whose
@@ -128,23 +129,28 @@ class Road:
         self,
         model: ModelConfig,
         console: Console,
-        checkpoint: Path | None = None,
+        sources: Sources | None = None,
         cache: Path | None = None,
         forms: Forms | None = None,
         encodings: Path | None = None,
     ) -> None:
-        self.model, self._console = model, console
-        self.checkpoint = checkpoint or resources.assets() / model.checkpoint
+        self._console = console
         self._cache = cache or resources.cache()
         self._forms = forms or Forms()
         self.encodings = _encodings_by_component(encodings) if encodings else {}
         self.reports: list[StageReport] = []
         self._hashes: dict[Path, str] = {}
         self._made: dict[str, Artifact] = {}
-        if not self.checkpoint.is_dir():
-            raise CheckpointError(
-                f"{self.checkpoint} is no folder", hint="Give a folder in diffusers' layout (model_index.json in it)."
-            )
+        sources = sources or Sources()
+        if sources.checkpoint is None:
+            own = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
+            sources = replace(sources, checkpoint=own)
+        self.checkpoint = open_checkpoint(sources)
+        self.model = model.for_lcm(self.checkpoint.embeds_guidance) if self.checkpoint.is_lcm else model
+        # What a bundle needs last is looked for first: hours of work must not end in a missing file.
+        self._facts = self._bundle_facts()
+        tokenizer = self.checkpoint.tokenizer
+        self._tokenizer_hashes = {name: self._hash(tokenizer / name) for name in tokenizer_files(tokenizer)}
 
     def _produce(self, recipe: Recipe, component: str, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
         """The recipe's artifact, opened and hashed once however many stages ask for it."""
@@ -162,29 +168,20 @@ class Road:
         return {"qnn-sd": own, **{name: metadata.version(name) for name in names}}
 
     def _hash(self, path: Path) -> str:
-        """A checkpoint file's hash, computed once: several components read the same configs.
-
-        Raises:
-            CheckpointError: there is no such file.
-        """
+        """A checkpoint file's hash, computed once: several components can be in the same file."""
         if path not in self._hashes:
-            if not path.is_file():
-                raise CheckpointError(f"{path} is missing", hint="Is the checkpoint complete?")
             self._hashes[path] = artifact.sha256_of_file(path)
         return self._hashes[path]
 
     def export(self, component: str) -> Artifact:
         """The component's float graph."""
-        files = source_files(self.checkpoint, component)
-        # A component's form also depends on the other configs: the VAE's factor, the text's length.
-        configs = [self.checkpoint / part / "config.json" for part in ("text_encoder", "unet", "vae")]
-        inputs = {path.relative_to(self.checkpoint).as_posix(): self._hash(path) for path in [*files, *configs]}
-        size = {"height": self.model.height, "width": self.model.width}
+        # Of the other components' configs, a graph depends on the VAE's factor and the text's length.
+        size = {key: self._facts[key] for key in ("height", "width", "factor", "tokens")}
         recipe = Recipe(
             "export",
             f"{self.model.name}.{component}",
-            inputs,
-            {**size, "forms": asdict(self._forms)},
+            {name: self._hash(path) for name, path in self.checkpoint.files(component).items()},
+            {**size, "forms": asdict(self._forms), **self.checkpoint.settings(component)},
             self._tools("export", "onnx"),
         )
         return self._produce(
@@ -215,12 +212,12 @@ class Road:
         recipe = Recipe(
             "calibrate",
             self.model.name,
-            {name: made.key for name, made in floats.items()},
+            {**{name: made.key for name, made in floats.items()}, **self._tokenizer_hashes},
             {
                 "prompts": prompts,
                 "guidance": self.model.guidance,
                 "scheduler": self.model.scheduler,
-                "config": read_json(self.checkpoint / "scheduler" / "scheduler_config.json"),
+                "model": self._facts,
                 **settings.model_dump(exclude={"prompts"}),
             },
             self._tools("calibrate", "onnxruntime"),
@@ -228,8 +225,7 @@ class Road:
 
         def build(folder: Path) -> dict[str, Any]:
             recorder = _Recorder(CpuRunner(lambda name: floats[name].file(MODEL_FILE)), settings.every)
-            info = self._bundle_info({}, None)
-            loop = TextToImage(recorder, info, self.checkpoint / "tokenizer")
+            loop = TextToImage(recorder, self._bundle_info({}, None), self.checkpoint.tokenizer)
             with self._console.progress("calibrating", len(prompts)) as bar:
                 for number, prompt in enumerate(prompts):
                     loop.generate(
@@ -339,31 +335,28 @@ class Road:
         self, name: str, parts: Mapping[str, Part], sources: Mapping[str, Artifact], soc: Soc | None
     ) -> OpenBundle:
         info = self._bundle_info(parts, soc)
-        tokenizer = self.checkpoint / "tokenizer"
-        inputs = {key: made.key for key, made in sources.items()}
-        inputs.update({name: self._hash(tokenizer / name) for name in TOKENIZER_FILES})
+        inputs = {**{key: made.key for key, made in sources.items()}, **self._tokenizer_hashes}
         recipe = Recipe(
             "bundle", f"{self.model.name}.{name}", inputs, info.model_dump(mode="json"), self._tools("bundle")
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            assemble(folder, info, {key: made.folder for key, made in sources.items()}, tokenizer)
+            assemble(folder, info, {key: made.folder for key, made in sources.items()}, self.checkpoint.tokenizer)
             return {}
 
         return OpenBundle(self._produce(recipe, "all", build))
 
+    def _bundle_facts(self) -> dict[str, Any]:
+        """What a bundle says of its model."""
+        return {
+            "model": self.model.name,
+            "height": self.model.height,
+            "width": self.model.width,
+            **asdict(model_facts(self.checkpoint)),
+            "scheduler": dict(self.checkpoint.scheduler),
+            "padding_token": self.checkpoint.padding_token,
+            "added_tokens": self.checkpoint.added_tokens,
+        }
+
     def _bundle_info(self, parts: Mapping[str, Part], soc: Soc | None) -> Bundle:
-        facts = model_facts(self.checkpoint)
-        special = self.checkpoint / "tokenizer" / "special_tokens_map.json"
-        padding = read_json(special).get("pad_token") if special.is_file() else None
-        return Bundle(
-            model=self.model.name,
-            soc=soc,
-            height=self.model.height,
-            width=self.model.width,
-            **asdict(facts),
-            scheduler=read_json(self.checkpoint / "scheduler" / "scheduler_config.json"),
-            # Old files spell a special token as an object.
-            padding_token=padding.get("content") if isinstance(padding, dict) else padding,
-            components=dict(parts),
-        )
+        return Bundle(soc=soc, components=dict(parts), **self._facts)

@@ -62,6 +62,7 @@ class Bundle(Strict):
         time_cond_proj_dim: width of the guidance embedding (LCM checkpoints), or None.
         scheduler: the checkpoint's ``scheduler_config.json``.
         padding_token: the token that pads prompts.
+        added_tokens: names of textual inversions, with the ids of the tokens that each stands for.
         components: by name.
     """
 
@@ -76,6 +77,7 @@ class Bundle(Strict):
     time_cond_proj_dim: int | None
     scheduler: dict[str, Any]
     padding_token: str | None
+    added_tokens: dict[str, list[int]]
     components: dict[str, Part]
 
 

@@ -15,6 +15,7 @@ from qnn_sd import resources
 from qnn_sd.errors import ConfigError, UnknownModelError, UnknownSocError, nearest
 
 COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+LCM_STEPS = 4
 
 
 class Strict(BaseModel):
@@ -45,7 +46,7 @@ class ModelConfig(Strict):
     Attributes:
         name: as ``--model`` takes it.
         title: as people call it.
-        checkpoint: folder in diffusers' layout, relative to ``assets/``.
+        checkpoint: a name is a folder in diffusers' layout in ``assets/``, ``owner/name`` a hub id.
         height: of the picture, in pixels.
         width: of the picture, in pixels.
         steps: default number of sampling steps.
@@ -56,7 +57,7 @@ class ModelConfig(Strict):
 
     name: str
     title: str
-    checkpoint: str
+    checkpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")]
     height: Annotated[int, Field(ge=8, multiple_of=8)]
     width: Annotated[int, Field(ge=8, multiple_of=8)]
     steps: Annotated[int, Field(ge=1, le=1000)] = 20
@@ -64,6 +65,25 @@ class ModelConfig(Strict):
     scheduler: str = "dpm++2m"
     licence: str
     calibration: CalibrationConfig
+
+    @property
+    def from_hub(self) -> bool:
+        """Whether the checkpoint is a hub id, not one of ``assets/``."""
+        return "/" in self.checkpoint
+
+    def for_lcm(self, embeds_guidance: bool) -> ModelConfig:
+        """The same model with a latent consistency model's defaults: few steps, and its own scheduler.
+
+        Args:
+            embeds_guidance: whether the UNet takes the guidance scale as an input. One that doesn't
+                was distilled with its guidance inside, and needs no second pass.
+        """
+        # As diffusers' LatentConsistencyModelPipeline has them. So few steps are all recorded.
+        calibration = self.calibration.model_copy(update={"steps": LCM_STEPS, "every": 1})
+        guidance = 8.5 if embeds_guidance else 1.0
+        return self.model_copy(
+            update={"steps": LCM_STEPS, "guidance": guidance, "scheduler": "lcm", "calibration": calibration}
+        )
 
 
 class DeviceProfile(Strict):

@@ -20,7 +20,7 @@ from qnn_sd import config, qnn
 from qnn_sd.metrics import sqnr_db
 
 Status = Literal["ok", "missing", "failed"]
-_NEEDED = ("onnx", "onnxruntime", "onnxruntime-qnn", "numpy", "tokenizers", "safetensors")
+_NEEDED = ("onnx", "onnxruntime", "onnxruntime-qnn", "numpy", "tokenizers", "huggingface-hub")
 _SPACE_FOR_DEMO = 1_000_000_000
 
 

@@ -135,6 +135,29 @@ ARCHITECTURES = (
     ),
 )
 
+# What no tensor's shape tells is as in Stable Diffusion 1.x: 32 groups, 8 heads, quick_gelu, CLIP's head
+# size. A single file of it needs no config.
+LIKE_SD15_WIDE = Architecture(
+    "like-sd15-wide",
+    {
+        "block_out_channels": (32, 64, 64, 64),
+        "layers_per_block": 2,
+        "cross_attention_dim": 64,
+        "attention_head_dim": 8,
+        "norm_num_groups": 32,
+    },
+    {
+        "block_out_channels": (32, 32, 64, 64),
+        "layers_per_block": 2,
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "norm_num_groups": 32,
+    },
+    # As many tokens as the demo's tokenizer has, or more.
+    _text(64, num_attention_heads=1, vocab_size=640),
+    (8, 8),
+)
+
 
 @dataclass
 class ReferenceModels:

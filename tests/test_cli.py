@@ -21,6 +21,7 @@ from qnn_sd import __version__
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
+from qnn_sd.export.checkpoint import Sources
 
 PROMPT = "a red circle on a blue background"
 QUICK = ("--target", "cpu", "--steps", "2", "--seed", "3")
@@ -147,7 +148,7 @@ def test_a_prompt_that_is_no_utf8_is_painted(cli: Cli) -> None:
         (30, ("run", "x", "-o", "/sys/out.png"), "Can't write /sys/out.png"),
         (30, ("run", "x", "-o", "."), "It is a folder"),
         (30, ("run", "x", "-o", "out.jpg"), "Pictures are saved as PNG"),
-        (10, ("run", "x", "--checkpoint", "nowhere"), "nowhere is no folder"),
+        (10, ("run", "x", "--checkpoint", "nowhere"), "nowhere is missing"),
     ],
 )
 def test_bad_input_is_refused_with_its_own_code(code: int, arguments: tuple[str, ...], message: str, cli: Cli) -> None:
@@ -361,13 +362,13 @@ def test_another_checkpoint_is_another_artifact(cache: Path, tmp_path: Path) -> 
     """The same bytes elsewhere are the same artifact; one changed weight is another."""
     copy = tmp_path / "copy"
     shutil.copytree(CHECKPOINT, copy)
-    same = Road(load_model("tiny-sd"), Console(quiet=True), copy, cache).export("unet")
+    same = Road(load_model("tiny-sd"), Console(quiet=True), Sources(copy), cache).export("unet")
     assert same.cached
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert not Road(load_model("tiny-sd"), Console(quiet=True), copy, cache).export("unet").cached
+    assert not Road(load_model("tiny-sd"), Console(quiet=True), Sources(copy), cache).export("unet").cached
 
 
 def test_readme_names_the_commands() -> None:

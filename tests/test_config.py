@@ -65,6 +65,17 @@ def test_bad_values_are_named(old: str, new: str, key: str, profile: Path) -> No
         config.load_profile("sm8650")
 
 
+@pytest.mark.parametrize("place", ["../elsewhere", "/etc", "a/b/c", "./a", "", "owner/", "a b"])
+def test_a_models_checkpoint_is_a_name_or_a_hub_id(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (resources.model_configs() / "tiny-sd.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace('checkpoint = "tiny-sd"', f'checkpoint = "{place}"'))
+    (tmp_path / "hub.toml").write_text(text.replace('checkpoint = "tiny-sd"', 'checkpoint = "owner/name"'))
+    monkeypatch.setattr(resources, "model_configs", lambda: tmp_path)
+    assert config.load_model("hub").from_hub
+    with pytest.raises(ConfigError, match="checkpoint"):
+        config.load_model("mine")
+
+
 def test_what_is_no_toml_is_named(profile: Path) -> None:
     profile.write_text("soc = [")
     with pytest.raises(ConfigError, match="is not TOML"):

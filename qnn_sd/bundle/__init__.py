@@ -1,5 +1,5 @@
 """Puts together what is staged to a target: components, tokenizer, and what the loop must know."""
 
-from qnn_sd.bundle.assemble import TOKENIZER_FILES, assemble
+from qnn_sd.bundle.assemble import assemble
 
-__all__ = ["TOKENIZER_FILES", "assemble"]
+__all__ = ["assemble"]

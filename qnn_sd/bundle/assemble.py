@@ -8,8 +8,7 @@ from pathlib import Path
 
 from qnn_sd.artifact import MANIFEST
 from qnn_sd.bundle_format import BUNDLE_FILE, Bundle
-
-TOKENIZER_FILES = ("vocab.json", "merges.txt")
+from qnn_sd.tokenizer_files import tokenizer_files
 
 
 def assemble(folder: Path, bundle: Bundle, sources: Mapping[str, Path], tokenizer: Path) -> None:
@@ -19,7 +18,7 @@ def assemble(folder: Path, bundle: Bundle, sources: Mapping[str, Path], tokenize
         folder: existing empty folder.
         bundle: what the bundle says of itself.
         sources: folder of the artifact for each subfolder of the bundle.
-        tokenizer: folder of the checkpoint's tokenizer, with ``TOKENIZER_FILES`` in it.
+        tokenizer: folder of the checkpoint's tokenizer.
     """
     # Copies, not hard links: onnx refuses external data that has several names.
     for subfolder, source in sources.items():
@@ -29,6 +28,6 @@ def assemble(folder: Path, bundle: Bundle, sources: Mapping[str, Path], tokenize
             if path.name != MANIFEST and path.is_file():
                 shutil.copyfile(path, target / path.name)
     (folder / "tokenizer").mkdir()
-    for name in TOKENIZER_FILES:
+    for name in tokenizer_files(tokenizer):
         shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)
     (folder / BUNDLE_FILE).write_text(bundle.model_dump_json(indent=2) + "\n", "utf-8")

@@ -10,6 +10,7 @@ from qnn_sd.build import Road
 from qnn_sd.cli.options import DEFAULT_SOC, model_options, output_options
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
+from qnn_sd.export.checkpoint import Sources
 
 
 @click.command("compile")
@@ -25,7 +26,7 @@ def compile_command(
     soc: str,
     encodings: Path | None,
     model: str,
-    checkpoint: Path | None,
+    sources: Sources,
     cache: Path | None,
     as_json: bool,
     quiet: bool,
@@ -35,7 +36,7 @@ def compile_command(
     del debug  # read by the entry point
     console = Console(as_json, quiet)
     profile = load_profile(soc)
-    road = Road(load_model(model), console, checkpoint, cache, encodings=encodings)
+    road = Road(load_model(model), console, sources, cache, encodings=encodings)
     bundle = road.bundle_for(profile)
     rows, document = [], {}
     for report in road.reports:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from qnn_sd.export.checkpoint import Sources, parse_embedding, parse_lora
 
 DEFAULT_MODEL = "tiny-sd"
 DEFAULT_SOC = "sm8650"
@@ -26,13 +30,46 @@ def output_options(command: Command) -> Command:
 
 
 def model_options(command: Command) -> Command:
-    """``--model``, ``--checkpoint`` and ``--cache``."""
+    """``--model``, ``--cache``, and what the model is made from: handed on as one ``sources``."""
+
+    @functools.wraps(command)
+    def with_sources(
+        checkpoint: str | None,
+        vae: str | None,
+        lora: tuple[str, ...],
+        embedding: tuple[str, ...],
+        tokenizer: Path | None,
+        **rest: Any,
+    ) -> Any:
+        if rest["quiet"]:
+            # huggingface_hub reads it when it is first imported, which a hub id does.
+            os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+        loras, embeddings = tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding))
+        return command(sources=Sources(checkpoint, vae, loras, embeddings, tokenizer), **rest)
+
+    wrapped: Command = with_sources
     for option in (
         click.option("--cache", type=click.Path(path_type=Path), help="Folder for what is built [QNN_SD_CACHE]."),
         click.option(
-            "--checkpoint", type=click.Path(path_type=Path), help="Folder in diffusers' layout, for the model's own."
+            "--tokenizer",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help="Folder with vocab.json and merges.txt, for a checkpoint that brings none.",
+        ),
+        click.option(
+            "--embedding",
+            multiple=True,
+            metavar="[NAME=]PATH",
+            help="Textual inversion, called by its name in the prompt. Repeatable.",
+        ),
+        click.option("--lora", multiple=True, metavar="PATH[:SCALE]", help="LoRA to merge. Repeatable."),
+        click.option("--vae", metavar="PATH", help="VAE for the checkpoint's: folder, .safetensors file or hub id."),
+        click.option(
+            "--checkpoint",
+            metavar="PATH",
+            help="Folder in diffusers' layout, .safetensors file or hub id, for the model's own.",
         ),
         click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Model config to build."),
     ):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped

@@ -11,9 +11,10 @@ from qnn_sd import __version__, artifact, qnn
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.bundle_format import OpenBundle
 from qnn_sd.cli.options import DEFAULT_SOC, model_options, output_options
-from qnn_sd.config import ModelConfig, load_model, load_profile
+from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
+from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Generation, Request, TextToImage
 from qnn_sd.generate.noise import LARGEST_SEED
 from qnn_sd.generate.png import save_png
@@ -69,7 +70,7 @@ def run_command(
     precision: str | None,
     fallback: bool,
     model: str,
-    checkpoint: Path | None,
+    sources: Sources,
     cache: Path | None,
     as_json: bool,
     quiet: bool,
@@ -79,14 +80,26 @@ def run_command(
     del debug  # read by the entry point
     console = Console(as_json, quiet)
     config = load_model(model)
-    request = _request(config, prompt, negative, steps, seed, guidance, scheduler, count)
+    _refuse_bad_settings(steps, seed, guidance, scheduler, count)
     if target == "cpu" and soc is not None:
         raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
     if target != "cpu" and precision is not None:
         raise SettingError(f"--precision has no meaning with --target {target}", hint="Add --target cpu.")
     profile = load_profile(soc or DEFAULT_SOC) if target == "emulator" else None
+    _refuse_bad_output(output)
+    road = Road(config, console, sources, cache)
+    # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
+    config = road.model
+    request = Request(
+        prompt,
+        negative,
+        config.steps if steps is None else steps,
+        config.guidance if guidance is None else guidance,
+        scheduler or config.scheduler,
+        secrets.randbelow(2**32) if seed is None else seed,
+        count,
+    )
     paths = _paths(output, request)
-    road = Road(config, console, checkpoint, cache)
     if profile is None:
         bundle = road.bundle_for_cpu("w8a16" if precision == "w8a16" else "float")
     else:
@@ -118,40 +131,33 @@ def run_command(
     _report(console, runner, result, paths, profile.soc if profile else None)
 
 
-def _request(
-    config: ModelConfig,
-    prompt: str,
-    negative: str,
-    steps: int | None,
-    seed: int | None,
-    guidance: float | None,
-    scheduler: str | None,
-    count: int,
-) -> Request:
-    """The checked request, with the model's defaults where nothing was said."""
-    steps = config.steps if steps is None else steps
-    guidance = config.guidance if guidance is None else guidance
-    seed = secrets.randbelow(2**32) if seed is None else seed
-    scheduler = scheduler or config.scheduler
-    known_scheduler(scheduler)
-    if not 1 <= steps <= 1000:
+def _refuse_bad_settings(
+    steps: int | None, seed: int | None, guidance: float | None, scheduler: str | None, count: int
+) -> None:
+    """Raises for what can't be used, before any work; None is the model's default."""
+    if scheduler is not None:
+        known_scheduler(scheduler)
+    if steps is not None and not 1 <= steps <= 1000:
         raise SettingError(f"--steps {steps} is not possible", hint="Choose 1 to 1000; 20 is usual.")
-    if not 1 <= guidance <= 50:
+    if guidance is not None and not 1 <= guidance <= 50:
         raise SettingError(f"--guidance {guidance:g} is not possible", hint="Choose 1 (none) to 50; 7.5 is usual.")
     if not 1 <= count <= 1000:
         raise SettingError(f"--count {count} is not possible", hint="Choose 1 to 1000.")
-    if not 0 <= seed <= LARGEST_SEED - count:
+    if seed is not None and not 0 <= seed <= LARGEST_SEED - count:
         raise SettingError(f"--seed {seed} is not possible", hint="Choose a number from 0 to 2^64 - 1.")
-    return Request(prompt, negative, steps, guidance, scheduler, seed, count)
 
 
-def _paths(output: Path, request: Request) -> list[Path]:
-    """Where the pictures go, checked before any work: hours of it must not end in a typo."""
+def _refuse_bad_output(output: Path) -> None:
+    """Raises for a place that can't be written, before any work: hours of it must not end in a typo."""
     if output.is_dir() or not output.name:
         raise OutputError(f"Can't write {output}", why="It is a folder.", hint="Give a file, such as -o out.png.")
     if output.suffix.lower() != ".png":
         raise OutputError(f"Can't write {output}", why="Pictures are saved as PNG.", hint="Give a name ending in .png.")
     artifact.probe_writable(output)
+
+
+def _paths(output: Path, request: Request) -> list[Path]:
+    """Where the pictures go."""
     if request.count == 1:
         return [output]
     return [output.with_stem(f"{output.stem}-{request.seed + n}") for n in range(request.count)]

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from qnn_sd.errors import SettingError
-from qnn_sd.export.checkpoint import SafetensorsFile, TensorSource, component_files, read_json
+from qnn_sd.export.checkpoint import Checkpoint, TensorSource
+from qnn_sd.export.checkpoint.parts import PART_OF
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
 from qnn_sd.export.text_encoder import TextEncoderBuilder
 from qnn_sd.export.unet import UnetBuilder
 from qnn_sd.export.vae import VaeBuilder
 
-# The checkpoint's folder of each component, and the tensors in its file that belong to another.
-FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "vae_decoder": "vae", "vae_encoder": "vae"}
+# The tensors beside a component's own that belong to another.
 _OF_OTHERS = {
     # Old files keep the position indices, which are no weights.
     "text_encoder": ("text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection."),
@@ -45,40 +45,29 @@ class ModelFacts:
     time_cond_proj_dim: int | None
 
 
-def model_facts(checkpoint: Path) -> ModelFacts:
-    """Reads the facts off the components' configs.
+def model_facts(checkpoint: Checkpoint) -> ModelFacts:
+    """Reads the facts off the networks' configs.
 
     Raises:
-        CheckpointError: a config is missing or no JSON.
         UnsupportedModelError: a config asks for something that isn't built.
     """
-    configs = {part: read_json(checkpoint / part / "config.json") for part in ("text_encoder", "unet", "vae")}
-    vae = VaeBuilder(configs["vae"], Forms())
+    vae = VaeBuilder(checkpoint.config("vae"), Forms())
     return ModelFacts(
         vae.factor,
         vae.options["latent_channels"],
         vae.options["scaling_factor"],
-        TextEncoderBuilder(configs["text_encoder"], Forms()).tokens,
-        UnetBuilder(configs["unet"], Forms()).options["time_cond_proj_dim"],
+        TextEncoderBuilder(checkpoint.config("text_encoder"), Forms()).tokens,
+        UnetBuilder(checkpoint.config("unet"), Forms()).options["time_cond_proj_dim"],
     )
 
 
-def source_files(checkpoint: Path, component: str) -> list[Path]:
-    """The checkpoint's files that determine a component (for the cache key).
-
-    Raises:
-        CheckpointError: one is missing.
-    """
-    return component_files(checkpoint / FOLDERS[component])
-
-
 def export_component(
-    checkpoint: Path, component: str, height: int, width: int, folder: Path, forms: Forms
+    checkpoint: Checkpoint, component: str, height: int, width: int, folder: Path, forms: Forms
 ) -> dict[str, Any]:
     """Writes a component's float graph to ``folder``.
 
     Args:
-        checkpoint: folder in diffusers' layout.
+        checkpoint: an open one.
         component: ``text_encoder``, ``unet``, ``vae_decoder`` or ``vae_encoder``.
         height: of the picture, in pixels.
         width: of the picture, in pixels.
@@ -93,9 +82,7 @@ def export_component(
         UnsupportedModelError: a config that asks for something that isn't built.
         SettingError: a size that the architecture can't have.
     """
-    config_path, weights_path = source_files(checkpoint, component)
-    config = read_json(config_path)
-    weights = SafetensorsFile(weights_path)
+    weights = checkpoint.weights(component)
     facts = model_facts(checkpoint)
     if height % facts.factor or width % facts.factor:
         raise SettingError(
@@ -104,7 +91,7 @@ def export_component(
             hint=f"Choose a size in steps of {facts.factor} pixels.",
         )
     latent = height // facts.factor, width // facts.factor
-    write(component, config, weights, *latent, facts.tokens, folder, forms)
+    write(component, checkpoint.config(PART_OF[component]), weights, *latent, facts.tokens, folder, forms)
     weights.refuse_unread(_OF_OTHERS[component])
     return {"height": height, "width": width}
 

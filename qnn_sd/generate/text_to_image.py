@@ -90,7 +90,7 @@ class TextToImage:
 
     def __init__(self, runner: Runner, bundle: Bundle, tokenizer: Path) -> None:
         self._runner, self._bundle = runner, bundle
-        self._tokenizer = ClipTokenizer(tokenizer, bundle.tokens, bundle.padding_token)
+        self._tokenizer = ClipTokenizer(tokenizer, bundle.tokens, bundle.padding_token, bundle.added_tokens)
         self._usage: dict[str, Usage] = {}
 
     def generate(

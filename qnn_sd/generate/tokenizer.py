@@ -1,16 +1,18 @@
-"""CLIP's tokenizer from a checkpoint's ``vocab.json`` and ``merges.txt``."""
+"""CLIP's tokenizer from a checkpoint's vocabulary and merges."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
 from qnn_sd.errors import CheckpointError
+from qnn_sd.tokenizer_files import read_vocabulary
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 # What CLIP calls a word (Radford et al. 2021): an English clitic, letters, one digit, or a run of
@@ -38,22 +40,27 @@ class ClipTokenizer:
     """Byte-level BPE as CLIP does it.
 
     Args:
-        folder: with ``vocab.json`` and ``merges.txt``.
+        folder: the tokenizer's (``tokenizer_files.py``).
         length: of the padded prompt in tokens.
         padding: the token that pads, or None for the end token.
+        added: names of textual inversions, with the ids that each stands for.
 
     Raises:
         CheckpointError: the files are missing or malformed.
     """
 
-    def __init__(self, folder: Path, length: int = 77, padding: str | None = None) -> None:
-        vocab, merges = folder / "vocab.json", folder / "merges.txt"
-        for path in (vocab, merges):
-            if not path.is_file():
-                raise CheckpointError(f"{path} is missing", hint="Is the checkpoint complete?")
+    def __init__(
+        self,
+        folder: Path,
+        length: int = 77,
+        padding: str | None = None,
+        added: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         try:
-            model = BPE.from_file(str(vocab), str(merges), unk_token=END, end_of_word_suffix="</w>")
-        except Exception as error:
+            model = BPE(*read_vocabulary(folder), unk_token=END, end_of_word_suffix="</w>")
+        except CheckpointError:
+            raise
+        except Exception as error:  # merges of tokens that aren't in the vocabulary, say
             raise CheckpointError(
                 f"The tokenizer in {folder} can't be read", why=str(error), hint="Is the checkpoint complete?"
             ) from error
@@ -77,6 +84,9 @@ class ClipTokenizer:
                 hint="Is this CLIP's tokenizer?",
             )
         self._start, self._end, self._padding = ids
+        # As in transformers, a name is recognised wherever it stands, in any case.
+        self._tokenizer.add_tokens([AddedToken(name, normalized=True) for name in added or ()])
+        self._added = {self._tokenizer.token_to_id(name): list(rows) for name, rows in (added or {}).items()}
         self.length = length
 
     def encode(self, prompt: str) -> Tokens:
@@ -84,9 +94,15 @@ class ClipTokenizer:
         # Text from a shell can hold lone surrogates, which are no characters.
         text = prompt.encode("utf-8", "replace").decode("utf-8")
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        # A textual inversion's name stands for as many tokens as it has vectors.
+        pieces = [
+            (row, start)
+            for token, (start, _) in zip(encoding.ids, encoding.offsets, strict=True)
+            for row in self._added.get(token, [token])
+        ]
         room = self.length - 2
-        kept = encoding.ids[:room]
-        cut = text[encoding.offsets[room][0] :].strip() if len(encoding.ids) > room else ""
+        kept = [row for row, _ in pieces[:room]]
+        cut = text[pieces[room][1] :].strip() if len(pieces) > room else ""
         row = [self._start, *kept, self._end]
         row += [self._padding] * (self.length - len(row))
         return Tokens(np.array([row], np.int32), len(kept), cut)

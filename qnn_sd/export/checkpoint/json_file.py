@@ -1,0 +1,26 @@
+"""JSON objects that a checkpoint brings along."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from qnn_sd.errors import CheckpointError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        CheckpointError: it is missing or not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing", hint="Is the checkpoint complete?") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} can't be read", why=str(error), hint="Is the checkpoint complete?") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} is not a JSON object", hint="Is this a diffusers checkpoint?")
+    return value
