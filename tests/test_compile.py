@@ -18,7 +18,7 @@ from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, load_profile
 from qnn_sd.errors import CompileError, VerificationError
 from qnn_sd.export.blocks.basic import conv
-from qnn_sd.export.blocks.norm import group_norm
+from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
@@ -57,7 +57,8 @@ def wrong_form(g: Graph) -> None:
     """A form that the compiler of QAIRT 2.51 gets wrong (test_htp_forms.py)."""
     weights = RandomTensors(1)
     x = conv(g, weights, "first", g.input("x", (1, 64, 8, 8)), 64)
-    x = group_norm(g, weights, "norm", x, 16, 1e-5, Forms(group_norm="layer_norm", flat_act_below=0), "silu")
+    forms = Forms(group_norm="layer_norm", flat_act_below=0)
+    x = group_norm(g, "norm", x, affine_of(weights, "norm", 64), 16, 1e-5, forms, "silu")
     g.output(conv(g, weights, "second", x, 64), "y")
 
 

@@ -24,7 +24,24 @@ from qnn_sd.onnx_files import MODEL_FILE
 
 LEAST_DB = 70.0
 COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
-FORMS = (Forms(), Forms(group_norm="layer_norm"), Forms(flat_act_below=0, separate_affine_at=()))
+# The forms as they are, and each switch alone the other way; limits low enough to matter in small models.
+FORMS: dict[str, Forms] = {
+    "default": Forms(),
+    "pieces": Forms(piece_above_mb=0.001, tokens_per_piece=24),
+    "layer_norm": Forms(group_norm="layer_norm"),
+    "matrix": Forms(group_mean="matrix"),
+    "not_centred": Forms(centred_below_mb=0),
+    "time_before_norm": Forms(time_in_norm=False),
+    "affine_unfolded": Forms(fold_affine=False),
+    "biases_unfolded": Forms(fold_biases=False),
+    "heads_together": Forms(heads="together"),
+    "conv": Forms(linear="conv"),
+    "subpixel": Forms(subpixel_above_mb=0),
+    "unflattened": Forms(flat_act_below=0),
+    "no_separate_affine": Forms(separate_affine_at=()),
+    "mask": Forms(mask_value=-1e4),
+}
+each_form = pytest.mark.parametrize("forms", FORMS.values(), ids=FORMS.keys())
 
 
 def opened(checkpoint: Path) -> Checkpoint:
@@ -70,7 +87,7 @@ def check(
     assert sqnr_db(expected, found) >= LEAST_DB
 
 
-@pytest.mark.parametrize("forms", FORMS, ids=["default", "layer_norm", "unflattened"])
+@each_form
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.name)
 def test_random_architectures_match_diffusers(architecture: Architecture, forms: Forms, tmp_path: Path) -> None:
     models = save_random(architecture, tmp_path)
@@ -81,7 +98,7 @@ def test_random_architectures_match_diffusers(architecture: Architecture, forms:
         check(opened(tmp_path), component, size, forms, tmp_path / "onnx" / component, outputs[component])
 
 
-@pytest.mark.parametrize("forms", FORMS, ids=["default", "layer_norm", "unflattened"])
+@each_form
 def test_demo_checkpoint_matches_diffusers(forms: Forms, tmp_path: Path) -> None:
     outputs = reference_outputs(ReferenceModels.load(CHECKPOINT), (16, 16), {}, seed=2)
     for component in COMPONENTS:

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from graphs import htp_db
 
-from qnn_sd.export.blocks.attention import attention
-from qnn_sd.export.blocks.basic import conv, linear_tokens
-from qnn_sd.export.blocks.norm import group_norm, layer_norm
+from qnn_sd.export.blocks.attention import Attention
+from qnn_sd.export.blocks.basic import conv
+from qnn_sd.export.blocks.linear import Linear, Weights
+from qnn_sd.export.blocks.norm import affine_of, group_norm, layer_norm
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
@@ -30,7 +31,7 @@ def norm_then_conv(side: int, forms: Forms, channels: int = 64) -> Callable[[Gra
     def build(g: Graph) -> None:
         weights = RandomTensors(1)
         x = conv(g, weights, "first", g.input("x", (1, channels, side, side)), channels)
-        x = group_norm(g, weights, "norm", x, 16, 1e-5, forms, "silu")
+        x = group_norm(g, "norm", x, affine_of(weights, "norm", channels), 16, 1e-5, forms, "silu")
         g.output(conv(g, weights, "second", x, channels), "y")
 
     return build
@@ -38,7 +39,7 @@ def norm_then_conv(side: int, forms: Forms, channels: int = 64) -> Callable[[Gra
 
 @pytest.mark.parametrize("soc", SOCS)
 @pytest.mark.parametrize("group_norm_form", ["pooled", "layer_norm"])
-@pytest.mark.parametrize("side", [4, 8, 10, 12, 16])
+@pytest.mark.parametrize("side", [4, 8, 9, 10, 12, 15, 16, 24])
 def test_silu_after_a_norm_is_right_at_every_size(
     side: int, group_norm_form: str, soc: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -47,38 +48,45 @@ def test_silu_after_a_norm_is_right_at_every_size(
     assert htp_db(norm_then_conv(side, forms), feeds, tmp_path, soc) >= FAITHFUL
 
 
-@pytest.mark.parametrize("side", [4, 8])
+@pytest.mark.parametrize(
+    ("side", "group_norm_form"), [(4, "layer_norm"), (8, "layer_norm"), (9, "pooled"), (12, "pooled")]
+)
 def test_silu_after_a_norm_in_four_dimensions_is_noise_when_small(
-    side: int, tmp_path: Path, rng: np.random.Generator
+    side: int, group_norm_form: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     feeds = {"x": rng.standard_normal((1, 64, side, side), np.float32)}
-    wrong = Forms(group_norm="layer_norm", flat_act_below=0)
+    wrong = Forms(group_norm=group_norm_form, flat_act_below=0)  # type: ignore[arg-type]
     assert htp_db(norm_then_conv(side, wrong), feeds, tmp_path) <= NOISE
 
 
-def norm_then_linear(tokens: int, forms: Forms, width: int = 64) -> Callable[[Graph], None]:
+def norm_then_linear(tokens: int, forms: Forms, folded: bool = True, width: int = 64) -> Callable[[Graph], None]:
     """LayerNorm, then a linear layer: what every transformer block begins with."""
 
     def build(g: Graph) -> None:
         weights = RandomTensors(2)
-        x = layer_norm(g, weights, "norm", g.input("x", (1, tokens, width)), 1e-5, forms)
-        g.output(linear_tokens(g, "linear", x, weights.get("linear.weight", (width, width)), None), "y")
+        affine = None if folded else affine_of(weights, "norm", width)
+        x = layer_norm(g, "norm", g.input("x", (1, tokens, width)), affine, 1e-5, forms)
+        g.output(Linear(g, "linear", Weights.read(weights, "linear", width, width, bias=False), forms)(x), "y")
 
     return build
 
 
 @pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("folded", [True, False])
 @pytest.mark.parametrize("tokens", [4, 8, 15, 16, 17, 32, 64, 77, 256])
 def test_linear_after_layer_norm_is_right_for_every_number_of_tokens(
-    tokens: int, soc: str, tmp_path: Path, rng: np.random.Generator
+    tokens: int, folded: bool, soc: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     feeds = {"x": rng.standard_normal((1, tokens, 64), np.float32)}
-    assert htp_db(norm_then_linear(tokens, Forms()), feeds, tmp_path, soc) >= FAITHFUL
+    assert htp_db(norm_then_linear(tokens, Forms(), folded), feeds, tmp_path, soc) >= FAITHFUL
 
 
-def test_linear_right_after_layer_norm_is_noise_with_sixteen_tokens(tmp_path: Path, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("folded", [True, False])
+def test_linear_right_after_layer_norm_is_noise_with_sixteen_tokens(
+    folded: bool, tmp_path: Path, rng: np.random.Generator
+) -> None:
     feeds = {"x": rng.standard_normal((1, 16, 64), np.float32)}
-    assert htp_db(norm_then_linear(16, Forms(separate_affine_at=())), feeds, tmp_path) <= NOISE
+    assert htp_db(norm_then_linear(16, Forms(separate_affine_at=()), folded), feeds, tmp_path) <= NOISE
 
 
 @pytest.mark.parametrize("soc", SOCS)
@@ -86,7 +94,8 @@ def test_linear_right_after_layer_norm_is_noise_with_sixteen_tokens(tmp_path: Pa
 def test_attention_is_faithful(tokens: int, context: int, soc: str, tmp_path: Path, rng: np.random.Generator) -> None:
     def build(g: Graph) -> None:
         x, over = g.input("x", (1, tokens, 64)), g.input("c", (1, context, 48))
-        g.output(attention(g, RandomTensors(3), "attn", x, over, 2), "y")
+        layer = Attention(g, RandomTensors(3), "attn", 64, 48, 2, Forms())
+        g.output(layer.project(layer.heads(x, layer.keys_and_values(over))), "y")
 
     feeds = {
         "x": rng.standard_normal((1, tokens, 64), np.float32),

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import onnx
 from onnx import helper
 
 from qnn_sd.compile.blocks import QdqGraph
 
 _ACTIVATION_BYTES = 2  # uint16 or int16
+# Ops that need the whole of a tensor before anything of their result is known, ...
+_WHOLE = frozenset({"GlobalAveragePool", "InstanceNormalization", "ReduceMean"})
+# ... and ops that only move it there.
+_MOVES = frozenset({"QuantizeLinear", "DequantizeLinear", "Reshape", "Transpose"})
 
 
 @dataclass(frozen=True)
@@ -19,8 +24,9 @@ class Floor:
     Attributes:
         weights: every constant read once.
         ends: the graph's inputs read and its outputs written.
-        too_large: each activation that doesn't fit on chip, written and read once. Attention's scores
-            don't count: they are made, shared out and used row by row.
+        too_large: each activation that doesn't fit on chip and must be complete before it is used (a norm's
+            statistics need all of it, and then it is read again), written and read once. What is made and
+            used tile by tile, as attention's scores and elementwise results can be, needn't leave the chip.
     """
 
     weights: int
@@ -51,21 +57,20 @@ def floor_of(graph: QdqGraph, on_chip_mb: float) -> Floor:
     too_large = 0
     for node in graph.ops:
         size = math.prod(graph.shape(node.output[0])) * _ACTIVATION_BYTES
-        if size > on_chip_mb * 2**20 and not _scores(graph, node.output[0]):
+        if size > on_chip_mb * 2**20 and _must_be_complete(graph, node.output[0]):
             too_large += 2 * size
     return Floor(weights, sum(_ACTIVATION_BYTES * math.prod(graph.shape(name)) for name in ends), too_large)
 
 
-def _scores(graph: QdqGraph, name: str) -> bool:
-    """Whether a tensor is a Softmax's output or, before a mask or a scale perhaps, its input."""
-    if graph.maker[name].op_type == "Softmax":
-        return True
-    pending, seen = [name], {name}
-    while pending:
-        for reader in graph.readers[pending.pop()]:
-            if reader.op_type == "Softmax":
-                return True
-            if reader.op_type in ("QuantizeLinear", "DequantizeLinear", "Add", "Mul"):
-                pending.extend(set(reader.output) - seen)
-                seen.update(reader.output)
-    return False
+def _must_be_complete(graph: QdqGraph, name: str) -> bool:
+    """Whether a tensor's statistics are taken and it is read again, by another op or by the same one."""
+    readers = _readers_behind_moves(graph, name)
+    whole = [reader for reader in readers if reader.op_type in _WHOLE]
+    return bool(whole) and (len(readers) > 1 or whole[0].op_type == "InstanceNormalization")
+
+
+def _readers_behind_moves(graph: QdqGraph, name: str) -> list[onnx.NodeProto]:
+    found = []
+    for reader in graph.readers[name]:
+        found += _readers_behind_moves(graph, reader.output[0]) if reader.op_type in _MOVES else [reader]
+    return found

@@ -36,9 +36,13 @@ class Forms:
             than this, what works token by token runs on pieces, so that no such tensor leaves
             the chip.
         tokens_per_piece: the size of such a piece.
+        subpixel_above_mb: where the upsampled tensor is larger than this, "nearest neighbour, then 3x3 conv" is
+            one conv at the lower resolution that makes the four pixels' channels, and a
+            DepthToSpace: the same sums, and no upsampled copy of the input.
         flat_act_below: below this height or width, ``x * sigmoid(x)`` after a norm is computed on
-            [1, C, H*W]. The HTP compiler of QAIRT 2.51 gets the 4-D form wrong at 8x8 and 4x4
-            (noise); 12x12 and larger measured right, what lies between is treated as wrong.
+            [1, C, H*W]. The HTP compiler of QAIRT 2.51 computes noise from the 4-D form at 9 to 12 rows
+            (pooled, from the centred copy) and at 4 and 8 rows (``layer_norm``). The flat form is
+            right at every size from 4 to 64, the 4-D form from 13 up.
         separate_affine_at: numbers of tokens at which an op stands between LayerNormalization and a
             product with constant weights: gamma and beta as a Mul and an Add of their own. With exactly
             16 rows the HTP compiler of QAIRT 2.51 computes noise without one (whatever the width;
@@ -57,6 +61,7 @@ class Forms:
     linear: Literal["matmul", "conv"] = "matmul"
     piece_above_mb: float = 8.0
     tokens_per_piece: int = 512
-    flat_act_below: int = 12
+    subpixel_above_mb: float = 100.0
+    flat_act_below: int = 16
     separate_affine_at: tuple[int, ...] = (16,)
     mask_value: float = -100.0

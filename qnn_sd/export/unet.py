@@ -175,7 +175,7 @@ class UnetBuilder:
                 if kind == "CrossAttnUpBlock2D":
                     x = self._transformer(g, weights, f"{prefix}.attentions.{layer}", x, level)
             if level:
-                x = upsample(g, weights, f"{prefix}.upsamplers.0", x)
+                x = upsample(g, weights, f"{prefix}.upsamplers.0", x, self.forms)
         affine = affine_of(weights, "conv_norm_out", x.shape[1])
         x = group_norm(g, "conv_norm_out", x, affine, self.groups, options["norm_eps"], self.forms, self.act)
         g.output(conv(g, weights, "conv_out", x, options["out_channels"]), "noise_pred")

@@ -87,7 +87,7 @@ class VaeBuilder:
             for layer in range(options["layers_per_block"] + 1):
                 x = self._resnet(g, weights, f"{prefix}.resnets.{layer}", x, channels)
             if index + 1 < len(self.channels):
-                x = upsample(g, weights, f"{prefix}.upsamplers.0", x)
+                x = upsample(g, weights, f"{prefix}.upsamplers.0", x, self.forms)
         x = self._norm_out(g, weights, "decoder", x)
         g.output(conv(g, weights, "decoder.conv_out", x, options["out_channels"]), "sample")
 

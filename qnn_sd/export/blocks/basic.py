@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qnn_sd.export.checkpoint import TensorSource
+from qnn_sd.export.checkpoint import Array, TensorSource
 from qnn_sd.export.graph import Graph, Value
 
 
@@ -22,17 +22,31 @@ def conv(
     pads: tuple[int, int, int, int] | None = None,
 ) -> Value:
     """Convolution with bias on [1, C, H, W]; ``pads`` are top, left, bottom, right."""
-    _, channels, height, width = x.shape
+    weight = weights.get(f"{prefix}.weight", (out_channels, x.shape[1], kernel, kernel))
+    return conv_of(g, prefix, x, weight, weights.get(f"{prefix}.bias", (out_channels,)), stride, pads)
+
+
+def conv_of(
+    g: Graph,
+    name: str,
+    x: Value,
+    weight: Array,
+    bias: Array,
+    stride: int = 1,
+    pads: tuple[int, int, int, int] | None = None,
+) -> Value:
+    """Convolution with weight [out, C, k, k] and bias [out]; without ``pads`` the size stays (at stride 1)."""
+    _, _, height, width = x.shape
+    out_channels, _, kernel, _ = weight.shape
     pads = pads or (kernel // 2,) * 4
-    weight = g.constant(f"{prefix}.weight", weights.get(f"{prefix}.weight", (out_channels, channels, kernel, kernel)))
-    bias = g.constant(f"{prefix}.bias", weights.get(f"{prefix}.bias", (out_channels,)))
+    constants = [g.constant(f"{name}.weight", weight), g.constant(f"{name}.bias", bias)]
     out_height = (height + pads[0] + pads[2] - kernel) // stride + 1
     out_width = (width + pads[1] + pads[3] - kernel) // stride + 1
     return g.node(
         "Conv",
-        [x, weight, bias],
+        [x, *constants],
         (1, out_channels, out_height, out_width),
-        prefix,
+        name,
         kernel_shape=[kernel, kernel],
         strides=[stride, stride],
         pads=list(pads),

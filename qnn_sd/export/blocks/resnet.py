@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from qnn_sd.export.blocks.basic import add, conv, linear_row, reshape, upsample_nearest
+import math
+
+import numpy as np
+
+from qnn_sd.export.blocks.basic import add, conv, conv_of, linear_row, reshape, upsample_nearest
 from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.forms import Forms
@@ -46,11 +50,27 @@ def resnet(
     return add(g, x, hidden, f"{prefix}.out")
 
 
-def upsample(g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
-    """Nearest neighbour, then a conv."""
+# Row a: which rows of a 3x3 kernel fall on the low-resolution rows -1, 0, 1 for output rows 2i + a.
+_PHASES = np.array([[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]], np.float32)
+
+
+def upsample(g: Graph, weights: TensorSource, prefix: str, x: Value, forms: Forms) -> Value:
+    """Nearest neighbour, then a conv; or both as one conv at the lower resolution.
+
+    In the sub-pixel form (after Shi et al. 2016) each of an output pixel's four phases has a kernel of
+    its own, in which the taps that fall on the same input pixel are added up.
+    """
+    _, channels, height, width = x.shape
+    if 4 * math.prod(x.shape) * 2 <= forms.subpixel_above_mb * 1e6:  # uint16
+        with g.scope(prefix):
+            larger = upsample_nearest(g, x)
+        return conv(g, weights, f"{prefix}.conv", larger, channels)
+    kernel = weights.get(f"{prefix}.conv.weight", (channels, channels, 3, 3))
+    bias = weights.get(f"{prefix}.conv.bias", (channels,))
+    phases = np.einsum("aik,ockl,bjl->abocij", _PHASES, kernel, _PHASES, optimize=True)
+    pixels = conv_of(g, f"{prefix}.conv", x, phases.reshape(4 * channels, channels, 3, 3), np.tile(bias, 4))
     with g.scope(prefix):
-        larger = upsample_nearest(g, x)
-    return conv(g, weights, f"{prefix}.conv", larger, x.shape[1])
+        return g.node("DepthToSpace", [pixels], (1, channels, 2 * height, 2 * width), blocksize=2, mode="DCR")
 
 
 def downsample(g: Graph, weights: TensorSource, prefix: str, x: Value, padding: int) -> Value:

@@ -1,0 +1,40 @@
+"""Stable Diffusion 1.5's networks with random weights: full size, no checkpoint needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qnn_sd.export import Forms
+from qnn_sd.export.checkpoint import RandomTensors
+from qnn_sd.export.component import write
+
+_VAE = {
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "layers_per_block": 2,
+}
+# What differs from the defaults of diffusers' and transformers' classes.
+CONFIGS: dict[str, dict[str, Any]] = {
+    "text_encoder": {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12},
+    "unet": {"cross_attention_dim": 768},
+    "vae_decoder": _VAE,
+    "vae_encoder": _VAE,
+}
+TOKENS = 77
+
+
+def write_random(component: str, folder: Path, forms: Forms, height: int = 512, width: int = 512) -> RandomTensors:
+    """Writes a component's float graph and returns where its weights came from (seed 0).
+
+    Args:
+        component: one of ``CONFIGS``.
+        folder: existing empty folder.
+        forms: the HTP forms to write.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+    """
+    weights = RandomTensors(0)
+    write(component, CONFIGS[component], weights, height // 8, width // 8, TOKENS, folder, forms)
+    return weights
