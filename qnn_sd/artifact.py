@@ -168,6 +168,47 @@ def place(root: Path, recipe: Recipe) -> Path:
     return root / recipe.stage / f"{recipe.name}-{recipe.key[:12]}"
 
 
+def last_seconds(root: Path, recipe: Recipe) -> float | None:
+    """How long the newest artifact of that stage and name took, whatever its settings; None if there is none."""
+    newest: tuple[float, float] | None = None
+    for manifest in (root / recipe.stage).glob(f"{recipe.name}-*/{MANIFEST}"):
+        # One that can't be read will say so when it is used.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            seconds = float(json.loads(manifest.read_text("utf-8"))["seconds"])
+            newest = max(newest or (0.0, 0.0), (manifest.stat().st_mtime, seconds))
+    return None if newest is None else newest[1]
+
+
+def refuse_occupied(target: Path) -> None:
+    """Raises where a folder is to be written and something is there already.
+
+    Raises:
+        OutputError: it is.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"Can't write {target}", why="It is there already.", hint="Choose another folder with -o.")
+
+
+def copy_out(source: Path, target: Path) -> None:
+    """Copies an artifact's folder to where a person wants it, whole or not at all.
+
+    Raises:
+        OutputError: there is something already, or the place can't be written.
+    """
+    refuse_occupied(target)
+    aside = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        shutil.copytree(source, aside, dirs_exist_ok=True)
+        aside.replace(target)
+    except (OSError, shutil.Error) as error:
+        raise output_error(target, error) from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
 # A builder locks its folder at once: one of this age without a lock has lost its builder.
 _ABANDONED_AFTER_SECONDS = 60.0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,23 @@ class StageReport:
     seconds: float
     cached: bool
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class PlannedStage:
+    """What a dry run knows of one stage for one component.
+
+    Attributes:
+        stage: its name.
+        component: which one, or ``all``.
+        cached: whether it is there already.
+        last_seconds: how long the newest such stage took, whatever its settings; None if none was made.
+    """
+
+    stage: str
+    component: str
+    cached: bool
+    last_seconds: float | None
 
 
 class _Recorder:
@@ -123,6 +141,8 @@ class Road:
         forms: the HTP forms to export.
         encodings: a folder with ``<component>.json`` in AIMET's format, for the components whose
             ranges aren't to be measured.
+        dry_run: whether to find out only which stages there are (``plan``) and make nothing;
+            artifacts that aren't there are returned all the same, and a hub id isn't downloaded.
     """
 
     def __init__(
@@ -133,29 +153,34 @@ class Road:
         cache: Path | None = None,
         forms: Forms | None = None,
         encodings: Path | None = None,
+        dry_run: bool = False,
     ) -> None:
-        self._console = console
+        self._console, self._dry_run = console, dry_run
         self._cache = cache or resources.cache()
         self._forms = forms or Forms()
         self.encodings = _encodings_by_component(encodings) if encodings else {}
         self.reports: list[StageReport] = []
+        self.plan: list[PlannedStage] = []
         self._hashes: dict[Path, str] = {}
         self._made: dict[str, Artifact] = {}
         sources = sources or Sources()
         if sources.checkpoint is None:
             own = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
             sources = replace(sources, checkpoint=own)
-        self.checkpoint = open_checkpoint(sources)
+        self.checkpoint = open_checkpoint(sources, download=not dry_run)
         self.model = model.for_lcm(self.checkpoint.embeds_guidance) if self.checkpoint.is_lcm else model
-        # What a bundle needs last is looked for first: hours of work must not end in a missing file.
-        self._facts = self._bundle_facts()
-        tokenizer = self.checkpoint.tokenizer
-        self._tokenizer_hashes = {name: self._hash(tokenizer / name) for name in tokenizer_files(tokenizer)}
+        self._model_facts = model_facts(self.checkpoint)
 
     def _produce(self, recipe: Recipe, component: str, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
         """The recipe's artifact, opened and hashed once however many stages ask for it."""
         if recipe.key in self._made:
             return self._made[recipe.key]
+        if self._dry_run:
+            place = artifact.place(self._cache, recipe)
+            seconds = artifact.last_seconds(self._cache, recipe)
+            self.plan.append(PlannedStage(recipe.stage, component, place.exists(), seconds))
+            made = self._made[recipe.key] = Artifact(place, recipe.key)
+            return made
         if not artifact.place(self._cache, recipe).exists():
             self._console.say(f"{recipe.stage:<9} {recipe.name}")
         made = self._made[recipe.key] = artifact.produce(self._cache, recipe, build)
@@ -176,7 +201,8 @@ class Road:
     def export(self, component: str) -> Artifact:
         """The component's float graph."""
         # Of the other components' configs, a graph depends on the VAE's factor and the text's length.
-        size = {key: self._facts[key] for key in ("height", "width", "factor", "tokens")}
+        facts = self._model_facts
+        size = {"height": self.model.height, "width": self.model.width, "factor": facts.factor, "tokens": facts.tokens}
         recipe = Recipe(
             "export",
             f"{self.model.name}.{component}",
@@ -206,6 +232,7 @@ class Road:
 
     def calibration(self) -> Artifact:
         """What the float model's components are fed along real trajectories."""
+        self._look_for_tokenizer()
         floats = {component: self.export(component) for component in PICTURE_COMPONENTS}
         settings = self.model.calibration
         prompts = self._prompts()
@@ -290,6 +317,7 @@ class Road:
         """The component's context binary for a SoC, verified on the emulator."""
         qdq, calibration = self.quantize(component), self.calibration()
         settings = profile.model_dump(include={"soc_model", "htp_arch", "optimization_mode"})
+        settings["split_graph"] = component in self.model.split_graph
         recipe = Recipe(
             "compile",
             f"{self.model.name}.{component}.{profile.soc}",
@@ -299,7 +327,7 @@ class Road:
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            facts = compile_component(qdq.folder, folder=folder, **settings)
+            facts = compile_component(qdq.folder, folder=folder, tell=self._console.warn, **settings)
             feeds = list(self.samples(calibration, component))
             # Spread over prompts and times: from nearly pure noise to a nearly finished picture.
             chosen = [feeds[len(feeds) * place // 6] for place in (1, 3, 5)]
@@ -310,6 +338,11 @@ class Road:
 
     def bundle_for(self, profile: DeviceProfile, components: Sequence[str] = COMPONENTS) -> OpenBundle:
         """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP."""
+        return OpenBundle(self.make_bundle_for(profile, components))
+
+    def make_bundle_for(self, profile: DeviceProfile, components: Sequence[str] = COMPONENTS) -> Artifact:
+        """The same as an artifact, which a dry run doesn't open."""
+        self._look_for_tokenizer()
         sources: dict[str, Artifact] = {}
         parts: dict[str, Part] = {}
         for component in components:
@@ -326,6 +359,11 @@ class Road:
 
     def bundle_for_cpu(self, kind: Kind) -> OpenBundle:
         """Float or QDQ graphs for ONNX Runtime's CPU provider."""
+        return OpenBundle(self.make_bundle_for_cpu(kind))
+
+    def make_bundle_for_cpu(self, kind: Kind) -> Artifact:
+        """The same as an artifact, which a dry run doesn't open."""
+        self._look_for_tokenizer()
         make = self.export if kind == "float" else self.quantize
         sources = {component: make(component) for component in PICTURE_COMPONENTS}
         parts = {name: Part(file=f"{name}/{MODEL_FILE}", kind=kind) for name in sources}
@@ -333,7 +371,7 @@ class Road:
 
     def _bundle(
         self, name: str, parts: Mapping[str, Part], sources: Mapping[str, Artifact], soc: Soc | None
-    ) -> OpenBundle:
+    ) -> Artifact:
         info = self._bundle_info(parts, soc)
         inputs = {**{key: made.key for key, made in sources.items()}, **self._tokenizer_hashes}
         recipe = Recipe(
@@ -344,15 +382,25 @@ class Road:
             assemble(folder, info, {key: made.folder for key, made in sources.items()}, self.checkpoint.tokenizer)
             return {}
 
-        return OpenBundle(self._produce(recipe, "all", build))
+        return self._produce(recipe, "all", build)
 
-    def _bundle_facts(self) -> dict[str, Any]:
+    def _look_for_tokenizer(self) -> None:
+        """Hours of work must not end in a missing file: what a bundle needs last is looked for first."""
+        _ = self._facts, self._tokenizer_hashes
+
+    @cached_property
+    def _tokenizer_hashes(self) -> dict[str, str]:
+        tokenizer = self.checkpoint.tokenizer
+        return {name: self._hash(tokenizer / name) for name in tokenizer_files(tokenizer)}
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
         """What a bundle says of its model."""
         return {
             "model": self.model.name,
             "height": self.model.height,
             "width": self.model.width,
-            **asdict(model_facts(self.checkpoint)),
+            **asdict(self._model_facts),
             "scheduler": dict(self.checkpoint.scheduler),
             "padding_token": self.checkpoint.padding_token,
             "added_tokens": self.checkpoint.added_tokens,

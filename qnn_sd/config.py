@@ -12,10 +12,19 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qnn_sd import resources
-from qnn_sd.errors import ConfigError, UnknownModelError, UnknownSocError, nearest
+from qnn_sd.errors import ConfigError, SettingError, UnknownModelError, UnknownSocError, nearest
 
 COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
 LCM_STEPS = 4
+
+
+# The UNet halves the latent three times, and the VAE made it an eighth of the picture.
+SIZE_STEP = 64
+LARGEST_SIDE = 2048
+
+
+def _nearest_side(side: int) -> int:
+    return min(max(round(side / SIZE_STEP), 1) * SIZE_STEP, LARGEST_SIDE)
 
 
 class Strict(BaseModel):
@@ -53,6 +62,7 @@ class ModelConfig(Strict):
         guidance: default guidance scale.
         scheduler: default scheduler.
         licence: of the weights.
+        split_graph: components that the compiler works on in parts: the large ones.
     """
 
     name: str
@@ -64,12 +74,28 @@ class ModelConfig(Strict):
     guidance: Annotated[float, Field(ge=1, le=50)] = 7.5
     scheduler: str = "dpm++2m"
     licence: str
+    split_graph: tuple[Literal["text_encoder", "unet", "vae_decoder", "vae_encoder"], ...] = ()
     calibration: CalibrationConfig
 
     @property
     def from_hub(self) -> bool:
         """Whether the checkpoint is a hub id, not one of ``assets/``."""
         return "/" in self.checkpoint
+
+    def resized(self, width: int, height: int) -> ModelConfig:
+        """The same model for pictures of another size, in pixels.
+
+        Raises:
+            SettingError: a side isn't one of 64, 128, ..., 2048.
+        """
+        for side in (width, height):
+            if side % SIZE_STEP or not SIZE_STEP <= side <= LARGEST_SIDE:
+                raise SettingError(
+                    f"--size {width}x{height} is not possible",
+                    why=f"Sides go in steps of {SIZE_STEP} pixels, to {LARGEST_SIDE}.",
+                    hint=f"Choose --size {_nearest_side(width)}x{_nearest_side(height)} (width x height).",
+                )
+        return self.model_copy(update={"width": width, "height": height})
 
     def for_lcm(self, embeds_guidance: bool) -> ModelConfig:
         """The same model with a latent consistency model's defaults: few steps, and its own scheduler.

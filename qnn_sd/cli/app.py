@@ -10,6 +10,7 @@ import click
 from qnn_sd import __version__
 from qnn_sd.cli.compile import compile_command
 from qnn_sd.cli.doctor import doctor_command
+from qnn_sd.cli.export import export_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.console import Console
 from qnn_sd.errors import INTERRUPTED, QnnSdError
@@ -21,6 +22,7 @@ def cli() -> None:
     """Stable Diffusion on a Snapdragon's NPU, proven right before it reaches the phone."""
 
 
+cli.add_command(export_command)
 cli.add_command(compile_command)
 cli.add_command(run_command)
 cli.add_command(doctor_command)

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from qnn_sd.build import Road
-from qnn_sd.cli.options import DEFAULT_SOC, model_options, output_options
-from qnn_sd.config import load_model, load_profile
+from qnn_sd.cli.options import DEFAULT_SOC, dry_run_option, model_options, output_options
+from qnn_sd.cli.plan import show_plan
+from qnn_sd.config import ModelConfig, load_profile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 
@@ -20,12 +21,14 @@ from qnn_sd.export.checkpoint import Sources
     type=click.Path(path_type=Path),
     help="Folder of AIMET encodings, <component>.json; what it lacks is measured.",
 )
+@dry_run_option
 @model_options
 @output_options
 def compile_command(
     soc: str,
     encodings: Path | None,
-    model: str,
+    dry_run: bool,
+    model: ModelConfig,
     sources: Sources,
     cache: Path | None,
     as_json: bool,
@@ -36,7 +39,11 @@ def compile_command(
     del debug  # read by the entry point
     console = Console(as_json, quiet)
     profile = load_profile(soc)
-    road = Road(load_model(model), console, sources, cache, encodings=encodings)
+    road = Road(model, console, sources, cache, encodings=encodings, dry_run=dry_run)
+    if dry_run:
+        road.make_bundle_for(profile)
+        show_plan(console, road)
+        return
     bundle = road.bundle_for(profile)
     rows, document = [], {}
     for report in road.reports:
@@ -50,13 +57,15 @@ def compile_command(
                 "sqnr_db_against_qdq": proof,
                 "seconds": round(report.seconds, 3),
                 "cached": report.cached,
+                "optimization_mode": report.facts["optimization_mode"],
+                "compiler_deaths": report.facts["compiler_deaths"],
                 "encodings": str(road.encodings.get(report.component, "measured")),
             }
     console.table(["component", "MB", "dB against QDQ", "encodings", "seconds", ""], rows)
     console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
     console.document(
         {
-            "model": model,
+            "model": model.name,
             "soc": profile.soc,
             "dl_mode": profile.dl_mode,
             "bundle": str(bundle.folder),

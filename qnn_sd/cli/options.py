@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from qnn_sd.config import load_model
+from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Sources, parse_embedding, parse_lora
 
 DEFAULT_MODEL = "tiny-sd"
 DEFAULT_SOC = "sm8650"
 
 Command = Callable[..., Any]
+
+_SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """``WIDTHxHEIGHT`` in pixels.
+
+    Raises:
+        SettingError: it is spelled otherwise.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise SettingError(f"{text!r} is no size", hint="Give width x height in pixels, such as --size 512x768.")
+    return int(match[1]), int(match[2])
+
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show the stages, what is cached and how long each took last time; make nothing."
+)
 
 
 def output_options(command: Command) -> Command:
@@ -30,7 +52,7 @@ def output_options(command: Command) -> Command:
 
 
 def model_options(command: Command) -> Command:
-    """``--model``, ``--cache``, and what the model is made from: handed on as one ``sources``."""
+    """``--model`` and ``--size``, handed on as one config; what it is made from, as one ``sources``; ``--cache``."""
 
     @functools.wraps(command)
     def with_sources(
@@ -39,13 +61,18 @@ def model_options(command: Command) -> Command:
         lora: tuple[str, ...],
         embedding: tuple[str, ...],
         tokenizer: Path | None,
+        model: str,
+        size: str | None,
         **rest: Any,
     ) -> Any:
         if rest["quiet"]:
             # huggingface_hub reads it when it is first imported, which a hub id does.
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         loras, embeddings = tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding))
-        return command(sources=Sources(checkpoint, vae, loras, embeddings, tokenizer), **rest)
+        config = load_model(model)
+        if size is not None:
+            config = config.resized(*_parse_size(size))
+        return command(model=config, sources=Sources(checkpoint, vae, loras, embeddings, tokenizer), **rest)
 
     wrapped: Command = with_sources
     for option in (
@@ -69,6 +96,7 @@ def model_options(command: Command) -> Command:
             metavar="PATH",
             help="Folder in diffusers' layout, .safetensors file or hub id, for the model's own.",
         ),
+        click.option("--size", metavar="WIDTHxHEIGHT", help="Of the picture, in steps of 64 [the model's default]."),
         click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Model config to build."),
     ):
         wrapped = option(wrapped)

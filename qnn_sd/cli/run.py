@@ -9,9 +9,10 @@ import click
 
 from qnn_sd import __version__, artifact, qnn
 from qnn_sd.build import PICTURE_COMPONENTS, Road
-from qnn_sd.bundle_format import OpenBundle
-from qnn_sd.cli.options import DEFAULT_SOC, model_options, output_options
-from qnn_sd.config import load_model, load_profile
+from qnn_sd.bundle_format import Kind, OpenBundle
+from qnn_sd.cli.options import DEFAULT_SOC, dry_run_option, model_options, output_options
+from qnn_sd.cli.plan import show_plan
+from qnn_sd.config import ModelConfig, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 from qnn_sd.export.checkpoint import Sources
@@ -54,6 +55,7 @@ TARGETS = ("emulator", "cpu")
     show_default=True,
     help="Run on the CPU what the target can't load; each such component is named.",
 )
+@dry_run_option
 @model_options
 @output_options
 def run_command(
@@ -69,7 +71,8 @@ def run_command(
     soc: str | None,
     precision: str | None,
     fallback: bool,
-    model: str,
+    dry_run: bool,
+    model: ModelConfig,
     sources: Sources,
     cache: Path | None,
     as_json: bool,
@@ -79,7 +82,6 @@ def run_command(
     """Paint PROMPT with a bundle's components and save it as PNG."""
     del debug  # read by the entry point
     console = Console(as_json, quiet)
-    config = load_model(model)
     _refuse_bad_settings(steps, seed, guidance, scheduler, count)
     if target == "cpu" and soc is not None:
         raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
@@ -87,7 +89,15 @@ def run_command(
         raise SettingError(f"--precision has no meaning with --target {target}", hint="Add --target cpu.")
     profile = load_profile(soc or DEFAULT_SOC) if target == "emulator" else None
     _refuse_bad_output(output)
-    road = Road(config, console, sources, cache)
+    road = Road(model, console, sources, cache, dry_run=dry_run)
+    cpu_kind: Kind = "w8a16" if precision == "w8a16" else "float"
+    if dry_run:
+        if profile is None:
+            road.make_bundle_for_cpu(cpu_kind)
+        else:
+            road.make_bundle_for(profile, PICTURE_COMPONENTS)
+        show_plan(console, road)
+        return
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
     config = road.model
     request = Request(
@@ -100,10 +110,7 @@ def run_command(
         count,
     )
     paths = _paths(output, request)
-    if profile is None:
-        bundle = road.bundle_for_cpu("w8a16" if precision == "w8a16" else "float")
-    else:
-        bundle = road.bundle_for(profile, PICTURE_COMPONENTS)
+    bundle = road.bundle_for_cpu(cpu_kind) if profile is None else road.bundle_for(profile, PICTURE_COMPONENTS)
     runner = _runner(bundle, fallback, console)
     facts = {
         "prompt": request.prompt,

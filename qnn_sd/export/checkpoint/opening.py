@@ -203,7 +203,7 @@ def _token_embedding(part: Part) -> tuple[int, int]:
     return stored.shape[0], stored.shape[1]
 
 
-def _located(given: str | Path, fetch: Callable[[str], Path]) -> Path:
+def _located(given: str | Path, fetch: Callable[[str, bool], Path], download: bool) -> Path:
     """An existing path, or what the hub has under that name.
 
     Raises:
@@ -213,7 +213,7 @@ def _located(given: str | Path, fetch: Callable[[str], Path]) -> Path:
     if path.exists():
         return path
     if isinstance(given, str) and hub.is_hub_id(given):
-        return fetch(given)
+        return fetch(given, download)
     raise CheckpointError(
         f"{given} is missing",
         why="There is no such file or folder, and a hub id is spelled owner/name.",
@@ -221,11 +221,12 @@ def _located(given: str | Path, fetch: Callable[[str], Path]) -> Path:
     )
 
 
-def open_checkpoint(sources: Sources) -> Checkpoint:
+def open_checkpoint(sources: Sources, download: bool = True) -> Checkpoint:
     """Opens a checkpoint: configs and headers are read and checked, no weight is.
 
     Args:
         sources: what it is made from; ``sources.checkpoint`` is set.
+        download: whether a hub id's files are downloaded if they aren't here.
 
     Raises:
         CheckpointError: something is missing, damaged, a pickle, or doesn't fit the rest.
@@ -233,8 +234,8 @@ def open_checkpoint(sources: Sources) -> Checkpoint:
         SettingError: embeddings that share a name.
     """
     assert sources.checkpoint is not None, "whoever opens a checkpoint knows which"
-    path = _located(sources.checkpoint, hub.fetch_checkpoint)
-    vae = read_vae(_located(sources.vae, hub.fetch_vae)) if sources.vae is not None else None
+    path = _located(sources.checkpoint, hub.fetch_checkpoint, download)
+    vae = read_vae(_located(sources.vae, hub.fetch_vae, download)) if sources.vae is not None else None
     layout = (read_folder if path.is_dir() else read_single_file)(path, () if vae is None else ("vae",))
     if vae is not None:
         layout = _with_vae(layout, vae)
