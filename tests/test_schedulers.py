@@ -122,3 +122,15 @@ def test_unknown_names_and_variants_are_refused() -> None:
 def test_what_is_no_number_is_named(key: str, value: object) -> None:
     with pytest.raises(UnsupportedModelError, match=f"{key} is .* which is no number"):
         make_scheduler("ddim", {**BASE, key: value}, 20)
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULERS if name != "lcm"])
+def test_as_many_steps_as_were_trained_end_in_a_finite_sample(name: str) -> None:
+    """Rounded, two of a thousand timesteps can be the same: diffusers' DPM-Solver++ gives NaN there."""
+    steps = 1000
+    scheduler, noise = make_scheduler(name, BASE, steps), TorchNoise(1)
+    sample = noise.normal((1, 4, 4, 4)) * np.float32(scheduler.initial_scale)
+    for index in range(steps):
+        predicted = prediction(scheduler.scale_input(sample, index), float(scheduler.timesteps[index]))
+        sample = scheduler.step(predicted, index, sample, noise)
+    assert np.isfinite(sample).all()

@@ -46,7 +46,9 @@ class DpmPlusPlus2M(Scheduler):
         width = self._log_snr(index + 1) - self._log_snr(index)
         if self._last is not None and index < self.steps - 1:
             before = self._log_snr(index) - self._log_snr(index - 1)
-            estimate = clean + (clean - self._last) * (0.5 * width / before)
+            # Nearly as many steps as were trained share timesteps after rounding: nothing to extrapolate from.
+            if before > 0:
+                estimate = clean + (clean - self._last) * (0.5 * width / before)
         self._last = clean
         ratio = self._sigmas[index + 1] / self._sigmas[index]
         return float32(ratio * sample - self._alphas[index + 1] * math.expm1(-width) * estimate)
