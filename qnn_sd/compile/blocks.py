@@ -96,7 +96,7 @@ class QdqGraph:
         """The ops on the way from some tensors to others; the way stops at the inputs.
 
         Raises:
-            SettingError: a name that isn't there.
+            SettingError: a name that isn't there, or names with nothing between them.
         """
         stops = {self.float_tensor(name) for name in inputs}
         pending, seen = [self.float_tensor(name) for name in outputs], set()
@@ -106,7 +106,10 @@ class QdqGraph:
                 continue
             seen.add(name)
             pending.extend(self.maker[name].input)
-        return [node for node in self.ops if seen.intersection(node.output)]
+        ops = [node for node in self.ops if seen.intersection(node.output)]
+        if not ops:
+            raise SettingError("Nothing lies between the named tensors", hint="Name the inputs before the outputs.")
+        return ops
 
     def extract(self, ops: Iterable[onnx.NodeProto], folder: Path) -> None:
         """Writes some ops as a QDQ graph of their own, with the weights that they need.

@@ -22,7 +22,7 @@ class Floor:
     """Bytes in one call, none of which any schedule can save.
 
     Attributes:
-        weights: every constant read once.
+        weights: every constant read once; of a table, the rows that are looked up.
         ends: the graph's inputs read and its outputs written.
         too_large: each activation that doesn't fit on chip and must be complete before it is used (a norm's
             statistics need all of it, and then it is read again), written and read once. What is made and
@@ -46,12 +46,7 @@ def floor_of(graph: QdqGraph, on_chip_mb: float) -> Floor:
         graph: a QDQ graph.
         on_chip_mb: the HTP's own memory (VTCM), in MiB.
     """
-    weights = 0
-    for tensor in graph.constants.values():
-        if any(
-            node.op_type == "DequantizeLinear" and node.input[0] == tensor.name for node in graph.readers[tensor.name]
-        ):
-            weights += math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    weights = sum(_bytes_read(graph, tensor) for tensor in graph.constants.values())
     source = graph.model.graph
     ends = [value.name for value in (*source.input, *source.output)]
     too_large = 0
@@ -60,6 +55,19 @@ def floor_of(graph: QdqGraph, on_chip_mb: float) -> Floor:
         if size > on_chip_mb * 2**20 and _must_be_complete(graph, node.output[0]):
             too_large += 2 * size
     return Floor(weights, sum(_ACTIVATION_BYTES * math.prod(graph.shape(name)) for name in ends), too_large)
+
+
+def _bytes_read(graph: QdqGraph, tensor: onnx.TensorProto) -> int:
+    """What one call reads of a constant: all of it, but of a table that is only looked up, the rows found."""
+    size = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    found = 0
+    for node in graph.readers[tensor.name]:
+        if node.op_type == "DequantizeLinear" and node.input[0] == tensor.name:
+            readers = graph.readers[node.output[0]]
+            looked_up = [math.prod(graph.shape(r.output[0])) for r in readers if r.op_type == "Gather"]
+            whole = math.prod(tensor.dims)
+            found = max(found, min(whole, sum(looked_up)) if len(looked_up) == len(readers) else whole)
+    return found * size
 
 
 def _must_be_complete(graph: QdqGraph, name: str) -> bool:

@@ -87,4 +87,6 @@ def _culprits(job: Job, outcome: Outcome) -> str:
                     guilty.append(block)
             except CompileError:
                 continue  # refused alone is not what killed the whole
-    return f"alone, so does {', '.join(guilty)}" if guilty else "no block alone makes it die"
+    if not guilty:
+        return "no block alone makes it die"
+    return f"alone, so {'does' if len(guilty) == 1 else 'do'} {', '.join(guilty)}"

@@ -1,0 +1,264 @@
+"""What the cost instrument says of small graphs, against what can be counted by hand."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from graphs import run
+
+from qnn_sd.compile import compile_component
+from qnn_sd.compile.blocks import QdqGraph, block_name, level_name
+from qnn_sd.compile.cost import Chip, Cost, measure, measure_between, measure_parts
+from qnn_sd.compile.floor import floor_of
+from qnn_sd.compile.traffic import TrafficReader
+from qnn_sd.config import load_profile
+from qnn_sd.errors import CompileError, SettingError
+from qnn_sd.export import Forms
+from qnn_sd.export.blocks.basic import conv
+from qnn_sd.export.blocks.norm import affine_of, group_norm
+from qnn_sd.export.checkpoint import RandomTensors
+from qnn_sd.export.component import write
+from qnn_sd.export.graph import Graph
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.quantize import quantize_with_stand_ins
+
+PROFILE = load_profile("sm8650")
+CHIP = Chip(PROFILE.soc_model, PROFILE.htp_arch, PROFILE.vtcm_mb)
+UNET = {
+    "block_out_channels": (32, 64),
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    "layers_per_block": 1,
+    "cross_attention_dim": 48,
+    "attention_head_dim": 4,
+    "norm_num_groups": 16,
+}
+
+
+def small_unet(folder: Path, forms: Forms | None = None) -> Path:
+    """A QDQ UNet of two levels with stand-in encodings."""
+    source, qdq = folder / "float", folder / "qdq"
+    source.mkdir(parents=True)
+    qdq.mkdir()
+    write("unet", UNET, RandomTensors(3), 16, 16, 77, source, forms or Forms())
+    quantize_with_stand_ins(source, qdq)
+    return qdq
+
+
+def norm_conv(folder: Path, side: int, channels: int, forms: Forms) -> Path:
+    """A QDQ graph of conv, GroupNorm, SiLU, conv with stand-in encodings."""
+    source, qdq = folder / "float", folder / "qdq"
+    source.mkdir(parents=True)
+    qdq.mkdir()
+    weights = RandomTensors(1)
+    with Graph("test", source) as g:
+        x = conv(g, weights, "first", g.input("x", (1, channels, side, side)), channels)
+        x = group_norm(g, "norm", x, affine_of(weights, "norm", channels), 16, 1e-5, forms, "silu")
+        g.output(conv(g, weights, "second", x, channels), "y")
+    quantize_with_stand_ins(source, qdq)
+    return qdq
+
+
+def test_a_graph_that_fits_on_chip_reads_its_weights_once(tmp_path: Path) -> None:
+    cost = measure(norm_conv(tmp_path, 32, 128, Forms()), CHIP)
+    weights = 2 * 128 * 128 * 9
+    assert cost.floor.weights == pytest.approx(weights, rel=0.1)
+    assert cost.floor.ends == 2 * 2 * 128 * 32 * 32
+    assert cost.floor.too_large == 0
+    assert cost.traffic.spilled == cost.traffic.filled == 0
+    assert cost.floor.total <= cost.traffic.total
+    # The ends are laid out anew, which takes them through memory once more.
+    assert cost.traffic.total <= cost.floor.total + 1.1 * cost.floor.ends
+
+
+def test_what_does_not_fit_on_chip_is_spilled_and_part_of_the_floor(tmp_path: Path) -> None:
+    """80 channels of 256x256: 10.5 MB, and the norm's statistics need all of it."""
+    cost = measure(norm_conv(tmp_path, 256, 80, Forms()), CHIP)
+    assert cost.floor.too_large == 2 * 2 * 80 * 256 * 256
+    assert cost.traffic.spilled >= 2 * 80 * 256 * 256
+    assert cost.traffic.total >= cost.floor.total
+    assert cost.traffic.spill_buffer > 0
+
+
+def test_the_cheap_form_is_the_cheaper_one(tmp_path: Path) -> None:
+    """A block-constant C x C matrix is 1.6 MB at 1280 channels; the small ones instead are 41 KB each."""
+    cheap = measure(norm_conv(tmp_path / "a", 8, 1280, Forms()), CHIP)
+    dear = measure(norm_conv(tmp_path / "b", 8, 1280, Forms(group_mean="matrix")), CHIP)
+    assert dear.traffic.read - cheap.traffic.read >= 0.9 * 1280 * 1280
+
+
+def test_stand_in_encodings_cost_what_measured_ones_do(tmp_path: Path, road: object) -> None:
+    from qnn_sd.build import Road
+
+    assert isinstance(road, Road)
+    measured = measure(road.quantize("unet").folder, CHIP)
+    stand_ins = tmp_path / "qdq"
+    stand_ins.mkdir()
+    quantize_with_stand_ins(road.export("unet").folder, stand_ins)
+    assert measure(stand_ins, CHIP).traffic.total == pytest.approx(measured.traffic.total, rel=0.05)
+
+
+def test_parts_of_a_split_graph_are_added_up(tmp_path: Path) -> None:
+    cost = measure(small_unet(tmp_path), CHIP, split_graph=True)
+    assert cost.traffic.complete
+    assert cost.traffic.parts == cost.traffic.summaries > 1
+    assert cost.traffic.total >= cost.floor.weights
+
+
+def test_a_log_that_tells_of_some_parts_only_is_not_taken_for_whole() -> None:
+    reader = TrafficReader()
+    for line in (
+        "<V> prepare using 2 thread(s) for 3 split(s) (requested num_prepare_threads=2)",
+        "====== DDR bandwidth summary ======",
+        "x spill_bytes=1",
+        "x fill_bytes=2",
+        "x write_total_bytes=30",
+        "x read_total_bytes=400",
+        "<V> spillFillBufferSizes=17",
+    ):
+        reader(line)
+    found = reader.found
+    assert (found.spilled, found.filled, found.written, found.read, found.spill_buffer) == (1, 2, 30, 400, 17)
+    assert (found.summaries, found.parts, found.complete) == (1, 3, False)
+
+
+def test_blocks_are_named_as_the_checkpoint_names_them() -> None:
+    names = {
+        "down_blocks.0.resnets.1.conv1": ("down_blocks.0.resnets.1", "down_blocks.0"),
+        "mid_block.attentions.0.transformer_blocks.0.attn1.head3.q": ("mid_block.attentions.0", "mid_block"),
+        "decoder.up_blocks.2.upsamplers.0.conv": ("decoder.up_blocks.2.upsamplers.0", "decoder.up_blocks.2"),
+        "encoder.layers.11.mlp.fc1": ("encoder.layers.11", "encoder"),
+        "up_blocks.0.Concat": ("up_blocks.0", "up_blocks.0"),
+        "/unet/down_blocks.1/attentions.0/proj_in/Conv": ("/unet/down_blocks.1/attentions.0", "/unet/down_blocks.1"),
+        "conv_in": ("conv_in", "conv_in"),
+    }
+    assert {name: (block_name(name), level_name(name)) for name in names} == names
+
+
+def test_parts_compute_what_the_whole_computes(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Each block alone, fed what the whole graph feeds it, gives what it gives in the whole graph."""
+    qdq = small_unet(tmp_path)
+    graph = QdqGraph(qdq)
+    feeds = {
+        "sample": rng.standard_normal((1, 4, 16, 16), np.float32),
+        "timestep": np.array([500], np.float32),
+        "encoder_hidden_states": rng.standard_normal((1, 77, 48), np.float32),
+    }
+    groups = graph.grouped()
+    assert {"down_blocks.0.resnets.0", "down_blocks.0.attentions.0", "mid_block.attentions.0"} <= groups.keys()
+    assert sum(map(len, groups.values())) == len(graph.ops)
+    seen = onnx.load(qdq / MODEL_FILE)
+    parts = {}
+    for name, ops in groups.items():
+        parts[name] = tmp_path / "parts" / name
+        parts[name].mkdir(parents=True)
+        graph.extract(ops, parts[name])
+    ends: dict[str, None] = {}
+    for folder in parts.values():
+        part = onnx.load(folder / MODEL_FILE, load_external_data=False).graph
+        ends.update(dict.fromkeys(value.name for value in (*part.input, *part.output)))
+    del seen.graph.output[:]
+    seen.graph.output.extend(graph.values[name] for name in ends if name not in feeds)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(seen.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    known = {**feeds, **dict(zip(names, session.run(None, feeds), strict=True))}
+    for name, folder in parts.items():
+        part = onnx.load(folder / MODEL_FILE, load_external_data=False).graph
+        inputs = {value.name: known[value.name] for value in part.input}
+        assert sqnr_db(known[part.output[0].name], run(folder, inputs)) >= 90, name
+
+
+def test_parts_say_which_blocks_move_the_bytes(tmp_path: Path) -> None:
+    qdq = small_unet(tmp_path)
+    told: list[str] = []
+    only = ["down_blocks.0.attentions.0", "down_blocks.0.resnets.0"]
+    costs = measure_parts(qdq, CHIP, only=only, each=lambda name, _: told.append(name))
+    assert sorted(costs) == sorted(told) == sorted(only)
+    assert all(cost.traffic.total >= cost.floor.total for cost in costs.values())
+    levels = measure_parts(qdq, CHIP, by_level=True, only=["down_blocks.0"])
+    assert levels["down_blocks.0"].floor.weights >= sum(cost.floor.weights for cost in costs.values())
+
+
+def test_a_cut_between_named_tensors(tmp_path: Path) -> None:
+    qdq = norm_conv(tmp_path, 16, 64, Forms())
+    whole, second = measure(qdq, CHIP), measure_between(qdq, ["norm.silu"], ["y"], CHIP)
+    assert second.floor.weights == pytest.approx(64 * 64 * 9, rel=0.05)
+    assert second.traffic.total < whole.traffic.total
+    with pytest.raises(SettingError, match=r"no tensor 'norm\.swish'"):
+        measure_between(qdq, ["norm.swish"], ["y"], CHIP)
+    with pytest.raises(SettingError, match="Nothing lies between"):
+        measure_between(qdq, ["y"], ["y"], CHIP)
+
+
+def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, condition: str) -> None:
+    """Python for the compiler's child that dies of SIGSEGV where its request has a text."""
+    wrapper = tmp_path / "python"
+    wrapper.write_text(f'#!/bin/sh\ncase "$*" in {condition}) kill -SEGV $$;; esac\nexec "{sys.executable}" "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(wrapper))
+
+
+def test_the_next_level_is_tried_where_the_compiler_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    qdq = norm_conv(tmp_path, 16, 32, Forms())
+    out = tmp_path / "out"
+    out.mkdir()
+    dying(tmp_path, monkeypatch, """*'optimization_mode": "3"'*""")
+    told: list[str] = []
+    facts = compile_component(qdq, 57, 75, 3, out, tell=told.append)
+    assert facts["optimization_mode"] == 2
+    assert facts["context_binary_bytes"] > 0
+    assert len(told) == len(facts["compiler_deaths"]) == 1
+    assert "died of SIGSEGV at level 3" in told[0]
+    assert told[0].endswith("trying level 2")
+    # Each block alone dies too, as the fault is the level's: all are named.
+    assert "alone, so do first, norm, second" in told[0]
+    assert measure(qdq, CHIP).level == 2
+
+
+def test_the_block_that_kills_the_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: a compiler that dies of any graph that holds the second conv's weights."""
+    qdq = norm_conv(tmp_path, 16, 32, Forms())
+    wrapper = tmp_path / "python"
+    wrapper.write_text(
+        f"""#!/bin/sh
+        model=$(echo "$3" | sed 's/.*"model": "\\([^"]*\\)".*/\\1/')
+        grep -q second.weight "$model" && kill -SEGV $$
+        exec "{sys.executable}" "$@"
+        """
+    )
+    wrapper.chmod(0o755)
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr("sys.executable", str(wrapper))
+    told: list[str] = []
+    with pytest.raises(CompileError, match=r"died of SIGSEGV at level 2 .*then died of SIGSEGV at level 1"):
+        compile_component(qdq, 57, 75, 2, out, tell=told.append)
+    assert all("alone, so does second)" in line for line in told)
+    assert list(out.iterdir()) == []
+
+
+def test_a_table_counts_by_the_rows_that_are_looked_up(tmp_path: Path) -> None:
+    source, qdq = tmp_path / "float", tmp_path / "qdq"
+    source.mkdir()
+    qdq.mkdir()
+    config = {"vocab_size": 5000, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
+    write("text_encoder", config, RandomTensors(1), 8, 8, 77, source, Forms())
+    quantize_with_stand_ins(source, qdq)
+    cost = measure(qdq, CHIP)
+    # 4 projections and 2 layers of the feed-forward in int8; 77 rows, and as many positions, in uint16.
+    assert cost.floor.weights == pytest.approx(4 * 64 * 64 + 2 * 64 * 128 + 2 * 2 * 77 * 64, rel=0.3)
+    assert cost.floor.total <= cost.traffic.total <= 3 * cost.floor.total
+
+
+def test_costs_are_comparable(tmp_path: Path) -> None:
+    qdq = norm_conv(tmp_path, 16, 32, Forms())
+    cost = measure(qdq, CHIP)
+    assert isinstance(cost, Cost)
+    assert cost.beyond == cost.traffic.total - floor_of(QdqGraph(qdq), CHIP.on_chip_mb).total
