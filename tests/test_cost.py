@@ -254,7 +254,7 @@ def test_a_table_counts_by_the_rows_that_are_looked_up(tmp_path: Path) -> None:
     cost = measure(qdq, CHIP)
     # 4 projections and 2 layers of the feed-forward in int8; 77 rows, and as many positions, in uint16.
     assert cost.floor.weights == pytest.approx(4 * 64 * 64 + 2 * 64 * 128 + 2 * 2 * 77 * 64, rel=0.3)
-    assert cost.floor.total <= cost.traffic.total <= 3 * cost.floor.total
+    assert cost.floor.total <= cost.traffic.total < 2 * 5000 * 64, "the compiler reads less than the table too"
 
 
 def test_costs_are_comparable(tmp_path: Path) -> None:
