@@ -159,6 +159,26 @@ LIKE_SD15_WIDE = Architecture(
 )
 
 
+# Stable Diffusion 1.5 itself: what differs from the classes' defaults.
+SD15 = Architecture(
+    "sd15",
+    {"cross_attention_dim": 768, "sample_size": 64},
+    {
+        "block_out_channels": (128, 256, 512, 512),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "layers_per_block": 2,
+    },
+    {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_attention_heads": 12,
+        "num_hidden_layers": 12,
+    },
+    (64, 64),
+)
+
+
 @dataclass
 class ReferenceModels:
     """The reference implementation of a checkpoint's networks, in evaluation mode."""

@@ -6,12 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import torch
 from conftest import CHECKPOINT
+from parity import COMPONENTS, FORMS, LEAST_DB, check, reference_outputs
 from reference_models import ARCHITECTURES, Architecture, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
 
@@ -22,69 +21,11 @@ from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 
-LEAST_DB = 70.0
-COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
-# The forms as they are, and each switch alone the other way; limits low enough to matter in small models.
-FORMS: dict[str, Forms] = {
-    "default": Forms(),
-    "pieces": Forms(piece_above_mb=0.001, tokens_per_piece=24),
-    "layer_norm": Forms(group_norm="layer_norm"),
-    "matrix": Forms(group_mean="matrix"),
-    "not_centred": Forms(centred_below_mb=0),
-    "time_before_norm": Forms(time_in_norm=False),
-    "affine_unfolded": Forms(fold_affine=False),
-    "biases_unfolded": Forms(fold_biases=False),
-    "heads_together": Forms(heads="together"),
-    "conv": Forms(linear="conv"),
-    "subpixel": Forms(subpixel_above_mb=0),
-    "unflattened": Forms(flat_act_below=0),
-    "no_separate_affine": Forms(separate_affine_at=()),
-    "mask": Forms(mask_value=-1e4),
-}
 each_form = pytest.mark.parametrize("forms", FORMS.values(), ids=FORMS.keys())
 
 
 def opened(checkpoint: Path) -> Checkpoint:
     return open_checkpoint(Sources(checkpoint))
-
-
-def reference_outputs(
-    models: ReferenceModels, latent: tuple[int, int], extra: dict[str, int], seed: int
-) -> dict[str, tuple[dict[str, np.ndarray], np.ndarray]]:
-    """Inputs and the reference's output for each component, on the text encoder's own embeddings."""
-    generator = torch.Generator().manual_seed(seed)
-    channels = models.unet.config.in_channels
-    factor = 2 ** (len(models.vae.config.block_out_channels) - 1)
-    ids = torch.randint(0, models.text_encoder.config.vocab_size, (1, 77), generator=generator)
-    sample = torch.randn(1, channels, *latent, generator=generator)
-    time = torch.tensor([613.0])
-    picture = torch.rand(1, 3, factor * latent[0], factor * latent[1], generator=generator) * 2 - 1
-    more = {name: torch.randn(1, width, generator=generator) for name, width in extra.items()}
-    with torch.no_grad():
-        context = models.text_encoder(ids).last_hidden_state
-        unet = models.unet(sample, time, context, **more).sample
-        decoded = models.vae.decode(sample).sample
-        moments = models.vae.encode(picture).latent_dist.parameters
-    unet_feeds = {"sample": sample, "timestep": time, "encoder_hidden_states": context, **more}
-    return {
-        "text_encoder": ({"input_ids": ids.numpy().astype(np.int32)}, context.numpy()),
-        "unet": ({name: value.numpy() for name, value in unet_feeds.items()}, unet.numpy()),
-        "vae_decoder": ({"latent": sample.numpy()}, decoded.numpy()),
-        "vae_encoder": ({"picture": picture.numpy()}, moments.numpy()),
-    }
-
-
-def check(
-    checkpoint: Checkpoint, component: str, size: tuple[int, int], forms: Forms, folder: Path, wanted: tuple
-) -> None:
-    folder.mkdir(parents=True)
-    export_component(checkpoint, component, *size, folder, forms)
-    onnx.checker.check_model(str(folder / MODEL_FILE), full_check=True)
-    session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
-    feeds, expected = wanted
-    found = session.run(None, feeds)[0]
-    assert found.shape == expected.shape
-    assert sqnr_db(expected, found) >= LEAST_DB
 
 
 @each_form

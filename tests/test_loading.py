@@ -19,9 +19,9 @@ import torch
 from conftest import CHECKPOINT
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from original_layout import to_original
+from parity import check, reference_outputs
 from reference_models import LIKE_SD15_WIDE, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
-from test_export import check, reference_outputs
 
 from qnn_sd.errors import CheckpointError, QnnSdError, UnsupportedModelError
 from qnn_sd.export import Forms

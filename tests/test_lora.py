@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import CHECKPOINT
 from diffusers import DDIMScheduler, StableDiffusionPipeline
+from parity import check, reference_outputs
 from peft import LoraConfig
 from reference_models import LIKE_SD15_WIDE, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
-from test_export import check, reference_outputs
 from test_loading import original
 from transformers import CLIPTokenizer
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from conftest import CHECKPOINT, Cli
 from diffusers import LatentConsistencyModelPipeline, LCMScheduler
+from parity import check, reference_outputs
 from PIL import Image
 from reference_models import LIKE_SD15_WIDE, Architecture, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
-from test_export import check, reference_outputs
 from test_loading import original
 from test_lora import attention, kohya, written
 from transformers import CLIPTokenizer

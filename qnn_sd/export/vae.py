@@ -124,10 +124,10 @@ class VaeBuilder:
     def _middle(self, g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
         x = self._resnet(g, weights, f"{prefix}.resnets.0", x, x.shape[1])
         if self.options["mid_block_add_attention"]:
-            x = self._attention(g, weights, f"{prefix}.attentions.0", x)
+            x = self.attention(g, weights, f"{prefix}.attentions.0", x)
         return self._resnet(g, weights, f"{prefix}.resnets.1", x, x.shape[1])
 
-    def _attention(self, g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
+    def attention(self, g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
         """Self-attention over the pixels, one head, with a residual."""
         _, channels, height, width = x.shape
         sizes = piece_sizes(height * width, height * width, self.forms)
