@@ -179,14 +179,18 @@ def last_seconds(root: Path, recipe: Recipe) -> float | None:
     return None if newest is None else newest[1]
 
 
-def refuse_occupied(target: Path) -> None:
-    """Raises where a folder is to be written and something is there already.
+def probe_new_folder(target: Path) -> None:
+    """Tries whether a folder can be made, before work whose result goes there.
 
     Raises:
-        OutputError: it is.
+        OutputError: it can't, or something is there already.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(f"Can't write {target}", why="It is there already.", hint="Choose another folder with -o.")
+    existing = target
+    while not existing.is_dir():
+        existing = existing.parent
+    probe_writable(existing / target.name)
 
 
 def copy_out(source: Path, target: Path) -> None:
@@ -195,7 +199,7 @@ def copy_out(source: Path, target: Path) -> None:
     Raises:
         OutputError: there is something already, or the place can't be written.
     """
-    refuse_occupied(target)
+    probe_new_folder(target)
     aside = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

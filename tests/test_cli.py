@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from conftest import CHECKPOINT, ROOT, Cli
 from PIL import Image
@@ -149,6 +151,12 @@ def test_a_prompt_that_is_no_utf8_is_painted(cli: Cli) -> None:
         (30, ("run", "x", "-o", "."), "It is a folder"),
         (30, ("run", "x", "-o", "out.jpg"), "Pictures are saved as PNG"),
         (10, ("run", "x", "--checkpoint", "nowhere"), "nowhere is missing"),
+        (3, ("run", "x", "--size", "100x128"), "Choose --size 128x128"),
+        (3, ("compile", "--size", "64x4096"), "Choose --size 64x2048"),
+        (3, ("export", "--size", "0x64"), "Choose --size 64x64"),
+        (3, ("export", "--size", "big"), "'big' is no size"),
+        (2, ("export", "--component", "vae"), "'vae' is not one of"),
+        (30, ("export", "-o", "/sys/out"), "Can't write /sys/out"),
     ],
 )
 def test_bad_input_is_refused_with_its_own_code(code: int, arguments: tuple[str, ...], message: str, cli: Cli) -> None:
@@ -353,7 +361,7 @@ def test_doctor_finds_a_hard_failure(cli: Cli) -> None:
 
 def test_version_and_help(cli: Cli) -> None:
     assert __version__ in cli("--version").stdout
-    for command in ("compile", "run", "doctor"):
+    for command in ("export", "compile", "run", "doctor"):
         assert command in cli("--help").stdout
         assert "--json" in cli(command, "--help").stdout
 
@@ -375,3 +383,53 @@ def test_readme_names_the_commands() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     for line in ("make demo", "make test", "qnn-sd compile --soc sm8650", "qnn-sd doctor"):
         assert line in text
+
+
+def test_export_writes_graphs_that_run_here(cli: Cli, road: Road) -> None:
+    document = cli.json("export", "-o", "graphs", "--component", "unet", "--component", "text_encoder")
+    assert list(document["components"]) == ["text_encoder", "unet"]
+    assert (document["width"], document["height"]) == (128, 128)
+    for name in ("text_encoder", "unet"):
+        folder = cli.folder / "graphs" / name
+        assert document["components"][name]["folder"] == f"graphs/{name}"
+        expected = {path.name: path.read_bytes() for path in road.export(name).folder.iterdir()}
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
+        onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    assert "It is there already" in cli.refused(30, "export", "-o", "graphs", "--component", "unet")
+    assert "text_encoder" in cli("export").stdout
+
+
+def test_another_size_is_another_picture(cli: Cli, own_cache: Path) -> None:
+    """Not square, in steps of 64; the demo's network takes any."""
+    cli.environment["QNN_SD_CACHE"] = str(own_cache)
+    cli.json("run", PROMPT, *QUICK, "--size", "192x64")
+    assert Image.open(cli.folder / "out.png").size == (192, 64)
+    document = cli.json("export", "--component", "unet", "--size", "64x192")
+    graph = onnx.load(Path(document["components"]["unet"]["folder"]) / "model.onnx", load_external_data=False).graph
+    shape = [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim]
+    assert shape == [1, 4, 24, 8]
+
+
+def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli: Cli, own_cache: Path) -> None:
+    cli.environment["QNN_SD_CACHE"] = str(own_cache)
+    before = sorted(own_cache.rglob("*"))
+    stages = cli.json("run", PROMPT, "--dry-run")["stages"]
+    assert all(stage["cached"] and stage["last_seconds"] >= 0 for stage in stages)
+    assert [stage["stage"] for stage in stages if stage["component"] == "unet"] == ["export", "quantize", "compile"]
+    other = cli.json("compile", "--soc", "sm8550", "--size", "64x64", "--dry-run")
+    # Another size and SoC: all is to do, and the times are those of the size and SoC that were made.
+    assert not any(stage["cached"] for stage in other["stages"])
+    known = {(stage["stage"], stage["component"]): stage["last_seconds"] for stage in other["stages"]}
+    assert known["export", "unet"] > 0
+    assert known["quantize", "unet"] > 0
+    assert known["compile", "unet"] is None, "named by SoC: none was made for this one here"
+    assert other["known_seconds"] == pytest.approx(sum(filter(None, known.values())), abs=0.01)
+    assert "to do" in cli("export", "--size", "64x64", "--dry-run").stdout
+    assert sorted(own_cache.rglob("*")) == before
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_a_dry_run_downloads_nothing(cli: Cli, tmp_path: Path) -> None:
+    message = cli.refused(10, "export", "--model", "sd15", "--dry-run", environment={"HF_HUB_CACHE": str(tmp_path)})
+    assert "isn't downloaded yet" in message
+    assert "without --dry-run" in message

@@ -49,7 +49,7 @@ def export_command(
     chosen = [name for name in COMPONENTS if name in components or not components]
     if output is not None:
         for name in chosen:
-            artifact.refuse_occupied(output / name)
+            artifact.probe_new_folder(output / name)
     road = Road(model, console, sources, cache, dry_run=dry_run)
     made = {name: road.export(name) for name in chosen}
     if dry_run:
