@@ -59,8 +59,13 @@ def probe_writable(path: Path) -> None:
     Raises:
         OutputError: it can't.
     """
+    _probe(path.parent, path)
+
+
+def _probe(folder: Path, path: Path) -> None:
+    """Makes a file in a folder and lets it go; a failure is about ``path``."""
     try:
-        with tempfile.TemporaryFile(prefix=f".{path.name}.", dir=path.parent):
+        with tempfile.TemporaryFile(prefix=f".{path.name}.", dir=folder):
             pass
     except OSError as error:
         raise output_error(path, error) from error
@@ -190,7 +195,7 @@ def probe_new_folder(target: Path) -> None:
     existing = target
     while not existing.is_dir():
         existing = existing.parent
-    probe_writable(existing / target.name)
+    _probe(existing, target)
 
 
 def copy_out(source: Path, target: Path) -> None:

@@ -133,14 +133,16 @@ def test_an_existing_path_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.M
     assert parse_embedding("a=b.safetensors") == (None, Path("a=b.safetensors"))
 
 
-def test_names_that_exist_are_refused(files: tuple[Path, Path]) -> None:
+def test_names_that_exist_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """Before anything is made."""
     twice = Sources(CHECKPOINT, embeddings=((None, files[1]), ("neon", files[0])))
     with pytest.raises(SettingError, match="Two embeddings are called 'neon'"):
-        Road(load_model("tiny-sd"), Console(quiet=True), twice)
+        Road(load_model("tiny-sd"), Console(quiet=True), twice, tmp_path).bundle_for_cpu("float")
     for name in ("red</w>", "Red</w>"):
         taken = Sources(CHECKPOINT, embeddings=((name, files[0]),))
         with pytest.raises(SettingError, match="can't be an embedding's name"):
-            Road(load_model("tiny-sd"), Console(quiet=True), taken)
+            Road(load_model("tiny-sd"), Console(quiet=True), taken, tmp_path).bundle_for_cpu("float")
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
