@@ -39,6 +39,7 @@ full-size: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/contact_sheet.py
+	$(BIN)/python benchmarks/htp_cost.py --forms
 
 # Trains the demo checkpoint anew: about an hour on two cores.
 checkpoint: $(VENV)/.dev

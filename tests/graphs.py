@@ -15,6 +15,17 @@ from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_component
 
+# Two levels, both with attention.
+SMALL_UNET = {
+    "block_out_channels": (32, 64),
+    "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    "layers_per_block": 1,
+    "cross_attention_dim": 48,
+    "attention_head_dim": 4,
+    "norm_num_groups": 16,
+}
+
 
 def quantized(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], folder: Path) -> Path:
     """Writes a float graph and its QDQ graph, calibrated on the feeds; returns the latter's folder."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphs import run
+from graphs import SMALL_UNET, run
 
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.blocks import QdqGraph, block_name, level_name
@@ -29,15 +29,6 @@ from qnn_sd.quantize import quantize_with_stand_ins
 
 PROFILE = load_profile("sm8650")
 CHIP = Chip(PROFILE.soc_model, PROFILE.htp_arch, PROFILE.vtcm_mb)
-UNET = {
-    "block_out_channels": (32, 64),
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-    "layers_per_block": 1,
-    "cross_attention_dim": 48,
-    "attention_head_dim": 4,
-    "norm_num_groups": 16,
-}
 
 
 def small_unet(folder: Path, forms: Forms | None = None) -> Path:
@@ -45,7 +36,7 @@ def small_unet(folder: Path, forms: Forms | None = None) -> Path:
     source, qdq = folder / "float", folder / "qdq"
     source.mkdir(parents=True)
     qdq.mkdir()
-    write("unet", UNET, RandomTensors(3), 16, 16, 77, source, forms or Forms())
+    write("unet", SMALL_UNET, RandomTensors(3), 16, 16, 77, source, forms or Forms())
     quantize_with_stand_ins(source, qdq)
     return qdq
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import htp_db
+from graphs import SMALL_UNET, htp_db
 from parity import FORMS
 
 from qnn_sd.export.blocks.attention import Attention
@@ -108,15 +108,6 @@ def test_attention_is_faithful(tokens: int, context: int, soc: str, tmp_path: Pa
 
 # Two of the switches avoid what the compiler gets wrong (above); the mask is the text encoder's.
 RIGHT = [name for name in FORMS if name not in ("unflattened", "no_separate_affine", "mask")]
-SMALL_UNET = {
-    "block_out_channels": (32, 64),
-    "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-    "layers_per_block": 1,
-    "cross_attention_dim": 48,
-    "attention_head_dim": 4,
-    "norm_num_groups": 16,
-}
 
 
 @pytest.mark.parametrize("name", RIGHT)
