@@ -51,17 +51,18 @@ def compile_command(
             size, proof = report.facts["context_binary_bytes"], report.facts["sqnr_db_against_qdq"]
             ranges = "given" if report.component in road.encodings else "measured"
             state = "cached" if report.cached else "built"
-            rows.append([report.component, size / 1e6, proof, ranges, report.seconds, state])
+            level = report.facts["optimization_mode"]
+            rows.append([report.component, size / 1e6, proof, ranges, level, report.seconds, state])
             document[report.component] = {
                 "context_binary_bytes": size,
                 "sqnr_db_against_qdq": proof,
                 "seconds": round(report.seconds, 3),
                 "cached": report.cached,
-                "optimization_mode": report.facts["optimization_mode"],
+                "optimization_mode": level,
                 "compiler_deaths": report.facts["compiler_deaths"],
                 "encodings": str(road.encodings.get(report.component, "measured")),
             }
-    console.table(["component", "MB", "dB against QDQ", "encodings", "seconds", ""], rows)
+    console.table(["component", "MB", "dB against QDQ", "encodings", "level", "seconds", ""], rows)
     console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
     console.document(
         {
