@@ -39,6 +39,7 @@ OTHERWISE: dict[str, dict[str, Forms]] = {
         "group means by a C x C matrix": Forms(group_mean="matrix"),
         "norm from x, not from its centred copy": Forms(centred_below_mb=0),
         "GroupNorm by LayerNormalization": Forms(group_norm="layer_norm"),
+        "softmax's shares not added up": Forms(total_above=10**6),
         "gamma and beta not folded": Forms(fold_affine=False),
         "time added to every pixel": Forms(time_in_norm=False),
         "linear layers as 1x1 conv": Forms(linear="conv"),
@@ -47,11 +48,13 @@ OTHERWISE: dict[str, dict[str, Forms]] = {
         "group means by a C x C matrix": Forms(group_mean="matrix"),
         "nearest neighbour, then conv": Forms(subpixel_above_mb=1e9),
         "attention's queries whole": Forms(piece_above_mb=1e9),
+        "softmax's shares not added up": Forms(total_above=10**6),
     },
     "text_encoder": {
         "gamma and beta not folded": Forms(fold_affine=False),
         "key's and value's biases kept": Forms(fold_biases=False),
         "heads together": Forms(heads="together"),
+        "softmax's shares added up": Forms(total_above=0),
         "linear layers as 1x1 conv": Forms(linear="conv"),
     },
 }

@@ -18,6 +18,7 @@ from qnn_sd.export.blocks.attention import Attention
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.blocks.linear import Linear, Weights
 from qnn_sd.export.blocks.norm import affine_of, group_norm, layer_norm
+from qnn_sd.export.blocks.softmax import softmax_product
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
@@ -104,6 +105,33 @@ def test_attention_is_faithful(tokens: int, context: int, soc: str, tmp_path: Pa
         "c": rng.standard_normal((1, context, 48), np.float32),
     }
     assert htp_db(build, feeds, tmp_path, soc) >= FAITHFUL
+
+
+def attention_over(keys: int, forms: Forms) -> tuple[Callable[[Graph], None], dict[str, np.ndarray]]:
+    """Softmax and product of 64 queries, some of whose scores stand out; values with a mean, as real ones have."""
+    rng = np.random.default_rng(4)
+    feeds = {
+        "scores": 2 * rng.standard_normal((1, 64, keys), np.float32),
+        "values": rng.standard_normal((1, keys, 40), np.float32) + rng.standard_normal((1, 1, 40), np.float32),
+    }
+
+    def build(g: Graph) -> None:
+        scores, values = (g.input(name, array.shape) for name, array in feeds.items())
+        g.output(softmax_product(g, scores, values, forms), "y")
+
+    return build, feeds
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("keys", [64, 77, 256, 1024, 4096])
+def test_attention_is_faithful_however_many_keys_there_are(keys: int, soc: str, tmp_path: Path) -> None:
+    build, feeds = attention_over(keys, Forms())
+    assert htp_db(build, feeds, tmp_path, soc) >= FAITHFUL
+
+
+def test_the_shares_of_many_keys_do_not_add_up_to_one(tmp_path: Path) -> None:
+    build, feeds = attention_over(4096, Forms(total_above=4096))
+    assert htp_db(build, feeds, tmp_path) < FAITHFUL
 
 
 # Two of the switches avoid what the compiler gets wrong (above); the mask is the text encoder's.

@@ -174,6 +174,25 @@ def test_every_tensor_gets_the_encoding_that_the_htp_wants(tmp_path: Path, rng: 
         assert read_array(constants[before.input[1]], qdq) == read_array(constants[output.input[1]], qdq)
 
 
+@pytest.mark.parametrize(("spread", "highest"), [(0.0, 2 / 64), (40.0, 1.0)])
+def test_softmax_gets_room_above_its_largest_share(spread: float, highest: float, tmp_path: Path) -> None:
+    """Twice the largest share that calibration saw (64 equal ones, or nearly one), and never more than 1."""
+
+    def build(g: Graph) -> None:
+        x = g.input("x", (1, 8, 64))
+        g.output(g.node("Softmax", [x], x.shape, "shares", axis=-1), "y")
+
+    x = np.zeros((1, 8, 64), np.float32)
+    x[..., 0] = spread
+    qdq = quantized(build, {"x": x}, tmp_path)
+    model = load_structure(qdq)
+    [softmax] = [node for node in model.graph.node if node.op_type == "Softmax"]
+    [quantize] = [node for node in model.graph.node if softmax.output[0] in node.input]
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    assert read_array(constants[quantize.input[1]], qdq) * 65535 == pytest.approx(highest, rel=1e-5)
+    assert read_array(constants[quantize.input[2]], qdq) == 0
+
+
 @pytest.mark.parametrize("component", ["text_encoder", "unet", "vae_decoder", "vae_encoder"])
 def test_qdq_stays_close_to_float(component: str, road: Road) -> None:
     """W8A16 with nearest rounding on real inputs: 30 dB is what keeps the pictures alike."""

@@ -14,6 +14,7 @@ from qnn_sd.quantize.encodings import Encoding, asymmetric, per_channel
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.ranges import Ranges
 from qnn_sd.quantize.roles import Layer
+from qnn_sd.quantize.rules import SHARES_ROOM
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges) -> Encodings:
         owner = roles.owner(name)
         if owner == name:
             low, high = roles.known.get(name) or ranges[name]
+            if name in roles.shares:
+                high = min(1.0, high * SHARES_ROOM)
             activations[name] = asymmetric(low, high)
         else:
             activations[name] = activations[owner] if owner in activations else parameters[owner]

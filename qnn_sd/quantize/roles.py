@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from qnn_sd.errors import QuantizeError
-from qnn_sd.quantize.rules import KNOWN_OPS, KNOWN_RANGES, MOVES, SETTINGS, WEIGHTED, weight_axis
+from qnn_sd.quantize.rules import KNOWN_OPS, KNOWN_RANGES, MOVES, SETTINGS, SHARES, WEIGHTED, weight_axis
 
 _OTHER_FLOATS: Mapping[int, str] = {
     TensorProto.FLOAT16: "float16",
@@ -53,6 +53,7 @@ class Roles:
         values: float constants that are data like an activation: tables, factors, norms' parameters.
         source: for a tensor that an op only moved, the tensor it was (an activation or a value).
         known: activations whose range is known without looking.
+        shares: activations that are shares of one.
     """
 
     constants: Mapping[str, TensorProto]
@@ -62,6 +63,7 @@ class Roles:
     values: tuple[str, ...]
     source: Mapping[str, str]
     known: Mapping[str, tuple[float, float]]
+    shares: frozenset[str]
 
     def owner(self, name: str) -> str:
         """The tensor whose encoding this one has."""
@@ -137,6 +139,7 @@ class _Reader:
     values: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
     source: dict[str, str] = field(default_factory=dict)
     known: dict[str, tuple[float, float]] = field(default_factory=dict)
+    shares: set[str] = field(default_factory=set)
     types: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -183,6 +186,8 @@ class _Reader:
                 self.source[name] = node.input[0]
             if node.op_type in KNOWN_RANGES:
                 self.known[name] = KNOWN_RANGES[node.op_type]
+            if node.op_type in SHARES:
+                self.shares.add(name)
 
     def result(self) -> Roles:
         """The roles, once every node was read."""
@@ -197,6 +202,7 @@ class _Reader:
             tuple(self.values),
             self.source,
             self.known,
+            frozenset(self.shares),
         )
 
     @staticmethod

@@ -36,11 +36,16 @@ KNOWN_RANGES: Mapping[str, tuple[float, float]] = {
     "Erf": (-1.0, 1.0),
     "Sigmoid": (0.0, 1.0),
     "Sin": (-1.0, 1.0),
-    "Softmax": (0.0, 1.0),
     "Tanh": (-1.0, 1.0),
 }
+# Ops whose outputs are shares of one. Their range is the measured one with room above it, 0 to 1 at most:
+# the HTP (as emulated by QAIRT 2.51) rounds shares down to a step of their encoding, half a step too low on
+# average, so that with steps of 1/65535 the shares of 4096 keys that count alike add up to 0.97.
+SHARES = frozenset({"Softmax"})
+# A share larger than any that calibration has seen must not be cut off.
+SHARES_ROOM = 2.0
 # Ops whose output is never negative, whatever comes in.
-NEVER_NEGATIVE = frozenset({"Abs", "Exp", "Relu", "Sqrt"})
+NEVER_NEGATIVE = frozenset({"Abs", "Exp", "Relu", "Softmax", "Sqrt"})
 # Float constants that are no data but say what an op does: they stay float. An input of Range that
 # were rounded could change how long its output is.
 SETTINGS: Mapping[str, frozenset[int]] = {
@@ -53,6 +58,7 @@ KNOWN_OPS = (
     MOVES
     | WEIGHTED
     | KNOWN_RANGES.keys()
+    | SHARES
     | NEVER_NEGATIVE
     | SETTINGS.keys()
     | {"Add", "Sub", "Mul", "Div", "Pow", "Neg", "Reciprocal", "Max", "Min", "Where", "Concat", "Cast"}

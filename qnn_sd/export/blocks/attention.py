@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from qnn_sd.export.blocks.basic import add, concat, matmul, reshape, transpose
 from qnn_sd.export.blocks.linear import Affine, Linear, Weights
+from qnn_sd.export.blocks.softmax import softmax_product
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
@@ -47,7 +48,7 @@ class Attention:
         width: C.
         context_width: D; equal to C in self-attention.
         heads: number of heads; C is a multiple of it.
-        forms: ``heads``, ``linear`` and ``fold_biases``.
+        forms: ``heads``, ``total_above``, ``linear`` and ``fold_biases``.
         projection_bias: whether q, k and v have biases.
         names: the weights' names.
         query_affine: gamma and beta of the norm before the queries, where they are folded.
@@ -70,7 +71,7 @@ class Attention:
         context_affine: Affine | None = None,
     ) -> None:
         names = names or AttentionNames()
-        self._g, self._prefix, self._width = g, prefix, width
+        self._g, self._prefix, self._width, self._forms = g, prefix, width, forms
         self._size = width // heads
 
         def read(name: str, of: int, affine: Affine | None) -> Weights:
@@ -127,8 +128,7 @@ class Attention:
                 scores = matmul(g, q, kv.key, "scores")
                 if mask is not None:
                     scores = add(g, scores, mask, "masked")
-                shares = g.node("Softmax", [scores], scores.shape, axis=-1)
-                results.append(matmul(g, shares, kv.value, "out"))
+                results.append(softmax_product(g, scores, kv.value, self._forms))
         with g.scope(self._prefix):
             if self._together:
                 return reshape(g, transpose(g, results[0], (0, 2, 1, 3)), (1, x.shape[1], self._width))
