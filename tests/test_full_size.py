@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -85,20 +84,28 @@ def test_each_form_alone_off_matches_diffusers(
             left.unlink()
 
 
+# What a program's children have used is counted from before they are started, so a small one must start them.
+LAUNCHER = """
+import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(json.dumps([done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024]))
+"""
+
+
 def test_export_needs_at_most_three_minutes_and_six_gigabytes(
     checkpoint: tuple[Path, ReferenceModels], tmp_path: Path
 ) -> None:
     folder, _ = checkpoint
-    arguments = ["export", "--model", "sd15", "--checkpoint", str(folder), "--json"]
+    command = [sys.executable, "-m", "qnn_sd", "export", "--model", "sd15", "--checkpoint", str(folder), "--json"]
     environment = {**os.environ, "QNN_SD_CACHE": str(tmp_path / "cache")}
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "qnn_sd", *arguments], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", LAUNCHER, *command], env=environment, capture_output=True, text=True, check=True
     )
     seconds = time.monotonic() - started
-    assert done.returncode == 0, done.stderr
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    print(f"{seconds:.0f} s, {peak / 1e9:.2f} GB", json.loads(done.stdout)["components"])
+    status, peak = json.loads(done.stdout)
+    assert status == 0, done.stderr
+    print(f"{seconds:.0f} s, {peak / 1e9:.2f} GB, the checkpoint's mapped pages included")
     assert seconds <= 180
     assert peak <= 6e9
 
