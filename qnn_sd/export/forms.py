@@ -31,9 +31,10 @@ class Forms:
             which softmax ignores) and adds the value's to the output's (the shares sum to one).
         heads: attention ``one_by_one``: each head's scores stay on chip, and each head has
             encodings of its own; or all heads ``together`` in one 4-D product.
-        total_above: with more keys than this, the shares that softmax gives a query are added up by a
-            product of their own, and the attention's result is divided by the total. The HTP rounds
-            shares down, so that those of a long row add up to less than one.
+        centred_values_above: with more keys than this, attention weighs the values' differences from their
+            mean and adds the mean afterwards, which is exact, since the shares sum to one. On the HTP
+            they don't: it rounds shares down, half a step on average, and with thousands of keys the
+            halves come to percents. Of values whose sum is zero they take nothing.
         linear: linear layers on tokens as ``matmul`` or as 1x1 ``conv``.
         piece_above_mb: where the feed-forward's inner tensor (or the VAE's attention scores) is larger
             than this, what works token by token runs on pieces, so that no such tensor leaves
@@ -61,7 +62,7 @@ class Forms:
     fold_affine: bool = True
     fold_biases: bool = True
     heads: Literal["one_by_one", "together"] = "one_by_one"
-    total_above: int = 128
+    centred_values_above: int = 128
     linear: Literal["matmul", "conv"] = "matmul"
     piece_above_mb: float = 8.0
     tokens_per_piece: int = 512

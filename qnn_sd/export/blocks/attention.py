@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from qnn_sd.export.blocks.basic import add, concat, matmul, reshape, transpose
 from qnn_sd.export.blocks.linear import Affine, Linear, Weights
-from qnn_sd.export.blocks.softmax import softmax_product
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
@@ -29,10 +30,17 @@ class AttentionNames:
 
 @dataclass(frozen=True)
 class KeyValue:
-    """One product's second operands: keys transposed [1, D, M] and values [1, M, D], or with heads in front."""
+    """One product's second operands: keys transposed [1, D, M] and values [1, M, D], or with heads in front.
+
+    Attributes:
+        key: the keys.
+        value: the values; their mean is zero where ``mean`` is given.
+        mean: [1, 1, D], what was taken from the values and is added to the result.
+    """
 
     key: Value
     value: Value
+    mean: Value | None
 
 
 class Attention:
@@ -48,7 +56,7 @@ class Attention:
         width: C.
         context_width: D; equal to C in self-attention.
         heads: number of heads; C is a multiple of it.
-        forms: ``heads``, ``total_above``, ``linear`` and ``fold_biases``.
+        forms: ``heads``, ``centred_values_above``, ``linear`` and ``fold_biases``.
         projection_bias: whether q, k and v have biases.
         names: the weights' names.
         query_affine: gamma and beta of the norm before the queries, where they are folded.
@@ -110,8 +118,16 @@ class Attention:
                 if self._together:
                     k, v = self._split(k), self._split(v)
                 order = (0, 1, 3, 2) if self._together else (0, 2, 1)
-                results.append(KeyValue(transpose(self._g, k, order), v))
+                v, mean = self._centred(v) if context.shape[1] > self._forms.centred_values_above else (v, None)
+                results.append(KeyValue(transpose(self._g, k, order), v, mean))
         return results
+
+    def _centred(self, values: Value) -> tuple[Value, Value]:
+        """Values [..., M, D] less their mean over the tokens, and that mean."""
+        shape = (*values.shape[:-2], 1, values.shape[-1])
+        axis = self._g.constant("v.axis", np.array([len(shape) - 2]))
+        mean = self._g.node("ReduceMean", [values, axis], shape, "v.mean", keepdims=1)
+        return self._g.node("Sub", [values, mean], values.shape, "v.centred"), mean
 
     def heads(self, x: Value, over: list[KeyValue], mask: Value | None = None) -> Value:
         """What the heads see from tokens [1, N, C], side by side: [1, N, C], not yet projected.
@@ -128,7 +144,11 @@ class Attention:
                 scores = matmul(g, q, kv.key, "scores")
                 if mask is not None:
                     scores = add(g, scores, mask, "masked")
-                results.append(softmax_product(g, scores, kv.value, self._forms))
+                shares = g.node("Softmax", [scores], scores.shape, axis=-1)
+                if kv.mean is None:
+                    results.append(matmul(g, shares, kv.value, "out"))
+                else:
+                    results.append(add(g, matmul(g, shares, kv.value, "out.centred"), kv.mean, "out"))
         with g.scope(self._prefix):
             if self._together:
                 return reshape(g, transpose(g, results[0], (0, 2, 1, 3)), (1, x.shape[1], self._width))
