@@ -31,13 +31,9 @@ def compile_command(
     model: ModelConfig,
     sources: Sources,
     cache: Path | None,
-    as_json: bool,
-    quiet: bool,
-    debug: bool,
+    console: Console,
 ) -> None:
     """Export, quantize and compile a model for one SoC, and prove each binary on the HTP emulator."""
-    del debug  # read by the entry point
-    console = Console(as_json, quiet)
     profile = load_profile(soc)
     road = Road(model, console, sources, cache, encodings=encodings, dry_run=dry_run)
     if dry_run:

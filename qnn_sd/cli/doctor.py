@@ -15,10 +15,8 @@ from qnn_sd.health import examine
 
 @click.command("doctor")
 @output_options
-def doctor_command(as_json: bool, quiet: bool, debug: bool) -> None:
+def doctor_command(console: Console) -> None:
     """Check this machine: Python, packages, the HTP emulator, disk, adb, AI Hub."""
-    del debug  # read by the entry point
-    console = Console(as_json, quiet)
     findings = list(examine(resources.cache()))
     console.table(
         ["", "check", "found", "what to do"],

@@ -39,13 +39,9 @@ def export_command(
     model: ModelConfig,
     sources: Sources,
     cache: Path | None,
-    as_json: bool,
-    quiet: bool,
-    debug: bool,
+    console: Console,
 ) -> None:
     """Write a checkpoint's float ONNX graphs, in the forms that the HTP computes faithfully and cheaply."""
-    del debug  # read by the entry point
-    console = Console(as_json, quiet)
     chosen = [name for name in COMPONENTS if name in components or not components]
     if output is not None:
         for name in chosen:

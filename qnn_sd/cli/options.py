@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from qnn_sd.config import load_model
+from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Sources, parse_embedding, parse_lora
 
@@ -41,14 +42,21 @@ dry_run_option = click.option(
 
 
 def output_options(command: Command) -> Command:
-    """``--json``, ``--quiet`` and ``--debug``."""
+    """``--json`` and ``--quiet``, handed on as one ``console``; ``--debug``."""
+
+    @functools.wraps(command)
+    def with_console(as_json: bool, quiet: bool, **rest: Any) -> Any:
+        return command(console=Console(as_json, quiet), **rest)
+
+    wrapped: Command = with_console
     for option in (
-        click.option("--debug", is_flag=True, help="Show the traceback of a failure."),
+        # The entry point reads it: it must hold before any option is understood.
+        click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure."),
         click.option("--quiet", "-q", is_flag=True, help="No progress, no remarks."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."),
     ):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def model_options(command: Command) -> Command:

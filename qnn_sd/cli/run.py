@@ -75,13 +75,9 @@ def run_command(
     model: ModelConfig,
     sources: Sources,
     cache: Path | None,
-    as_json: bool,
-    quiet: bool,
-    debug: bool,
+    console: Console,
 ) -> None:
     """Paint PROMPT with a bundle's components and save it as PNG."""
-    del debug  # read by the entry point
-    console = Console(as_json, quiet)
     _refuse_bad_settings(steps, seed, guidance, scheduler, count)
     if target == "cpu" and soc is not None:
         raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
