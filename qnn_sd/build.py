@@ -31,7 +31,7 @@ from qnn_sd.export.component import model_facts
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_component
-from qnn_sd.runner import Fallback, Feeds
+from qnn_sd.runner import Fallback, Feeds, Runner
 from qnn_sd.targets import CpuRunner
 from qnn_sd.tokenizer_files import tokenizer_files
 
@@ -78,7 +78,7 @@ class PlannedStage:
     last_seconds: float | None
 
 
-class _Recorder:
+class _Recorder(Runner):
     """Passes calls on to a CPU runner and keeps what the components were fed."""
 
     def __init__(self, runner: CpuRunner, every: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -27,7 +28,7 @@ class Fallback:
 
 
 class Runner(Protocol):
-    """A place where components run."""
+    """A place where components run; ``run_guided`` is there for those that inherit from it."""
 
     @property
     def target(self) -> str:
@@ -50,6 +51,29 @@ class Runner(Protocol):
         Raises:
             TargetError: it failed.
         """
+
+    def run_guided(
+        self, component: str, feeds: Feeds, name: str, choices: Sequence[NDArray[np.float32]], guidance: float
+    ) -> NDArray[Any]:
+        """Runs a loaded component once for each of one or two values of an input, and combines the outputs.
+
+        Args:
+            component: which one.
+            feeds: the other inputs.
+            name: of the input that differs.
+            choices: its value, or the unconditional and the conditional one.
+            guidance: scale of classifier-free guidance (Ho and Salimans 2022).
+
+        Returns:
+            The output, or ``first + guidance * (second - first)`` in float32.
+
+        Raises:
+            TargetError: it failed.
+        """
+        passes = [self.run(component, {**feeds, name: choice}) for choice in choices]
+        if len(passes) == 1:
+            return passes[0]
+        return np.asarray(passes[0] + np.float32(guidance) * (passes[1] - passes[0]))
 
     def unload(self, component: str) -> None:
         """Frees what a component holds; does nothing if it isn't loaded."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,21 +155,23 @@ class TextToImage:
                 "timestep": np.array([timestep], np.float32),
                 **extra,
             }
-            passes = [self._call("unet", {**feeds, "encoder_hidden_states": context}) for context in contexts]
-            predicted = passes[-1]
-            if len(passes) == 2:
-                predicted = passes[0] + np.float32(request.guidance) * (passes[1] - passes[0])
+            with self._counted("unet", len(contexts)):
+                predicted = self._runner.run_guided("unet", feeds, "encoder_hidden_states", contexts, request.guidance)
             latent = scheduler.step(predicted, index, latent, noise)
             on_step(time.perf_counter() - started)
         return latent
 
     def _call(self, component: str, feeds: Feeds) -> Array:
+        with self._counted(component, 1):
+            return self._runner.run(component, feeds)
+
+    @contextmanager
+    def _counted(self, component: str, calls: int) -> Iterator[None]:
         started = time.perf_counter()
-        output = self._runner.run(component, feeds)
+        yield
         usage = self._usage.setdefault(component, Usage())
-        usage.calls += 1
+        usage.calls += calls
         usage.seconds += time.perf_counter() - started
-        return output
 
 
 def to_pixels(decoded: Array) -> Picture:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Fallback, Feeds, Runner
 
 
-class FallbackRunner:
+class FallbackRunner(Runner):
     """Runs components on one target, and those that it can't load on another.
 
     Args:
@@ -57,6 +58,12 @@ class FallbackRunner:
     def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
         """Runs a component where it was loaded."""
         return self._place(component).run(component, feeds)
+
+    def run_guided(
+        self, component: str, feeds: Feeds, name: str, choices: Sequence[NDArray[np.float32]], guidance: float
+    ) -> NDArray[Any]:
+        """Runs a component where it was loaded, with guidance."""
+        return self._place(component).run_guided(component, feeds, name, choices, guidance)
 
     def unload(self, component: str) -> None:
         """Frees a component where it was loaded."""

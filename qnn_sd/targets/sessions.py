@@ -10,10 +10,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from qnn_sd.errors import QnnSdError, TargetError
-from qnn_sd.runner import Fallback, Feeds
+from qnn_sd.runner import Fallback, Feeds, Runner
 
 
-class SessionRunner(ABC):
+class SessionRunner(Runner, ABC):
     """Runs each component in an ONNX Runtime session of its own."""
 
     def __init__(self) -> None:
