@@ -102,6 +102,18 @@ class TargetError(QnnSdError):
     exit_code = 20
 
 
+class DeviceError(QnnSdError):
+    """No phone that could be used, or one that went away."""
+
+    exit_code = 21
+
+
+class StagingError(QnnSdError):
+    """A phone that can't take what is to be staged."""
+
+    exit_code = 22
+
+
 class OutputError(QnnSdError):
     """A file can't be written where it was asked for."""
 

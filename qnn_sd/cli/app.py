@@ -9,6 +9,7 @@ import click
 
 from qnn_sd import __version__
 from qnn_sd.cli.compile import compile_command
+from qnn_sd.cli.devices import devices_command, unstage_command
 from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.export import export_command
 from qnn_sd.cli.run import run_command
@@ -25,6 +26,8 @@ def cli() -> None:
 cli.add_command(export_command)
 cli.add_command(compile_command)
 cli.add_command(run_command)
+cli.add_command(devices_command)
+cli.add_command(unstage_command)
 cli.add_command(doctor_command)
 
 

@@ -40,6 +40,10 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Show the stages, what is cached and how long each took last time; make nothing."
 )
 
+device_option = click.option(
+    "--device", metavar="SERIAL", help="The phone, as qnn-sd devices lists it [the one that is connected]."
+)
+
 
 def output_options(command: Command) -> Command:
     """``--json`` and ``--quiet``, handed on as one ``console``; ``--debug``."""

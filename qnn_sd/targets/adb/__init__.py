@@ -1,0 +1,1 @@
+"""A phone on a cable: found, staged and driven over adb."""

@@ -1,0 +1,306 @@
+"""The adb server and one phone behind it: what is connected, commands, sockets.
+
+adbutils speaks to the server and brings adb itself. Commands are run here over the shell protocol,
+version 2 (AOSP, packages/modules/adb, shell_protocol.h), which keeps both streams apart, tells the
+exit code and takes stdin as it comes.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qnn_sd.errors import DeviceError
+
+if TYPE_CHECKING:
+    from adbutils import AdbClient, AdbDevice
+
+_PACKET = struct.Struct("<BI")
+_STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
+# A phone that answers nothing for so long is as good as unplugged.
+ANSWER_SECONDS = 60.0
+# adbd's largest payload (MAX_PAYLOAD, 1 MiB), less the packet's head.
+_CHUNK = (1 << 20) - _PACKET.size
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A phone as the adb server lists it.
+
+    Attributes:
+        serial: its name.
+        state: ``device`` where it can be used; ``unauthorized``, ``offline``, ...
+    """
+
+    serial: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command on the phone answered.
+
+    Attributes:
+        code: its exit code.
+        out: standard output.
+        err: standard error.
+    """
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output, without the last line's end."""
+        return self.out.decode("utf-8", "replace").rstrip("\n")
+
+    @property
+    def complaint(self) -> str:
+        """The first line of standard error, or the exit code."""
+        lines = self.err.decode("utf-8", "replace").strip().splitlines()
+        return lines[0] if lines else f"exit code {self.code}"
+
+
+class Adb:
+    """The adb server; it is started if none runs.
+
+    Raises:
+        DeviceError: adbutils isn't installed, or the server can't be reached.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from adbutils import AdbClient  # noqa: PLC0415 - the extra phone
+        except ImportError as error:
+            raise DeviceError(
+                "The phone needs adb",
+                why="adbutils, which brings it, isn't installed.",
+                hint='Type pip install "qnn-sd[phone]".',
+            ) from error
+        self._client: AdbClient = AdbClient()
+        try:
+            self._client.server_version()
+        except Exception as error:
+            raise _no_server(error) from error
+
+    def listed(self) -> list[Listed]:
+        """Every phone that the server knows, whatever its state.
+
+        Raises:
+            DeviceError: the server can't be reached.
+        """
+        try:
+            return [Listed(info.serial, info.state) for info in self._client.list()]
+        except Exception as error:
+            raise _no_server(error) from error
+
+    def phone(self, serial: str) -> Phone:
+        """One of them."""
+        return Phone(self._client.device(serial))
+
+
+def _no_server(error: Exception) -> DeviceError:
+    return DeviceError(
+        "The adb server doesn't answer",
+        why=str(error) or type(error).__name__,
+        hint="Type adb kill-server, then try again; ANDROID_ADB_SERVER_PORT must name the same port for all.",
+    )
+
+
+class Phone:
+    """A connected phone.
+
+    Args:
+        device: adbutils' handle.
+    """
+
+    def __init__(self, device: AdbDevice) -> None:
+        self._device = device
+
+    @property
+    def serial(self) -> str:
+        """Its name at the adb server."""
+        return str(self._device.serial)
+
+    def shell(
+        self, command: str, stdin: Iterable[bytes] = (), each: Callable[[int], None] = lambda _sent: None
+    ) -> Result:
+        """Runs a command to its end.
+
+        Args:
+            command: for the phone's ``sh``.
+            stdin: what it reads.
+            each: called with the bytes sent, after each chunk.
+
+        Raises:
+            DeviceError: the phone went away, or doesn't answer.
+        """
+        with self.start(command) as running:
+            return running.finish(stdin, each)
+
+    def ask(self, command: str) -> str:
+        """What a command prints; for one that can't fail on a phone that is there.
+
+        Raises:
+            DeviceError: it failed all the same.
+        """
+        result = self.shell(command)
+        if result.code:
+            raise DeviceError(
+                f"{self.serial} doesn't answer {command!r}",
+                why=result.complaint,
+                hint="Is it an Android phone? Try the command with adb shell.",
+            )
+        return result.text
+
+    def start(self, command: str) -> Running:
+        """Starts a command.
+
+        Raises:
+            DeviceError: the phone went away.
+        """
+        return Running(self.serial, self._open(f"shell,v2,raw:{command}"))
+
+    def connect(self, name: str) -> socket.socket:
+        """A stream to an abstract socket on the phone.
+
+        Raises:
+            DeviceError: nothing listens there, or the phone went away.
+        """
+        return self._open(f"localabstract:{name}")
+
+    def _open(self, service: str) -> socket.socket:
+        try:
+            connection = self._device.open_transport(service)
+            # The connection object closes its socket after a pause; a copy of it is ours.
+            stream: socket.socket = connection.conn.dup()
+            connection.conn.close()
+        except Exception as error:
+            raise _gone(self.serial, str(error) or type(error).__name__) from error
+        stream.settimeout(ANSWER_SECONDS)
+        return stream
+
+
+def _gone(serial: str, why: str) -> DeviceError:
+    return DeviceError(
+        f"{serial} went away",
+        why=why,
+        hint="Plug it in again and repeat the command: it goes on where it stopped.",
+    )
+
+
+class Running:
+    """A command that runs on the phone; leaving the block ends it.
+
+    Args:
+        serial: the phone's, for messages.
+        stream: the service's stream.
+    """
+
+    def __init__(self, serial: str, stream: socket.socket) -> None:
+        self._serial, self._stream = serial, stream
+        self._out, self._err = bytearray(), bytearray()
+        self._code: int | None = None
+        self._raw = bytearray()
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the command, as unplugging would."""
+        self._stream.close()
+
+    def write(self, data: bytes) -> None:
+        """Sends to its standard input.
+
+        Raises:
+            DeviceError: the phone went away.
+        """
+        try:
+            self._stream.sendall(_PACKET.pack(_STDIN, len(data)) + data)
+        except OSError as error:
+            raise _gone(self._serial, str(error)) from error
+
+    def line(self) -> str:
+        """The next line of standard output.
+
+        Raises:
+            DeviceError: it ended before one came (what it complained of is the reason), or the phone went away.
+        """
+        while b"\n" not in self._out:
+            if self._code is not None:
+                raise DeviceError(
+                    f"A command on {self._serial} ended too soon",
+                    why=Result(self._code, b"", bytes(self._err)).complaint,
+                    hint="Run the command again with --debug.",
+                )
+            self._receive()
+        found, _, rest = bytes(self._out).partition(b"\n")
+        self._out = bytearray(rest)
+        return found.decode("utf-8", "replace")
+
+    def finish(self, stdin: Iterable[bytes] = (), each: Callable[[int], None] = lambda _sent: None) -> Result:
+        """Sends standard input, ends it, and waits for the command's end.
+
+        A command that ends while it is still being fed is fed no more.
+
+        Raises:
+            DeviceError: the phone went away, or doesn't answer.
+        """
+        for data in stdin:
+            for start in range(0, len(data), _CHUNK):
+                while self._code is None and select.select([self._stream], [], [], 0)[0]:
+                    self._receive()
+                if self._code is not None:
+                    return self._result()
+                chunk = data[start : start + _CHUNK]
+                self.write(chunk)
+                each(len(chunk))
+        if self._code is None:
+            try:
+                self._stream.sendall(_PACKET.pack(_CLOSE_STDIN, 0))
+            except OSError as error:
+                raise _gone(self._serial, str(error)) from error
+        while self._code is None:
+            self._receive()
+        return self._result()
+
+    def complaints(self) -> str:
+        """What came on standard error so far."""
+        return self._err.decode("utf-8", "replace")
+
+    def _result(self) -> Result:
+        assert self._code is not None
+        return Result(self._code, bytes(self._out), bytes(self._err))
+
+    def _receive(self) -> None:
+        """Takes what has come; waits for something if nothing has."""
+        try:
+            data = self._stream.recv(1 << 20)
+        except TimeoutError as error:
+            raise _gone(self._serial, f"No answer for {ANSWER_SECONDS:.0f} seconds.") from error
+        except OSError as error:
+            raise _gone(self._serial, str(error)) from error
+        if not data:
+            raise _gone(self._serial, "The connection closed.")
+        self._raw += data
+        while len(self._raw) >= _PACKET.size:
+            kind, length = _PACKET.unpack_from(self._raw)
+            if len(self._raw) < _PACKET.size + length:
+                return
+            payload = bytes(self._raw[_PACKET.size : _PACKET.size + length])
+            del self._raw[: _PACKET.size + length]
+            if kind == _STDOUT:
+                self._out += payload
+            elif kind == _STDERR:
+                self._err += payload
+            elif kind == _EXIT:
+                self._code = payload[0] if payload else 255
