@@ -34,7 +34,6 @@ HTP = {
 }
 CONTEXT = str(Path("../models/denoiser") / CONTEXT_FILE)
 QDQ = str(Path("../models/qdq") / MODEL_FILE)
-TABLE = str(Path("../models/table") / MODEL_FILE)
 SHAPE, CONDITION = (1, 8, 16, 16), (1, 16, 16, 16)
 
 
@@ -51,6 +50,12 @@ def table(g: Graph) -> None:
     ids = g.input("input_ids", (1, 7), 6)
     rows = g.constant("table", np.random.default_rng(4).standard_normal((50, 16), np.float32))
     g.output(g.node("Gather", [rows, ids], (1, 7, 16), axis=0), "y")
+
+
+def remainder(g: Graph) -> None:
+    """What the HTP doesn't take."""
+    x = g.input("x", (1, 4))
+    g.output(g.node("Mod", [x, g.constant("by", np.ones(4, np.float32))], (1, 4), fmod=1), "y")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,9 @@ def phone(tmp_path_factory: pytest.TempPathFactory, feeds: dict[str, np.ndarray]
     (models / "table").mkdir()
     with Graph("table", models / "table") as g:
         table(g)
+    (models / "remainder").mkdir()
+    with Graph("remainder", models / "remainder") as g:
+        remainder(g)
     return root
 
 
@@ -239,9 +247,8 @@ def test_a_file_that_is_no_model_is_told(client: WorkerClient, phone: Path) -> N
 
 
 def test_nothing_falls_back_to_the_cpu_unsaid(client: WorkerClient) -> None:
-    """A float Gather is not for the HTP."""
-    with pytest.raises(WorkerError) as caught:
-        client.open("table", TABLE, options=HTP)
+    with pytest.raises(WorkerError, match="fallback to CPU EP has been explicitly disabled") as caught:
+        client.open("remainder", "../models/remainder/model.onnx", options=HTP)
     assert caught.value.code == ErrorCode.LOAD_FAILED
 
 

@@ -31,9 +31,10 @@ def make_phone(root: Path) -> Path:
     """A folder that stands for a phone's /, with the QNN libraries in place; returns the libraries' folder."""
     libs = root / FOLDER / "libs"
     libs.mkdir(parents=True)
-    (root / "tmp").mkdir()
     (root / "sockets").mkdir()
-    for library in Path(onnxruntime_qnn.get_library_path()).parent.glob("*.so"):
+    package = Path(onnxruntime_qnn.get_library_path()).parent
+    # The wheel keeps its copy of libc++ beside the package; a link hides from the loader that it is there.
+    for library in [*package.glob("*.so"), *package.with_name("onnxruntime_qnn.libs").iterdir()]:
         (libs / library.name).symlink_to(library)
     return libs
 
@@ -50,9 +51,12 @@ class WorkerProcess:
     def __init__(self, root: Path, protocol: str = str(PROTOCOL), token: str | None = None) -> None:
         self.root, self.token = root, secrets.token_hex(32) if token is None else token
         self.name = f"qnn-sd-{secrets.token_hex(8)}"
+        # ONNX Runtime unpacks its libraries there.
+        self.temporary = root / "tmp" / self.name
+        self.temporary.mkdir(parents=True)
         jars = f"{build_worker.JARS / 'worker.jar'}:{artifacts.fetch(artifacts.ONNXRUNTIME)}"
         self.process = subprocess.Popen(
-            [build_worker.find_java(), f"-Djava.io.tmpdir={root / 'tmp'}", "-cp", jars, MAIN, protocol, self.name],
+            [build_worker.find_java(), f"-Djava.io.tmpdir={self.temporary}", "-cp", jars, MAIN, protocol, self.name],
             cwd=root / FOLDER / "libs",
             env={
                 **os.environ,
@@ -77,7 +81,10 @@ class WorkerProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
 
     def connect(self) -> socket.socket:
         """A connection to its socket."""
@@ -103,5 +110,6 @@ class WorkerProcess:
         assert self.process.stderr is not None
         log = self.process.stderr.read().decode()
         assert not list((self.root / "sockets").glob(self.name))
-        assert not list((self.root / "tmp").glob("onnxruntime*"))
+        # ONNX Runtime takes its libraries away and leaves their folder.
+        assert not [path for path in self.temporary.rglob("*") if path.is_file()]
         return code, log
