@@ -1,0 +1,115 @@
+"""The committed worker on a JVM: the same classes that a phone runs, with the desktop's ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+import onnxruntime_qnn
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "worker"))  # the build's pins and its way to a Java
+
+import artifacts
+import build_worker
+
+from qnn_sd.targets.adb.worker_client import WorkerClient
+from qnn_sd.targets.adb.worker_protocol import PROTOCOL
+
+MAIN = "io.github.qnnsd.worker.Main"
+FOLDER = Path("data/local/tmp/qnn-sd")
+# No process here needs a fraction of it: what takes longer hangs.
+HANGS_SECONDS = 120
+
+
+def make_phone(root: Path) -> Path:
+    """A folder that stands for a phone's /, with the QNN libraries in place; returns the libraries' folder."""
+    libs = root / FOLDER / "libs"
+    libs.mkdir(parents=True)
+    (root / "sockets").mkdir()
+    package = Path(onnxruntime_qnn.get_library_path()).parent
+    # The wheel keeps its copy of libc++ beside the package; a link hides from the loader that it is there.
+    for library in [*package.glob("*.so"), *package.with_name("onnxruntime_qnn.libs").iterdir()]:
+        (libs / library.name).symlink_to(library)
+    return libs
+
+
+class WorkerProcess:
+    """A worker that waits for a host; use as a context manager.
+
+    Args:
+        root: made by ``make_phone``.
+        protocol: the version that it is asked for.
+        token: the first line of its stdin; a fresh one by default.
+    """
+
+    def __init__(self, root: Path, protocol: str = str(PROTOCOL), token: str | None = None) -> None:
+        self.root, self.token = root, secrets.token_hex(32) if token is None else token
+        self.name = f"qnn-sd-{secrets.token_hex(8)}"
+        # ONNX Runtime unpacks its libraries there.
+        self.temporary = root / "tmp" / self.name
+        self.temporary.mkdir(parents=True)
+        jars = f"{build_worker.JARS / 'worker.jar'}:{artifacts.fetch(artifacts.ONNXRUNTIME)}"
+        self.process = subprocess.Popen(
+            [build_worker.find_java(), f"-Djava.io.tmpdir={self.temporary}", "-cp", jars, MAIN, protocol, self.name],
+            cwd=root / FOLDER / "libs",
+            env={
+                **os.environ,
+                "QNN_SD_SOCKETS": str(root / "sockets"),
+                "QNN_SD_ROOT": str(root),
+                "LD_LIBRARY_PATH": ".",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{self.token}\n".encode())
+        self.process.stdin.flush()
+        self.first_line = self.process.stdout.readline().decode()
+
+    def __enter__(self) -> WorkerProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
+    def connect(self) -> socket.socket:
+        """A connection to its socket."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(HANGS_SECONDS)
+        connection.connect(str(self.root / "sockets" / self.name))
+        return connection
+
+    def client(self) -> WorkerClient:
+        """A client that has said hello."""
+        client = WorkerClient(self.connect())
+        client.hello(self.token)
+        return client
+
+    def release(self) -> None:
+        """Ends its stdin, as adb does when the host goes."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def ended(self) -> tuple[int, str]:
+        """Waits for its end by itself: exit code and what it logged. Nothing of it may be left."""
+        code = self.process.wait(HANGS_SECONDS)
+        assert self.process.stderr is not None
+        log = self.process.stderr.read().decode()
+        assert not list((self.root / "sockets").glob(self.name))
+        # ONNX Runtime takes its libraries away and leaves their folder.
+        assert not [path for path in self.temporary.rglob("*") if path.is_file()]
+        return code, log

