@@ -1,0 +1,1 @@
+"""A phone at the end of adb."""
