@@ -54,6 +54,7 @@ class Repository:
         checksums: algorithms of the checksum files.
         cut_after: bytes of an answer's body after which the connection is closed, or None.
         resumes: whether the server knows Range.
+        holding: path of a file of which one half comes, and the connection is kept until ``go_on``.
         asked: path and Range header of each GET, in order.
         hosts: the host in the request line, where a proxy is asked.
     """
@@ -64,6 +65,8 @@ class Repository:
         self.checksums: tuple[str, ...] = ("sha1",)
         self.cut_after: int | None = None
         self.resumes = True
+        self.holding = ""
+        self.go_on = threading.Event()
         self.asked: list[tuple[str, str | None]] = []
         self.hosts: list[str] = []
 
@@ -110,6 +113,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
+        if asked.path == self.repository.holding:
+            self.wfile.write(body[start : len(body) // 2])
+            self.wfile.flush()
+            self.repository.go_on.wait()
+            return
         cut = self.repository.cut_after
         self.wfile.write(body[start:] if cut is None else body[start : start + cut])
 
@@ -135,6 +143,7 @@ def serve() -> Iterator[Repository]:
     try:
         yield repository
     finally:
+        repository.go_on.set()
         server.shutdown()
         thread.join()
         server.server_close()

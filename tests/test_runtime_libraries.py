@@ -7,7 +7,10 @@ import hashlib
 import json
 import os
 import resource
+import signal
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from importlib import metadata
@@ -299,13 +302,44 @@ def test_a_password_in_the_address_is_never_shown(repository: Repository, librar
         assert "secret" not in str(caught.value)
 
 
-def test_two_fetches_at_once_do_not_mix(repository: Repository, libraries: Path) -> None:
+def test_a_second_fetch_waits_for_the_first(command: Cli, repository: Repository, libraries: Path) -> None:
     (libraries / "downloads").mkdir(parents=True)
     with (libraries / "downloads" / ".lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(DownloadError, match="Another qnn-sd is fetching"):
-            fetch(repository, libraries)
-    assert fetch(repository, libraries).artifact.facts["qairt"] == "2.50.0"
+        process = command.start("runtime", "fetch", "--repository", repository.url)
+        assert process.stderr is not None
+        assert "waiting for another qnn-sd" in process.stderr.readline()
+        assert repository.asked == []
+    with process:
+        said = process.stderr.read()
+    assert process.returncode == 0, said
+
+
+def test_ctrl_c_keeps_what_came(command: Cli, repository: Repository, libraries: Path) -> None:
+    repository.holding = QNN_PATH
+    with command.start("runtime", "fetch", "--repository", repository.url) as process:
+        assert process.stderr is not None
+        assert any("qnn-runtime-2.50.0.aar (" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert not list(libraries.glob("runtime/qairt*"))
+    assert not (libraries / "downloads" / "qnn-runtime-2.50.0.aar").exists()
+    repository.holding = ""
+    assert qnn_of(fetch(repository, libraries)).path.read_bytes() == repository.files[QNN_PATH]
+
+
+def test_without_jgo_the_message_says_what_to_install(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jgo.config", None)
+    with pytest.raises(DownloadError) as caught:
+        runtime.fetch(pins.load_pins().newest, "central", libraries, QUIET)
+    assert caught.value.hint == "pip install 'qnn-sd[phone]'"
+
+
+def test_no_other_command_needs_jgo() -> None:
+    code = "import sys, qnn_sd.cli; sys.exit('jgo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # --- archives

@@ -70,10 +70,10 @@ def _show(done: runtime.Fetched, console: Console) -> None:
             console.warn(f"{each.pin.coordinate} is not yet pinned: its hash {own} is recorded and held from now on")
     archs = runtime.archs_in(made)
     console.table(
-        ["artifact", "MB", "SHA-256", "held to", ""],
+        ["artifact", "version", "MB", "SHA-256", "held to", ""],
         [
             [
-                each.pin.coordinate,
+                *each.pin.coordinate.split(":")[1:],
                 each.path.stat().st_size / 1e6,
                 each.sha256[:16],
                 {"pinned": "its pin", "recorded earlier": "its first fetch", "recorded now": "nothing yet"}[each.trust],

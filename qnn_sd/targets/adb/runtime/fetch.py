@@ -55,7 +55,7 @@ def fetch(published: PublishedSet, repository: str, cache: Path, console: Consol
         SettingError: there is no such repository.
     """
     pins = published.pins if sdk is None else (published.plugin, published.onnxruntime)
-    with alone(cache):
+    with alone(cache, console):
         obtained = tuple(obtain(pin, repository, cache, console) for pin in pins)
         inputs = {each.pin.coordinate: each.sha256 for each in obtained}
         if sdk is not None:

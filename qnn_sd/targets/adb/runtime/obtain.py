@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,6 @@ from typing import Literal
 from qnn_sd import resources
 from qnn_sd.artifact import output_error, sha256_of_file
 from qnn_sd.console import Console
-from qnn_sd.errors import DownloadError
 from qnn_sd.targets.adb.runtime.download import Expected, download
 from qnn_sd.targets.adb.runtime.ledger import ledger_file, record, recorded
 from qnn_sd.targets.adb.runtime.pins import Pin, load_pins
@@ -63,31 +62,26 @@ def downloads(cache: Path) -> Path:
 
 
 @contextmanager
-def alone(cache: Path) -> Iterator[None]:
-    """Keeps a second command from writing to the same downloads while the block runs.
+def alone(cache: Path, console: Console) -> Iterator[None]:
+    """Keeps a second command from writing to the same downloads while the block runs; it waits.
 
     Raises:
-        DownloadError: another command is at it.
         OutputError: the folder can't be written.
     """
-    folder = downloads(cache)
+    lock = downloads(cache) / ".lock"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("w")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = lock.open("w")
     except OSError as error:
-        raise output_error(folder, error) from error
+        raise output_error(lock, error) from error
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DownloadError(
-                "Another qnn-sd is fetching runtime libraries",
-                why=f"It holds {folder / '.lock'}.",
-                hint="Wait for it to end, and run the command again.",
-            ) from error
-        except OSError:
-            # Some network file systems have no locks: a second command's bytes would fail their checks.
-            pass
+        # Some network file systems have no locks: two commands' mixed bytes would still fail their checks.
+        with suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                console.say(f"waiting for another qnn-sd that fetches runtime libraries (it holds {lock})")
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
@@ -140,6 +134,6 @@ def desktop_jar(console: Console | None = None, repository: str | None = None, c
         OutputError: the cache can't be written.
         SettingError: there is no such repository.
     """
-    pins, root = load_pins(), cache or resources.cache()
-    with alone(root):
-        return obtain(pins.desktop, repository or pins.repository, root, console or Console(quiet=True)).path
+    pins, root, told = load_pins(), cache or resources.cache(), console or Console(quiet=True)
+    with alone(root, told):
+        return obtain(pins.desktop, repository or pins.repository, root, told).path
