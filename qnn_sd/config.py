@@ -6,8 +6,9 @@ A key that isn't known is an error with a suggestion: a typo must not become a d
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -134,20 +135,40 @@ class DeviceProfile(Strict):
     optimization_mode: Literal[1, 2, 3] = 3
 
 
-Model = TypeVar("Model", ModelConfig, DeviceProfile)
+Model = TypeVar("Model", bound=Strict)
 
 
-def _read(path: Path, kind: type[Model]) -> Model:
+def _part_of(annotation: Any) -> type[Strict] | None:
+    """The model in a field's type, such as ``Pin`` in ``tuple[Pin, ...]``, or None."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        return annotation
+    return next(filter(None, map(_part_of, get_args(annotation))), None)
+
+
+def _owner(kind: type[Strict], location: Sequence[int | str]) -> type[Strict]:
+    """The model that a key at a location belongs to."""
+    for part in location[:-1]:
+        if isinstance(part, str) and part in kind.model_fields:
+            kind = _part_of(kind.model_fields[part].annotation) or kind
+    return kind
+
+
+def read_toml(path: Path, kind: type[Model]) -> Model:
+    """A TOML file as its model.
+
+    Raises:
+        ConfigError: no TOML, an unknown key (the nearest is suggested) or a bad value.
+    """
     try:
         return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML", why=str(error), hint=f"Correct {path}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is also a missing one: what was written comes before what is lacking.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            owner: type[BaseModel] = CalibrationConfig if first["loc"][0] == "calibration" else kind
-            hint = nearest(str(first["loc"][-1]), owner.model_fields)
+            hint = nearest(str(first["loc"][-1]), _owner(kind, first["loc"]).model_fields)
             raise ConfigError(f"{path} has an unknown key {key!r}", hint=hint) from error
         raise ConfigError(
             f"{path} has a bad value for {key!r}", why=str(first["msg"]), hint=f"Correct {path}."
@@ -177,7 +198,7 @@ def load_profile(soc: str) -> DeviceProfile:
     """
     if soc.lower() not in socs():
         raise UnknownSocError(f"Unknown SoC {soc!r}", hint=nearest(soc, socs()))
-    return _read(resources.device_profiles() / f"{soc.lower()}.toml", DeviceProfile)
+    return read_toml(resources.device_profiles() / f"{soc.lower()}.toml", DeviceProfile)
 
 
 def load_model(name: str) -> ModelConfig:
@@ -189,4 +210,4 @@ def load_model(name: str) -> ModelConfig:
     """
     if name not in models():
         raise UnknownModelError(f"Unknown model {name!r}", hint=nearest(name, models()))
-    return _read(resources.model_configs() / f"{name}.toml", ModelConfig)
+    return read_toml(resources.model_configs() / f"{name}.toml", ModelConfig)

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -39,6 +49,27 @@ class _RichBar:
     def advance(self, note: str = "") -> None:
         """Moves the bar."""
         self.progress.update(self.task, advance=1, note=note)
+
+
+class Transfer:
+    """Bytes on their way from one place to another."""
+
+    def __init__(self) -> None:
+        self.moved = 0
+
+    def advance(self, count: int) -> None:
+        """Counts bytes that arrived."""
+        self.moved += count
+
+
+class _RichTransfer(Transfer):
+    def __init__(self, progress: Progress, task: Any) -> None:
+        super().__init__()
+        self.progress, self.task = progress, task
+
+    def advance(self, count: int) -> None:
+        super().advance(count)
+        self.progress.update(self.task, advance=count)
 
 
 class Console:
@@ -114,3 +145,33 @@ class Console:
         )
         with Progress(*columns, console=self._err, transient=True) as progress:
             yield _RichBar(progress, progress.add_task(title, total=total, note=""))
+
+    @contextmanager
+    def transfer(self, title: str, total: int | None, done: int = 0) -> Iterator[Transfer]:
+        """Progress of a transfer on stderr while the block runs, and its rate when it ended well.
+
+        Args:
+            title: what is moved.
+            total: bytes in all, or None where nobody knows.
+            done: bytes that were there before.
+        """
+        started = time.monotonic()
+        if self._err.is_terminal and not self.quiet:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+            )
+            with Progress(*columns, console=self._err, transient=True) as progress:
+                # A bar's rate is that of its own steps: what was there before isn't one.
+                transfer: Transfer = _RichTransfer(progress, progress.add_task(title, total=total, completed=done))
+                yield transfer
+        else:
+            size = "size unknown" if total is None else f"{total / 1e6:,.1f} MB"
+            self.say(f"{title} ({size}, {done / 1e6:,.1f} MB there)" if done else f"{title} ({size})")
+            transfer = Transfer()
+            yield transfer
+        seconds = max(time.monotonic() - started, 1e-6)
+        self.say(f"{title}: {transfer.moved / 1e6:,.1f} MB, {transfer.moved / 1e6 / seconds:,.1f} MB/s")

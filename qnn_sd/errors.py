@@ -96,6 +96,24 @@ class VerificationError(QnnSdError):
     exit_code = 15
 
 
+class DownloadError(QnnSdError):
+    """A runtime library can't be had: no such file, no network, or a connection cut in the middle."""
+
+    exit_code = 16
+
+
+class IntegrityError(QnnSdError):
+    """What was downloaded isn't what was expected: another hash, or an archive that can't be trusted."""
+
+    exit_code = 17
+
+
+class RuntimeLibraryError(QnnSdError):
+    """No runtime libraries here fit the phone and the binary."""
+
+    exit_code = 18
+
+
 class TargetError(QnnSdError):
     """A target can't load or run a component."""
 

@@ -55,3 +55,9 @@ def cache() -> Path:
     """Folder of the artifacts: ``$QNN_SD_CACHE``, or the platform's cache folder."""
     override = os.environ.get("QNN_SD_CACHE")
     return Path(override) if override else Path(platformdirs.user_cache_dir("qnn-sd", False))
+
+
+def data() -> Path:
+    """Folder of what must outlive the cache: ``$QNN_SD_DATA``, or the platform's data folder."""
+    override = os.environ.get("QNN_SD_DATA")
+    return Path(override) if override else Path(platformdirs.user_data_dir("qnn-sd", False))

@@ -13,6 +13,7 @@ from qnn_sd.cli.devices import devices_command, unstage_command
 from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.export import export_command
 from qnn_sd.cli.run import run_command
+from qnn_sd.cli.runtime import runtime_group
 from qnn_sd.console import Console
 from qnn_sd.errors import INTERRUPTED, QnnSdError
 
@@ -29,6 +30,7 @@ cli.add_command(run_command)
 cli.add_command(devices_command)
 cli.add_command(unstage_command)
 cli.add_command(doctor_command)
+cli.add_command(runtime_group)
 
 
 def _keep_stdout(debug: bool) -> None:
@@ -66,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         # With standalone_mode off, click returns the code of ctx.exit() and a command's own result.
         return result if isinstance(result, int) else 0
     except (click.exceptions.Abort, KeyboardInterrupt):
-        console.say("interrupted: nothing half-done was kept.")
+        console.say("interrupted: no half-done result was kept.")
         return INTERRUPTED
     except click.ClickException as error:
         error.show()

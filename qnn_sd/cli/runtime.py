@@ -1,0 +1,140 @@
+"""``qnn-sd runtime``: the libraries that a phone needs beside the binaries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qnn_sd import artifact, resources
+from qnn_sd.cli.options import output_options
+from qnn_sd.console import Console
+from qnn_sd.errors import SettingError
+from qnn_sd.targets.adb import runtime
+
+_cache_option = click.option(
+    "--cache", type=click.Path(path_type=Path), help="Folder for what is fetched [QNN_SD_CACHE]."
+)
+
+
+@click.group("runtime")
+def runtime_group() -> None:
+    """The phone's runtime libraries: ONNX Runtime, its QNN plugin, QNN's own for each HTP."""
+
+
+@runtime_group.command("fetch")
+@click.option("--qairt", metavar="VERSION", help="QAIRT version, such as 2.50 [the newest published].")
+@click.option(
+    "--qairt-sdk",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Take QNN's libraries from this QAIRT SDK; ONNX Runtime and the plugin still come from the repository.",
+)
+@click.option("--repository", metavar="URL", help="Maven repository, or its name in jgo's settings [Maven Central].")
+@_cache_option
+@output_options
+def fetch_command(
+    qairt: str | None, qairt_sdk: Path | None, repository: str | None, cache: Path | None, console: Console
+) -> None:
+    """Fetch the libraries. HTTPS_PROXY is honoured; a download that was cut goes on where it stopped."""
+    pins = runtime.load_pins()
+    sdk = None
+    if qairt_sdk is not None:
+        if qairt is not None:
+            raise SettingError(
+                "--qairt and --qairt-sdk don't go together",
+                why="An SDK has one version.",
+                hint="Leave --qairt out.",
+            )
+        sdk = runtime.open_sdk(qairt_sdk)
+        published = runtime.companion_of(sdk, pins)
+        console.say(
+            f"QNN {sdk.version} from {sdk.folder}; the SDK holds no ONNX Runtime: "
+            f"{published.plugin.coordinate} and {published.onnxruntime.coordinate} come from the repository"
+        )
+    else:
+        published = pins.newest if qairt is None else pins.named(qairt)
+    done = runtime.fetch(published, repository or pins.repository, cache or resources.cache(), console, sdk)
+    _show(done, console)
+
+
+def _show(done: runtime.Fetched, console: Console) -> None:
+    made, facts = done.artifact, done.artifact.facts
+    for each in done.obtained:
+        if each.trust == "recorded now":
+            own = (
+                f"agrees with the repository's own {' and '.join(each.checked)}, and"
+                if each.checked
+                else "is unchecked;"
+            )
+            console.warn(f"{each.pin.coordinate} is not yet pinned: its hash {own} is recorded and held from now on")
+    archs = runtime.archs_in(made)
+    console.table(
+        ["artifact", "version", "MB", "SHA-256", "held to", ""],
+        [
+            [
+                *each.pin.coordinate.split(":")[1:],
+                each.path.stat().st_size / 1e6,
+                each.sha256[:16],
+                {"pinned": "its pin", "recorded earlier": "its first fetch", "recorded now": "nothing yet"}[each.trust],
+                "fetched" if each.downloaded else "was here",
+            ]
+            for each in done.obtained
+        ],
+    )
+    console.result(f"QAIRT {facts['qairt']} for HTP {', '.join(f'v{arch}' for arch in archs)}: {made.folder}")
+    console.document(
+        {
+            "qairt": facts["qairt"],
+            "folder": str(made.folder),
+            "cached": made.cached,
+            "plugin": facts["plugin"],
+            "htp_archs": archs,
+            "artifacts": [
+                {
+                    "coordinate": each.pin.coordinate,
+                    "bytes": each.path.stat().st_size,
+                    "sha256": each.sha256,
+                    "hash": each.trust,
+                    "repository_checksums": list(each.checked),
+                    "downloaded": each.downloaded,
+                }
+                for each in done.obtained
+            ],
+            "libraries": facts["origins"],
+        }
+    )
+
+
+@runtime_group.command("list")
+@_cache_option
+@output_options
+def list_command(cache: Path | None, console: Console) -> None:
+    """List the published versions, and what is fetched."""
+    pins = runtime.load_pins()
+    here = [(entry, artifact.load(entry.folder)) for entry in runtime.fetched(cache or resources.cache())]
+    fetched_versions = {entry.qairt for entry, _ in here}
+    console.table(
+        ["QAIRT", "onnxruntime-qnn", "plugin", "ONNX Runtime", "QNN runtime", ""],
+        [
+            [
+                entry.qairt,
+                entry.compiler,
+                *(pin.coordinate.rpartition(":")[2] for pin in entry.pins),
+                "fetched" if entry.qairt in fetched_versions else "",
+            ]
+            for entry in pins.published
+        ],
+    )
+    for entry, made in here:
+        archs = ", ".join(f"v{arch}" for arch in runtime.archs_in(made))
+        console.result(f"QAIRT {entry.qairt} for HTP {archs}: {entry.folder}")
+    console.document(
+        {
+            "published": [entry.model_dump() for entry in pins.published],
+            "fetched": [
+                {"qairt": entry.qairt, "folder": str(entry.folder), "htp_archs": runtime.archs_in(made)}
+                for entry, made in here
+            ],
+        }
+    )

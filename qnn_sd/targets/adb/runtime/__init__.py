@@ -1,0 +1,27 @@
+"""The phone's runtime libraries: ONNX Runtime, its QNN plugin, and QNN's own for each HTP."""
+
+from qnn_sd.targets.adb.runtime.binary import qairt_version_of
+from qnn_sd.targets.adb.runtime.fetch import Fetched, companion_of, fetch
+from qnn_sd.targets.adb.runtime.obtain import Obtained, desktop_jar
+from qnn_sd.targets.adb.runtime.pick import LibraryFolder, RuntimeLibraries, archs_in, fetched, pick
+from qnn_sd.targets.adb.runtime.pins import Pins, PublishedSet, load_pins
+from qnn_sd.targets.adb.runtime.sdk import Sdk, open_sdk
+
+__all__ = [
+    "Fetched",
+    "LibraryFolder",
+    "Obtained",
+    "Pins",
+    "PublishedSet",
+    "RuntimeLibraries",
+    "Sdk",
+    "archs_in",
+    "companion_of",
+    "desktop_jar",
+    "fetch",
+    "fetched",
+    "load_pins",
+    "open_sdk",
+    "pick",
+    "qairt_version_of",
+]

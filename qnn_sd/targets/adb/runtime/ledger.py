@@ -1,0 +1,69 @@
+"""Hashes of artifacts that nobody has pinned: recorded at the first fetch, held from then on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, RootModel, ValidationError
+
+from qnn_sd import resources
+from qnn_sd.artifact import output_error, written_aside
+from qnn_sd.errors import ConfigError, OutputError
+
+
+class _Hashes(RootModel[dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]]):
+    """SHA-256 in hex, by coordinate."""
+
+
+def ledger_file() -> Path:
+    """The file of the recorded hashes; it isn't in the cache, since losing it means to trust anew."""
+    return resources.data() / "runtime_hashes.json"
+
+
+def _read() -> dict[str, str]:
+    path = ledger_file()
+    try:
+        return _Hashes.model_validate(json.loads(path.read_text("utf-8"))).root
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, ValidationError) as error:
+        raise ConfigError(
+            f"{path} can't be read",
+            why=(str(error).splitlines() or [type(error).__name__])[0],
+            hint="Mend it. Without it, the next fetch trusts whatever it gets: delete it only if you mean that.",
+        ) from error
+
+
+def recorded(coordinate: str) -> str | None:
+    """The SHA-256 that an artifact had when it was first fetched, or None.
+
+    Raises:
+        ConfigError: the record can't be read.
+    """
+    return _read().get(coordinate)
+
+
+def record(coordinate: str, sha256: str) -> None:
+    """Remembers an artifact's hash.
+
+    Raises:
+        ConfigError: the record can't be read.
+        OutputError: it can't be written.
+    """
+    path = ledger_file()
+    hashes = _read() | {coordinate: sha256}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _elsewhere(output_error(path, error)) from error
+    try:
+        with written_aside(path) as aside:
+            aside.write_text(_Hashes(hashes).model_dump_json(indent=2) + "\n", "utf-8")
+    except OutputError as error:
+        raise _elsewhere(error) from error
+
+
+def _elsewhere(error: OutputError) -> OutputError:
+    return OutputError(error.what, why=error.why, hint="Set QNN_SD_DATA to a folder that you can write to.")
