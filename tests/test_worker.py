@@ -121,9 +121,7 @@ def test_it_says_that_it_is_ready(worker: WorkerProcess, client: WorkerClient) -
     assert worker.first_line == f"ready 1 {worker.process.pid}\n"
 
 
-def test_the_htp_gives_what_the_emulator_gives(
-    client: WorkerClient, phone: Path, feeds: dict[str, np.ndarray]
-) -> None:
+def test_the_htp_gives_what_the_emulator_gives(client: WorkerClient, phone: Path, feeds: dict[str, np.ndarray]) -> None:
     opened = open_denoiser(client)
     assert {(port.name, port.dtype, port.shape) for port in opened.inputs} == {
         ("sample", np.dtype(np.float32), SHAPE),

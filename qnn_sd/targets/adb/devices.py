@@ -23,6 +23,8 @@ _CURES = {
 }
 # Where everything of qnn-sd stands; shell may write there, and the DSP may read it.
 HOME = "/data/local/tmp/qnn-sd"
+# Set by the virtual phone alone.
+VIRTUAL = "ro.qnn_sd.virtual"
 _FACTS = ("ro.product.model", "ro.soc.model", "ro.soc.manufacturer", "ro.board.platform", "ro.build.version.sdk")
 
 
@@ -167,3 +169,12 @@ def profile_of(phone: Phone, soc: str | None) -> DeviceProfile:
         why=f"It says it is {said or 'nothing (ro.soc.model is empty)'}, platform {platform or 'unknown'}.",
         hint=f"If it has the Hexagon of one of {', '.join(socs())}, add --soc with its name.",
     )
+
+
+def is_virtual(phone: Phone) -> bool:
+    """Whether it is ``qnn-sd virtual-phone``, which runs the worker with this machine's own libraries.
+
+    Raises:
+        DeviceError: it went away.
+    """
+    return phone.ask(f"getprop {VIRTUAL}").strip() == "1"

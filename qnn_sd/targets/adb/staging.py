@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from qnn_sd.console import Console, Transfer
 from qnn_sd.errors import StagingError
 from qnn_sd.targets.adb.client import Phone, Result
 from qnn_sd.targets.adb.devices import HOME, free_bytes
@@ -85,13 +86,13 @@ class Staged:
     kept_bytes: int = 0
 
 
-def stage(phone: Phone, sets: Sequence[FileSet], each: Callable[[str, int], None]) -> Staged:
+def stage(phone: Phone, sets: Sequence[FileSet], console: Console) -> Staged:
     """Brings sets of files onto the phone.
 
     Args:
         phone: which one.
         sets: what it needs.
-        each: called with a file's name and the bytes that were just sent.
+        console: where the transfer is shown.
 
     Raises:
         StagingError: no room, or the phone refuses to write; what arrived stays and is used next time.
@@ -105,11 +106,15 @@ def stage(phone: Phone, sets: Sequence[FileSet], each: Callable[[str, int], None
         done.kept_bytes += sum(files.size(name) for name in files.files if name not in lacking)
         if not whole:
             missing.append((files, lacking))
-    _require_room(phone, missing)
-    for files, names in missing:
-        _require(phone, phone.shell(f"mkdir -p {files.folder}"), "make a folder")
-        for name in names:
-            done.sent_bytes += _send(phone, files, name, each)
+    needed = sum(files.size(name) for files, names in missing for name in names)
+    if needed:
+        _require_room(phone, needed)
+        with console.transfer(f"staging on {phone.serial}", needed) as transfer:
+            for files, names in missing:
+                _require(phone, phone.shell(f"mkdir -p {files.folder}"), "make a folder")
+                for name in names:
+                    done.sent_bytes += _send(phone, files, name, transfer)
+    for files, _ in missing:
         _mark(phone, files)
     _touch(phone, sets)
     return done
@@ -149,10 +154,7 @@ def _hashes_on(phone: Phone, folder: str, names: Sequence[str]) -> dict[str, str
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
 
 
-def _require_room(phone: Phone, missing: Sequence[tuple[FileSet, list[str]]]) -> None:
-    needed = sum(files.size(name) for files, names in missing for name in names)
-    if not needed:
-        return
+def _require_room(phone: Phone, needed: int) -> None:
     free = free_bytes(phone)
     if needed + SPARE_BYTES > free:
         raise StagingError(
@@ -163,21 +165,16 @@ def _require_room(phone: Phone, missing: Sequence[tuple[FileSet, list[str]]]) ->
         )
 
 
-def _send(phone: Phone, files: FileSet, name: str, each: Callable[[str, int], None]) -> int:
+def _send(phone: Phone, files: FileSet, name: str, transfer: Transfer) -> int:
     """Sends one file, or the rest of it; returns the bytes sent."""
     folder, path, digest = files.folder, files.files[name], files.hashes[name]
     start = _resumable(phone, folder, name, path)
     redirect = ">>" if start else ">"
     # umask: the DSP's process reads the libraries as another user.
     command = f"cd {folder} && umask 022 && cat {redirect} {name}{_PART}"
-    sent = 0
-
-    def count(number: int) -> None:
-        nonlocal sent
-        sent += number
-        each(name, number)
-
-    _require(phone, phone.shell(command, _chunks(path, start), count), f"write {name}")
+    before = transfer.moved
+    transfer.advance(start)
+    _require(phone, phone.shell(command, _chunks(path, start), transfer.advance), f"write {name}")
     arrived = _hashes_on(phone, folder, [f"{name}{_PART}"]).get(f"{name}{_PART}")
     if arrived != digest:
         phone.shell(f"rm -f {folder}/{name}{_PART}")
@@ -187,7 +184,7 @@ def _send(phone: Phone, files: FileSet, name: str, each: Callable[[str, int], No
             hint="Try again; with another cable if it happens twice.",
         )
     _require(phone, phone.shell(f"cd {folder} && mv {name}{_PART} {name}"), f"rename {name}")
-    return sent
+    return transfer.moved - before - start
 
 
 def _resumable(phone: Phone, folder: str, name: str, path: Path) -> int:
