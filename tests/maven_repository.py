@@ -137,7 +137,7 @@ def serve() -> Iterator[Repository]:
     repository.publish("com.microsoft.onnxruntime:onnxruntime-android:1.27.0", core)
     handler = type("Handler", (_Handler,), {"repository": repository})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     repository.url = f"http://127.0.0.1:{server.server_port}/maven2"
     try:
