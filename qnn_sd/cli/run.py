@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from qnn_sd import __version__, artifact, qnn
+from qnn_sd import __version__, artifact, qnn, resources
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.bundle_format import Kind, OpenBundle
-from qnn_sd.cli.options import DEFAULT_SOC, dry_run_option, model_options, output_options
+from qnn_sd.cli.options import DEFAULT_SOC, device_option, dry_run_option, model_options, output_options
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.config import ModelConfig, load_profile
+from qnn_sd.cli.run_report import remark_on_prompts, report
+from qnn_sd.config import DeviceProfile, ModelConfig, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 from qnn_sd.export.checkpoint import Sources
@@ -21,11 +23,13 @@ from qnn_sd.generate.noise import LARGEST_SEED
 from qnn_sd.generate.png import save_png
 from qnn_sd.generate.schedulers import known_scheduler
 from qnn_sd.generate.text_to_image import Picture
-from qnn_sd.generate.tokenizer import Tokens
 from qnn_sd.runner import Fallback, Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
+from qnn_sd.targets.adb.client import Adb, Phone
+from qnn_sd.targets.adb.deployment import deployed
+from qnn_sd.targets.adb.devices import choose, profile_of
 
-TARGETS = ("emulator", "cpu")
+TARGETS = ("emulator", "cpu", "phone")
 
 
 @click.command("run")
@@ -44,10 +48,9 @@ TARGETS = ("emulator", "cpu")
 @click.option("--guidance", type=float, help="Guidance scale, 1 for none [the model's default].")
 @click.option("--scheduler", help="dpm++2m, euler, euler-a, ddim or lcm [the model's default].")
 @click.option("--count", type=int, default=1, show_default=True, help="Pictures, each with the next seed.")
-@click.option(
-    "--target", type=click.Choice(TARGETS), default="emulator", show_default=True, help="Where components run."
-)
-@click.option("--soc", help=f"SoC whose context binaries run [{DEFAULT_SOC}]; not for --target cpu.")
+@click.option("--target", type=click.Choice(TARGETS), help="Where components run [phone with --device, else emulator].")
+@device_option
+@click.option("--soc", help=f"SoC whose context binaries run [the phone's, or {DEFAULT_SOC}]; not for --target cpu.")
 @click.option("--precision", type=click.Choice(["float", "w8a16"]), help="Graphs for --target cpu [float].")
 @click.option(
     "--fallback/--no-fallback",
@@ -67,7 +70,8 @@ def run_command(
     guidance: float | None,
     scheduler: str | None,
     count: int,
-    target: str,
+    target: str | None,
+    device: str | None,
     soc: str | None,
     precision: str | None,
     fallback: bool,
@@ -79,12 +83,11 @@ def run_command(
 ) -> None:
     """Paint PROMPT with a bundle's components and save it as PNG."""
     _refuse_bad_settings(steps, seed, guidance, scheduler, count)
-    if target == "cpu" and soc is not None:
-        raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
-    if target != "cpu" and precision is not None:
-        raise SettingError(f"--precision has no meaning with --target {target}", hint="Add --target cpu.")
-    profile = load_profile(soc or DEFAULT_SOC) if target == "emulator" else None
+    target = target or ("emulator" if device is None else "phone")
+    _refuse_what_means_nothing(target, device, soc, precision)
     _refuse_bad_output(output)
+    phone = choose(Adb(), device) if target == "phone" else None
+    profile = _profile(target, phone, soc)
     road = Road(model, console, sources, cache, dry_run=dry_run)
     cpu_kind: Kind = "w8a16" if precision == "w8a16" else "float"
     if dry_run:
@@ -107,14 +110,37 @@ def run_command(
     )
     paths = _paths(output, request)
     bundle = road.bundle_for_cpu(cpu_kind) if profile is None else road.bundle_for(profile, PICTURE_COMPONENTS)
-    runner = _runner(bundle, fallback, console)
+    with ExitStack() as stack:
+        deployment = None
+        if phone is None:
+            runner = _runner(bundle, fallback, console)
+        else:
+            place = deployed(phone, bundle, PICTURE_COMPONENTS, cache or resources.cache(), console, fallback=fallback)
+            deployment = stack.enter_context(place)
+            runner = deployment.runner
+        result = _paint(request, paths, bundle, runner, console, config.name, precision, profile)
+        remark_on_prompts(console, request, result)
+        report(console, runner, result, paths, profile.soc if profile else None, deployment)
+
+
+def _paint(
+    request: Request,
+    paths: list[Path],
+    bundle: OpenBundle,
+    runner: Runner,
+    console: Console,
+    model: str,
+    precision: str | None,
+    profile: DeviceProfile | None,
+) -> Generation:
+    """Generates the pictures and saves each as soon as it is there."""
     facts = {
         "prompt": request.prompt,
         "negative_prompt": request.negative,
         "steps": request.steps,
         "guidance": request.guidance,
         "scheduler": request.scheduler,
-        "model": config.name,
+        "model": model,
         "target": runner.target,
         "precision": precision or ("float" if profile is None else "w8a16"),
         "soc": profile.soc if profile else "none",
@@ -129,9 +155,24 @@ def run_command(
 
     loop = TextToImage(runner, bundle.info, bundle.tokenizer)
     with console.progress(f"painting on {runner.target}", request.steps * request.count) as bar:
-        result = loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
-    _remark_on_prompts(console, request, result)
-    _report(console, runner, result, paths, profile.soc if profile else None)
+        return loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
+
+
+def _refuse_what_means_nothing(target: str, device: str | None, soc: str | None, precision: str | None) -> None:
+    """Raises for options that don't go together."""
+    if target != "phone" and device is not None:
+        raise SettingError(f"--device has no meaning with --target {target}", hint="Leave one of them out.")
+    if target == "cpu" and soc is not None:
+        raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
+    if target != "cpu" and precision is not None:
+        raise SettingError(f"--precision has no meaning with --target {target}", hint="Add --target cpu.")
+
+
+def _profile(target: str, phone: Phone | None, soc: str | None) -> DeviceProfile | None:
+    """Whose binaries run; None for the CPU's float or QDQ graphs."""
+    if target == "cpu":
+        return None
+    return load_profile(soc or DEFAULT_SOC) if phone is None else profile_of(phone, soc)
 
 
 def _refuse_bad_settings(
@@ -183,43 +224,3 @@ def _runner(bundle: OpenBundle, fallback: bool, console: Console) -> Runner:
         console.warn(f"{event.component}: {event.target} ({event.reason})")
 
     return FallbackRunner(emulator, CpuRunner(qdq), tell)
-
-
-def _remark_on_prompts(console: Console, request: Request, result: Generation) -> None:
-    if not request.prompt.strip():
-        console.warn("the prompt is empty: the picture shows whatever the model likes.")
-    for name, tokens in (("prompt", result.prompt), ("negative prompt", result.negative)):
-        if tokens.cut:
-            console.warn(f"the {name} is too long: {tokens.used} tokens were used, this was cut: {_shortened(tokens)}")
-
-
-def _shortened(tokens: Tokens, most: int = 300) -> str:
-    cut = tokens.cut
-    return cut if len(cut) <= most else f"{cut[:most]}… ({len(cut)} characters)"
-
-
-def _report(console: Console, runner: Runner, result: Generation, paths: list[Path], soc: str | None) -> None:
-    elsewhere = {event.component: event for event in runner.fallbacks}
-
-    def place(component: str) -> str:
-        return elsewhere[component].target if component in elsewhere else runner.target
-
-    console.table(
-        ["component", "target", "calls", "ms per call"],
-        [[name, place(name), usage.calls, 1000 * usage.seconds / usage.calls] for name, usage in result.usage.items()],
-    )
-    console.document(
-        {
-            "images": [{"path": str(path), "seed": seed} for path, seed in zip(paths, result.seeds, strict=True)],
-            "target": runner.target,
-            "soc": soc,
-            "components": {
-                name: {"target": place(name), "calls": usage.calls, "seconds": round(usage.seconds, 4)}
-                for name, usage in result.usage.items()
-            },
-            "fallbacks": [
-                {"component": event.component, "target": event.target, "reason": event.reason}
-                for event in runner.fallbacks
-            ],
-        }
-    )

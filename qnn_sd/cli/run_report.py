@@ -1,0 +1,100 @@
+"""What ``qnn-sd run`` tells of a generation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from qnn_sd.console import Console
+from qnn_sd.generate import Generation, Request
+from qnn_sd.generate.tokenizer import Tokens
+from qnn_sd.runner import Runner
+from qnn_sd.targets.adb.deployment import Deployment
+
+
+def remark_on_prompts(console: Console, request: Request, result: Generation) -> None:
+    """Warns of an empty prompt, and of what of a long one was cut."""
+    if not request.prompt.strip():
+        console.warn("the prompt is empty: the picture shows whatever the model likes.")
+    for name, tokens in (("prompt", result.prompt), ("negative prompt", result.negative)):
+        if tokens.cut:
+            console.warn(f"the {name} is too long: {tokens.used} tokens were used, this was cut: {_shortened(tokens)}")
+
+
+def _shortened(tokens: Tokens, most: int = 300) -> str:
+    cut = tokens.cut
+    return cut if len(cut) <= most else f"{cut[:most]}… ({len(cut)} characters)"
+
+
+def report(
+    console: Console,
+    runner: Runner,
+    result: Generation,
+    paths: list[Path],
+    soc: str | None,
+    deployment: Deployment | None,
+) -> None:
+    """Prints the table, component by component, or the JSON document.
+
+    Args:
+        console: where to.
+        runner: the target that was asked for.
+        result: what it made.
+        paths: of the pictures.
+        soc: whose binaries ran, or None.
+        deployment: on a phone: what it measured itself.
+    """
+    elsewhere = {event.component: event for event in runner.fallbacks}
+
+    def place(component: str) -> str:
+        return elsewhere[component].target if component in elsewhere else runner.target
+
+    columns = ["component", "target", "calls", "ms per call"]
+    rows: list[list[object]] = [
+        [name, place(name), usage.calls, 1000 * usage.seconds / usage.calls] for name, usage in result.usage.items()
+    ]
+    on_phone: dict[str, object] = {}
+    if deployment is not None:
+        columns += ["of it computing", "seconds to load"]
+        for row in rows:
+            measured = deployment.compute[str(row[0])]
+            row += [1000 * sum(measured.run_seconds) / len(measured.run_seconds), measured.load_seconds]
+        on_phone = {"phone": _phone_facts(deployment)}
+    console.table(columns, rows)
+    if deployment is not None:
+        staged = deployment.staged
+        console.result(
+            f"staged {staged.sent_bytes / 1e6:,.1f} MB, {staged.kept_bytes / 1e6:,.1f} MB were there; "
+            f"the worker's peak memory: {deployment.status().peak_bytes / 1e6:,.0f} MB"
+        )
+    console.document(
+        {
+            "images": [{"path": str(path), "seed": seed} for path, seed in zip(paths, result.seeds, strict=True)],
+            "target": runner.target,
+            "soc": soc,
+            "components": {
+                name: {"target": place(name), "calls": usage.calls, "seconds": round(usage.seconds, 4)}
+                for name, usage in result.usage.items()
+            },
+            "fallbacks": [
+                {"component": event.component, "target": event.target, "reason": event.reason}
+                for event in runner.fallbacks
+            ],
+            **on_phone,
+        }
+    )
+
+
+def _phone_facts(deployment: Deployment) -> dict[str, object]:
+    status = deployment.status()
+    return {
+        "staged_bytes": deployment.staged.sent_bytes,
+        "kept_bytes": deployment.staged.kept_bytes,
+        "peak_memory_bytes": status.peak_bytes,
+        "thermal_zones": {zone.name: zone.degrees for zone in status.zones},
+        "battery": None if status.battery is None else asdict(status.battery),
+        "compute": {
+            name: {"load_seconds": each.load_seconds, "run_seconds": each.run_seconds}
+            for name, each in deployment.compute.items()
+        },
+    }
