@@ -121,9 +121,7 @@ def test_it_says_that_it_is_ready(worker: WorkerProcess, client: WorkerClient) -
     assert worker.first_line == f"ready 1 {worker.process.pid}\n"
 
 
-def test_the_htp_gives_what_the_emulator_gives(
-    client: WorkerClient, phone: Path, feeds: dict[str, np.ndarray]
-) -> None:
+def test_the_htp_gives_what_the_emulator_gives(client: WorkerClient, phone: Path, feeds: dict[str, np.ndarray]) -> None:
     opened = open_denoiser(client)
     assert {(port.name, port.dtype, port.shape) for port in opened.inputs} == {
         ("sample", np.dtype(np.float32), SHAPE),
@@ -233,7 +231,7 @@ def test_a_component_is_freed(client: WorkerClient, feeds: dict[str, np.ndarray]
 
 
 def test_a_missing_file_is_told(client: WorkerClient) -> None:
-    with pytest.raises(WorkerError, match="There is no file ../models/none.onnx") as caught:
+    with pytest.raises(WorkerError, match=r"There is no file \.\./models/none\.onnx") as caught:
         client.open("none", "../models/none.onnx", options=HTP)
     assert caught.value.code == ErrorCode.NO_FILE
 
