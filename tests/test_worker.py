@@ -236,6 +236,25 @@ def test_a_missing_file_is_told(client: WorkerClient) -> None:
     assert caught.value.code == ErrorCode.NO_FILE
 
 
+@pytest.mark.parametrize(
+    ("option", "what"),
+    [("plugin", "The QNN plugin can't be loaded"), ("backend_path", "The QNN backend can't be loaded")],
+)
+def test_a_missing_library_is_told(option: str, what: str, phone: Path) -> None:
+    with WorkerProcess(phone) as worker, pytest.raises(WorkerError, match=what) as caught:
+        worker.client().open("denoiser", CONTEXT, options={**HTP, option: "libNone.so"})
+    assert caught.value.code == ErrorCode.NO_FILE
+    assert "libNone.so" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("options", "why"), [({"soc_model": "57"}, r"CPU has no option \[soc_model\]"), ({"threads": "two"}, "two")]
+)
+def test_options_that_do_not_fit_are_told(options: dict[str, str], why: str, client: WorkerClient) -> None:
+    with pytest.raises(WorkerError, match=why):
+        client.open("qdq", QDQ, place=Place.CPU, options=options)
+
+
 def test_a_file_that_is_no_model_is_told(client: WorkerClient, phone: Path) -> None:
     (phone / FOLDER / "models" / "noise.onnx").write_bytes(b"noise" * 100)
     with pytest.raises(WorkerError, match=r"noise can't be loaded") as caught:
