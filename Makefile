@@ -1,12 +1,13 @@
 # make demo   a picture from a prompt, on the HTP emulator
 # make test   lint, types and tests, as CI runs them
+# make worker the phone's worker, built anew from worker/src
 # make bench  the benchmarks whose figures stand in the README
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROMPT ?= a red circle on a blue background
 
-.PHONY: demo test lint bench full-size checkpoint clean
+.PHONY: demo test lint worker bench full-size checkpoint clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
@@ -35,6 +36,10 @@ test: lint
 
 full-size: $(VENV)/.dev
 	$(BIN)/python -m pytest -m full_size
+
+# Needs Maven Central once. The bytes are the committed ones, whichever Java there is.
+worker: $(VENV)/.dev
+	$(BIN)/python worker/build_worker.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/generate.py

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from graphs import quantized
-from worker_process import FOLDER, WorkerProcess, make_phone
+from worker_process import FOLDER, HANGS_SECONDS, WorkerProcess, make_phone
 
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
@@ -231,9 +232,28 @@ def test_a_component_is_freed(client: WorkerClient, feeds: dict[str, np.ndarray]
 
 
 def test_a_missing_file_is_told(client: WorkerClient) -> None:
-    with pytest.raises(WorkerError, match="There is no file ../models/none.onnx") as caught:
+    with pytest.raises(WorkerError, match=r"There is no file \.\./models/none\.onnx") as caught:
         client.open("none", "../models/none.onnx", options=HTP)
     assert caught.value.code == ErrorCode.NO_FILE
+
+
+@pytest.mark.parametrize(
+    ("option", "what"),
+    [("plugin", "The QNN plugin can't be loaded"), ("backend_path", "The QNN backend can't be loaded")],
+)
+def test_a_missing_library_is_told(option: str, what: str, phone: Path) -> None:
+    with WorkerProcess(phone) as worker, pytest.raises(WorkerError, match=what) as caught:
+        worker.client().open("denoiser", CONTEXT, options={**HTP, option: "libNone.so"})
+    assert caught.value.code == ErrorCode.NO_FILE
+    assert "libNone.so" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("options", "why"), [({"soc_model": "57"}, r"CPU has no option \[soc_model\]"), ({"threads": "two"}, "two")]
+)
+def test_options_that_do_not_fit_are_told(options: dict[str, str], why: str, client: WorkerClient) -> None:
+    with pytest.raises(WorkerError, match=why):
+        client.open("qdq", QDQ, place=Place.CPU, options=options)
 
 
 def test_a_file_that_is_no_model_is_told(client: WorkerClient, phone: Path) -> None:
@@ -321,7 +341,9 @@ def test_a_host_that_hangs_up_ends_it(phone: Path) -> None:
 def test_stdins_end_ends_it_before_a_host_came(phone: Path) -> None:
     with WorkerProcess(phone) as worker:
         worker.release()
-        assert worker.ended() == (0, "")
+        code, log = worker.ended()
+        assert code == 0
+        assert "failed" not in log
 
 
 def test_stdins_end_ends_it_while_it_waits(phone: Path) -> None:
@@ -342,7 +364,37 @@ def test_stdins_end_ends_it_while_it_runs(phone: Path, feeds: dict[str, np.ndarr
         for part in Body().string("denoiser").inputs(feeds).string("").frame(3, Kind.RUN):
             connection.sendall(part)
         worker.release()
-        assert worker.process.wait(120) == 0
+        assert worker.process.wait(HANGS_SECONDS) == 0
+
+
+def endless(path: Path) -> None:
+    """A graph whose run doesn't end within anybody's patience: a loop of 2^60 rounds."""
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("before", "after")]
+    count = onnx.helper.make_tensor_value_info("round", onnx.TensorProto.INT64, [])
+    going = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, []) for name in ("on", "still_on")]
+    nodes = [
+        onnx.helper.make_node("Identity", ["on"], ["still_on"]),
+        onnx.helper.make_node("Cos", ["before"], ["after"]),
+    ]
+    body = onnx.helper.make_graph(nodes, "body", [count, going[0], value[0]], [going[1], value[1]])
+    loop = onnx.helper.make_node("Loop", ["rounds", "", "x"], ["y"], body=body)
+    rounds = onnx.numpy_helper.from_array(np.array(1 << 60, np.int64), "rounds")
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([loop], "endless", ends[:1], ends[1:], [rounds])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10), path)
+
+
+def test_stdins_end_ends_a_run_that_does_not_end(phone: Path) -> None:
+    endless(phone / FOLDER / "models" / "endless.onnx")
+    with WorkerProcess(phone) as worker:
+        connection = worker.connect()
+        client = WorkerClient(connection)
+        client.hello(worker.token)
+        client.open("endless", "../models/endless.onnx", place=Place.CPU)
+        for part in Body().string("endless").inputs({"x": np.ones(1, np.float32)}).string("").frame(3, Kind.RUN):
+            connection.sendall(part)
+        worker.release()
+        assert worker.process.wait(HANGS_SECONDS) == 0
 
 
 def test_only_one_host_is_let_in(worker: WorkerProcess, client: WorkerClient) -> None:

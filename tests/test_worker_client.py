@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from qnn_sd.errors import TargetError
 from qnn_sd.targets.adb.worker_client import WorkerClient, WorkerError
-from qnn_sd.targets.adb.worker_protocol import HEADER, ErrorCode, Kind, Slot
+from qnn_sd.targets.adb.worker_protocol import (
+    HEADER,
+    MAX_BODY_BYTES,
+    MAX_RANK,
+    MAX_STRING_BYTES,
+    PROTOCOL,
+    ErrorCode,
+    Kind,
+    Place,
+    Slot,
+)
 
 
 def text(value: str) -> bytes:
@@ -142,3 +154,22 @@ def test_a_component_must_be_open(ends: tuple[WorkerClient, socket.socket]) -> N
     client, _worker = ends
     with pytest.raises(WorkerError, match="c isn't open"):
         call(client)
+
+
+def test_both_ends_and_the_document_count_alike() -> None:
+    source = ROOT / "worker/src/common/io/github/qnnsd/worker/Protocol.java"
+    java = {name: int(value) for name, value in re.findall(r"int (\w+) = (\d+);", source.read_text("utf-8"))}
+    assert {kind.name: kind.value for kind in Kind}.items() <= java.items()
+    assert {code.name: code.value for code in ErrorCode}.items() <= java.items()
+    assert {f"PLACE_{place.name}": place.value for place in Place}.items() <= java.items()
+    assert (java["VERSION"], java["MAX_RANK"], java["MAX_STRING_BYTES"]) == (PROTOCOL, MAX_RANK, MAX_STRING_BYTES)
+    assert f"MAX_BODY_BYTES = {MAX_BODY_BYTES >> 20}L << 20;" in source.read_text("utf-8")
+    document = (ROOT / "docs" / "worker-protocol.md").read_text("utf-8")
+    requests = {name: int(value) for value, name in re.findall(r"^\| (\d+) ([A-Z]+) \|", document, re.M)}
+    assert requests == {kind.name: kind.value for kind in Kind if kind < Kind.OK}
+    codes = [
+        int(code)
+        for row in re.findall(r"^\| ([\d, ]+) \| .* \| (?:ends|serves on) \|$", document, re.M)
+        for code in row.split(",")
+    ]
+    assert codes == [code.value for code in ErrorCode]

@@ -78,7 +78,7 @@ class Compiler:
         self.command = [java.parent / "javac"] if name == "javac" else [java, "-jar", fetch(ECJ)]
 
     def compile(self, classes: Path, files: list[Path], *options: str | Path) -> None:
-        """Compiles files into a folder of classes; a warning is an error."""
+        """Compiles files into a folder of classes."""
         run(*self.command, "-encoding", "UTF-8", *options, "-d", classes, *files)
 
 

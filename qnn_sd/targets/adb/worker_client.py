@@ -91,8 +91,9 @@ class WorkerClient:
             file: path of its ONNX file on the phone; relative to the worker's working directory if it doesn't start
                 with ``/``.
             place: HTP or CPU, all of it.
-            options: ``plugin`` (path of the QNN plugin's library), ``threads`` (of ops on the CPU), session entries
-                (``session.…``, ``ep.…``); what is left goes to the QNN provider.
+            options: ``plugin`` (the QNN plugin's library) and ``backend_path`` (libQnnHtp.so), paths as ``file``;
+                ``threads`` of ops on the CPU; session entries (``session.…``, ``ep.…``); what is left goes to the QNN
+                provider as it is.
 
         Raises:
             TargetError: the file is missing, ONNX Runtime refused it, or the name is taken by another file.

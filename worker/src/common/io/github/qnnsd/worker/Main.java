@@ -75,8 +75,10 @@ public final class Main {
     /** Byte by byte: what follows the line is the dead-man's switch's to wait for. */
     private static String readToken(InputStream stream) throws IOException {
         StringBuilder token = new StringBuilder();
-        for (int next = stream.read(); next >= 0 && next != '\n' && token.length() <= TOKEN_LENGTH; next = stream.read()) {
+        int next = stream.read();
+        while (next >= 0 && next != '\n' && token.length() <= TOKEN_LENGTH) {
             token.append((char) next);
+            next = stream.read();
         }
         return token.toString();
     }

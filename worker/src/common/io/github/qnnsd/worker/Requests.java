@@ -129,7 +129,8 @@ final class Requests {
         String given = lastString();
         if (version != Protocol.VERSION) {
             throw new Violation(
-                    Protocol.REFUSED_VERSION, "the host speaks protocol " + version + ", the worker " + Protocol.VERSION);
+                    Protocol.REFUSED_VERSION,
+                    "the host speaks protocol " + version + ", the worker " + Protocol.VERSION);
         }
         if (!MessageDigest.isEqual(given.getBytes(StandardCharsets.UTF_8), token.getBytes(StandardCharsets.UTF_8))) {
             throw new Violation(Protocol.REFUSED_TOKEN, "the token isn't the one that the worker was started with");

@@ -15,6 +15,7 @@ import java.util.Map;
 final class Sessions {
     private static final String PROVIDER = "QNNExecutionProvider";
     private static final String PLUGIN = "plugin";
+    private static final String BACKEND = "backend_path";
     private static final String THREADS = "threads";
     private static final String DEFAULT_PLUGIN = "libonnxruntime_providers_qnn.so";
 
@@ -30,7 +31,7 @@ final class Sessions {
     OrtSession open(Opening opening) throws Refusal {
         File file = locate(opening.file);
         if (!file.isFile()) {
-            throw new Refusal(Protocol.NO_FILE, opening.component + " can't be loaded", "There is no file " + opening.file + ".");
+            throw missing(opening.component, opening.file);
         }
         try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
             Map<String, String> provider = new HashMap<String, String>(opening.options);
@@ -39,16 +40,23 @@ final class Sessions {
             addEntries(options, provider);
             if (opening.place == Protocol.PLACE_HTP) {
                 options.addConfigEntry("session.disable_cpu_ep_fallback", "1");
+                resolveBackend(provider);
                 OrtEpDevice device = device(library == null ? DEFAULT_PLUGIN : library);
                 options.addExecutionProvider(Collections.singletonList(device), provider);
             } else if (!provider.isEmpty()) {
                 throw new Refusal(
-                        Protocol.LOAD_FAILED, opening.component + " can't be loaded", "The CPU has no option " + provider.keySet());
+                        Protocol.LOAD_FAILED,
+                        opening.component + " can't be loaded",
+                        "The CPU has no option " + provider.keySet() + ".");
             }
             return environment.createSession(file.getPath(), options);
         } catch (OrtException error) {
             throw new Refusal(Protocol.LOAD_FAILED, opening.component + " can't be loaded", Text.of(error));
         }
+    }
+
+    private static Refusal missing(String what, String file) {
+        return new Refusal(Protocol.NO_FILE, what + " can't be loaded", "There is no file " + file + ".");
     }
 
     private static void setThreads(OrtSession.SessionOptions options, String threads) throws OrtException, Refusal {
@@ -63,11 +71,24 @@ final class Sessions {
     }
 
     /** ONNX Runtime's own entries begin with session. or ep.; the rest is the provider's. */
-    private static void addEntries(OrtSession.SessionOptions options, Map<String, String> provider) throws OrtException {
+    private static void addEntries(OrtSession.SessionOptions options, Map<String, String> provider)
+            throws OrtException {
         for (String key : provider.keySet().toArray(new String[0])) {
             if (key.startsWith("session.") || key.startsWith("ep.")) {
                 options.addConfigEntry(key, provider.remove(key));
             }
+        }
+    }
+
+    /** A library beside the plugin is named in full: Android's linker looks for bare names in other places too. */
+    private void resolveBackend(Map<String, String> provider) throws Refusal {
+        String backend = provider.get(BACKEND);
+        if (backend != null) {
+            File file = locate(backend);
+            if (!file.isFile()) {
+                throw missing("The QNN backend", backend);
+            }
+            provider.put(BACKEND, file.getPath());
         }
     }
 
@@ -84,7 +105,8 @@ final class Sessions {
             }
         }
         if (found == null) {
-            throw new Refusal(Protocol.LOAD_FAILED, "The QNN plugin offers no device", "Its library is " + library + ".");
+            throw new Refusal(
+                    Protocol.LOAD_FAILED, "The QNN plugin offers no device", "Its library is " + library + ".");
         }
         return found;
     }
@@ -99,7 +121,7 @@ final class Sessions {
         }
         File file = locate(library);
         if (!file.isFile()) {
-            throw new Refusal(Protocol.NO_FILE, "The QNN plugin can't be loaded", "There is no file " + library + ".");
+            throw missing("The QNN plugin", library);
         }
         environment.registerExecutionProviderLibrary(PROVIDER, file.getPath());
         plugin = library;
