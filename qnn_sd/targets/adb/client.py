@@ -10,7 +10,9 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -207,6 +209,7 @@ class Running:
         self._out, self._err = bytearray(), bytearray()
         self._code: int | None = None
         self._raw = bytearray()
+        self._follower: threading.Thread | None = None
 
     def __enter__(self) -> Running:
         return self
@@ -216,7 +219,12 @@ class Running:
 
     def close(self) -> None:
         """Ends the command, as unplugging would."""
+        with suppress(OSError):
+            # A thread that waits for data isn't woken by a close.
+            self._stream.shutdown(socket.SHUT_RDWR)
         self._stream.close()
+        if self._follower is not None:
+            self._follower.join()
 
     def write(self, data: bytes) -> None:
         """Sends to its standard input.
@@ -273,7 +281,21 @@ class Running:
             self._receive()
         return self._result()
 
-    def complaints(self) -> str:
+    def follow(self) -> None:
+        """Takes what the command says from now on, in the background: one whose words nobody takes would stop.
+
+        Neither ``line`` nor ``finish`` may follow.
+        """
+        self._stream.settimeout(None)
+        self._follower = threading.Thread(target=self._follow, name=f"log of {self._serial}", daemon=True)
+        self._follower.start()
+
+    def _follow(self) -> None:
+        with suppress(DeviceError):
+            while self._code is None:
+                self._receive()
+
+    def log(self) -> str:
         """What came on standard error so far."""
         return self._err.decode("utf-8", "replace")
 

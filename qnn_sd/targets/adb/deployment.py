@@ -112,12 +112,13 @@ def deployed(
         "soc_model": str(soc.soc_model),
         "htp_arch": str(soc.htp_arch),
     }
-    with WorkerSession(phone, f"{worker.folder}/{WORKER_JAR}", home) as client:
-        htp = AdbRunner(client, f"adb:{phone.serial}", Place.HTP, options, on_htp)
+    session = WorkerSession(phone, f"{worker.folder}/{WORKER_JAR}", home)
+    with session as client:
+        htp = AdbRunner(client, f"adb:{phone.serial}", Place.HTP, options, on_htp, session.log)
         if not fallback:
             yield Deployment(htp, staged, client, htp.compute)
             return
-        cpu = AdbRunner(client, f"adb:{phone.serial} CPU", Place.CPU, {}, on_cpu)
+        cpu = AdbRunner(client, f"adb:{phone.serial} CPU", Place.CPU, {}, on_cpu, session.log)
         # One table: a component runs in one of the two.
         cpu.compute = htp.compute
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.runner import Fallback, Feeds, Runner
-from qnn_sd.targets.adb.worker_client import WorkerClient
+from qnn_sd.targets.adb.worker_client import WorkerClient, WorkerError
 from qnn_sd.targets.adb.worker_protocol import Place, Slot
 
 
@@ -36,6 +36,7 @@ class AdbRunner(Runner):
         place: the phone's HTP or its CPU.
         options: of every component that is opened.
         file: gives a component's ONNX file on the phone, staging it if it must.
+        log: gives what the worker has logged.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class AdbRunner(Runner):
         place: Place,
         options: Mapping[str, str],
         file: Callable[[str], str],
+        log: Callable[[], str],
     ) -> None:
         self._client, self._target, self._place = client, target, place
-        self._options, self._file = options, file
+        self._options, self._file, self._log = options, file, log
         self._kept: dict[str, NDArray[Any]] = {}
         self.compute: dict[str, Compute] = {}
 
@@ -67,7 +69,13 @@ class AdbRunner(Runner):
         Raises:
             TargetError: the worker refused.
         """
-        opened = self._client.open(component, self._file(component), place=self._place, options=self._options)
+        try:
+            opened = self._client.open(component, self._file(component), place=self._place, options=self._options)
+        except WorkerError as error:
+            # ONNX Runtime says that a component may not run elsewhere; why it can't run here, QNN says in the log.
+            lines = self._log().strip().splitlines()
+            why = f"{error.why} Its log ends: {lines[-1]}" if lines else error.why
+            raise WorkerError(error.code, error.what, why) from error
         if opened.loaded:
             self.compute.setdefault(component, Compute()).load_seconds += opened.load_nanoseconds / 1e9
 

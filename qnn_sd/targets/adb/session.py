@@ -43,6 +43,7 @@ class WorkerSession:
         try:
             self._running.write(f"{token}\n".encode())
             self._await_ready()
+            self._running.follow()
             self._client = WorkerClient(self._phone.connect(name))
             self._client.hello(token)
         except BaseException:
@@ -58,6 +59,10 @@ class WorkerSession:
                 self._client.bye()
         finally:
             self._running.close()
+
+    def log(self) -> str:
+        """What the worker, ONNX Runtime and QNN wrote on standard error."""
+        return "" if self._running is None else self._running.log()
 
     def _await_ready(self) -> None:
         assert self._running is not None
