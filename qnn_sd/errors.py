@@ -102,6 +102,12 @@ class TargetError(QnnSdError):
     exit_code = 20
 
 
+class VirtualPhoneError(QnnSdError):
+    """The virtual phone can't start, or can't run what it was told to."""
+
+    exit_code = 27
+
+
 class OutputError(QnnSdError):
     """A file can't be written where it was asked for."""
 

@@ -12,6 +12,7 @@ from qnn_sd.cli.compile import compile_command
 from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.export import export_command
 from qnn_sd.cli.run import run_command
+from qnn_sd.cli.virtual_phone import virtual_phone_command
 from qnn_sd.console import Console
 from qnn_sd.errors import INTERRUPTED, QnnSdError
 
@@ -25,6 +26,7 @@ def cli() -> None:
 cli.add_command(export_command)
 cli.add_command(compile_command)
 cli.add_command(run_command)
+cli.add_command(virtual_phone_command)
 cli.add_command(doctor_command)
 
 
