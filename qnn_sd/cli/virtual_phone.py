@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import util
 from pathlib import Path
 from types import FrameType
@@ -69,8 +69,10 @@ def virtual_phone_command(
             }
         )
         console.say(f"adb connect {phone.address}   (Ctrl-C ends the phone)")
-        while True:
-            signal.pause()
+        with suppress(KeyboardInterrupt):
+            while True:
+                signal.pause()
+    console.say("the phone is gone.")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

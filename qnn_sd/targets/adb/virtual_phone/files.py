@@ -157,21 +157,27 @@ class PhoneFiles:
             raise failure(errno.EACCES, path)
         return sorted(os.listdir(place.host), key=os.fsencode)  # noqa: PTH208 (names, not paths)
 
+    def is_folder(self, path: str, cwd: str = "/") -> bool:
+        """Whether a path leads to a folder."""
+        try:
+            return self.place(path, cwd).host.is_dir()
+        except OSError:
+            return False
+
     def make_folders(self, path: str, cwd: str = "/", mode: int = NEW_FOLDER_MODE) -> None:
         """A folder and those above it that are missing.
 
         Raises:
-            OSError: as ``changeable``.
+            OSError: as ``changeable``, and EEXIST where a file is in the way.
         """
-        if self.place(path, cwd).host.is_dir():
+        if self.is_folder(path, cwd):
             return
         above = os.path.dirname(path.rstrip("/"))  # noqa: PTH120 (a path of the phone)
-        if above and above != path:
+        if above:
             self.make_folders(above, cwd, mode)
         place = self.changeable(path, cwd)
-        if not place.host.is_dir():
-            place.host.mkdir()
-            place.host.chmod(mode)
+        place.host.mkdir()
+        place.host.chmod(mode)
 
     def open_to_write(self, path: str, cwd: str = "/", append: bool = False) -> int:
         """A descriptor of a file that is made or emptied (or added to).

@@ -77,8 +77,10 @@ class Stream:
                 self._send(Packet(WRTE, self.local, self._remote, piece))
 
     def close(self) -> None:
-        """Ends the stream; a second time does nothing."""
+        """Ends the stream once the host has taken what was written; a second time does nothing."""
         with self._changed:
+            # adbd hears of a service's end no sooner either: it reads on only after an OKAY.
+            self._changed.wait_for(lambda: self._may_write or self._ended)
             tell = not (self._ended or self._closed)
             self._closed = True
         if tell:

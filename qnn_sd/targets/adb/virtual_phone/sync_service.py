@@ -197,28 +197,22 @@ class _Session:
         self._stream.write(_REQUEST.pack(b"OKAY", 0))
 
     def _make_way(self, path: str) -> None:
-        """Removes a file or link that is about to be replaced, and makes the folders above it."""
-        try:
-            place = self._files.changeable(path, follow=False)
-        except FileNotFoundError:
-            above = os.path.dirname(path)  # noqa: PTH120 (a path of the phone)
+        """Makes the folders above a file or link that comes, and removes what it replaces."""
+        above = os.path.dirname(path) or "/"  # noqa: PTH120 (a path of the phone)
+        if not self._files.is_folder(above):
             try:
                 self._files.make_folders(above, mode=_FOLDER_MODE)
             except OSError as error:
                 raise _reason("secure_mkdirs() failed", error) from error
-            place = self._files.changeable(path, follow=False)
-        if not place.host.parent.is_dir():
-            try:
-                self._files.make_folders(os.path.dirname(place.phone), mode=_FOLDER_MODE)  # noqa: PTH120
-            except OSError as error:
-                raise _reason("secure_mkdirs() failed", error) from error
-        if place.host.is_file() or place.host.is_symlink():
-            place.host.unlink()
+        host = self._files.changeable(path, follow=False).host
+        if host.is_symlink() or host.is_file():
+            host.unlink()
 
     def _take_file(self, path: str, mode: int) -> int:
         mode &= 0o777
         # The owner's bits are everyone's on a phone: adbd copies them.
-        mode |= (mode >> 3) & 0o070 | (mode >> 6) & 0o007
+        mode |= (mode >> 3) & 0o070
+        mode |= (mode >> 3) & 0o007
         try:
             self._make_way(path)
             handle = self._files.open_to_write(path)

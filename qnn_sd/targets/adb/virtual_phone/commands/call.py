@@ -101,7 +101,8 @@ class Call:
             self.complain(str(error))
             return error.status
         except getopt.GetoptError as error:
-            self.complain(f'Unknown option {error.opt} (see "{self.name} --help")')
+            problem = "Missing argument to" if "requires" in error.msg else "Unknown option"
+            self.complain(f"{problem} '{error.opt}' (see \"{self.name} --help\")")
             return 1
         except OSError as error:
             # What is left is a write that failed: a full partition.

@@ -69,7 +69,7 @@ def _needed(paths: list[str], count: int = 1) -> list[str]:
 def _onto(call: Call, paths: list[str], into: bool, act: Callable[[str, str], None]) -> None:
     """Calls ``act`` with each source and its target: inside the last path if that is a folder, else the last path."""
     *sources, target = _needed(paths, 2)
-    folder = into and call.place(target).host.is_dir()
+    folder = into and call.files.is_folder(target, call.cwd)
     if len(sources) > 1 and not folder:
         raise CommandError(f"'{target}' not directory")
     for source in sources:
@@ -143,7 +143,7 @@ def ln(call: Call) -> None:
 
     def link(path: str) -> None:
         goal = path
-        if "T" not in options and call.place(path).host.is_dir():
+        if "T" not in options and call.files.is_folder(path, call.cwd):
             goal = join(path, target.rstrip("/").rsplit("/", 1)[-1])
         place = call.files.inside_changeable(goal, call.cwd)
         if "f" in options:
