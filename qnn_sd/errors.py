@@ -132,6 +132,12 @@ class StagingError(QnnSdError):
     exit_code = 22
 
 
+class VirtualPhoneError(QnnSdError):
+    """The virtual phone can't start, or can't run what it was told to."""
+
+    exit_code = 23
+
+
 class OutputError(QnnSdError):
     """A file can't be written where it was asked for."""
 

@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,6 +26,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
+
+if TYPE_CHECKING:
+    from adb_host import AdbHost, PhoneOnAdb
 
 CHECKPOINT = ROOT / "assets" / "tiny-sd"
 
@@ -98,6 +101,36 @@ class Cli:
 def cli(cache: Path, tmp_path: Path) -> Cli:
     """The command, in an empty folder."""
     return Cli(cache, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbHost]:
+    """The real adb of a user with a key."""
+    from adb_host import AdbHost
+
+    host = AdbHost(tmp_path_factory.mktemp("home"))
+    yield host
+    host.close()
+
+
+@pytest.fixture(scope="session")
+def phone(adb: AdbHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PhoneOnAdb]:
+    """A virtual phone without faults, that tests share."""
+    from adb_host import started
+
+    from qnn_sd.targets.adb.virtual_phone import Battery
+
+    with started(adb, tmp_path_factory.mktemp("phone"), battery=Battery(level=61, temperature=31.5)) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(phone: PhoneOnAdb, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty folder on the shared phone."""
+    path = f"/data/local/tmp/{request.node.name.partition('[')[0]}"
+    phone.shell(f"mkdir {path}")
+    yield path
+    phone.shell(f"rm -rf {path}")
 
 
 @pytest.fixture

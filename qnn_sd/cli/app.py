@@ -14,6 +14,7 @@ from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.export import export_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.cli.runtime import runtime_group
+from qnn_sd.cli.virtual_phone import virtual_phone_command
 from qnn_sd.console import Console
 from qnn_sd.errors import INTERRUPTED, QnnSdError
 
@@ -29,6 +30,7 @@ cli.add_command(compile_command)
 cli.add_command(run_command)
 cli.add_command(devices_command)
 cli.add_command(unstage_command)
+cli.add_command(virtual_phone_command)
 cli.add_command(doctor_command)
 cli.add_command(runtime_group)
 

@@ -1,0 +1,79 @@
+"""``qnn-sd virtual-phone``: an adb device on loopback."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from contextlib import ExitStack, suppress
+from importlib import util
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from qnn_sd.cli.options import DEFAULT_SOC, output_options
+from qnn_sd.config import load_profile
+from qnn_sd.console import Console
+from qnn_sd.errors import SettingError, VirtualPhoneError
+
+# As qnn_sd.targets.adb.virtual_phone has it, which needs the extra that may be missing.
+_SERIAL = "qnnsd0000001"
+
+
+@click.command("virtual-phone")
+@click.option("--soc", default=DEFAULT_SOC, show_default=True, help="SoC that the phone has.")
+@click.option("--port", type=int, default=0, help="Port on 127.0.0.1 [any free one].")
+@click.option("--root", type=click.Path(path_type=Path), help="Folder of the phone's files, kept [a temporary one].")
+@click.option("--serial", default=_SERIAL, show_default=True, help="The phone's ro.serialno.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[=BYTES]",
+    help="What it does wrong: room, disconnect, crash or kill-worker =BYTES, unauthorized, offline. Repeatable.",
+)
+@click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="A system property. Repeatable.")
+@output_options
+def virtual_phone_command(
+    soc: str,
+    port: int,
+    root: Path | None,
+    serial: str,
+    faults: tuple[str, ...],
+    properties: tuple[str, ...],
+    console: Console,
+) -> None:
+    """Run a phone on loopback that adb connects to, until Ctrl-C."""
+    profile = load_profile(soc)
+    if not 0 <= port <= 65535:
+        raise SettingError(f"--port {port} is not possible", hint="Choose 1 to 65535, or 0 for any free one.")
+    if util.find_spec("cryptography") is None:
+        raise VirtualPhoneError("The virtual phone's packages are missing", hint="pip install 'qnn-sd[phone]'")
+    from qnn_sd.targets.adb.virtual_phone import VirtualPhone, parse_faults  # noqa: PLC0415 (needs the extra)
+
+    told = parse_faults(faults, properties)
+    with ExitStack() as stack:
+        if root is None:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qnn-sd-phone-")))
+        # Told to end, it ends as by Ctrl-C, with nothing left behind.
+        signal.signal(signal.SIGTERM, _interrupt)
+        phone = stack.enter_context(VirtualPhone(profile, root, port=port, serial=serial, faults=told, say=console.say))
+        console.result(f"{profile.title} ({profile.soc}) at {phone.address}, files in {phone.files.root}")
+        console.document(
+            {
+                "address": phone.address,
+                "soc": profile.soc,
+                "serial": serial,
+                "root": str(root),
+                "files": str(phone.files.root),
+            }
+        )
+        console.say(f"adb connect {phone.address}   (Ctrl-C ends the phone)")
+        with suppress(KeyboardInterrupt):
+            while True:
+                signal.pause()
+    console.say("the phone is gone.")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
