@@ -178,7 +178,9 @@ class Phone:
 
     def _open(self, service: str) -> socket.socket:
         try:
-            connection = self._device.open_transport(service)
+            connection = self._device.open_transport()
+            connection.send_command(service)
+            connection.check_okay()
             # The connection object closes its socket after a pause; a copy of it is ours.
             stream: socket.socket = connection.conn.dup()
             connection.conn.close()

@@ -170,8 +170,7 @@ def _send(phone: Phone, files: FileSet, name: str, transfer: Transfer) -> int:
     folder, path, digest = files.folder, files.files[name], files.hashes[name]
     start = _resumable(phone, folder, name, path)
     redirect = ">>" if start else ">"
-    # umask: the DSP's process reads the libraries as another user.
-    command = f"cd {folder} && umask 022 && cat {redirect} {name}{_PART}"
+    command = f"cd {folder} && cat {redirect} {name}{_PART}"
     before = transfer.moved
     transfer.advance(start)
     _require(phone, phone.shell(command, _chunks(path, start), transfer.advance), f"write {name}")
@@ -183,7 +182,9 @@ def _send(phone: Phone, files: FileSet, name: str, transfer: Transfer) -> int:
             why=f"Its hash there is {arrived or 'missing'}, here {digest}.",
             hint="Try again; with another cable if it happens twice.",
         )
-    _require(phone, phone.shell(f"cd {folder} && mv {name}{_PART} {name}"), f"rename {name}")
+    # The DSP's process reads the libraries as another user.
+    finish = f"cd {folder} && chmod 644 {name}{_PART} && mv {name}{_PART} {name}"
+    _require(phone, phone.shell(finish), f"rename {name}")
     return transfer.moved - before - start
 
 

@@ -8,64 +8,22 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from importlib import util
 from pathlib import Path
 
-from qnn_sd import resources
-from qnn_sd.artifact import sha256_of_file, written_aside
+import onnxruntime_qnn
+
 from qnn_sd.errors import VirtualPhoneError
+from qnn_sd.targets.adb.runtime import desktop_jar
 
 WORKER_JAR = Path(__file__).resolve().parents[1] / "jars" / "worker.jar"
 
-# com.microsoft.onnxruntime:onnxruntime on Maven Central.
-_GROUP, _ARTIFACT, _VERSION = "com.microsoft.onnxruntime", "onnxruntime", "1.29.0"
-_SHA256 = "5933bbc0c6c4d89afc04bf7c11011de23a947509c1352e5bf5936e62a84e4d10"
-
-# Unix-domain sockets (JEP 380).
-OLDEST_JAVA = 16
+# The worker's twin is compiled for it.
+OLDEST_JAVA = 17
 
 _HEAP = re.compile(r"-Xmx\d+[kKmMgG]?")
-
-
-def onnxruntime_jar() -> Path:
-    """ONNX Runtime's Java API with its libraries for desktops, fetched once.
-
-    Raises:
-        VirtualPhoneError: it can't be fetched, or isn't the one that is pinned.
-    """
-    jar = resources.cache() / "virtual-phone" / f"{_ARTIFACT}-{_VERSION}.jar"
-    if not jar.is_file():
-        jar.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".maven.", dir=jar.parent) as folder, written_aside(jar) as aside:
-            _fetch(Path(folder), aside)
-    if sha256_of_file(jar) != _SHA256:
-        raise VirtualPhoneError(f"{jar} is damaged", why=f"Its SHA-256 is not {_SHA256}.", hint=f"Delete {jar}.")
-    return jar
-
-
-def _fetch(folder: Path, target: Path) -> None:
-    try:
-        from jgo.maven import MavenContext  # noqa: PLC0415 (only this needs it)
-
-        component = MavenContext(repo_cache=folder).project(_GROUP, _ARTIFACT).at_version(_VERSION)
-        fetched = Path(component.artifact().resolve())
-    except Exception as error:  # jgo lets through whatever its HTTP client raises
-        raise VirtualPhoneError(
-            f"{_GROUP}:{_ARTIFACT}:{_VERSION} can't be fetched from Maven Central",
-            why=(str(error).splitlines() or [type(error).__name__])[0],
-            hint="Check the network (HTTPS_PROXY is honoured), and pip install 'qnn-sd[phone]'.",
-        ) from error
-    found = sha256_of_file(fetched)
-    if found != _SHA256:
-        raise VirtualPhoneError(
-            f"{_GROUP}:{_ARTIFACT}:{_VERSION} is not the file that is pinned",
-            why=f"Its SHA-256 is {found}, not {_SHA256}.",
-            hint="Something between here and Maven Central changed it: try another network.",
-        )
-    fetched.replace(target)
 
 
 def find_java() -> Path:
@@ -122,8 +80,10 @@ class DesktopJava:
 
     def start_of(
         self, options: Sequence[str], main: str, arguments: Sequence[str], environment: dict[str, str]
-    ) -> tuple[list[str], dict[str, str]]:
-        """The command line and environment that run a class of the worker.
+    ) -> tuple[list[str], dict[str, str], Path]:
+        """The command line, environment and working directory that run a class of the worker.
+
+        The directory stands in for the phone's folder of libraries, where the worker looks for them.
 
         Args:
             options: of the VM; only -Xmx is known.
@@ -144,7 +104,7 @@ class DesktopJava:
                 raise VirtualPhoneError(
                     f"Error: could not find class '{main}'", hint=f"{self._worker_jar.name} has only the worker's."
                 )
-        class_path = os.pathsep.join([str(self._worker_jar), str(onnxruntime_jar())])
+        class_path = os.pathsep.join([str(self._worker_jar), str(desktop_jar())])
         command = [
             str(find_java()),
             *options,
@@ -158,14 +118,24 @@ class DesktopJava:
             "HOME": str(self._temporary),
             "LANG": "C.UTF-8",
             "QNN_SD_SOCKETS": str(self._sockets),
-            "QNN_SD_PHONE_ROOT": str(self._phone_root),
+            "QNN_SD_ROOT": str(self._phone_root),
         }
-        desktop = util.find_spec("onnxruntime_qnn")
-        if desktop is not None and desktop.origin is not None:
-            # The plugin and the HTP emulator for this machine, by the names that the phone's have.
-            ours["QNN_SD_DESKTOP_LIBRARIES"] = str(Path(desktop.origin).parent)
+        libraries = self._linked_libraries()
+        ours["LD_LIBRARY_PATH"] = str(libraries)
         handed_on = {name: environment[name] for name in ("ADSP_LIBRARY_PATH",) if name in environment}
         if not self._said:
             self._said = True
             self._say("app_process: the phone's aarch64 libraries can't run here; the desktop ones stand in for them.")
-        return command, {**handed_on, **ours}
+        return command, {**handed_on, **ours}, libraries
+
+    def _linked_libraries(self) -> Path:
+        """A folder with the plugin and the HTP emulator for this machine, by the names that the phone's have."""
+        folder = self._temporary / "libraries"
+        folder.mkdir(exist_ok=True)
+        package = Path(onnxruntime_qnn.get_library_path()).parent
+        # The wheel keeps its copy of libc++ beside the package; a link hides from the loader that it is there.
+        for library in (*package.glob("*.so"), *package.with_name("onnxruntime_qnn.libs").iterdir()):
+            link = folder / library.name
+            if not link.is_symlink():
+                link.symlink_to(library)
+        return folder

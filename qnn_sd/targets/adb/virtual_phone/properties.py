@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnn_sd.config import DeviceProfile
+from qnn_sd.targets.adb.devices import VIRTUAL
 from qnn_sd.targets.adb.virtual_phone.files import HOME, SHARED_STORAGE
 
 MODEL = "qnn-sd virtual phone"
@@ -53,6 +54,7 @@ def properties_of(profile: DeviceProfile, serial: str, changed: dict[str, str]) 
         "ro.product.manufacturer": "qnn-sd",
         "ro.product.model": MODEL,
         "ro.product.name": "qnnsd",
+        VIRTUAL: "1",
         "ro.serialno": serial,
         "ro.soc.manufacturer": "QTI",
         "ro.soc.model": profile.soc.upper(),

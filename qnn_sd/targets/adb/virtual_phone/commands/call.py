@@ -31,8 +31,8 @@ class AppProcess(Protocol):
 
     def start_of(
         self, options: Sequence[str], main: str, arguments: Sequence[str], environment: dict[str, str]
-    ) -> tuple[list[str], dict[str, str]]:
-        """The host's command line and environment for a class of the phone."""
+    ) -> tuple[list[str], dict[str, str], Path]:
+        """The host's command line, environment and working directory for a class of the phone."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,3 @@ class Call:
                 yield piece
         finally:
             os.close(handle)
-
-    def host_cwd(self) -> Path:
-        """The working directory's place on the host."""
-        return self.place(self.cwd).host

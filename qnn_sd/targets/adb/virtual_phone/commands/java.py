@@ -26,7 +26,7 @@ def app_process(call: Call) -> int:
         detail = f": {missing[0]} is missing" if missing else ": CLASSPATH is empty"
         raise CommandError(f"Error: could not find class '{main}'{detail}")
     try:
-        command, environment = call.machine.app_process.start_of(options, main, arguments, call.environment)
+        command, environment, folder = call.machine.app_process.start_of(options, main, arguments, call.environment)
     except QnnSdError as error:
         raise CommandError(" ".join(str(error).splitlines())) from error
     return call.machine.processes.run(
@@ -34,7 +34,7 @@ def app_process(call: Call) -> int:
         " ".join(["app_process", *call.arguments]),
         command,
         environment,
-        call.host_cwd(),
+        folder,
         call.handles,
         call.shell_pid,
         call.hung_up.is_set,
