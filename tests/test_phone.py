@@ -1,0 +1,257 @@
+"""The phone path on virtual phones, behind the real adb: found, staged, run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from adb_host import AdbHost, PhoneOnAdb, noise, started
+from conftest import Cli
+from PIL import Image
+
+from qnn_sd.build import Road
+from qnn_sd.config import load_profile
+from qnn_sd.console import Console, Transfer
+from qnn_sd.errors import DeviceError, StagingError, UnknownSocError
+from qnn_sd.targets.adb.client import Adb, Phone
+from qnn_sd.targets.adb.devices import HOME, choose, facts, profile_of
+from qnn_sd.targets.adb.staging import SPARE_BYTES, FileSet, stage, unstage
+from qnn_sd.targets.adb.virtual_phone import Battery, Faults
+
+PROMPT = "a red circle on a blue background"
+
+
+@pytest.fixture
+def host(adb: AdbHost, monkeypatch: pytest.MonkeyPatch) -> AdbHost:
+    """This process is the user's, too."""
+    for name in ("HOME", "ANDROID_ADB_SERVER_PORT", "ADB_LOCAL_TRANSPORT_MAX_PORT"):
+        monkeypatch.setenv(name, adb.environment[name])
+    return adb
+
+
+@pytest.fixture
+def running(host: AdbHost, tmp_path: Path) -> Iterator[PhoneOnAdb]:
+    """The only phone there is."""
+    with started(host, tmp_path / "phone", battery=Battery(level=61, temperature=31.5)) as phone:
+        yield phone
+
+
+def user(cli: Cli, adb: AdbHost) -> Cli:
+    """The command as the user of ``adb`` runs it."""
+    cli.environment.update({name: value for name, value in adb.environment.items() if name.startswith(("HOME", "A"))})
+    return cli
+
+
+def files(tmp_path: Path, sizes: dict[str, int]) -> FileSet:
+    """A set of files of noise."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number, (name, size) in enumerate(sizes.items()):
+        (folder / name).write_bytes(noise(size + number)[number:])
+    return FileSet("unet", {name: folder / name for name in sizes})
+
+
+class Watched(Console):
+    """A quiet console that does something once so many bytes were staged."""
+
+    def __init__(self, at: int, act: Any) -> None:
+        super().__init__(quiet=True)
+        self._at, self._act = at, act
+
+    @contextmanager
+    def transfer(self, title: str, total: int | None, done: int = 0) -> Iterator[Transfer]:
+        del title, total, done
+        at, act = self._at, self._act
+
+        class Acting(Transfer):
+            def advance(self, count: int) -> None:
+                before = self.moved
+                super().advance(count)
+                if before < at <= self.moved:
+                    act()
+
+        yield Acting()
+
+
+QUIET = Console(quiet=True)
+
+# Which phone
+
+
+def test_without_a_name_the_only_phone_is_meant(running: PhoneOnAdb) -> None:
+    assert choose(Adb(), None).serial == running.address
+    assert choose(Adb(), running.address).serial == running.address
+
+
+def test_what_a_phone_says_of_itself(running: PhoneOnAdb) -> None:
+    found = facts(Adb().phone(running.address))
+    assert (found.soc, found.profile, found.battery_percent, found.celsius) == ("SM8650", "sm8650", 61, 31.5)
+    assert found.free_bytes > 0
+
+
+def test_no_phone_says_so(host: AdbHost) -> None:
+    with pytest.raises(DeviceError, match="There is no phone"):
+        choose(Adb(), None)
+    with pytest.raises(DeviceError, match=r"There is no phone '127\.0\.0\.1:1'"):
+        choose(Adb(), "127.0.0.1:1")
+
+
+def test_two_phones_need_a_name(host: AdbHost, running: PhoneOnAdb, tmp_path: Path) -> None:
+    with started(host, tmp_path / "second", "sm8550", serial="second") as second:
+        with pytest.raises(DeviceError, match="several phones") as caught:
+            choose(Adb(), None)
+        assert running.address in caught.value.why
+        assert second.address in caught.value.why
+        assert profile_of(choose(Adb(), second.address), None).dl_mode == 1
+
+
+def test_a_phone_that_nobody_allowed_is_told_apart(host: AdbHost, tmp_path: Path) -> None:
+    with started(host, tmp_path / "phone", connect=False, faults=Faults(unauthorized=True)) as phone:
+        host.bytes("connect", phone.address)
+        with pytest.raises(DeviceError) as caught:
+            choose(Adb(), phone.address)
+        assert "unauthorized" in caught.value.why
+        assert "allow USB debugging" in caught.value.hint
+        host.bytes("disconnect", phone.address)
+
+
+def test_an_unknown_soc_is_named_and_another_can_be_given(host: AdbHost, tmp_path: Path) -> None:
+    other = Faults(properties={"ro.soc.model": "SM9999"})
+    with started(host, tmp_path / "phone", faults=other) as phone:
+        handle = choose(Adb(), phone.address)
+        with pytest.raises(UnknownSocError) as caught:
+            profile_of(handle, None)
+        assert "SM9999" in caught.value.why
+        assert "--soc" in caught.value.hint
+        assert profile_of(handle, "sm8550") == load_profile("sm8550")
+
+
+# Staging
+
+
+def staged_content(phone: PhoneOnAdb, files: FileSet) -> dict[str, bytes]:
+    """What stands under the files' names on the phone."""
+    folder = phone.root / files.folder[1:]
+    return {name: (folder / name).read_bytes() for name in files.files if (folder / name).exists()}
+
+
+def test_a_second_staging_sends_nothing(running: PhoneOnAdb, tmp_path: Path) -> None:
+    phone, wanted = Adb().phone(running.address), files(tmp_path, {"model.onnx": 1000, "model_qnn.bin": 3_000_000})
+    assert stage(phone, [wanted], QUIET).sent_bytes == 3_001_000
+    assert staged_content(running, wanted) == {name: path.read_bytes() for name, path in wanted.files.items()}
+    again = stage(phone, [wanted], QUIET)
+    assert (again.sent_bytes, again.kept_bytes) == (0, 3_001_000)
+
+
+def test_a_file_that_changed_on_the_phone_is_sent_again_alone(running: PhoneOnAdb, tmp_path: Path) -> None:
+    phone, wanted = Adb().phone(running.address), files(tmp_path, {"a.bin": 5000, "b.bin": 7000})
+    stage(phone, [wanted], QUIET)
+    running.shell(f"cd {wanted.folder} && echo damaged > a.bin")
+    assert stage(phone, [wanted], QUIET).sent_bytes == 5000
+    assert staged_content(running, wanted)["a.bin"] == wanted.files["a.bin"].read_bytes()
+
+
+def test_a_pulled_cable_leaves_no_half_file_and_the_next_run_goes_on(running: PhoneOnAdb, tmp_path: Path) -> None:
+    phone, wanted = Adb().phone(running.address), files(tmp_path, {"a.bin": 20_000_000})
+    with pytest.raises(DeviceError, match="went away"):
+        stage(phone, [wanted], Watched(10_000_000, running.phone.disconnect))
+    assert staged_content(running, wanted) == {}
+    # adb itself connects anew to a device in the network.
+    running.adb("wait-for-device")
+    arrived = int(running.shell(f"stat -c %s {wanted.folder}/a.bin.part"))
+    assert 0 < arrived < 20_000_000
+    assert stage(phone, [wanted], QUIET).sent_bytes == 20_000_000 - arrived
+    assert staged_content(running, wanted)["a.bin"] == wanted.files["a.bin"].read_bytes()
+
+
+def test_a_part_of_something_else_is_not_continued(running: PhoneOnAdb, tmp_path: Path) -> None:
+    phone, wanted = Adb().phone(running.address), files(tmp_path, {"a.bin": 50_000})
+    running.shell(f"mkdir -p {wanted.folder} && echo something else > {wanted.folder}/a.bin.part")
+    assert stage(phone, [wanted], QUIET).sent_bytes == 50_000
+    assert staged_content(running, wanted)["a.bin"] == wanted.files["a.bin"].read_bytes()
+
+
+def test_a_phone_without_room_is_told_before_anything_is_sent(host: AdbHost, tmp_path: Path) -> None:
+    with started(host, tmp_path / "phone", faults=Faults(room=SPARE_BYTES + 1_000_000)) as phone:
+        wanted = files(tmp_path, {"a.bin": 2_000_000})
+        with pytest.raises(StagingError, match="too little room"):
+            stage(Adb().phone(phone.address), [wanted], QUIET)
+        assert not (phone.root / HOME[1:]).exists()
+
+
+@pytest.mark.parametrize("name", ["../a.bin", "/a.bin", "a b", "a;reboot", "-rf", "a.bin.part", "staged", ""])
+def test_a_name_that_means_more_than_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(StagingError, match="can't be the name"):
+        FileSet("unet", {name: tmp_path / "a"})
+
+
+def test_unstage_leaves_what_is_in_use(running: PhoneOnAdb, tmp_path: Path) -> None:
+    phone = Adb().phone(running.address)
+    (tmp_path / "a").write_bytes(b"a")
+    old, new = FileSet("unet", {"old.bin": tmp_path / "a"}), FileSet("unet", {"new.bin": tmp_path / "a"})
+    stage(phone, [old, new], QUIET)
+    running.shell(f"touch -d 2020-01-01T00:00:00 {old.folder}")
+    assert unstage(phone, 30) == [old.folder]
+    assert staged_content(running, new)
+    assert unstage(phone, 0) == [new.folder]
+    assert unstage(phone, 0) == []
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("soc", ["sm8550", "sm8650"])
+def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
+    soc: str, host: AdbHost, cli: Cli, road: Road, tmp_path: Path
+) -> None:
+    del road  # its cache holds what both runs need
+    command = user(cli, host)
+    options = [PROMPT, "--seed", "5", "--steps", "3", "--json"]
+    with started(host, tmp_path / "phone", soc) as phone:
+        first, second = (
+            json.loads(command("run", *options, "--device", phone.address, "-o", f"{number}.png").stdout)
+            for number in (1, 2)
+        )
+        assert phone.shell("pidof app_process || echo none") == "none\n"
+    json.loads(command("run", *options, "--soc", soc, "-o", "emulator.png").stdout)
+    pictures = [np.asarray(Image.open(command.folder / f"{name}.png")) for name in (1, 2, "emulator")]
+    assert np.array_equal(pictures[0], pictures[2])
+    assert np.array_equal(pictures[1], pictures[2])
+    assert first["soc"] == soc
+    assert first["fallbacks"] == []
+    assert first["phone"]["staged_bytes"] > 1_000_000
+    assert second["phone"]["staged_bytes"] == 0
+    assert [len(first["phone"]["compute"][name]["run_seconds"]) for name in ("text_encoder", "unet")] == [2, 6]
+
+
+def test_a_killed_worker_is_an_error_and_leaves_nothing(host: AdbHost, cli: Cli, road: Road, tmp_path: Path) -> None:
+    del road
+    command = user(cli, host)
+    with started(host, tmp_path / "phone", faults=Faults(kill_worker=20_000)) as phone:
+        failed = command("run", PROMPT, "--steps", "3", "--device", phone.address)
+        assert failed.returncode == 20, failed.stderr
+        assert "worker" in failed.stderr
+        assert phone.shell("pidof app_process || echo none") == "none\n"
+    assert not list(command.folder.glob("*.png"))
+
+
+def test_devices_as_json(host: AdbHost, running: PhoneOnAdb, cli: Cli) -> None:
+    [listed] = json.loads(user(cli, host)("devices", "--json").stdout)["devices"]
+    assert (listed["serial"], listed["state"], listed["profile"]) == (running.address, "device", "sm8650")
+
+
+def test_device_and_another_target_do_not_go_together(cli: Cli) -> None:
+    failed = cli("run", PROMPT, "--target", "cpu", "--device", "x")
+    assert failed.returncode == 3
+    assert "--device has no meaning" in failed.stderr
+
+
+def test_a_phone_handle_asks_in_one_stream_and_both_ends_are_kept_apart(running: PhoneOnAdb) -> None:
+    phone: Phone = Adb().phone(running.address)
+    result = phone.shell("cat; echo wrong >&2; exit 7", [b"what came", b" in"])
+    assert (result.code, result.out, result.err) == (7, b"what came in", b"wrong\n")
