@@ -16,8 +16,8 @@ _SDK, _RELEASE = "35", "15"
 # Names as a Snapdragon's kernel gives them (nsphvx: the Hexagon vector unit), in thousandths of a degree.
 _THERMAL_ZONES = (("cpu-0-0-0", 36_000), ("gpuss-0", 35_000), ("nsphvx-0", 35_500), ("battery", 29_000))
 
-# The kernels' and bootloaders' names of the generations, which Qualcomm's profiles don't carry.
-_PLATFORMS = {"sm8550": "kalama", "sm8650": "pineapple", "sm8750": "sun", "sm8850": "canoe"}
+# Qualcomm's names of the generations' boards; a SoC that isn't here is named by its number.
+_PLATFORMS = {"sm8550": "kalama", "sm8650": "pineapple"}
 
 
 @dataclass(frozen=True)
