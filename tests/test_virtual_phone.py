@@ -48,6 +48,7 @@ def test_the_properties_are_the_profiles(phone: PhoneOnAdb) -> None:
 def test_readings_of_battery_heat_and_memory(phone: PhoneOnAdb) -> None:
     battery = phone.device.battery()
     assert (battery.level, battery.temperature) == (61, 31.5)
+    assert phone.shell("cd /sys/class/power_supply/battery; cat capacity temp") == "61\n315\n"
     (phone.root / "sys/class/thermal/thermal_zone2/temp").write_text("48200\n")
     lines = phone.shell("cat /sys/class/thermal/thermal_zone*/type /sys/class/thermal/thermal_zone*/temp").split()
     assert dict(zip(lines[:4], lines[4:], strict=True))["nsphvx-0"] == "48200"

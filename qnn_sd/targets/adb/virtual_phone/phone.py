@@ -116,7 +116,7 @@ class VirtualPhone:
             listener = held.enter_context(_listen(self._port))
             try:
                 held.callback(os.close, _take_root(self._root))
-                make_tree(self.files.root)
+                make_tree(self.files.root, self._battery)
                 for folder in self._passing:
                     # What a phone that was killed left there would be in a worker's way.
                     shutil.rmtree(folder, ignore_errors=True)

@@ -67,11 +67,12 @@ def banner(properties: dict[str, str], features: tuple[str, ...]) -> bytes:
     return f"device::{';'.join(told)};features={','.join(features)}".encode()
 
 
-def make_tree(root: Path) -> None:
+def make_tree(root: Path, battery: Battery) -> None:
     """Makes the folders and files that a phone has from the start; what is there stays.
 
     Args:
         root: the host's folder that is ``/`` on the phone.
+        battery: the battery's state.
     """
     for folder in (HOME, SHARED_STORAGE, "/system/bin", "/vendor/lib64", "/proc", "/sys/class/thermal"):
         (root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
@@ -86,6 +87,11 @@ def make_tree(root: Path) -> None:
         zone.mkdir(exist_ok=True)
         (zone / "type").write_text(f"{kind}\n")
         (zone / "temp").write_text(f"{temperature}\n")
+    # Linux's power_supply class counts tenths of a degree, and percent.
+    supply = root / "sys/class/power_supply/battery"
+    supply.mkdir(parents=True, exist_ok=True)
+    (supply / "capacity").write_text(f"{battery.level}\n")
+    (supply / "temp").write_text(f"{round(battery.temperature * 10)}\n")
 
 
 def _host(path: str) -> str:
