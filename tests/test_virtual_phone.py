@@ -48,6 +48,7 @@ def test_the_properties_are_the_profiles(phone: PhoneOnAdb) -> None:
 def test_readings_of_battery_heat_and_memory(phone: PhoneOnAdb) -> None:
     battery = phone.device.battery()
     assert (battery.level, battery.temperature) == (61, 31.5)
+    assert phone.shell("cd /sys/class/power_supply/battery; cat capacity temp") == "61\n315\n"
     (phone.root / "sys/class/thermal/thermal_zone2/temp").write_text("48200\n")
     lines = phone.shell("cat /sys/class/thermal/thermal_zone*/type /sys/class/thermal/thermal_zone*/temp").split()
     assert dict(zip(lines[:4], lines[4:], strict=True))["nsphvx-0"] == "48200"
@@ -70,9 +71,8 @@ def test_two_phones_at_once_and_devices_that_come_and_go(adb: AdbHost, phone: Ph
         assert "No such file or directory" in phone.fails("shell", f"cat {TMP}/file")
         # Its owner ends it: adb hears of it with nobody calling.
         address = second.address
-        second.phone.__exit__(None, None, None)
+        second.phone.stop()
         until(address, present=False)
-        second.phone.__enter__()
 
 
 # Who is let in
@@ -107,9 +107,15 @@ def test_without_a_key_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "phone").exists()
 
 
-def test_vendor_keys_are_the_users_too(adb: AdbHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_vendor_keys_are_the_users_too(
+    adb: AdbHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_folder: bool
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("ADB_VENDOR_KEYS", str(adb.home / ".android" / "adbkey"))
+    own = adb.home / ".android" / "adbkey"
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "mine.adb_key.pub").write_bytes(own.with_name("adbkey.pub").read_bytes())
+    monkeypatch.setenv("ADB_VENDOR_KEYS", str(tmp_path / "keys" if as_folder else own))
     with VirtualPhone(load_profile("sm8650"), tmp_path / "phone") as phone:
         assert "connected to" in adb("connect", phone.address)
         assert adb("-s", phone.address, "shell", "id -un") == "shell\n"
@@ -313,6 +319,7 @@ def test_bad_settings_are_refused(cli: Cli, adb: AdbHost) -> None:
         (3, ("--property", "ro.soc.model")),
         (3, ("--port", "70000")),
         (27, ("--root", "work")),
+        (27, ("--root", "deep/" * 20)),
     ):
         cli.refused(code, "virtual-phone", *arguments, environment={"HOME": str(adb.home)})
     assert [path.name for path in (cli.folder / "work").iterdir()] == ["thesis.txt"]

@@ -192,12 +192,11 @@ def test_the_end_of_a_phone_leaves_nothing(
         assert waiting.stdout.readline() == b"ready\n"
         with worker(adb, phone.address, "qnn-sd-echo") as (_, pid):
             handle = os.pidfd_open(pid)
-            phone.phone.__exit__(None, None, None)
+            phone.phone.stop()
             wait_until_gone(handle)
             assert set(threading.enumerate()) <= before
             assert list((tmp_path / "temporary").iterdir()) == []
             assert sorted(path.name for path in (tmp_path / "phone").iterdir()) == ["files", "virtual-phone.lock"]
-            phone.phone.__enter__()
         with waiting:
             waiting.kill()
 

@@ -16,15 +16,12 @@ from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, VirtualPhoneError
 
-# As qnn_sd.targets.adb.virtual_phone has it, which needs the extra that may be missing.
-_SERIAL = "qnnsd0000001"
-
 
 @click.command("virtual-phone")
 @click.option("--soc", default=DEFAULT_SOC, show_default=True, help="SoC that the phone has.")
 @click.option("--port", type=int, default=0, help="Port on 127.0.0.1 [any free one].")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the phone's files, kept [a temporary one].")
-@click.option("--serial", default=_SERIAL, show_default=True, help="The phone's ro.serialno.")
+@click.option("--serial", help="The phone's ro.serialno; adb names the phone by its address.")
 @click.option(
     "--fault",
     "faults",
@@ -38,7 +35,7 @@ def virtual_phone_command(
     soc: str,
     port: int,
     root: Path | None,
-    serial: str,
+    serial: str | None,
     faults: tuple[str, ...],
     properties: tuple[str, ...],
     console: Console,
@@ -49,9 +46,10 @@ def virtual_phone_command(
         raise SettingError(f"--port {port} is not possible", hint="Choose 1 to 65535, or 0 for any free one.")
     if util.find_spec("cryptography") is None:
         raise VirtualPhoneError("The virtual phone's packages are missing", hint="pip install 'qnn-sd[phone]'")
-    from qnn_sd.targets.adb.virtual_phone import VirtualPhone, parse_faults  # noqa: PLC0415 (needs the extra)
+    from qnn_sd.targets.adb.virtual_phone import DEFAULT_SERIAL, VirtualPhone, parse_faults  # noqa: PLC0415 (needs the extra)
 
     told = parse_faults(faults, properties)
+    serial = serial or DEFAULT_SERIAL
     with ExitStack() as stack:
         if root is None:
             root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qnn-sd-phone-")))

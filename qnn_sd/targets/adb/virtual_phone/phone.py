@@ -7,9 +7,9 @@ import fcntl
 import os
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -32,6 +32,8 @@ from qnn_sd.targets.adb.virtual_phone.transport import Transport
 LOOPBACK = "127.0.0.1"
 DEFAULT_SERIAL = "qnnsd0000001"
 _LOCK = "virtual-phone.lock"
+# unix(7): 108 bytes with the zero at their end. A worker's socket is named qnn-sd- and 16 hex digits.
+_SUN_PATH, _LONGEST_NAME = 107, 24
 
 
 class VirtualPhone:
@@ -64,97 +66,110 @@ class VirtualPhone:
         worker_jar: Path = WORKER_JAR,
         say: Callable[[str], None] = print,
     ) -> None:
-        self._root, self._wanted_port, self._worker_jar, self._say = root.resolve(), port, worker_jar, say
+        self._root, self._port, self._worker_jar, self._say = root.resolve(), port, worker_jar, say
         self._faults = faults or Faults()
         self._battery = battery or Battery()
         self.properties = properties_of(profile, serial, self._faults.properties)
         self.files = PhoneFiles(self._root / "files", self._faults.room)
-        self.sockets = Path()
+        self.sockets = self._root / "sockets"
+        self._passing = (self.sockets, self._root / "tmp")
         self._processes, self._threads = Processes(), Threads()
         self._transports: set[Transport] = set()
         self._transports_lock = threading.Lock()
         self._listener: socket.socket | None = None
-        self._lock_handle = -1
+        self._held = ExitStack()
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
-        assert self._listener is not None, "a phone has a port once it is started"
-        port: int = self._listener.getsockname()[1]
-        return port
+        """The port that it listens on, once it is started."""
+        return self._port
 
     @property
     def address(self) -> str:
         """As ``adb connect`` takes it and ``adb -s`` names it."""
-        return f"{LOOPBACK}:{self.port}"
+        return f"{LOOPBACK}:{self._port}"
 
     def __enter__(self) -> VirtualPhone:
         """Starts it.
 
         Raises:
-            VirtualPhoneError: no adb key, no such port, or a root that isn't a phone's.
+            VirtualPhoneError: as ``start``.
         """
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends it."""
+        self.stop()
+
+    def start(self) -> None:
+        """Starts it; a phone starts once.
+
+        Raises:
+            VirtualPhoneError: no adb key, no such port, or a root that isn't a phone's or has too long a path.
+        """
+        _refuse_long_path(self.sockets)
         keys = [] if self._faults.unauthorized else keys_of_user()
-        self._listener = _listen(self._wanted_port)
-        try:
-            self._lock_handle = _take_root(self._root)
-            make_tree(self.files.root)
-            temporary = self._root / "tmp"
-            temporary.mkdir(exist_ok=True)
-        except OSError as error:
-            self._listener.close()
-            raise VirtualPhoneError(
-                f"{self._root} can't be a virtual phone's folder",
-                why=error.strerror or str(error),
-                hint="Choose another folder with --root.",
-            ) from error
-        except VirtualPhoneError:
-            self._listener.close()
-            raise
-        # Beside the root, for a socket's path has 107 bytes at most (sun_path of unix(7)).
-        self.sockets = Path(tempfile.mkdtemp(prefix="qnn-sd-"))
-        java = DesktopJava(self.files.root, self.sockets, temporary, self._worker_jar, self._say)
-        machine = Machine(self.files, self._processes, self._threads, self.properties, self._battery, java)
-        services = Services(
-            machine,
-            SyncService(self.files, Cable(self._faults, self.disconnect)),
-            AbstractSockets(self.sockets, self._threads, SentMeter(self._faults.kill_worker, self.kill_worker)),
-        )
+        with ExitStack() as held:
+            listener = held.enter_context(_listen(self._port))
+            try:
+                held.callback(os.close, _take_root(self._root))
+                make_tree(self.files.root, self._battery)
+                for folder in self._passing:
+                    # What a phone that was killed left there would be in a worker's way.
+                    shutil.rmtree(folder, ignore_errors=True)
+                    folder.mkdir()
+            except OSError as error:
+                raise VirtualPhoneError(
+                    f"{self._root} can't be a virtual phone's folder",
+                    why=error.strerror or str(error),
+                    hint="Choose another folder with --root.",
+                ) from error
+            self._held = held.pop_all()
+        self._listener, self._port = listener, listener.getsockname()[1]
+        services = self._services()
 
         def serve(connection: socket.socket) -> None:
-            transport = Transport(
-                connection,
-                banner(self.properties, FEATURES),
-                keys,
-                services.find,
-                self._threads,
-                answers=not self._faults.offline,
-            )
+            told = banner(self.properties, FEATURES)
+            answers = not self._faults.offline
+            transport = Transport(connection, told, keys, services.find, self._threads, answers)
             with self._transports_lock:
                 self._transports.add(transport)
+            if self._listener is None:
+                transport.drop()  # the phone ended meanwhile
             try:
                 transport.serve()
             finally:
                 with self._transports_lock:
                     self._transports.discard(transport)
 
-        self._threads.start("adbd", lambda: self._accept(serve))
-        return self
+        self._threads.start("adbd", lambda: self._accept(listener, serve))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ends it: connections, processes, threads, and what it made outside its root."""
-        assert self._listener is not None
+    def _services(self) -> Services:
+        sockets, temporary = self._passing
+        java = DesktopJava(self.files.root, sockets, temporary, self._worker_jar, self._say)
+        machine = Machine(self.files, self._processes, self._threads, self.properties, self._battery, java)
+        return Services(
+            machine,
+            SyncService(self.files, Cable(self._faults, self.disconnect)),
+            AbstractSockets(sockets, self._threads, SentMeter(self._faults.kill_worker, self.kill_worker)),
+        )
+
+    def stop(self) -> None:
+        """Ends connections, processes and threads; the phone's files stay. A second time does nothing."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
         # Wakes the thread that waits in accept.
-        self._listener.shutdown(socket.SHUT_RDWR)
+        listener.shutdown(socket.SHUT_RDWR)
         self.disconnect()
         self._processes.stop()
         self._threads.join()
-        self._listener.close()
-        shutil.rmtree(self.sockets, ignore_errors=True)
-        shutil.rmtree(self._root / "tmp", ignore_errors=True)
-        os.close(self._lock_handle)
+        for folder in self._passing:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._held.close()
 
     def disconnect(self) -> None:
         """Pulls the cable: every connection ends. The phone goes on, and adb may connect again."""
@@ -167,15 +182,24 @@ class VirtualPhone:
         """Kills what ``app_process`` runs, as Android's low memory killer does; returns how many there were."""
         return self._processes.kill_programs()
 
-    def _accept(self, serve: Callable[[socket.socket], None]) -> None:
-        assert self._listener is not None
+    def _accept(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return  # the phone ends
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._threads.start("transport", lambda connection=connection: serve(connection))  # type: ignore[misc]
+
+
+def _refuse_long_path(sockets: Path) -> None:
+    most = _SUN_PATH - 1 - _LONGEST_NAME
+    if len(os.fsencode(sockets)) > most:
+        raise VirtualPhoneError(
+            f"The path of {sockets} is too long",
+            why=f"Socket files are made there, and a socket's path has {_SUN_PATH} bytes at most.",
+            hint=f"Choose a folder with --root whose path has at most {most - len('/sockets')} bytes.",
+        )
 
 
 def _listen(port: int) -> socket.socket:

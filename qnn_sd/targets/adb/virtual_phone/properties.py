@@ -17,8 +17,8 @@ _SDK, _RELEASE = "35", "15"
 # Names as a Snapdragon's kernel gives them (nsphvx: the Hexagon vector unit), in thousandths of a degree.
 _THERMAL_ZONES = (("cpu-0-0-0", 36_000), ("gpuss-0", 35_000), ("nsphvx-0", 35_500), ("battery", 29_000))
 
-# The kernels' and bootloaders' names of the generations, which Qualcomm's profiles don't carry.
-_PLATFORMS = {"sm8550": "kalama", "sm8650": "pineapple", "sm8750": "sun", "sm8850": "canoe"}
+# Qualcomm's names of the generations' boards; a SoC that isn't here is named by its number.
+_PLATFORMS = {"sm8550": "kalama", "sm8650": "pineapple"}
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,12 @@ def banner(properties: dict[str, str], features: tuple[str, ...]) -> bytes:
     return f"device::{';'.join(told)};features={','.join(features)}".encode()
 
 
-def make_tree(root: Path) -> None:
+def make_tree(root: Path, battery: Battery) -> None:
     """Makes the folders and files that a phone has from the start; what is there stays.
 
     Args:
         root: the host's folder that is ``/`` on the phone.
+        battery: the battery's state.
     """
     for folder in (HOME, SHARED_STORAGE, "/system/bin", "/vendor/lib64", "/proc", "/sys/class/thermal"):
         (root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
@@ -88,6 +89,11 @@ def make_tree(root: Path) -> None:
         zone.mkdir(exist_ok=True)
         (zone / "type").write_text(f"{kind}\n")
         (zone / "temp").write_text(f"{temperature}\n")
+    # Linux's power_supply class counts tenths of a degree, and percent.
+    supply = root / "sys/class/power_supply/battery"
+    supply.mkdir(parents=True, exist_ok=True)
+    (supply / "capacity").write_text(f"{battery.level}\n")
+    (supply / "temp").write_text(f"{round(battery.temperature * 10)}\n")
 
 
 def _host(path: str) -> str:

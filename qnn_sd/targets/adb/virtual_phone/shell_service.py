@@ -64,8 +64,12 @@ class ShellService:
                 if self.command:
                     status = shell.run_text(self.command, pipes.shell)
                 else:
-                    with suppress(OSError):
-                        status = shell.run_lines(pipes.shell, _PROMPT if self.terminal else "")
+                    status = shell.run_lines(pipes.shell, _PROMPT if self.terminal else "")
+            except OSError as error:
+                # The host is gone, or this machine is out of descriptors.
+                status = 1
+                with suppress(OSError):
+                    os.write(pipes.shell[2], f"/system/bin/sh: {error.strerror}\n".encode())
             finally:
                 for handle in pipes.shell:
                     os.close(handle)

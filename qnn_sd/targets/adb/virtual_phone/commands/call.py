@@ -104,6 +104,10 @@ class Call:
             problem = "Missing argument to" if "requires" in error.msg else "Unknown option"
             self.complain(f"{problem} '{error.opt}' (see \"{self.name} --help\")")
             return 1
+        except (ValueError, OverflowError, MemoryError, RecursionError) as error:
+            # Numbers and patterns that a shell user may write and Python can't work with.
+            self.complain(f"bad argument: {error}")
+            return 1
         except OSError as error:
             # What is left is a write that failed: a full partition.
             self.complain(f"write: {error.strerror}")

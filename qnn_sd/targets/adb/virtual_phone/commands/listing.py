@@ -190,6 +190,9 @@ def find(call: Call) -> None:
                 call.out(f"{found}\n")
                 continue
             host = call.files.inside_changeable(found, call.cwd).host
-            host.rmdir() if stat.S_ISDIR(status.st_mode) else host.unlink()
+            if stat.S_ISDIR(status.st_mode):
+                host.rmdir()
+            else:
+                host.unlink()
 
     call.each(paths or ["."], show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import threading
@@ -146,8 +147,7 @@ class Shell:
 
     def _child(self) -> Shell:
         """A copy whose changes stay its own, and that hangs up with this one."""
-        child = object.__new__(Shell)
-        child.__dict__.update(self.__dict__)
+        child = copy.copy(self)
         child._variables, child._exported = dict(self._variables), set(self._exported)
         return child
 
