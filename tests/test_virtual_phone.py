@@ -297,8 +297,8 @@ def test_a_root_that_is_given_is_kept_and_is_one_phones(cli: Cli, adb: AdbHost, 
         adb("-s", told["address"], "shell", f"echo stays > {TMP}/file")
         home = {"HOME": str(adb.home)}
         port = told["address"].partition(":")[2]
-        assert "belongs to a virtual phone" in cli.refused(27, "virtual-phone", "--root", root, environment=home)
-        assert "can't be had" in cli.refused(27, "virtual-phone", "--port", port, environment=home)
+        assert "belongs to a virtual phone" in cli.refused(23, "virtual-phone", "--root", root, environment=home)
+        assert "can't be had" in cli.refused(23, "virtual-phone", "--port", port, environment=home)
         process.send_signal(signal.SIGTERM)
         process.wait(60)
         adb("disconnect", told["address"])
@@ -318,8 +318,8 @@ def test_bad_settings_are_refused(cli: Cli, adb: AdbHost) -> None:
         (3, ("--fault", "unauthorized=1")),
         (3, ("--property", "ro.soc.model")),
         (3, ("--port", "70000")),
-        (27, ("--root", "work")),
-        (27, ("--root", "deep/" * 20)),
+        (23, ("--root", "work")),
+        (23, ("--root", "deep/" * 20)),
     ):
         cli.refused(code, "virtual-phone", *arguments, environment={"HOME": str(adb.home)})
     assert [path.name for path in (cli.folder / "work").iterdir()] == ["thesis.txt"]

@@ -15,6 +15,7 @@ from qnn_sd.cli.options import DEFAULT_SOC, output_options
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, VirtualPhoneError
+from qnn_sd.targets.adb.client import Adb
 
 
 @click.command("virtual-phone")
@@ -30,6 +31,7 @@ from qnn_sd.errors import SettingError, VirtualPhoneError
     help="What it does wrong: room, disconnect, crash or kill-worker =BYTES, unauthorized, offline. Repeatable.",
 )
 @click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="A system property. Repeatable.")
+@click.option("--connect", is_flag=True, help="Start adb's server if none runs, and connect it to the phone.")
 @output_options
 def virtual_phone_command(
     soc: str,
@@ -38,6 +40,7 @@ def virtual_phone_command(
     serial: str | None,
     faults: tuple[str, ...],
     properties: tuple[str, ...],
+    connect: bool,
     console: Console,
 ) -> None:
     """Run a phone on loopback that adb connects to, until Ctrl-C."""
@@ -48,6 +51,8 @@ def virtual_phone_command(
         raise VirtualPhoneError("The virtual phone's packages are missing", hint="pip install 'qnn-sd[phone]'")
     from qnn_sd.targets.adb.virtual_phone import DEFAULT_SERIAL, VirtualPhone, parse_faults  # noqa: PLC0415 (needs the extra)
 
+    # Before the phone, which admits the user's key: a server that starts for the first time makes one.
+    adb = Adb() if connect else None
     told = parse_faults(faults, properties)
     serial = serial or DEFAULT_SERIAL
     with ExitStack() as stack:
@@ -66,7 +71,12 @@ def virtual_phone_command(
                 "files": str(phone.files.root),
             }
         )
-        console.say(f"adb connect {phone.address}   (Ctrl-C ends the phone)")
+        if adb is None:
+            console.say(f"adb connect {phone.address}   (Ctrl-C ends the phone)")
+        else:
+            adb.connect(phone.address)
+            stack.callback(adb.disconnect, phone.address)
+            console.say(f"qnn-sd run PROMPT --device {phone.address}   (Ctrl-C ends the phone)")
         with suppress(KeyboardInterrupt):
             while True:
                 signal.pause()

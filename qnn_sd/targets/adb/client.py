@@ -101,6 +101,26 @@ class Adb:
         except Exception as error:
             raise _no_server(error) from error
 
+    def connect(self, address: str) -> None:
+        """Makes the server know a phone in the network, or on loopback.
+
+        Raises:
+            DeviceError: it can't be reached, or doesn't let this user in.
+        """
+        try:
+            answer = self._client.connect(address)
+        except Exception as error:
+            raise _no_server(error) from error
+        if "connected to" not in answer:
+            raise DeviceError(
+                f"adb can't connect to {address}", why=answer, hint="Is the phone on, and in this network?"
+            )
+
+    def disconnect(self, address: str) -> None:
+        """Makes the server forget it; does nothing if the server is gone."""
+        with suppress(Exception):
+            self._client.disconnect(address)
+
     def phone(self, serial: str) -> Phone:
         """One of them."""
         return Phone(self._client.device(serial))
