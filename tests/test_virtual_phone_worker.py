@@ -132,7 +132,10 @@ def test_app_process_runs_a_class_that_answers_on_its_socket(adb: AdbHost, runni
 def test_app_process_fails_as_its_class_does(running: PhoneOnAdb) -> None:
     running.shell(f"touch {TMP}/worker.dex.jar")
     done = running.bytes("shell", start_of("fail"))
-    assert (done.returncode, done.stderr) == (9, f"as asked, in {running.tmp}\n".encode())
+    # The folder that stands in for the phone's libraries: where the worker looks for them.
+    folder = running.root.parent / "tmp" / "libraries"
+    assert (done.returncode, done.stderr) == (9, f"as asked, in {folder}\n".encode())
+    assert (folder / "libQnnHtp.so").is_file()
     for script in (
         start_of("x").replace("worker.dex.jar", "nope.jar"),
         start_of("x").replace("Echo", "jdk.internal.jshell.tool.JShellToolProvider"),
