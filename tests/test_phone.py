@@ -217,7 +217,7 @@ def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
             json.loads(command("run", *options, "--device", phone.address, "-o", f"{number}.png").stdout)
             for number in (1, 2)
         )
-        assert phone.shell("pidof app_process || echo none") == "none\n"
+        assert workers(phone) == []
     json.loads(command("run", *options, "--soc", soc, "-o", "emulator.png").stdout)
     pictures = [np.asarray(Image.open(command.folder / f"{name}.png")) for name in (1, 2, "emulator")]
     assert np.array_equal(pictures[0], pictures[2])
@@ -236,8 +236,69 @@ def test_a_killed_worker_is_an_error_and_leaves_nothing(host: AdbHost, cli: Cli,
         failed = command("run", PROMPT, "--steps", "3", "--device", phone.address)
         assert failed.returncode == 20, failed.stderr
         assert "worker" in failed.stderr
-        assert phone.shell("pidof app_process || echo none") == "none\n"
+        assert none_is_left(phone)
     assert not list(command.folder.glob("*.png"))
+
+
+def workers(phone: PhoneOnAdb) -> list[str]:
+    """Ids of the workers that run on a phone."""
+    return phone.shell("pidof app_process || true").split()
+
+
+def none_is_left(phone: PhoneOnAdb) -> bool:
+    """Whether no worker runs, when one that was told to end has had its time to free what it holds."""
+    return any(not workers(phone) for _attempt in range(200))
+
+
+def test_a_warm_worker_serves_the_next_run_and_loads_nothing(
+    host: AdbHost, cli: Cli, road: Road, tmp_path: Path
+) -> None:
+    del road
+    command = user(cli, host)
+    options = ["run", PROMPT, "--seed", "5", "--steps", "1"]
+    with started(host, tmp_path / "phone") as phone:
+        device = ["--device", phone.address]
+        first = command.json(*options, *device, "--keep-alive", "-o", "1.png")
+        [worker] = workers(phone)
+        assert phone.shell("stat -c %a /data/local/tmp/qnn-sd/warm-worker") == "600\n"
+        second = command.json(*options, *device, "--keep-alive", "-o", "2.png")
+        assert workers(phone) == [worker]
+        # Another guidance scale is another graph's input, not another worker.
+        third = command.json(*options, *device, "--guidance", "2", "-o", "3.png")
+        assert none_is_left(phone)
+    assert [run["phone"]["was_warm"] for run in (first, second, third)] == [False, True, True]
+    loads = [[each["loads"] for each in run["phone"]["compute"].values()] for run in (first, second, third)]
+    assert loads == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]
+    pictures = [np.asarray(Image.open(command.folder / f"{number}.png")) for number in (1, 2, 3)]
+    assert np.array_equal(pictures[0], pictures[1])
+    assert not np.array_equal(pictures[0], pictures[2])
+
+
+def test_a_warm_worker_is_not_taken_for_something_else(host: AdbHost, cli: Cli, road: Road, tmp_path: Path) -> None:
+    del road
+    command = user(cli, host)
+    options = ["run", PROMPT, "--steps", "1"]
+    with started(host, tmp_path / "phone") as phone:
+        device = ["--device", phone.address]
+        command.json(*options, *device, "--keep-alive", "-o", "1.png")
+        [warm] = workers(phone)
+        other = command.json(*options, *device, "--soc", "sm8550", "--keep-alive", "-o", "2.png")
+        assert other["phone"]["was_warm"] is False
+        [second] = workers(phone)
+        assert second != warm
+        # One that was killed meanwhile is no reason to fail.
+        phone.shell(f"kill -9 {second}")
+        again = command.json(*options, *device, "--soc", "sm8550", "--keep-alive", "-o", "3.png")
+        assert again["phone"]["was_warm"] is False
+        assert len(workers(phone)) == 1
+        gone = command.json("unstage", *device)
+        assert gone["ended_worker"] is True
+        assert none_is_left(phone)
+        assert command.json("unstage", *device) == {"serial": phone.address, "removed": [], "ended_worker": False}
+
+
+def test_keep_alive_needs_a_phone(cli: Cli) -> None:
+    assert "--keep-alive has no meaning" in cli.refused(3, "run", PROMPT, "--keep-alive")
 
 
 def test_devices_as_json(host: AdbHost, running: PhoneOnAdb, cli: Cli) -> None:

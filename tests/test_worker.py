@@ -397,6 +397,52 @@ def test_stdins_end_ends_a_run_that_does_not_end(phone: Path) -> None:
         assert worker.process.wait(HANGS_SECONDS) == 0
 
 
+def test_a_worker_that_is_left_serves_the_next_host(phone: Path, feeds: dict[str, np.ndarray]) -> None:
+    with WorkerProcess(phone) as worker:
+        first = worker.client()
+        open_denoiser(first)
+        first.put("sample", feeds["sample"])
+        first.leave(HANGS_SECONDS)
+        # The host that started it is gone, and this is no reason to end.
+        worker.release()
+        second = worker.client()
+        assert not open_denoiser(second).loaded
+        found = second.run("denoiser", feeds).output
+        assert found is not None
+        assert np.array_equal(found, emulated(phone, feeds))
+        with pytest.raises(WorkerError, match="no slot sample"):
+            second.run("denoiser", {"sample": Slot("sample"), "condition": feeds["condition"]})
+        with pytest.raises(OSError, match="No such file"):
+            worker.connect()
+        second.leave(HANGS_SECONDS)
+        third = worker.client()
+        third.bye()
+        assert worker.ended()[0] == 0
+
+
+def test_a_worker_that_is_left_ends_when_nobody_comes(phone: Path) -> None:
+    with WorkerProcess(phone) as worker:
+        worker.client().leave(1)
+        code, log = worker.ended()
+        assert code == 0
+        assert "failed" not in log
+
+
+def test_a_worker_that_is_left_is_for_nobody_else(phone: Path) -> None:
+    with WorkerProcess(phone) as worker:
+        worker.client().leave(HANGS_SECONDS)
+        with pytest.raises(WorkerError, match="refused"):
+            WorkerClient(worker.connect()).hello("0" * 64)
+        assert worker.ended()[0] == 76
+
+
+def test_the_next_host_that_hangs_up_ends_it(phone: Path) -> None:
+    with WorkerProcess(phone) as worker:
+        worker.client().leave(HANGS_SECONDS)
+        worker.client().hang_up()
+        assert worker.ended()[0] == 0
+
+
 def test_only_one_host_is_let_in(worker: WorkerProcess, client: WorkerClient) -> None:
     with pytest.raises(OSError, match="No such file"):
         worker.connect()
@@ -455,6 +501,8 @@ BROKEN = {
     "an unknown dtype": (raw(Kind.PUT, named(b"s") + b"\x07" + ONE_FLOAT[1:]), "dtype 7"),
     "bytes after a tensor": (raw(Kind.PUT, named(b"s") + ONE_FLOAT + b"!"), "1 bytes more"),
     "bytes after nothing": (raw(Kind.STATUS, b"!"), "1 bytes more"),
+    "a wait of no time": (raw(Kind.LEAVE, struct.pack("<I", 0)), "wait for 0 seconds"),
+    "a wait of days": (raw(Kind.LEAVE, struct.pack("<I", 86_401)), "wait for 86401 seconds"),
     "an unknown place": (raw(Kind.OPEN, named(b"c") + named(b"f") + b"\x09\x00\x00"), "no place 9"),
 }
 

@@ -11,6 +11,7 @@ from qnn_sd.console import Console
 from qnn_sd.targets.adb.client import Adb
 from qnn_sd.targets.adb.devices import READY, choose, facts
 from qnn_sd.targets.adb.staging import unstage
+from qnn_sd.targets.adb.warm_worker import end_warm
 
 
 @click.command("devices")
@@ -59,9 +60,13 @@ def devices_command(console: Console) -> None:
 def unstage_command(device: str | None, older_than: int, console: Console) -> None:
     """Remove from a phone what qnn-sd staged there."""
     phone = choose(Adb(), device)
+    # It may hold what is about to be removed; on its next call it would fail.
+    ended = end_warm(phone)
     gone = unstage(phone, older_than)
     for folder in gone:
         console.result(f"removed {folder}")
-    if not gone:
+    if ended:
+        console.result("ended the worker that was left warm")
+    if not gone and not ended:
         console.result(f"There is nothing to remove on {phone.serial}.")
-    console.document({"serial": phone.serial, "removed": gone})
+    console.document({"serial": phone.serial, "removed": gone, "ended_worker": ended})

@@ -28,6 +28,7 @@ from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
 from qnn_sd.targets.adb.client import Adb, Phone
 from qnn_sd.targets.adb.deployment import deployed
 from qnn_sd.targets.adb.devices import choose, profile_of
+from qnn_sd.targets.adb.warm_worker import WARM_SECONDS
 
 TARGETS = ("emulator", "cpu", "phone")
 
@@ -58,6 +59,7 @@ TARGETS = ("emulator", "cpu", "phone")
     show_default=True,
     help="Run on the CPU what the target can't load; each such component is named.",
 )
+@click.option("--keep-alive", is_flag=True, help="Leave the phone's worker warm: the next run loads nothing.")
 @dry_run_option
 @model_options
 @output_options
@@ -75,6 +77,7 @@ def run_command(
     soc: str | None,
     precision: str | None,
     fallback: bool,
+    keep_alive: bool,
     dry_run: bool,
     model: ModelConfig,
     sources: Sources,
@@ -84,7 +87,7 @@ def run_command(
     """Paint PROMPT with a bundle's components and save it as PNG."""
     _refuse_bad_settings(steps, seed, guidance, scheduler, count)
     target = target or ("emulator" if device is None else "phone")
-    _refuse_what_means_nothing(target, device, soc, precision)
+    _refuse_what_means_nothing(target, device, soc, precision, keep_alive)
     _refuse_bad_output(output)
     phone = choose(Adb(), device) if target == "phone" else None
     profile = _profile(target, phone, soc)
@@ -115,12 +118,22 @@ def run_command(
         if phone is None:
             runner = _runner(bundle, fallback, console)
         else:
-            place = deployed(phone, bundle, PICTURE_COMPONENTS, cache or resources.cache(), console, fallback=fallback)
+            place = deployed(
+                phone,
+                bundle,
+                PICTURE_COMPONENTS,
+                cache or resources.cache(),
+                console,
+                fallback=fallback,
+                keep_alive=keep_alive,
+            )
             deployment = stack.enter_context(place)
             runner = deployment.runner
         result = _paint(request, paths, bundle, runner, console, config.name, precision, profile)
         remark_on_prompts(console, request, result)
         report(console, runner, result, paths, profile.soc if profile else None, deployment)
+    if keep_alive:
+        console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
 
 
 def _paint(
@@ -158,10 +171,14 @@ def _paint(
         return loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
 
 
-def _refuse_what_means_nothing(target: str, device: str | None, soc: str | None, precision: str | None) -> None:
+def _refuse_what_means_nothing(
+    target: str, device: str | None, soc: str | None, precision: str | None, keep_alive: bool
+) -> None:
     """Raises for options that don't go together."""
     if target != "phone" and device is not None:
         raise SettingError(f"--device has no meaning with --target {target}", hint="Leave one of them out.")
+    if target != "phone" and keep_alive:
+        raise SettingError(f"--keep-alive has no meaning with --target {target}", hint="Add --device SERIAL.")
     if target == "cpu" and soc is not None:
         raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
     if target != "cpu" and precision is not None:

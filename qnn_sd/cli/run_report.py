@@ -63,6 +63,8 @@ def report(
     console.table(columns, rows)
     if deployment is not None:
         staged = deployment.staged
+        if deployment.was_warm:
+            console.result("an earlier run left the worker warm")
         console.result(
             f"staged {staged.sent_bytes / 1e6:,.1f} MB, {staged.kept_bytes / 1e6:,.1f} MB were there; "
             f"the worker's peak memory: {deployment.status().peak_bytes / 1e6:,.0f} MB"
@@ -88,13 +90,14 @@ def report(
 def _phone_facts(deployment: Deployment) -> dict[str, object]:
     status = deployment.status()
     return {
+        "was_warm": deployment.was_warm,
         "staged_bytes": deployment.staged.sent_bytes,
         "kept_bytes": deployment.staged.kept_bytes,
         "peak_memory_bytes": status.peak_bytes,
         "thermal_zones": {zone.name: zone.degrees for zone in status.zones},
         "battery": None if status.battery is None else asdict(status.battery),
         "compute": {
-            name: {"load_seconds": each.load_seconds, "run_seconds": each.run_seconds}
+            name: {"loads": each.loads, "load_seconds": each.load_seconds, "run_seconds": each.run_seconds}
             for name, each in deployment.compute.items()
         },
     }

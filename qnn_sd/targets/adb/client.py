@@ -317,6 +317,11 @@ class Running:
             while self._code is None:
                 self._receive()
 
+    def await_end(self, seconds: float) -> None:
+        """Waits for the end of a command that is followed, but no longer than that."""
+        if self._follower is not None:
+            self._follower.join(seconds)
+
     def log(self) -> str:
         """What came on standard error so far."""
         return self._err.decode("utf-8", "replace")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +37,14 @@ class Deployment:
         staged: what was sent for it.
         client: the worker.
         compute: what the worker measured, by component.
+        was_warm: whether an earlier run left the worker, with what it had loaded.
     """
 
     runner: Runner
     staged: Staged
     client: WorkerClient
     compute: Mapping[str, Compute]
+    was_warm: bool
 
     def status(self) -> WorkerStatus:
         """Memory, heat and battery, as the worker sees them."""
@@ -58,6 +61,8 @@ def deployed(
     *,
     fallback: bool = True,
     perf_mode: str = "burst",
+    keep_alive: bool = False,
+    cold: bool = False,
 ) -> Iterator[Deployment]:
     """Stages a bundle on a phone and starts a worker for it; ends the worker with the block.
 
@@ -69,6 +74,8 @@ def deployed(
         console: for progress, and for each fallback.
         fallback: whether the phone's CPU takes what its HTP can't load.
         perf_mode: QNN's ``htp_performance_mode``.
+        keep_alive: whether the worker stays, with what it has loaded, for the next run.
+        cold: whether one that stayed is ended rather than used.
 
     Raises:
         RuntimeLibraryError: no libraries that load the bundle's binaries.
@@ -112,20 +119,31 @@ def deployed(
         "soc_model": str(soc.soc_model),
         "htp_arch": str(soc.htp_arch),
     }
-    session = WorkerSession(phone, f"{worker.folder}/{WORKER_JAR}", home)
+    jar = f"{worker.folder}/{WORKER_JAR}"
+    # Folders are named after what is in them: where all agree, so does everything that the worker has open.
+    purpose = _hash([jar, home, *(files.folder for files in parts.values()), *map("=".join, sorted(options.items()))])
+    session = WorkerSession(phone, jar, home, purpose, cold=cold, keep=keep_alive)
     with session as client:
-        htp = AdbRunner(client, f"adb:{phone.serial}", Place.HTP, options, on_htp, session.log)
+
+        def place(name: str, where: Place, options: Mapping[str, str], file: Callable[[str], str]) -> AdbRunner:
+            return AdbRunner(client, name, where, options, file, session.log, keep_loaded=keep_alive)
+
+        htp = place(f"adb:{phone.serial}", Place.HTP, options, on_htp)
         if not fallback:
-            yield Deployment(htp, staged, client, htp.compute)
+            yield Deployment(htp, staged, client, htp.compute, session.was_warm)
             return
-        cpu = AdbRunner(client, f"adb:{phone.serial} CPU", Place.CPU, {}, on_cpu, session.log)
+        cpu = place(f"adb:{phone.serial} CPU", Place.CPU, {}, on_cpu)
         # One table: a component runs in one of the two.
         cpu.compute = htp.compute
 
         def tell(event: Fallback) -> None:
             console.warn(f"{event.component}: {event.target} ({event.reason})")
 
-        yield Deployment(FallbackRunner(htp, cpu, tell), staged, client, htp.compute)
+        yield Deployment(FallbackRunner(htp, cpu, tell), staged, client, htp.compute, session.was_warm)
+
+
+def _hash(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _part(kind: str, file: Path) -> FileSet:

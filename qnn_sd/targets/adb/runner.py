@@ -19,10 +19,12 @@ class Compute:
     """What the worker measured of a component on its own clock.
 
     Attributes:
-        load_seconds: of loading it.
+        loads: how often it was loaded.
+        load_seconds: of loading it, in all.
         run_seconds: of each pass, without the way to the host and back.
     """
 
+    loads: int = 0
     load_seconds: float = 0.0
     run_seconds: list[float] = field(default_factory=list)
 
@@ -37,6 +39,7 @@ class AdbRunner(Runner):
         options: of every component that is opened.
         file: gives a component's ONNX file on the phone, staging it if it must.
         log: gives what the worker has logged.
+        keep_loaded: whether what is open stays open, for the host that comes next.
     """
 
     def __init__(
@@ -47,9 +50,12 @@ class AdbRunner(Runner):
         options: Mapping[str, str],
         file: Callable[[str], str],
         log: Callable[[], str],
+        *,
+        keep_loaded: bool = False,
     ) -> None:
         self._client, self._target, self._place = client, target, place
         self._options, self._file, self._log = options, file, log
+        self._keep_loaded = keep_loaded
         self._kept: dict[str, NDArray[Any]] = {}
         self.compute: dict[str, Compute] = {}
 
@@ -76,8 +82,10 @@ class AdbRunner(Runner):
             lines = self._log().strip().splitlines()
             why = f"{error.why} Its log ends: {lines[-1]}" if lines else error.why
             raise WorkerError(error.code, error.what, why) from error
+        measured = self.compute.setdefault(component, Compute())
         if opened.loaded:
-            self.compute.setdefault(component, Compute()).load_seconds += opened.load_nanoseconds / 1e9
+            measured.loads += 1
+            measured.load_seconds += opened.load_nanoseconds / 1e9
 
     def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
         """Runs an open component.
@@ -108,12 +116,13 @@ class AdbRunner(Runner):
         return result.output
 
     def unload(self, component: str) -> None:
-        """Frees what a component holds on the phone.
+        """Frees what a component holds on the phone, unless it is to stay loaded.
 
         Raises:
             TargetError: the worker is gone.
         """
-        self._client.close(component)
+        if not self._keep_loaded:
+            self._client.close(component)
 
     def _measured(self, component: str, nanoseconds: Sequence[int]) -> None:
         self.compute.setdefault(component, Compute()).run_seconds += [each / 1e9 for each in nanoseconds]

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
 import shlex
 
 from qnn_sd.errors import DeviceError, TargetError
 from qnn_sd.targets.adb.client import Phone, Running
+from qnn_sd.targets.adb.warm_worker import WorkerAddress, end_warm, leave_warm, take_warm
 from qnn_sd.targets.adb.worker_client import WorkerClient
 from qnn_sd.targets.adb.worker_protocol import PROTOCOL
 
 MAIN = "io.github.qnnsd.worker.Main"
 # Where a phone's DSP finds its skel: ours first, then what the phone brings (QNN's documentation of the HTP backend).
 _DSP_FOLDERS = ("/vendor/dsp/cdsp", "/vendor/lib/rfsa/adsp", "/system/lib/rfsa/adsp", "/dsp")
+# A worker frees what it holds before it ends; one that takes longer is cut off.
+_GOODBYE_SECONDS = 5.0
 
 
 class WorkerSession:
-    """Starts a worker and says hello; leaving the block ends it.
+    """Starts a worker, or takes the one that was left warm, and says hello; leaving the block ends it.
 
     The token goes over stdin, since arguments show in the phone's process list, and stdin's end is the
     worker's: if this process dies or the cable is pulled, nothing stays behind.
@@ -25,40 +27,69 @@ class WorkerSession:
         phone: where it runs.
         jar: path of ``worker.dex.jar`` on the phone.
         libraries: folder on the phone that the libraries are in.
+        purpose: a hash of all that makes one worker as good as another.
+        cold: whether the worker must be a new one.
+        keep: whether it is left warm when the block ends without an error.
     """
 
-    def __init__(self, phone: Phone, jar: str, libraries: str) -> None:
-        self._phone, self._jar, self._libraries = phone, jar, libraries
+    def __init__(
+        self, phone: Phone, jar: str, libraries: str, purpose: str, *, cold: bool = False, keep: bool = False
+    ) -> None:
+        self._phone, self._jar, self._libraries, self._purpose = phone, jar, libraries, purpose
+        self._cold, self._keep = cold, keep
         self._running: Running | None = None
-        self._client: WorkerClient | None = None
+        self._taken: tuple[WorkerClient, WorkerAddress] | None = None
+
+    @property
+    def was_warm(self) -> bool:
+        """Whether it is one that an earlier run left."""
+        return self._taken is not None and self._running is None
 
     def __enter__(self) -> WorkerClient:
         """Raises a TargetError where the worker doesn't start, a DeviceError where the phone went away."""
-        name, token = f"qnn-sd-{secrets.token_hex(8)}", secrets.token_hex(32)
+        if self._cold:
+            end_warm(self._phone)
+        else:
+            self._taken = take_warm(self._phone, self._purpose)
+        if self._taken is None:
+            self._taken = self._start()
+        return self._taken[0]
+
+    def _start(self) -> tuple[WorkerClient, WorkerAddress]:
+        address = WorkerAddress.fresh(self._purpose)
         dsp = shlex.quote(";".join((self._libraries, *_DSP_FOLDERS)))
-        self._running = self._phone.start(
+        # adbd hangs up on what it started when the host goes; a worker that is to stay must not mind.
+        run = "exec nohup app_process" if self._keep else "exec app_process"
+        running = self._running = self._phone.start(
             f"cd {self._libraries} && CLASSPATH={self._jar} LD_LIBRARY_PATH={self._libraries} ADSP_LIBRARY_PATH={dsp} "
-            f"exec app_process / {MAIN} {PROTOCOL} {name}"
+            f"{run} / {MAIN} {PROTOCOL} {address.socket}"
         )
         try:
-            self._running.write(f"{token}\n".encode())
+            running.write(f"{address.token}\n".encode())
             self._await_ready()
-            self._running.follow()
-            self._client = WorkerClient(self._phone.connect(name))
-            self._client.hello(token)
+            running.follow()
+            client = WorkerClient(self._phone.connect(address.socket))
+            client.hello(address.token)
         except BaseException:
-            self._running.close()
+            running.close()
             raise
-        return self._client
+        return client, address
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        assert self._running is not None
-        assert self._client is not None
+        assert self._taken is not None
+        client, address = self._taken
         try:
-            if kind is None:
-                self._client.bye()
+            if kind is not None:
+                client.hang_up()
+            elif self._keep:
+                leave_warm(self._phone, client, address)
+            else:
+                client.bye()
+                if self._running is not None:
+                    self._running.await_end(_GOODBYE_SECONDS)
         finally:
-            self._running.close()
+            if self._running is not None:
+                self._running.close()
 
     def log(self) -> str:
         """What the worker, ONNX Runtime and QNN wrote on standard error."""

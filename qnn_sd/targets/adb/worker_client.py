@@ -201,6 +201,22 @@ class WorkerClient:
         self._call(Kind.BYE, Body(), _read_nothing)
         self._connection.close()
 
+    def leave(self, seconds: int) -> None:
+        """Leaves the worker, with all that is open, to the next host, and closes the connection.
+
+        Args:
+            seconds: how long it waits for that host before it ends, 1 to 86,400.
+
+        Raises:
+            TargetError: the worker refused, or was gone already.
+        """
+        self._call(Kind.LEAVE, Body().u32(seconds), _read_nothing)
+        self._connection.close()
+
+    def hang_up(self) -> None:
+        """Closes the connection without a word: the worker ends, after what it runs just now."""
+        self._connection.close()
+
     def _opened(self, component: str) -> Opened:
         if component not in self._open:
             raise WorkerError(ErrorCode.NOT_OPEN, f"{component} isn't open", "It was never opened, or closed.")

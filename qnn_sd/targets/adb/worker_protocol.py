@@ -43,6 +43,7 @@ class Kind(IntEnum):
     DROP = 7
     STATUS = 8
     BYE = 9
+    LEAVE = 10
     OK = 128
     ERROR = 129
 
@@ -224,6 +225,10 @@ class Body:
     def u16(self, value: int) -> Body:
         """Two bytes."""
         return self._pack("<H", value)
+
+    def u32(self, value: int) -> Body:
+        """Four bytes."""
+        return self._pack("<I", value)
 
     def f32(self, value: float) -> Body:
         """A float32."""

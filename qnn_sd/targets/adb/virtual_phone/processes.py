@@ -15,6 +15,8 @@ from pathlib import Path
 _FIRST_SHELL_PID = 4_194_305
 # A worker that is told to end has this long before it is killed.
 _GRACE_SECONDS = 2.0
+# Becomes the program, which inherits that SIGHUP is ignored.
+_NOHUP = ("/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Processes:
         handles: tuple[int, int, int],
         parent: int,
         hung_up: Callable[[], bool],
+        ignores_hangup: bool = False,
     ) -> int:
         """Runs a program of the host to its end; returns its exit code, 128 + N when signal N killed it.
 
@@ -83,6 +86,7 @@ class Processes:
             handles: descriptors of stdin, stdout and stderr.
             parent: its shell.
             hung_up: whether that shell is gone already.
+            ignores_hangup: whether it goes on when its shell hangs up, as nohup's commands do.
 
         Raises:
             OSError: it can't be started.
@@ -92,7 +96,8 @@ class Processes:
             if self._stopped or hung_up():
                 return 128 + signal.SIGHUP
             child = subprocess.Popen(
-                command, env=dict(environment), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
+                [*_NOHUP, *command] if ignores_hangup else command,
+                env=dict(environment), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
                 # Ctrl-C in the phone's own terminal is the phone's to handle, not the worker's.
                 start_new_session=True,
             )  # fmt: skip
@@ -152,6 +157,9 @@ class Processes:
             shells, running = list(self._shells.values()), [child for _, child in self._running.values()]
         for hang_up in shells:
             hang_up()
+        for child in running:
+            # What ignores the hanging up has to be told.
+            child.terminate()
         for child in running:
             try:
                 child.wait(_GRACE_SECONDS)

@@ -68,6 +68,7 @@ class Call:
         handles: descriptors of stdin, stdout and stderr.
         shell_pid: of the shell that calls.
         hung_up: set when that shell's stream is gone.
+        ignores_hangup: whether what it starts outlives that.
     """
 
     def __init__(
@@ -80,10 +81,11 @@ class Call:
         handles: tuple[int, int, int],
         shell_pid: int,
         hung_up: threading.Event,
+        ignores_hangup: bool = False,
     ) -> None:
         self.name, self.arguments, self.machine = name, arguments, machine
         self.cwd, self.environment, self.handles = cwd, environment, handles
-        self.shell_pid, self.hung_up = shell_pid, hung_up
+        self.shell_pid, self.hung_up, self.ignores_hangup = shell_pid, hung_up, ignores_hangup
         self.status = 0
 
     @property

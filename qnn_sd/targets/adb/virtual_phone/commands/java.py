@@ -38,4 +38,5 @@ def app_process(call: Call) -> int:
         call.handles,
         call.shell_pid,
         call.hung_up.is_set,
+        call.ignores_hangup,
     )

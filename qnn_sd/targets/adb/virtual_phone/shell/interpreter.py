@@ -258,9 +258,13 @@ class Shell:
             raise _Exit(self._call(rest, assigned, handles))
         if name == "toybox" and rest:
             return self._call(rest, assigned, handles)
+        if name == "nohup" and rest:
+            return self._execute(rest[0], rest[1:], assigned, handles, ignores_hangup=True)
         return self._execute(name, rest, assigned, handles)
 
-    def _execute(self, name: str, arguments: list[str], assigned: dict[str, str], handles: Handles) -> int:
+    def _execute(
+        self, name: str, arguments: list[str], assigned: dict[str, str], handles: Handles, ignores_hangup: bool = False
+    ) -> int:
         path = PurePosixPath(name)
         plain = path.name if str(path.parent) in _BIN else name
         environment = {key: self._variables[key] for key in self._exported if key in self._variables} | assigned
@@ -270,7 +274,9 @@ class Shell:
         if command is None:
             self._say(handles, f"{name}: inaccessible or not found")
             return NOT_FOUND
-        call = Call(plain, arguments, self._machine, self._cwd, environment, handles, self.pid, self._hung_up)
+        call = Call(
+            plain, arguments, self._machine, self._cwd, environment, handles, self.pid, self._hung_up, ignores_hangup
+        )
         return call.run(command)
 
     def _sh(self, arguments: list[str], environment: dict[str, str], handles: Handles) -> int:

@@ -13,6 +13,7 @@ final class DeadMansSwitch extends Thread {
     private final Thread worker;
     private Closeable waiting;
     private boolean released;
+    private boolean armed = true;
 
     DeadMansSwitch(InputStream stream, Thread worker) {
         super("dead man's switch");
@@ -29,6 +30,14 @@ final class DeadMansSwitch extends Thread {
         }
     }
 
+    /** From now on stdin's end means nothing. */
+    synchronized void disarm() throws IOException {
+        if (released) {
+            throw new IOException("stdin has ended");
+        }
+        armed = false;
+    }
+
     synchronized boolean released() {
         return released;
     }
@@ -36,7 +45,9 @@ final class DeadMansSwitch extends Thread {
     @Override
     public void run() {
         awaitEnd();
-        release();
+        if (!release()) {
+            return;
+        }
         try {
             worker.join(GRACE_MILLISECONDS);
         } catch (InterruptedException unexpected) {
@@ -56,12 +67,16 @@ final class DeadMansSwitch extends Thread {
         }
     }
 
-    private synchronized void release() {
+    private synchronized boolean release() {
+        if (!armed) {
+            return false;
+        }
         released = true;
         try {
             waiting.close();
         } catch (IOException error) {
             System.err.println("the connection can't be closed: " + Text.of(error));
         }
+        return true;
     }
 }

@@ -10,7 +10,7 @@ import java.io.InputStream;
  * Waits for the host on an abstract socket and serves it until it goes.
  *
  * <p>Arguments: the protocol's version, the socket's name. The first line of stdin is the token; stdin's end is the
- * end of the worker, whatever it is doing.
+ * end of the worker, whatever it is doing, unless the host has left it to another one.
  */
 public final class Main {
     private static final int EXIT_USAGE = 64;
@@ -55,21 +55,30 @@ public final class Main {
         }
         Platform platform = Platforms.current();
         OrtEnvironment environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "qnn-sd");
-        try (Platform.Listener listener = platform.listen(arguments[1])) {
-            deadMan.closes(listener);
+        Components components = new Components(environment, new Sessions(environment, platform));
+        try (Doorway doorway = new Doorway(platform, arguments[1], deadMan)) {
+            doorway.open();
             deadMan.start();
             System.out.println("ready " + Protocol.VERSION + " " + platform.processId());
             System.out.flush();
-            try (Platform.Link link = listener.accept()) {
-                deadMan.closes(link);
-                // Nobody else is let in: there is one host.
-                listener.close();
-                FrameReader request = new FrameReader(new BufferedInputStream(link.input(), BUFFER_BYTES));
-                FrameWriter reply = new FrameWriter(link.output());
-                new Requests(request, reply, environment, platform, token).serve();
+            while (doorway.isOpen()) {
+                serve(doorway, new Requests(environment, platform, token, components, doorway), deadMan);
             }
+        } finally {
+            components.closeAll();
         }
         return 0;
+    }
+
+    /** Serves the next host, unless none comes in time. */
+    private static void serve(Doorway doorway, Requests requests, DeadMansSwitch deadMan) throws Exception {
+        try (Platform.Link link = doorway.admit()) {
+            if (link != null) {
+                deadMan.closes(link);
+                InputStream input = new BufferedInputStream(link.input(), BUFFER_BYTES);
+                requests.serve(new FrameReader(input), new FrameWriter(link.output()));
+            }
+        }
     }
 
     /** Byte by byte: what follows the line is the dead-man's switch's to wait for. */

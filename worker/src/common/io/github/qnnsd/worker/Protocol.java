@@ -18,6 +18,7 @@ final class Protocol {
     static final int DROP = 7;
     static final int STATUS = 8;
     static final int BYE = 9;
+    static final int LEAVE = 10;
     static final int OK = 128;
     static final int ERROR = 129;
 

@@ -10,29 +10,34 @@ import java.util.Map;
 
 /** Reads one request after the other, does it, and answers. */
 final class Requests {
-    private final FrameReader request;
-    private final FrameWriter reply;
+    private static final long MAX_WAIT_SECONDS = 24 * 60 * 60;
+
     private final OrtEnvironment environment;
     private final Platform platform;
     private final String token;
     private final Components components;
+    private final Doorway doorway;
     private final Slots slots;
     private final Status status;
+    private FrameReader request;
+    private FrameWriter reply;
     private long expectedId = 1;
 
-    Requests(FrameReader request, FrameWriter reply, OrtEnvironment environment, Platform platform, String token) {
-        this.request = request;
-        this.reply = reply;
+    Requests(
+            OrtEnvironment environment, Platform platform, String token, Components components, Doorway doorway) {
         this.environment = environment;
         this.platform = platform;
         this.token = token;
-        components = new Components(environment, new Sessions(environment, platform));
+        this.components = components;
+        this.doorway = doorway;
         slots = new Slots(environment);
         status = new Status(platform);
     }
 
-    /** Serves until the host says BYE or hangs up between two frames. */
-    void serve() throws IOException, Violation, OrtException {
+    /** Serves one host until it says BYE, leaves, or hangs up between two frames. What is open stays open. */
+    void serve(FrameReader request, FrameWriter reply) throws IOException, Violation {
+        this.request = request;
+        this.reply = reply;
         try {
             boolean more = request.next();
             while (more) {
@@ -43,7 +48,6 @@ final class Requests {
             reply.send(request.id(), Protocol.ERROR);
             throw violation;
         } finally {
-            components.closeAll();
             slots.closeAll();
         }
     }
@@ -105,6 +109,9 @@ final class Requests {
                 status.write(reply);
                 ok();
                 return true;
+            case Protocol.LEAVE:
+                leave();
+                return false;
             case Protocol.BYE:
                 request.end();
                 ok();
@@ -136,6 +143,17 @@ final class Requests {
             throw new Violation(Protocol.REFUSED_TOKEN, "the token isn't the one that the worker was started with");
         }
         reply.u16(Protocol.VERSION).string(environment.getVersion()).string(platform.description());
+        ok();
+    }
+
+    /** The door is open before the host knows of it: who comes next finds it so. */
+    private void leave() throws IOException, Violation {
+        long seconds = request.u32();
+        request.end();
+        if (seconds < 1 || seconds > MAX_WAIT_SECONDS) {
+            throw new Violation("a worker can't wait for " + seconds + " seconds");
+        }
+        doorway.openFor(seconds);
         ok();
     }
 
