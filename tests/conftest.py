@@ -97,6 +97,20 @@ class Cli:
         return done.stderr
 
 
+def interrupt_at(process: subprocess.Popen[str], line: str) -> str:
+    """Sends Ctrl-C as soon as a line shows on stderr; returns everything said."""
+    assert process.stderr is not None
+    said = []
+    for text in process.stderr:
+        said.append(text)
+        if line in text:
+            process.send_signal(signal.SIGINT)
+            break
+    said.append(process.stderr.read())
+    process.wait(timeout=120)
+    return "".join(said)
+
+
 @pytest.fixture
 def cli(cache: Path, tmp_path: Path) -> Cli:
     """The command, in an empty folder."""

@@ -7,7 +7,6 @@ import os
 import resource
 import select
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import CHECKPOINT, ROOT, Cli
+from conftest import CHECKPOINT, ROOT, Cli, interrupt_at
 from PIL import Image
 
 from qnn_sd import __version__
@@ -252,20 +251,6 @@ def test_without_fallback_it_fails(cli: Cli, own_cache: Path) -> None:
     arguments = ("run", PROMPT, "--steps", "1", "--no-fallback")
     message = cli.refused(20, *arguments, environment={"QNN_SD_CACHE": str(own_cache)})
     assert "unet can't be loaded on emulator" in message
-
-
-def interrupt_at(process: subprocess.Popen[str], line: str) -> str:
-    """Sends Ctrl-C as soon as a line shows on stderr; returns everything said."""
-    assert process.stderr is not None
-    said = []
-    for text in process.stderr:
-        said.append(text)
-        if line in text:
-            process.send_signal(signal.SIGINT)
-            break
-    said.append(process.stderr.read())
-    process.wait(timeout=120)
-    return "".join(said)
 
 
 @pytest.mark.parametrize("target", ["cpu", "emulator"])

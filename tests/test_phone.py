@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, noise, started
-from conftest import Cli
+from conftest import Cli, interrupt_at
 from PIL import Image
 
 from qnn_sd.build import Road
@@ -20,8 +20,12 @@ from qnn_sd.console import Console, Transfer
 from qnn_sd.errors import DeviceError, StagingError, UnknownSocError
 from qnn_sd.targets.adb.client import Adb, Phone
 from qnn_sd.targets.adb.devices import HOME, choose, facts, profile_of
+from qnn_sd.targets.adb.session import MAIN
 from qnn_sd.targets.adb.staging import SPARE_BYTES, FileSet, stage, unstage
 from qnn_sd.targets.adb.virtual_phone import Battery, Faults
+from qnn_sd.targets.adb.warm_worker import WorkerAddress
+from qnn_sd.targets.adb.worker_client import WorkerClient, WorkerError
+from qnn_sd.targets.adb.worker_protocol import PROTOCOL
 
 PROMPT = "a red circle on a blue background"
 
@@ -211,7 +215,7 @@ def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
 ) -> None:
     del road  # its cache holds what both runs need
     command = user(cli, host)
-    options = [PROMPT, "--seed", "5", "--steps", "3", "--json"]
+    options = [PROMPT, "--seed", "5", "--steps", "2", "--json"]
     with started(host, tmp_path / "phone", soc) as phone:
         first, second = (
             json.loads(command("run", *options, "--device", phone.address, "-o", f"{number}.png").stdout)
@@ -226,7 +230,7 @@ def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
     assert first["fallbacks"] == []
     assert first["phone"]["staged_bytes"] > 1_000_000
     assert second["phone"]["staged_bytes"] == 0
-    assert [len(first["phone"]["compute"][name]["run_seconds"]) for name in ("text_encoder", "unet")] == [2, 6]
+    assert [len(first["phone"]["compute"][name]["run_seconds"]) for name in ("text_encoder", "unet")] == [2, 4]
 
 
 def test_a_killed_worker_is_an_error_and_leaves_nothing(host: AdbHost, cli: Cli, road: Road, tmp_path: Path) -> None:
@@ -299,6 +303,68 @@ def test_a_warm_worker_is_not_taken_for_something_else(host: AdbHost, cli: Cli, 
 
 def test_keep_alive_needs_a_phone(cli: Cli) -> None:
     assert "--keep-alive has no meaning" in cli.refused(3, "run", PROMPT, "--keep-alive")
+
+
+def test_a_cable_pulled_while_staging_is_told_and_the_next_run_goes_on(
+    host: AdbHost, cli: Cli, road: Road, tmp_path: Path
+) -> None:
+    del road
+    command = user(cli, host)
+    options = ["run", PROMPT, "--steps", "1"]
+    with started(host, tmp_path / "phone", faults=Faults(disconnect=2_000_000)) as phone:
+        message = command.refused(21, *options, "--device", phone.address)
+        assert "went away" in message
+        assert "goes on where it stopped" in message
+        phone.adb("wait-for-device")
+        assert none_is_left(phone)
+        arrived = sum(path.stat().st_size for path in (phone.root / HOME[1:]).rglob("*") if path.is_file())
+        assert 1_000_000 < arrived <= 2_000_000
+        done = command.json(*options, "--device", phone.address)
+        whole = (path for path in (phone.root / HOME[1:]).rglob("*") if path.is_file() and path.name != "staged")
+        assert arrived + done["phone"]["staged_bytes"] == sum(path.stat().st_size for path in whole), "nothing twice"
+
+
+@pytest.mark.parametrize("moment", ["staging on", "painting on"])
+def test_ctrl_c_leaves_no_process_and_no_picture(
+    moment: str, host: AdbHost, cli: Cli, road: Road, tmp_path: Path
+) -> None:
+    del road
+    command = user(cli, host)
+    with started(host, tmp_path / "phone") as phone:
+        with command.start("run", PROMPT, "--steps", "1000", "--device", phone.address, "--keep-alive") as process:
+            said = interrupt_at(process, moment)
+        assert process.returncode == 130, said
+        assert "interrupted" in said
+        assert none_is_left(phone)
+    assert not list(command.folder.glob("*.png"))
+
+
+def test_a_phone_that_does_not_answer_is_offline(host: AdbHost, cli: Cli, tmp_path: Path) -> None:
+    with started(host, tmp_path / "phone", connect=False, faults=Faults(offline=True)) as phone:
+        connecting = host.start("connect", phone.address)
+        message = user(cli, host).refused(21, "run", PROMPT, "--device", phone.address)
+        connecting.kill()
+        connecting.wait()
+        assert "offline" in message
+        assert "plug it in again" in message
+        host.bytes("disconnect", phone.address)
+
+
+@pytest.mark.parametrize("token", ["0" * 64, ""])
+def test_a_hello_without_the_token_is_refused_over_adb_too(token: str, running: PhoneOnAdb) -> None:
+    phone = Adb().phone(running.address)
+    running.shell(f"mkdir -p {HOME} && touch {HOME}/worker.dex.jar")
+    address = WorkerAddress.fresh("a test")
+    start = f"CLASSPATH={HOME}/worker.dex.jar exec app_process / {MAIN} {PROTOCOL} {address.socket}"
+    with phone.start(start) as worker:
+        worker.write(f"{address.token}\n".encode())
+        assert worker.line().startswith("ready")
+        worker.follow()
+        with pytest.raises(WorkerError, match="refused"):
+            WorkerClient(phone.connect(address.socket)).hello(token)
+        worker.await_end(60)
+        assert "token" in worker.log()
+    assert none_is_left(running)
 
 
 def test_devices_as_json(host: AdbHost, running: PhoneOnAdb, cli: Cli) -> None:

@@ -1,4 +1,4 @@
-"""The cable, which faults can pull while a file is pushed."""
+"""The cable, which faults can pull while a file is pushed, over sync or into a shell's standard input."""
 
 from __future__ import annotations
 

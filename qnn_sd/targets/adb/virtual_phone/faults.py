@@ -14,8 +14,9 @@ class Faults:
 
     Attributes:
         room: bytes that fit on its data partition; what goes past them fails with ENOSPC.
-        disconnect: pushed bytes after which the cable is pulled, once. adbd then removes the half file.
-        crash: pushed bytes after which adbd dies, once: as ``disconnect``, but the half file stays.
+        disconnect: bytes, pushed or fed to a shell, after which the cable is pulled, once. adbd then removes a
+            half pushed file.
+        crash: such bytes after which adbd dies, once: as ``disconnect``, but the half file stays.
         kill_worker: bytes sent to a worker's socket after which the worker is killed, once.
         unauthorized: nobody's key is admitted.
         offline: the phone takes a connection and never answers.

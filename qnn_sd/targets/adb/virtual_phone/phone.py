@@ -151,10 +151,12 @@ class VirtualPhone:
         sockets, temporary = self._passing
         java = DesktopJava(self.files.root, sockets, temporary, self._worker_jar, self._say)
         machine = Machine(self.files, self._processes, self._threads, self.properties, self._battery, java)
+        cable = Cable(self._faults, self.disconnect)
         return Services(
             machine,
-            SyncService(self.files, Cable(self._faults, self.disconnect)),
+            SyncService(self.files, cable),
             AbstractSockets(sockets, self._threads, SentMeter(self._faults.kill_worker, self.kill_worker)),
+            cable,
         )
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qnn_sd.targets.adb.virtual_phone.abstract_sockets import AbstractSockets
+from qnn_sd.targets.adb.virtual_phone.cable import Cable
 from qnn_sd.targets.adb.virtual_phone.commands.call import Machine
 from qnn_sd.targets.adb.virtual_phone.shell_service import ShellService
 from qnn_sd.targets.adb.virtual_phone.stream import Stream
@@ -35,11 +36,13 @@ class Services:
         machine: the phone.
         sync: file transfer.
         sockets: abstract sockets.
+        cable: what can break while data comes for a shell.
     """
 
     machine: Machine
     sync: SyncService
     sockets: AbstractSockets
+    cable: Cable
 
     def find(self, name: str) -> Callable[[Stream], None] | None:
         """The service of ``shell,v2,raw:ls`` and the like; None if there is no such service."""
@@ -51,10 +54,10 @@ class Services:
         if kind == "localabstract":
             return self.sockets.connect(rest)
         if kind == "exec":
-            return ShellService(self.machine, rest, protocol=False, terminal=False)
+            return ShellService(self.machine, rest, protocol=False, terminal=False, cable=self.cable)
         service, *arguments = kind.split(",")
         if service != "shell":
             return None
         # Without arguments only a shell with a command does without a terminal (ShellService of services.cpp).
         terminal = "pty" in arguments or ("raw" not in arguments and not rest)
-        return ShellService(self.machine, rest, protocol="v2" in arguments, terminal=terminal)
+        return ShellService(self.machine, rest, protocol="v2" in arguments, terminal=terminal, cable=self.cable)

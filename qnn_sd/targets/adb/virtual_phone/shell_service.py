@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from qnn_sd.targets.adb.virtual_phone.cable import Cable, CablePulledError
 from qnn_sd.targets.adb.virtual_phone.commands.call import Machine
 from qnn_sd.targets.adb.virtual_phone.files import HOME
 from qnn_sd.targets.adb.virtual_phone.shell.interpreter import Handles, Shell
@@ -45,12 +46,14 @@ class ShellService:
         command: a script; empty for what stdin brings.
         protocol: whether stdin, both outputs and the exit code travel in packets (shell v2).
         terminal: whether the shell gets a pseudo-terminal.
+        cable: what can break while standard input comes.
     """
 
     machine: Machine
     command: str
     protocol: bool
     terminal: bool
+    cable: Cable
 
     def __call__(self, stream: Stream) -> None:
         """Runs the shell to its end, or until the host closes the stream: then it hangs up."""
@@ -111,8 +114,15 @@ class ShellService:
             else:
                 ended = False
             for piece in pieces:
+                allowed = self.cable.carries(len(piece))
                 if opened:
-                    opened = self._write(stdin, piece, shell)
+                    opened = self._write(stdin, piece[:allowed], shell)
+                if allowed < len(piece):
+                    with suppress(CablePulledError):
+                        self.cable.breaks()
+                    if opened:
+                        self._end(stdin)
+                    return  # what was still on its way is lost
             if ended and opened:
                 self._end(stdin)
                 opened = False
