@@ -161,15 +161,15 @@ def test_a_file_that_changed_on_the_phone_is_sent_again_alone(running: PhoneOnAd
 
 
 def test_a_pulled_cable_leaves_no_half_file_and_the_next_run_goes_on(running: PhoneOnAdb, tmp_path: Path) -> None:
-    phone, wanted = Adb().phone(running.address), files(tmp_path, {"a.bin": 20_000_000})
+    phone, wanted = Adb().phone(running.address), files(tmp_path, {"a.bin": 40_000_000})
     with pytest.raises(DeviceError, match="went away"):
-        stage(phone, [wanted], Watched(10_000_000, running.phone.disconnect))
+        stage(phone, [wanted], Watched(30_000_000, running.phone.disconnect))
     assert staged_content(running, wanted) == {}
     # adb itself connects anew to a device in the network.
     running.adb("wait-for-device")
     arrived = int(running.shell(f"stat -c %s {wanted.folder}/a.bin.part"))
-    assert 0 < arrived < 20_000_000
-    assert stage(phone, [wanted], QUIET).sent_bytes == 20_000_000 - arrived
+    assert 0 < arrived < 40_000_000
+    assert stage(phone, [wanted], QUIET).sent_bytes == 40_000_000 - arrived
     assert staged_content(running, wanted)["a.bin"] == wanted.files["a.bin"].read_bytes()
 
 
@@ -317,11 +317,10 @@ def test_a_cable_pulled_while_staging_is_told_and_the_next_run_goes_on(
         assert "goes on where it stopped" in message
         phone.adb("wait-for-device")
         assert none_is_left(phone)
-        arrived = sum(path.stat().st_size for path in (phone.root / HOME[1:]).rglob("*") if path.is_file())
-        assert 1_000_000 < arrived <= 2_000_000
-        done = command.json(*options, "--device", phone.address)
-        whole = (path for path in (phone.root / HOME[1:]).rglob("*") if path.is_file() and path.name != "staged")
-        assert arrived + done["phone"]["staged_bytes"] == sum(path.stat().st_size for path in whole), "nothing twice"
+        done = command.json(*options, "--device", phone.address)["phone"]
+        whole = [path for path in (phone.root / HOME[1:]).rglob("*") if path.is_file() and path.name != "staged"]
+        assert done["kept_bytes"] + done["staged_bytes"] == sum(path.stat().st_size for path in whole)
+        assert not [path for path in whole if ".part" in path.name]
 
 
 @pytest.mark.parametrize("moment", ["staging on", "painting on"])

@@ -186,7 +186,7 @@ class Phone:
         Raises:
             DeviceError: the phone went away.
         """
-        return Running(self.serial, self._open(f"shell,v2,raw:{command}"))
+        return Running(self.serial, self.open_service(f"shell,v2,raw:{command}"))
 
     def connect(self, name: str) -> socket.socket:
         """A stream to an abstract socket on the phone.
@@ -194,9 +194,14 @@ class Phone:
         Raises:
             DeviceError: nothing listens there, or the phone went away.
         """
-        return self._open(f"localabstract:{name}")
+        return self.open_service(f"localabstract:{name}")
 
-    def _open(self, service: str) -> socket.socket:
+    def open_service(self, service: str) -> socket.socket:
+        """A stream to one of adbd's services (AOSP, packages/modules/adb, docs/dev/services.md).
+
+        Raises:
+            DeviceError: there is no such service, or the phone went away.
+        """
         try:
             connection = self._device.open_transport()
             connection.send_command(service)
@@ -205,12 +210,13 @@ class Phone:
             stream: socket.socket = connection.conn.dup()
             connection.conn.close()
         except Exception as error:
-            raise _gone(self.serial, str(error) or type(error).__name__) from error
+            raise gone(self.serial, str(error) or type(error).__name__) from error
         stream.settimeout(ANSWER_SECONDS)
         return stream
 
 
-def _gone(serial: str, why: str) -> DeviceError:
+def gone(serial: str, why: str) -> DeviceError:
+    """The error of a phone that went away in the middle of something."""
     return DeviceError(
         f"{serial} went away",
         why=why,
@@ -257,7 +263,7 @@ class Running:
         try:
             self._stream.sendall(_PACKET.pack(_STDIN, len(data)) + data)
         except OSError as error:
-            raise _gone(self._serial, str(error)) from error
+            raise gone(self._serial, str(error)) from error
 
     def line(self) -> str:
         """The next line of standard output.
@@ -298,7 +304,7 @@ class Running:
             try:
                 self._stream.sendall(_PACKET.pack(_CLOSE_STDIN, 0))
             except OSError as error:
-                raise _gone(self._serial, str(error)) from error
+                raise gone(self._serial, str(error)) from error
         while self._code is None:
             self._receive()
         return self._result()
@@ -335,11 +341,11 @@ class Running:
         try:
             data = self._stream.recv(1 << 20)
         except TimeoutError as error:
-            raise _gone(self._serial, f"No answer for {ANSWER_SECONDS:.0f} seconds.") from error
+            raise gone(self._serial, f"No answer for {ANSWER_SECONDS:.0f} seconds.") from error
         except OSError as error:
-            raise _gone(self._serial, str(error)) from error
+            raise gone(self._serial, str(error)) from error
         if not data:
-            raise _gone(self._serial, "The connection closed.")
+            raise gone(self._serial, "The connection closed.")
         self._raw += data
         while len(self._raw) >= _PACKET.size:
             kind, length = _PACKET.unpack_from(self._raw)

@@ -88,7 +88,7 @@ def deployed(
         raise TargetError(
             f"{bundle.folder} is no bundle for a phone", why="It is for the CPU.", hint="qnn-sd compile makes one."
         )
-    worker = FileSet("worker", {WORKER_JAR: _JARS / WORKER_JAR})
+    worker = worker_files()
     libraries = _libraries(phone, bundle, components, cache)
     parts = {name: _part(name, bundle.file(name)) for name in components}
     sets = [worker, *([libraries] if libraries else []), *parts.values()]
@@ -140,6 +140,11 @@ def deployed(
             console.warn(f"{event.component}: {event.target} ({event.reason})")
 
         yield Deployment(FallbackRunner(htp, cpu, tell), staged, client, htp.compute, session.was_warm)
+
+
+def worker_files() -> FileSet:
+    """The worker, as it is staged."""
+    return FileSet("worker", {WORKER_JAR: _JARS / WORKER_JAR})
 
 
 def _hash(parts: Sequence[str]) -> str:

@@ -1,8 +1,9 @@
 """Files on the phone: sent once, known by their content, never taken for whole when they are half.
 
 A set of files that belong together is a folder named after their hashes, so versions stand side by
-side and a set that is there is never sent again. A file arrives as ``<name>.part``, is hashed on the
-phone, and gets its name only then; a part that was cut off is continued where its own hash agrees.
+side and a set that is there is never sent again. A file arrives in pieces, since adbd throws away one
+that was cut off. They are joined to ``<name>.part`` while the next ones come, which is hashed on the
+phone and gets its name only then; a part that an earlier run left is continued where its own hash agrees.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from qnn_sd.console import Console, Transfer
 from qnn_sd.errors import StagingError
 from qnn_sd.targets.adb.client import Phone, Result
 from qnn_sd.targets.adb.devices import HOME, free_bytes
+from qnn_sd.targets.adb.joiner import PART, Joiner
 
 # Written last: what the folder held when it was whole. A later run compares sizes and times with it.
 _MARK = "staged"
-_PART = ".part"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHUNK = 1 << 20
+# A pulled cable costs the pieces that are on their way.
+_PIECE_BYTES = 4 << 20
+# Between answers; no name has such a sign.
+_RULE = "="
 # Android wants some room for itself; below it, it starts to kill and to complain.
 SPARE_BYTES = 256 << 20
 
@@ -46,7 +51,7 @@ class FileSet:
 
     def __post_init__(self) -> None:
         for name in (self.kind, *self.files):
-            if not _NAME.fullmatch(name) or name.endswith(_PART) or name == _MARK:
+            if not _NAME.fullmatch(name) or name.endswith(PART) or name == _MARK:
                 raise StagingError(
                     f"{name!r} can't be the name of a staged file",
                     why="Names have letters, digits, dots, dashes and underscores only, and stay in their folder.",
@@ -100,8 +105,7 @@ def stage(phone: Phone, sets: Sequence[FileSet], console: Console) -> Staged:
     """
     done = Staged()
     missing: list[tuple[FileSet, list[str]]] = []
-    for files in sets:
-        whole = _is_whole(phone, files)
+    for files, whole in zip(sets, _are_whole(phone, sets), strict=True):
         lacking = [] if whole else _lacking(phone, files)
         done.kept_bytes += sum(files.size(name) for name in files.files if name not in lacking)
         if not whole:
@@ -109,11 +113,14 @@ def stage(phone: Phone, sets: Sequence[FileSet], console: Console) -> Staged:
     needed = sum(files.size(name) for files, names in missing for name in names)
     if needed:
         _require_room(phone, needed)
-        with console.transfer(f"staging on {phone.serial}", needed) as transfer:
+        parts = _prepare(phone, [files for files, _ in missing])
+        with console.transfer(f"staging on {phone.serial}", needed) as transfer, Joiner(phone) as joiner:
             for files, names in missing:
-                _require(phone, phone.shell(f"mkdir -p {files.folder}"), "make a folder")
                 for name in names:
-                    done.sent_bytes += _send(phone, files, name, transfer)
+                    start = _resumable(phone, files, name, parts)
+                    transfer.advance(start)
+                    _send(files, name, start, joiner, transfer)
+                    done.sent_bytes += files.size(name) - start
     for files, _ in missing:
         _mark(phone, files)
     _touch(phone, sets)
@@ -126,20 +133,21 @@ def _lacking(phone: Phone, files: FileSet) -> list[str]:
     return [name for name, digest in files.hashes.items() if there.get(name) != digest]
 
 
-def _is_whole(phone: Phone, files: FileSet) -> bool:
-    mark = phone.shell(f"cat {files.folder}/{_MARK}")
-    return mark.code == 0 and mark.text == _stat(phone, files)
+def _are_whole(phone: Phone, sets: Sequence[FileSet]) -> list[bool]:
+    """For each set, whether its folder says that it is whole, and is as it was then; all in one question."""
+    question = "; ".join(f"cat {files.folder}/{_MARK}; echo {_RULE}; {_stat(files)}; echo {_RULE}" for files in sets)
+    answers = phone.shell(question).text.split(_RULE)
+    found = zip(answers[0::2], answers[1::2], strict=False)
+    return [bool(mark.strip()) and mark.strip() == now.strip() for mark, now in found]
 
 
-def _stat(phone: Phone, files: FileSet) -> str:
-    """Size, time of the last change and name of each file, as the mark has them."""
-    names = " ".join(sorted(files.files))
-    return phone.shell(f"cd {files.folder} && stat -c '%s %Y %n' {names}").text
+def _stat(files: FileSet) -> str:
+    """The command for size, time of the last change and name of each file, as the mark has them."""
+    return f"cd {files.folder} && stat -c '%s %Y %n' {' '.join(sorted(files.files))}"
 
 
 def _mark(phone: Phone, files: FileSet) -> None:
-    names = " ".join(sorted(files.files))
-    command = f"cd {files.folder} && stat -c '%s %Y %n' {names} > {_MARK}{_PART} && mv {_MARK}{_PART} {_MARK}"
+    command = f"{_stat(files)} > {_MARK}{PART} && mv {_MARK}{PART} {_MARK}"
     _require(phone, phone.shell(command), "write")
 
 
@@ -165,53 +173,52 @@ def _require_room(phone: Phone, needed: int) -> None:
         )
 
 
-def _send(phone: Phone, files: FileSet, name: str, transfer: Transfer) -> int:
-    """Sends one file, or the rest of it; returns the bytes sent."""
-    folder, path, digest = files.folder, files.files[name], files.hashes[name]
-    start = _resumable(phone, folder, name, path)
-    redirect = ">>" if start else ">"
-    command = f"cd {folder} && cat {redirect} {name}{_PART}"
-    before = transfer.moved
-    transfer.advance(start)
-    _require(phone, phone.shell(command, _chunks(path, start), transfer.advance), f"write {name}")
-    arrived = _hashes_on(phone, folder, [f"{name}{_PART}"]).get(f"{name}{_PART}")
-    if arrived != digest:
-        phone.shell(f"rm -f {folder}/{name}{_PART}")
-        raise StagingError(
-            f"{name} arrived damaged on {phone.serial}",
-            why=f"Its hash there is {arrived or 'missing'}, here {digest}.",
-            hint="Try again; with another cable if it happens twice.",
-        )
-    # The DSP's process reads the libraries as another user.
-    finish = f"cd {folder} && chmod 644 {name}{_PART} && mv {name}{_PART} {name}"
-    _require(phone, phone.shell(finish), f"rename {name}")
-    return transfer.moved - before - start
+def _prepare(phone: Phone, sets: Sequence[FileSet]) -> dict[str, int]:
+    """Makes the folders; returns the size of each part that an earlier run left, by its path."""
+    folders = [files.folder for files in sets]
+    loose = " ".join(f"{folder}/*{PART}.*" for folder in folders)
+    _require(phone, phone.shell(f"mkdir -p {' '.join(folders)} && rm -f {loose}"), "make a folder")
+    # Where there is none, it complains of the pattern.
+    listing = phone.shell("stat -c '%s %n' " + " ".join(f"{folder}/*{PART}" for folder in folders)).text
+    pairs = (line.split(" ", 1) for line in listing.splitlines())
+    return {path: int(size) for size, path in pairs}
 
 
-def _resumable(phone: Phone, folder: str, name: str, path: Path) -> int:
-    """Bytes of a part that a former run left and that are right."""
-    part = f"{name}{_PART}"
-    size = phone.shell(f"stat -c %s {folder}/{part}")
-    if size.code or not size.text.isdigit():
-        return 0
-    length = int(size.text)
-    if not 0 < length <= path.stat().st_size:
+def _resumable(phone: Phone, files: FileSet, name: str, parts: Mapping[str, int]) -> int:
+    """Bytes of a part that an earlier run left and that are right."""
+    part = f"{name}{PART}"
+    length = parts.get(f"{files.folder}/{part}", 0)
+    if not 0 < length <= files.size(name):
         return 0
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with files.files[name].open("rb") as file:
         left = length
         while left:
             data = file.read(min(_CHUNK, left))
             digest.update(data)
             left -= len(data)
-    return length if _hashes_on(phone, folder, [part]).get(part) == digest.hexdigest() else 0
+    return length if _hashes_on(phone, files.folder, [part]).get(part) == digest.hexdigest() else 0
 
 
-def _chunks(path: Path, start: int) -> Iterator[bytes]:
+def _send(files: FileSet, name: str, start: int, joiner: Joiner, transfer: Transfer) -> None:
+    """Sends one file from a byte on. Its last pieces may still be on their way when this returns."""
+    path, target, size = files.files[name], f"{files.folder}/{name}", files.size(name)
+    joiner.begin(target, start)
+    for at in range(start, size, _PIECE_BYTES):
+        joiner.send(target, _chunks(path, at, min(_PIECE_BYTES, size - at), transfer))
+    joiner.end(target, files.hashes[name])
+
+
+def _chunks(path: Path, start: int, length: int, transfer: Transfer) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(start)
-        while data := file.read(_CHUNK):
+        while length:
+            data = file.read(min(_CHUNK, length))
+            if not data:
+                raise StagingError(f"{path} became shorter", why="It is being sent.", hint="Run the command again.")
             yield data
+            length -= len(data)
+            transfer.advance(len(data))
 
 
 def _require(phone: Phone, result: Result, what: str) -> None:
