@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 
 from qnn_sd.errors import DeviceError, TargetError
 from qnn_sd.targets.adb.client import Phone, Running
 from qnn_sd.targets.adb.worker_client import WorkerClient
-from qnn_sd.targets.adb.worker_protocol import PROTOCOL
+from qnn_sd.targets.adb.worker_protocol import PROTOCOL, WorkerInfo
 
 MAIN = "io.github.qnnsd.worker.Main"
 # Where a phone's DSP finds its skel: ours first, then what the phone brings (QNN's documentation of the HTP backend).
@@ -25,12 +26,18 @@ class WorkerSession:
         phone: where it runs.
         jar: path of ``worker.dex.jar`` on the phone.
         libraries: folder on the phone that the libraries are in.
+
+    Attributes:
+        pid: the worker's process on the phone, once it is ready; 0 before.
+        info: what it said at hello; None before.
     """
 
     def __init__(self, phone: Phone, jar: str, libraries: str) -> None:
         self._phone, self._jar, self._libraries = phone, jar, libraries
         self._running: Running | None = None
         self._client: WorkerClient | None = None
+        self.pid = 0
+        self.info: WorkerInfo | None = None
 
     def __enter__(self) -> WorkerClient:
         """Raises a TargetError where the worker doesn't start, a DeviceError where the phone went away."""
@@ -45,7 +52,7 @@ class WorkerSession:
             self._await_ready()
             self._running.follow()
             self._client = WorkerClient(self._phone.connect(name))
-            self._client.hello(token)
+            self.info = self._client.hello(token)
         except BaseException:
             self._running.close()
             raise
@@ -70,8 +77,10 @@ class WorkerSession:
             line = self._running.line()
         except DeviceError as error:
             raise self._not_started(error.why) from error
-        if line.split(" ")[:2] != ["ready", str(PROTOCOL)]:
+        ready = re.fullmatch(rf"ready {PROTOCOL} (\d+)", line)
+        if ready is None:
             raise self._not_started(f"It said {line!r}.")
+        self.pid = int(ready[1])
 
     def _not_started(self, why: str) -> TargetError:
         return TargetError(
