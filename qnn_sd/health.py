@@ -40,6 +40,11 @@ class Finding:
     found: str
     advice: str = ""
 
+    @property
+    def name(self) -> str:
+        """What was looked at."""
+        return self.check
+
 
 def examine(cache: Path) -> Iterator[Finding]:
     """Runs every check, one after the other; none of them changes anything."""
