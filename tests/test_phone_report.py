@@ -152,7 +152,10 @@ def test_the_page_holds_the_document_and_shows_the_picture(healthy: Report) -> N
     assert found
     assert json.loads(found[1]) == healthy.told["phone"]
     assert "![The picture](<phone-report.png>)" in healthy.page
-    assert picture_of(healthy).shape == (128, 128, 3)
+    picture = picture_of(healthy)
+    assert picture.shape == (128, 128, 3)
+    red, green, blue = picture[60:68, 60:68].mean((0, 1))
+    assert green > 2 * max(red, blue), "no green square"
 
 
 def test_no_worker_is_left(healthy: Report) -> None:

@@ -18,9 +18,9 @@ from qnn_sd.health import Finding
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.examination import Examination, Findings, Means, Painted, Privacy, Step, document, markdown
 
-# One of the prompts that every demo picture shows, so that a person sees whether it came out. Few steps: the
+# With the demo model already five steps give a green square, so that a person sees whether it came out. Not more: the
 # emulator paints it too, and each call says as much about a phone as the next.
-PROMPT, SEED, STEPS = "a red circle on a blue background", 5, 4
+PROMPT, SEED, STEPS = "a big green square on white", 1, 5
 
 
 def refuse_bad_report(output: Path) -> None:
