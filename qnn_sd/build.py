@@ -31,7 +31,7 @@ from qnn_sd.export.component import model_facts
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_component
-from qnn_sd.runner import Fallback, Feeds, Runner
+from qnn_sd.recording import RecordingRunner
 from qnn_sd.targets import CpuRunner
 from qnn_sd.tokenizer_files import tokenizer_files
 
@@ -76,42 +76,6 @@ class PlannedStage:
     component: str
     cached: bool
     last_seconds: float | None
-
-
-class _Recorder(Runner):
-    """Passes calls on to a CPU runner and keeps what the components were fed."""
-
-    def __init__(self, runner: CpuRunner, every: int) -> None:
-        self._runner, self._every = runner, every
-        self._unet_calls = 0
-        self.feeds: dict[str, list[Feeds]] = {}
-
-    @property
-    def target(self) -> str:
-        return self._runner.target
-
-    @property
-    def fallbacks(self) -> tuple[Fallback, ...]:
-        return self._runner.fallbacks
-
-    def load(self, component: str) -> None:
-        self._runner.load(component)
-
-    def unload(self, component: str) -> None:
-        """Keeps the session: the next prompt needs it again."""
-
-    def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
-        kept = True
-        if component == "unet":
-            # Two passes a step: every n-th step is kept, with both.
-            kept = self._unet_calls // 2 % self._every == 0
-            self._unet_calls += 1
-        output = self._runner.run(component, feeds)
-        if kept:
-            self.feeds.setdefault(component, []).append(dict(feeds))
-        if component == "vae_decoder":
-            self.feeds.setdefault("vae_encoder", []).append({"picture": np.clip(output, -1, 1)})
-        return output
 
 
 def _encodings_by_component(folder: Path) -> dict[str, Path]:
@@ -251,7 +215,11 @@ class Road:
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            recorder = _Recorder(CpuRunner(lambda name: floats[name].file(MODEL_FILE)), settings.every)
+            def keeps(component: str, call: int) -> bool:
+                # Two passes a step: every n-th step is kept, with both.
+                return component != "unet" or call // 2 % settings.every == 0
+
+            recorder = RecordingRunner(CpuRunner(lambda name: floats[name].file(MODEL_FILE)), keeps)
             loop = TextToImage(recorder, self._bundle_info({}, None), self.checkpoint.tokenizer)
             with self._console.progress("calibrating", len(prompts)) as bar:
                 for number, prompt in enumerate(prompts):
@@ -265,10 +233,13 @@ class Road:
                         )
                     )
                     bar.advance()
-            for name, samples in recorder.feeds.items():
+            feeds = {name: [sample.feeds for sample in samples] for name, samples in recorder.samples.items()}
+            pictures = [np.clip(sample.output, -1, 1) for sample in recorder.samples["vae_decoder"]]
+            feeds["vae_encoder"] = [{"picture": picture} for picture in pictures]
+            for name, samples in feeds.items():
                 stacked = {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
                 np.savez(folder / f"{name}.npz", allow_pickle=False, **stacked)
-            return {name: len(samples) for name, samples in recorder.feeds.items()}
+            return {name: len(samples) for name, samples in feeds.items()}
 
         return self._produce(recipe, "all", build)
 

@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd import config, qnn
-from qnn_sd.metrics import sqnr_db
+from qnn_sd.metrics import FAITHFUL_DB, sqnr_db
 
 Status = Literal["ok", "missing", "failed"]
 _NEEDED = ("onnx", "onnxruntime", "onnxruntime-qnn", "numpy", "tokenizers", "huggingface-hub")
@@ -39,6 +39,11 @@ class Finding:
     status: Status
     found: str
     advice: str = ""
+
+    @property
+    def name(self) -> str:
+        """What was looked at."""
+        return self.check
 
 
 def examine(cache: Path) -> Iterator[Finding]:
@@ -115,7 +120,7 @@ def _emulator() -> Finding:
     found = qnn.session(model, options).run(None, {"x": x})[0]
     expected = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
     likeness = sqnr_db(expected, found)
-    if likeness < 50:
+    if likeness < FAITHFUL_DB:
         return Finding(
             "emulator", "failed", f"a convolution came out at {likeness:.0f} dB", "Reinstall onnxruntime-qnn."
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adb_host import AdbHost, PhoneOnAdb, noise, started
+from adb_host import AdbHost, PhoneOnAdb, noise, started, user
 from conftest import Cli, interrupt_at
 from PIL import Image
 
@@ -43,12 +43,6 @@ def running(host: AdbHost, tmp_path: Path) -> Iterator[PhoneOnAdb]:
     """The only phone there is."""
     with started(host, tmp_path / "phone", battery=Battery(level=61, temperature=31.5)) as phone:
         yield phone
-
-
-def user(cli: Cli, adb: AdbHost) -> Cli:
-    """The command as the user of ``adb`` runs it."""
-    cli.environment.update({name: value for name, value in adb.environment.items() if name.startswith(("HOME", "A"))})
-    return cli
 
 
 def files(tmp_path: Path, sizes: dict[str, int]) -> FileSet:

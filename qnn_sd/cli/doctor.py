@@ -1,34 +1,110 @@
-"""``qnn-sd doctor``: what works here, and what to do about the rest."""
+"""``qnn-sd doctor``: what works here and on a phone, and what to do about the rest."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from qnn_sd import __version__, resources
-from qnn_sd.cli.options import output_options
+from qnn_sd.cli.options import model_options, output_options
+from qnn_sd.cli.phone_report import (
+    examine_phone,
+    make_document,
+    private_names,
+    refuse_bad_report,
+    write_report,
+)
+from qnn_sd.config import ModelConfig
 from qnn_sd.console import Console
-from qnn_sd.errors import UnhealthyError
-from qnn_sd.health import examine
+from qnn_sd.errors import SettingError, UnhealthyError
+from qnn_sd.export.checkpoint import Sources
+from qnn_sd.health import Finding, examine
+from qnn_sd.targets.adb.examination import Step
+
+# Those that mean something without a phone.
+_OF_THE_MACHINE = ("device", "cache", "as_json", "quiet", "debug")
 
 
 @click.command("doctor")
+@click.option("--device", metavar="SERIAL", help="Try every step on this phone too, from adb to a picture.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Markdown file for a report of it to send, with the phone's picture beside it. Names neither phone nor user.",
+)
+@click.option("--soc", help="SoC whose context binaries the phone gets [the phone's].")
+@model_options
 @output_options
-def doctor_command(console: Console) -> None:
-    """Check this machine: Python, packages, the HTP emulator, disk, adb, AI Hub."""
-    findings = list(examine(resources.cache()))
+def doctor_command(
+    device: str | None,
+    output: Path | None,
+    soc: str | None,
+    model: ModelConfig,
+    sources: Sources,
+    cache: Path | None,
+    console: Console,
+) -> None:
+    """Check this machine: Python, packages, the HTP emulator, disk, adb, AI Hub; with --device a phone too."""
+    if device is None:
+        _refuse_what_needs_a_phone()
+    if output is not None:
+        refuse_bad_report(output)
+    machine = list(examine(cache or resources.cache()))
     console.table(
         ["", "check", "found", "what to do"],
-        [[finding.status, finding.check, finding.found, finding.advice] for finding in findings],
+        [[finding.status, finding.check, finding.found, finding.advice] for finding in machine],
     )
-    failed = [finding for finding in findings if finding.status == "failed"]
-    console.document(
-        {"version": __version__, "healthy": not failed, "checks": [asdict(finding) for finding in findings]}
-    )
+    told: dict[str, object] = {
+        "version": __version__,
+        "healthy": not _failed(machine),
+        "checks": [asdict(finding) for finding in machine],
+    }
+    steps: list[Step] = []
+    if device is not None:
+        privacy = private_names(sources, cache, output)
+        findings = examine_phone(model, sources, cache, device, soc, console, privacy)
+        steps = findings.steps
+        console.table(
+            ["", "step", "found", "seconds", "what to do"],
+            [[step.status, step.name, step.found, step.seconds, step.advice] for step in steps],
+        )
+        document = make_document(findings, machine, model, sources, soc, privacy)
+        told |= {"healthy": not _failed([*machine, *steps]), "phone": document}
+        if output is not None:
+            for path in write_report(output, document, findings):
+                console.result(str(path))
+    console.document(told)
+    _raise_for([*machine, *steps])
+
+
+def _refuse_what_needs_a_phone() -> None:
+    """Raises for an option that was typed and does nothing without --device."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in _OF_THE_MACHINE and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise SettingError(
+                f"{parameter.opts[-1]} has no meaning without --device",
+                why="Without a phone the doctor checks this machine alone.",
+                hint="Add --device SERIAL; qnn-sd devices lists the phones.",
+            )
+
+
+def _failed(lines: Sequence[Finding | Step]) -> list[Finding | Step]:
+    return [line for line in lines if line.status == "failed"]
+
+
+def _raise_for(lines: Sequence[Finding | Step]) -> None:
+    """Raises an UnhealthyError where a check or a step failed."""
+    failed = _failed(lines)
     if failed:
         raise UnhealthyError(
-            f"{len(failed)} of {len(findings)} checks failed",
-            why="; ".join(f"{finding.check}: {finding.found}" for finding in failed),
+            f"{len(failed)} of {len(lines)} checks failed",
+            why="; ".join(f"{line.name}: {line.found}" for line in failed),
             hint=failed[0].advice,
         )

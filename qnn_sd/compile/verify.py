@@ -11,12 +11,9 @@ import onnxruntime
 from qnn_sd import qnn
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.errors import VerificationError
-from qnn_sd.metrics import sqnr_db
+from qnn_sd.metrics import FAITHFUL_DB, sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.runner import Feeds
-
-# Faithful binaries measure 55 dB and more, wrongly compiled ones below 20 (docs/decisions.md).
-LEAST_DB = 50.0
 
 
 def verify_component(
@@ -41,16 +38,16 @@ def verify_component(
         samples: real inputs, by name.
 
     Raises:
-        VerificationError: less than ``LEAST_DB``.
+        VerificationError: less than ``FAITHFUL_DB``.
     """
     cpu = onnxruntime.InferenceSession(str(qdq / MODEL_FILE), providers=["CPUExecutionProvider"])
     htp = qnn.session(compiled / CONTEXT_FILE, qnn.htp_options(soc_model, htp_arch))
     expected = np.stack([cpu.run(None, dict(feeds))[0] for feeds in samples])
     found = sqnr_db(expected, np.stack([htp.run(None, dict(feeds))[0] for feeds in samples]))
-    if found < LEAST_DB:
+    if found < FAITHFUL_DB:
         raise VerificationError(
             f"The context binary of {name} computes something else than its QDQ graph",
-            why=f"On the HTP emulator it reaches {found:.1f} dB SQNR, where {LEAST_DB:.0f} dB is the least.",
+            why=f"On the HTP emulator it reaches {found:.1f} dB SQNR, where {FAITHFUL_DB:.0f} dB is the least.",
             hint="The HTP compiler got a form of this graph wrong: see docs/decisions.md for the known ones.",
         )
     return found

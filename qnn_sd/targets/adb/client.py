@@ -71,6 +71,9 @@ class Result:
 class Adb:
     """The adb server; it is started if none runs.
 
+    Attributes:
+        version: the server's; 41 is what ``adb version`` calls 1.0.41.
+
     Raises:
         DeviceError: adbutils isn't installed, or the server can't be reached.
     """
@@ -86,7 +89,7 @@ class Adb:
             ) from error
         self._client: AdbClient = AdbClient()
         try:
-            self._client.server_version()
+            self.version = self._client.server_version()
         except Exception as error:
             raise _no_server(error) from error
 

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from qnn_sd.bundle_format import OpenBundle
+from qnn_sd.bundle_format import OpenBundle, Soc
 from qnn_sd.console import Console
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Fallback, Runner
 from qnn_sd.targets.adb.client import Phone
 from qnn_sd.targets.adb.devices import is_virtual
 from qnn_sd.targets.adb.runner import AdbRunner, Compute
-from qnn_sd.targets.adb.runtime import pick, qairt_version_of
+from qnn_sd.targets.adb.runtime import RuntimeLibraries, pick, qairt_version_of
 from qnn_sd.targets.adb.runtime.pins import version
 from qnn_sd.targets.adb.session import WorkerSession
 from qnn_sd.targets.adb.staging import FileSet, Staged, stage
@@ -51,6 +51,86 @@ class Deployment:
         return self.client.status()
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What of a bundle goes where on a phone.
+
+    Attributes:
+        worker: the worker's jar.
+        libraries: what the binaries need, or None where the phone brings its own.
+        parts: each component's files.
+        files: name of each component's ONNX file.
+    """
+
+    worker: FileSet
+    libraries: FileSet | None
+    parts: Mapping[str, FileSet]
+    files: Mapping[str, str]
+
+    @property
+    def sets(self) -> list[FileSet]:
+        """All of them."""
+        return [self.worker, *([self.libraries] if self.libraries else []), *self.parts.values()]
+
+    @property
+    def home(self) -> str:
+        """The folder on the phone that the worker starts in."""
+        return (self.libraries or self.worker).folder
+
+    @property
+    def jar(self) -> str:
+        """Path of the worker's jar on the phone."""
+        return f"{self.worker.folder}/{WORKER_JAR}"
+
+    def file(self, component: str) -> str:
+        """Path of a component's ONNX file on the phone."""
+        return f"{self.parts[component].folder}/{self.files[component]}"
+
+
+def lay_out(bundle: OpenBundle, components: tuple[str, ...], libraries: RuntimeLibraries | None) -> Layout:
+    """What of a bundle goes where on a phone.
+
+    Args:
+        bundle: for the phone's SoC.
+        components: that will run.
+        libraries: as ``libraries_for`` gives them.
+    """
+    return Layout(
+        worker_files(),
+        FileSet("libs", {path.name: path for path in libraries.files}) if libraries else None,
+        {name: _part(name, bundle.file(name)) for name in components},
+        {name: bundle.file(name).name for name in components},
+    )
+
+
+def soc_of(bundle: OpenBundle) -> Soc:
+    """The SoC of a bundle for a phone.
+
+    Raises:
+        TargetError: it is for the CPU.
+    """
+    if bundle.info.soc is None:
+        raise TargetError(
+            f"{bundle.folder} is no bundle for a phone", why="It is for the CPU.", hint="qnn-sd compile makes one."
+        )
+    return bundle.info.soc
+
+
+def htp_options(soc: Soc, perf_mode: str) -> dict[str, str]:
+    """Provider options of a component on a phone's HTP.
+
+    Args:
+        soc: the bundle's.
+        perf_mode: QNN's ``htp_performance_mode``.
+    """
+    return {
+        "backend_path": "libQnnHtp.so",
+        "htp_performance_mode": perf_mode,
+        "soc_model": str(soc.soc_model),
+        "htp_arch": str(soc.htp_arch),
+    }
+
+
 @contextmanager
 def deployed(
     phone: Phone,
@@ -83,20 +163,9 @@ def deployed(
         DeviceError: it went away.
         TargetError: the worker doesn't start.
     """
-    soc = bundle.info.soc
-    if soc is None:
-        raise TargetError(
-            f"{bundle.folder} is no bundle for a phone", why="It is for the CPU.", hint="qnn-sd compile makes one."
-        )
-    worker = worker_files()
-    libraries = _libraries(phone, bundle, components, cache)
-    parts = {name: _part(name, bundle.file(name)) for name in components}
-    sets = [worker, *([libraries] if libraries else []), *parts.values()]
-    staged = stage(phone, sets, console)
-    home = libraries.folder if libraries else worker.folder
-
-    def on_htp(component: str) -> str:
-        return f"{parts[component].folder}/{bundle.file(component).name}"
+    soc = soc_of(bundle)
+    layout = lay_out(bundle, components, libraries_for(phone, bundle, components, cache))
+    staged = stage(phone, layout.sets, console)
 
     def on_cpu(component: str) -> str:
         """The QDQ graph crosses the cable only when it is needed."""
@@ -113,22 +182,16 @@ def deployed(
         staged.kept_bytes += more.kept_bytes
         return f"{files.folder}/{path.name}"
 
-    options = {
-        "backend_path": "libQnnHtp.so",
-        "htp_performance_mode": perf_mode,
-        "soc_model": str(soc.soc_model),
-        "htp_arch": str(soc.htp_arch),
-    }
-    jar = f"{worker.folder}/{WORKER_JAR}"
+    options = htp_options(soc, perf_mode)
     # Folders are named after what is in them: where all agree, so does everything that the worker has open.
-    purpose = _hash([jar, home, *(files.folder for files in parts.values()), *map("=".join, sorted(options.items()))])
-    session = WorkerSession(phone, jar, home, purpose, cold=cold, keep=keep_alive)
+    purpose = _hash([*(files.folder for files in layout.sets), *map("=".join, sorted(options.items()))])
+    session = WorkerSession(phone, layout.jar, layout.home, purpose, cold=cold, keep=keep_alive)
     with session as client:
 
         def place(name: str, where: Place, options: Mapping[str, str], file: Callable[[str], str]) -> AdbRunner:
             return AdbRunner(client, name, where, options, file, session.log, keep_loaded=keep_alive)
 
-        htp = place(f"adb:{phone.serial}", Place.HTP, options, on_htp)
+        htp = place(f"adb:{phone.serial}", Place.HTP, options, layout.file)
         if not fallback:
             yield Deployment(htp, staged, client, htp.compute, session.was_warm)
             return
@@ -156,12 +219,22 @@ def _part(kind: str, file: Path) -> FileSet:
     return FileSet(kind, {path.name: path for path in sorted(file.parent.iterdir()) if path.suffix != ".json"})
 
 
-def _libraries(phone: Phone, bundle: OpenBundle, components: tuple[str, ...], cache: Path) -> FileSet | None:
-    """What the binaries need on the phone; None on a virtual one, which brings its own."""
+def libraries_for(
+    phone: Phone, bundle: OpenBundle, components: tuple[str, ...], cache: Path
+) -> RuntimeLibraries | None:
+    """What the binaries need on a phone; None on a virtual one, which brings its own.
+
+    Args:
+        phone: which one.
+        bundle: for its SoC.
+        components: that will run.
+        cache: where the libraries were fetched to.
+
+    Raises:
+        RuntimeLibraryError: none here load the binaries.
+        DeviceError: the phone went away.
+    """
     if is_virtual(phone):
         return None
-    soc = bundle.info.soc
-    assert soc is not None
     newest = max((qairt_version_of(bundle.file(name)) for name in components), key=version)
-    chosen = pick(soc.htp_arch, newest, cache)
-    return FileSet("libs", {path.name: path for path in chosen.files})
+    return pick(soc_of(bundle).htp_arch, newest, cache)

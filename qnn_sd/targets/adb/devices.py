@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from qnn_sd.config import DeviceProfile, load_profile, socs
 from qnn_sd.errors import DeviceError, UnknownSocError, nearest
@@ -25,7 +26,7 @@ _CURES = {
 HOME = "/data/local/tmp/qnn-sd"
 # Set by the virtual phone alone.
 VIRTUAL = "ro.qnn_sd.virtual"
-_FACTS = ("ro.product.model", "ro.soc.model", "ro.soc.manufacturer", "ro.board.platform", "ro.build.version.sdk")
+_FACTS = ("ro.product.model", "ro.soc.model", "ro.build.version.sdk")
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,13 @@ def facts(phone: Phone) -> PhoneFacts:
     Raises:
         DeviceError: it went away, or is no Android phone.
     """
-    properties = dict(zip(_FACTS, phone.ask("; ".join(f"getprop {name}" for name in _FACTS)).split("\n"), strict=False))
-    soc = properties.get("ro.soc.model", "").strip()
+    told = properties(phone, _FACTS)
+    soc = told["ro.soc.model"]
     battery = phone.shell("dumpsys battery").text
     level, tenths = (_number(rf"^\s*{name}: (-?\d+)", battery) for name in ("level", "temperature"))
-    sdk = properties.get("ro.build.version.sdk", "").strip()
+    sdk = told["ro.build.version.sdk"]
     return PhoneFacts(
-        properties.get("ro.product.model", "").strip(),
+        told["ro.product.model"],
         soc,
         soc.lower() if soc.lower() in socs() else None,
         int(sdk) if sdk.isdigit() else 0,
@@ -123,6 +124,17 @@ def facts(phone: Phone) -> PhoneFacts:
         level,
         None if tenths is None else tenths / 10,
     )
+
+
+def properties(phone: Phone, names: Sequence[str]) -> dict[str, str]:
+    """Android's system properties, by name; empty where the phone doesn't have one.
+
+    Raises:
+        DeviceError: it went away, or is no Android phone.
+    """
+    # Empty values at the end come as nothing.
+    values = phone.ask("; ".join(f"getprop {name}" for name in names)).split("\n")
+    return {name: value.strip() for name, value in zip_longest(names, values[: len(names)], fillvalue="")}
 
 
 def free_bytes(phone: Phone) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from qnn_sd.errors import DeviceError, TargetError
 from qnn_sd.targets.adb.client import Phone, Running
 from qnn_sd.targets.adb.warm_worker import WorkerAddress, end_warm, leave_warm, take_warm
 from qnn_sd.targets.adb.worker_client import WorkerClient
-from qnn_sd.targets.adb.worker_protocol import PROTOCOL
+from qnn_sd.targets.adb.worker_protocol import PROTOCOL, WorkerInfo
 
 MAIN = "io.github.qnnsd.worker.Main"
 # Where a phone's DSP finds its skel: ours first, then what the phone brings (QNN's documentation of the HTP backend).
@@ -30,6 +31,10 @@ class WorkerSession:
         purpose: a hash of all that makes one worker as good as another.
         cold: whether the worker must be a new one.
         keep: whether it is left warm when the block ends without an error.
+
+    Attributes:
+        pid: the worker's process on the phone, once it is ready; 0 before.
+        info: what it said at hello; None before.
     """
 
     def __init__(
@@ -39,6 +44,8 @@ class WorkerSession:
         self._cold, self._keep = cold, keep
         self._running: Running | None = None
         self._taken: tuple[WorkerClient, WorkerAddress] | None = None
+        self.pid = 0
+        self.info: WorkerInfo | None = None
 
     @property
     def was_warm(self) -> bool:
@@ -69,7 +76,7 @@ class WorkerSession:
             self._await_ready()
             running.follow()
             client = WorkerClient(self._phone.connect(address.socket))
-            client.hello(address.token)
+            self.info = client.hello(address.token)
         except BaseException:
             running.close()
             raise
@@ -101,8 +108,10 @@ class WorkerSession:
             line = self._running.line()
         except DeviceError as error:
             raise self._not_started(error.why) from error
-        if line.split(" ")[:2] != ["ready", str(PROTOCOL)]:
+        ready = re.fullmatch(rf"ready {PROTOCOL} (\d+)", line)
+        if ready is None:
             raise self._not_started(f"It said {line!r}.")
+        self.pid = int(ready[1])
 
     def _not_started(self, why: str) -> TargetError:
         return TargetError(

@@ -106,10 +106,10 @@ def stage(phone: Phone, sets: Sequence[FileSet], console: Console) -> Staged:
     done = Staged()
     missing: list[tuple[FileSet, list[str]]] = []
     for files, whole in zip(sets, _are_whole(phone, sets), strict=True):
-        lacking = [] if whole else _lacking(phone, files)
-        done.kept_bytes += sum(files.size(name) for name in files.files if name not in lacking)
+        names = [] if whole else lacking(phone, files)
+        done.kept_bytes += sum(files.size(name) for name in files.files if name not in names)
         if not whole:
-            missing.append((files, lacking))
+            missing.append((files, names))
     needed = sum(files.size(name) for files, names in missing for name in names)
     if needed:
         _require_room(phone, needed)
@@ -127,8 +127,12 @@ def stage(phone: Phone, sets: Sequence[FileSet], console: Console) -> Staged:
     return done
 
 
-def _lacking(phone: Phone, files: FileSet) -> list[str]:
-    """The files that aren't on the phone as they should be."""
+def lacking(phone: Phone, files: FileSet) -> list[str]:
+    """Names of the files that aren't on the phone as they should be, by the hashes that the phone computes.
+
+    Raises:
+        DeviceError: it went away.
+    """
     there = _hashes_on(phone, files.folder, list(files.files))
     return [name for name, digest in files.hashes.items() if there.get(name) != digest]
 

@@ -70,6 +70,11 @@ class WorkerClient:
         self._last_id = 0
         self._open: dict[str, Opened] = {}
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is over: the worker is gone, or what it said made no sense."""
+        return self._connection.fileno() < 0
+
     def hello(self, token: str) -> WorkerInfo:
         """Introduces the host; must come first.
 

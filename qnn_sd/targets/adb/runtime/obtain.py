@@ -85,6 +85,20 @@ def alone(cache: Path, console: Console) -> Iterator[None]:
         yield
 
 
+def known_hash(pin: Pin) -> tuple[Expected | None, Trust]:
+    """The hash that an artifact is held to here, and how it is known.
+
+    Raises:
+        ConfigError: the record of hashes can't be read.
+    """
+    if pin.pinned:
+        return Expected(pin.pinned, "the pinned hash"), "pinned"
+    earlier = recorded(pin.coordinate)
+    if earlier:
+        return Expected(earlier, f"the hash recorded at the first fetch, in {ledger_file()},"), "recorded earlier"
+    return None, "recorded now"
+
+
 def obtain(pin: Pin, repository: str, cache: Path, console: Console) -> Obtained:
     """An artifact's file, downloaded if it isn't here, held to the hash that is known of it.
 
@@ -101,13 +115,7 @@ def obtain(pin: Pin, repository: str, cache: Path, console: Console) -> Obtained
         OutputError: the cache can't be written.
         SettingError: there is no such repository.
     """
-    earlier = None if pin.pinned else recorded(pin.coordinate)
-    trust: Trust = "pinned" if pin.pinned else "recorded earlier" if earlier else "recorded now"
-    expected = None
-    if pin.pinned:
-        expected = Expected(pin.pinned, "the pinned hash")
-    elif earlier:
-        expected = Expected(earlier, f"the hash recorded at the first fetch, in {ledger_file()},")
+    expected, trust = known_hash(pin)
     _, artifact, number = pin.coordinate.split(":")
     target = downloads(cache) / f"{artifact}-{number}.{pin.packaging}"
     if target.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,14 @@ class RuntimeLibraries:
         folder: where the files are.
         files: all that is staged, by name in order.
         plugin: the one of them that is the execution provider.
+        origins: where each file is from, by name: an artifact's coordinate, or a QAIRT SDK with its version.
     """
 
     qairt: str
     folder: Path
     files: tuple[Path, ...]
     plugin: Path
+    origins: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def pick(htp_arch: int, binary_qairt_version: str, cache: Path | None = None) ->
         missing = [name for name in chosen if name not in made.facts["origins"]]
         if not missing:
             files = tuple(made.file(name) for name in chosen)
-            return RuntimeLibraries(entry.qairt, made.folder, files, made.file(made.facts["plugin"]))
+            origins = {name: made.facts["origins"][name] for name in chosen}
+            return RuntimeLibraries(entry.qairt, made.folder, files, made.file(made.facts["plugin"]), origins)
         served = ", ".join(f"v{arch}" for arch in archs_in(made))
         lacking.append(f"Those of QAIRT {entry.qairt} lack {' and '.join(missing)}; they serve {served}.")
     raise RuntimeLibraryError(

@@ -1,0 +1,75 @@
+"""What components are fed along a real generation, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from qnn_sd.runner import Fallback, Feeds, Runner
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of a component.
+
+    Attributes:
+        feeds: its inputs.
+        output: its output, float32.
+    """
+
+    feeds: Feeds
+    output: NDArray[Any]
+
+
+class RecordingRunner(Runner):
+    """Passes calls on to another runner and keeps samples of them.
+
+    Args:
+        runner: where components run.
+        keeps: told a component and the number of its call, from 0: whether that one is kept.
+
+    Attributes:
+        samples: what was kept, by component.
+    """
+
+    def __init__(self, runner: Runner, keeps: Callable[[str, int], bool] = lambda _component, _call: True) -> None:
+        self._runner, self._keeps = runner, keeps
+        self._calls: dict[str, int] = {}
+        self.samples: dict[str, list[Sample]] = {}
+
+    @property
+    def target(self) -> str:
+        """The other runner's."""
+        return self._runner.target
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """The other runner's."""
+        return self._runner.fallbacks
+
+    def load(self, component: str) -> None:
+        """Loads a component on the other runner.
+
+        Raises:
+            TargetError: it can't be loaded there.
+        """
+        self._runner.load(component)
+
+    def unload(self, component: str) -> None:
+        """Keeps the component: the next prompt needs it again."""
+
+    def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
+        """Runs a component on the other runner.
+
+        Raises:
+            TargetError: it failed.
+        """
+        output = self._runner.run(component, feeds)
+        call = self._calls.get(component, 0)
+        self._calls[component] = call + 1
+        if self._keeps(component, call):
+            self.samples.setdefault(component, []).append(Sample(dict(feeds), output))
+        return output

@@ -1,0 +1,8 @@
+"""Every step from adb to a picture, tried one after the other on one phone: ``qnn-sd doctor --device``."""
+
+from qnn_sd.targets.adb.examination.checklist import Step
+from qnn_sd.targets.adb.examination.examination import Examination, Findings, Means, Painted
+from qnn_sd.targets.adb.examination.privacy import Privacy
+from qnn_sd.targets.adb.examination.report import document, markdown
+
+__all__ = ["Examination", "Findings", "Means", "Painted", "Privacy", "Step", "document", "markdown"]
