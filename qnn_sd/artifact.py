@@ -18,17 +18,28 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from qnn_sd.errors import ArtifactError, OutputError
 
 MANIFEST = "manifest.json"
+_SETTLED_NANOSECONDS = 1_000_000_000
 FORMAT = 1
 
 
 def sha256_of_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in 1 MiB pieces."""
+    """Hex SHA-256 of a file's bytes; read once a process, unless its size or time of change differs."""
+    found = path.stat()
+    # A file system's clock ticks a few times in a hundredth of a second: what changed just now may change again unseen.
+    settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NANOSECONDS
+    hashed = _sha256 if settled else _sha256.__wrapped__
+    return hashed(path, found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _sha256(path: Path, _size: int, _changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

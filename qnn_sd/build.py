@@ -125,7 +125,6 @@ class Road:
         self.encodings = _encodings_by_component(encodings) if encodings else {}
         self.reports: list[StageReport] = []
         self.plan: list[PlannedStage] = []
-        self._hashes: dict[Path, str] = {}
         self._made: dict[str, Artifact] = {}
         sources = sources or Sources()
         if sources.checkpoint is None:
@@ -156,12 +155,6 @@ class Road:
         own = f"{__version__} ({resources.code_digest(*_CODE[stage])[:12]})"
         return {"qnn-sd": own, **{name: metadata.version(name) for name in names}}
 
-    def _hash(self, path: Path) -> str:
-        """A checkpoint file's hash, computed once: several components can be in the same file."""
-        if path not in self._hashes:
-            self._hashes[path] = artifact.sha256_of_file(path)
-        return self._hashes[path]
-
     def export(self, component: str) -> Artifact:
         """The component's float graph."""
         # Of the other components' configs, a graph depends on the VAE's factor and the text's length.
@@ -170,7 +163,7 @@ class Road:
         recipe = Recipe(
             "export",
             f"{self.model.name}.{component}",
-            {name: self._hash(path) for name, path in self.checkpoint.files(component).items()},
+            {name: artifact.sha256_of_file(path) for name, path in self.checkpoint.files(component).items()},
             {**size, "forms": asdict(self._forms), **self.checkpoint.settings(component)},
             self._tools("export", "onnx"),
         )
@@ -276,7 +269,7 @@ class Road:
         recipe = Recipe(
             "quantize",
             f"{self.model.name}.{component}",
-            {"float": source.key, "encodings": self._hash(encodings)},
+            {"float": source.key, "encodings": artifact.sha256_of_file(encodings)},
             {"ranges": "given"},
             self._tools("quantize", "onnx", "numpy"),
         )
@@ -362,7 +355,7 @@ class Road:
     @cached_property
     def _tokenizer_hashes(self) -> dict[str, str]:
         tokenizer = self.checkpoint.tokenizer
-        return {name: self._hash(tokenizer / name) for name in tokenizer_files(tokenizer)}
+        return {name: artifact.sha256_of_file(tokenizer / name) for name in tokenizer_files(tokenizer)}
 
     @cached_property
     def _facts(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from qnn_sd.artifact import sha256_of_file
 from qnn_sd.console import Console, Transfer
 from qnn_sd.errors import StagingError
 from qnn_sd.targets.adb.client import Phone, Result
@@ -61,11 +62,7 @@ class FileSet:
     @cached_property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each file, by name."""
-        found = {}
-        for name, path in sorted(self.files.items()):
-            with path.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-        return found
+        return {name: sha256_of_file(path) for name, path in sorted(self.files.items())}
 
     @property
     def folder(self) -> str:
