@@ -7,9 +7,11 @@ import zipfile
 from collections import deque
 from pathlib import Path
 
+import build_worker
 import pytest
 from dex import INVOKE_CUSTOM, INVOKE_POLYMORPHIC, ClassDef, Dex, Method, MethodRef
-from worker_process import artifacts, build_worker
+
+from qnn_sd.targets.adb.runtime import desktop_jar
 
 WORKER = "Lio/github/qnnsd/worker/"
 RUNTIME = "Lai/onnxruntime/"
@@ -34,7 +36,7 @@ def class_names(jar: Path | bytes) -> set[str]:
 
 
 def test_every_class_is_there_and_no_other(dex: Dex) -> None:
-    runtime = class_names(artifacts.fetch(artifacts.ONNXRUNTIME))
+    runtime = class_names(desktop_jar())
     desk = {name for name in class_names(build_worker.JARS / "worker.jar") if "JvmPlatform" not in name}
     assert len(runtime) >= 60
     android = {name for name in dex.classes if name.startswith(f"{WORKER}AndroidPlatform")}
@@ -135,5 +137,5 @@ def test_onnxruntimes_licence_travels_with_its_classes() -> None:
     with zipfile.ZipFile(JAR) as jar:
         assert b"Copyright (c) Microsoft Corporation" in jar.read("META-INF/onnxruntime/LICENSE")
         notices = jar.read("META-INF/onnxruntime/ThirdPartyNotices.txt")
-    with zipfile.ZipFile(artifacts.fetch(artifacts.ONNXRUNTIME)) as source:
+    with zipfile.ZipFile(desktop_jar()) as source:
         assert notices == source.read("ThirdPartyNotices.txt")

@@ -6,18 +6,13 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 
 import onnxruntime_qnn
-from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / "worker"))  # the build's pins and its way to a Java
-
-import artifacts
-import build_worker
-
+from qnn_sd.targets.adb.runtime import desktop_jar
+from qnn_sd.targets.adb.virtual_phone.desktop_java import WORKER_JAR, find_java
 from qnn_sd.targets.adb.worker_client import WorkerClient
 from qnn_sd.targets.adb.worker_protocol import PROTOCOL
 
@@ -54,9 +49,9 @@ class WorkerProcess:
         # ONNX Runtime unpacks its libraries there.
         self.temporary = root / "tmp" / self.name
         self.temporary.mkdir(parents=True)
-        jars = f"{build_worker.JARS / 'worker.jar'}:{artifacts.fetch(artifacts.ONNXRUNTIME)}"
+        jars = f"{WORKER_JAR}:{desktop_jar()}"
         self.process = subprocess.Popen(
-            [build_worker.find_java(), f"-Djava.io.tmpdir={self.temporary}", "-cp", jars, MAIN, protocol, self.name],
+            [find_java(), f"-Djava.io.tmpdir={self.temporary}", "-cp", jars, MAIN, protocol, self.name],
             cwd=root / FOLDER / "libs",
             env={
                 **os.environ,
