@@ -25,9 +25,10 @@ ANDROID_FRAMEWORK = Pin(
     packaging="jar",
     sha256="01b3364bc0b4ca099929aa4d818529c7ec05e18b9e4c1e667f99955b16ae19b4",
 )
-# java.* as Android's libcore has it (RoboVM's runtime is a copy of an older one, so a subset of API 27's).
+# java.* as Android's libcore has it: RoboVM's runtime is a copy of 2015, so it lacks what came with API 24 and later.
+# Not a newer one: MobiVM's, its successor, has Java 9's ByteBuffer.clear() and the like, which Android got with API 29.
 ANDROID_CORE = Pin(
-    coordinate="com.mobidevelop.robovm:robovm-rt:2.3.24",
+    coordinate="org.robovm:robovm-rt:1.8.0",
     packaging="jar",
-    sha256="57cde400805d16cfdd129118b27e75676bf240be0632c0ce9d67b3f9af34f77f",
+    sha256="15b2ad241b622a244822fdbffdf8a71870b9b024351310d34e41dbad4f7aded8",
 )
