@@ -46,6 +46,16 @@ def road(cache: Path) -> Road:
     return Road(load_model("tiny-sd"), Console(quiet=True), cache=cache)
 
 
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, timeout=600)
+    [built] = folder.glob("*.whl")
+    return built
+
+
 class Cli:
     """Runs ``qnn-sd`` as a process of its own, as a user does."""
 
