@@ -47,7 +47,7 @@ def device_profiles() -> Path:
 
 
 def assets() -> Path:
-    """Folder of the demo checkpoint and the calibration prompts."""
+    """Folder of the demo checkpoint and the prompts."""
     return _root() / "assets"
 
 

@@ -22,6 +22,8 @@ from qnn_sd.health import adb_path
 from qnn_sd.targets.adb.virtual_phone import VirtualPhone
 
 TMP = "/data/local/tmp"
+# No answer of adb here takes a fraction of it: what takes longer hangs.
+HANGS_SECONDS = 60
 FIVE_MB = 5_000_000
 
 
@@ -62,7 +64,7 @@ class AdbHost:
     @property
     def client(self) -> adbutils.AdbClient:
         """adbutils' client of the same server."""
-        return adbutils.AdbClient(host="127.0.0.1", port=self.port)
+        return adbutils.AdbClient(host="127.0.0.1", port=self.port, socket_timeout=HANGS_SECONDS)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line."""
@@ -71,7 +73,12 @@ class AdbHost:
     def bytes(self, *arguments: str, stdin: bytes = b"", check: bool = False) -> subprocess.CompletedProcess[bytes]:
         """Runs adb; what it prints comes as bytes."""
         return subprocess.run(
-            self.command(*arguments), env=self.environment, input=stdin, capture_output=True, timeout=60, check=check
+            self.command(*arguments),
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            timeout=HANGS_SECONDS,
+            check=check,
         )
 
     def __call__(self, *arguments: str, stdin: str = "") -> str:

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "assets"))  # the trainer's checker and prompts
+sys.path.insert(0, str(ROOT / "worker"))  # the worker's build and its pins
 
 # A shell starts background jobs with Ctrl-C ignored, which our commands would inherit from us.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,6 +44,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def road(cache: Path) -> Road:
     """The demo model's road."""
     return Road(load_model("tiny-sd"), Console(quiet=True), cache=cache)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, timeout=600)
+    [built] = folder.glob("*.whl")
+    return built
 
 
 class Cli:

@@ -39,6 +39,15 @@ class MethodRef:
     signature: str
 
 
+@dataclass(frozen=True)
+class FieldRef:
+    """A field as code names it: ``Lowner;``, its name, its type."""
+
+    owner: str
+    name: str
+    type: str
+
+
 @dataclass
 class Method:
     """A method with its code.
@@ -47,22 +56,31 @@ class Method:
         ref: its name.
         opcodes: that it has.
         calls: the methods that it names.
+        fields: the fields that it names.
         types: the classes that it names, owners of fields and methods included.
     """
 
     ref: MethodRef
     opcodes: set[int] = field(default_factory=set)
     calls: set[MethodRef] = field(default_factory=set)
+    fields: set[FieldRef] = field(default_factory=set)
     types: set[str] = field(default_factory=set)
 
 
 @dataclass
 class ClassDef:
-    """A class: its name ``Lpackage/Name;``, superclass, interfaces and methods."""
+    """A class: its name ``Lpackage/Name;``, superclass, interfaces, fields and methods."""
 
     name: str
     parents: list[str]
-    methods: list[Method]
+    fields: list[FieldRef] = field(default_factory=list)
+    methods: list[Method] = field(default_factory=list)
+
+    @property
+    def members(self) -> frozenset[tuple[str, str]]:
+        """Name and descriptor of each field and method."""
+        fields = {(member.name, member.type) for member in self.fields}
+        return frozenset(fields | {(method.ref.name, method.ref.signature) for method in self.methods})
 
 
 class Dex:
@@ -83,7 +101,10 @@ class Dex:
         self._strings = [self._string(at) for (at,) in self._table("<I", *tables[0])]
         self._types = [self._strings[index] for (index,) in self._table("<I", *tables[1])]
         self._protos = [self._proto(*row) for row in self._table("<III", *tables[2])]
-        self._fields = [self._types[owner] for owner, _type, _name in self._table("<HHI", *tables[3])]
+        self._fields = [
+            FieldRef(self._types[owner], self._strings[name], self._types[kind])
+            for owner, kind, name in self._table("<HHI", *tables[3])
+        ]
         self._methods = [
             MethodRef(self._types[owner], self._strings[name], self._protos[proto])
             for owner, proto, name in self._table("<HHI", *tables[4])
@@ -118,18 +139,23 @@ class Dex:
 
     def _class(self, name: int, _flags: int, parent: int, interfaces: int, *rest: int) -> ClassDef:
         parents = [self._types[parent]] if parent != 0xFFFFFFFF else []
-        return ClassDef(self._types[name], parents + self._list(interfaces), list(self._class_methods(rest[2])))
+        found = ClassDef(self._types[name], parents + self._list(interfaces))
+        if rest[2]:
+            self._read_members(found, rest[2])
+        return found
 
-    def _class_methods(self, at: int) -> Iterator[Method]:
-        if not at:
-            return
+    def _read_members(self, found: ClassDef, at: int) -> None:
         counts = []
         for _count in range(4):
             count, at = self._uleb(at)
             counts.append(count)
-        for _field in range(counts[0] + counts[1]):
-            for _part in range(2):
-                _value, at = self._uleb(at)
+        for group in counts[:2]:
+            index = 0
+            for _field in range(group):
+                step, at = self._uleb(at)
+                index += step
+                _flags, at = self._uleb(at)
+                found.fields.append(self._fields[index])
         for group in counts[2:]:
             index = 0
             for _method in range(group):
@@ -140,7 +166,7 @@ class Dex:
                 method = Method(self._methods[index])
                 if code:
                     self._read_code(method, code)
-                yield method
+                found.methods.append(method)
 
     def _read_code(self, method: Method, at: int) -> None:
         (units,) = struct.unpack_from("<I", self._data, at + 12)
@@ -158,7 +184,9 @@ class Dex:
                 method.calls.add(called)
                 method.types.add(called.owner)
             elif opcode in _FIELD:
-                method.types.add(self._fields[code[place + 1]])
+                used = self._fields[code[place + 1]]
+                method.fields.add(used)
+                method.types.add(used.owner)
             elif opcode in _TYPE:
                 method.types.add(self._types[code[place + 1]])
             place += _WIDTH.get(opcode, 1)

@@ -663,4 +663,4 @@ def test_the_desktop_jar_is_the_pinned_one() -> None:
     assert sha256_of_file(jar) == pins.load_pins().desktop.sha256
     with zipfile.ZipFile(jar) as opened:
         assert "ai/onnxruntime/native/linux-x64/libonnxruntime4j_jni.so" in opened.namelist()
-    assert runtime.desktop_jar(repository="http://127.0.0.1:9") == jar
+    assert runtime.file_of(pins.load_pins().desktop, repository="http://127.0.0.1:9") == jar

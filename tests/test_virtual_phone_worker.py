@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import subprocess
 import threading
@@ -15,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import adbutils
+import artifacts
+import build_worker
 import pytest
 from adb_host import TMP, AdbHost, PhoneOnAdb, exchange, noise, started
 from conftest import Cli
 
+from qnn_sd.targets.adb.runtime import file_of
 from qnn_sd.targets.adb.virtual_phone import Faults
+from qnn_sd.targets.adb.virtual_phone.desktop_java import find_java
 
 # Java classes
 
@@ -67,12 +70,12 @@ public class Echo {
 @pytest.fixture(scope="module")
 def worker_jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small worker: prints that it is ready, sends back what it gets, ends with its stdin."""
-    compiler = shutil.which("javac")
-    if compiler is None:
-        pytest.skip("needs javac to compile the small worker")
     folder = tmp_path_factory.mktemp("worker")
     (folder / "Echo.java").write_text(ECHO)
-    subprocess.run([compiler, "-d", folder / "classes", folder / "Echo.java"], check=True)
+    # The compiler of the worker itself: it needs no JDK.
+    compiler = build_worker.Compiler(find_java(), file_of(artifacts.ECJ))
+    options = ("-source", "17", "-target", "17", "--system", compiler.home)
+    compiler.compile(folder / "classes", [folder / "Echo.java"], *options)
     with zipfile.ZipFile(folder / "worker.jar", "w") as jar:
         for path in (folder / "classes").iterdir():
             jar.write(path, path.name)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
 from PIL import Image
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a fresh environment with the built wheel and what it depends on."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, timeout=600)
-    [wheel] = folder.glob("*.whl")
     venv.create(folder / "environment", with_pip=True)
     interpreter = folder / "environment" / "bin" / "python"
     subprocess.run([interpreter, "-m", "pip", "install", "--quiet", wheel], check=True, timeout=1200)

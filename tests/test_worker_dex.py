@@ -5,22 +5,54 @@ from __future__ import annotations
 import io
 import zipfile
 from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import artifacts
+import build_worker
 import pytest
+from class_files import JavaClass, Library
 from dex import INVOKE_CUSTOM, INVOKE_POLYMORPHIC, ClassDef, Dex, Method, MethodRef
-from worker_process import artifacts, build_worker
+
+from qnn_sd.targets.adb.runtime import desktop_jar, file_of
 
 WORKER = "Lio/github/qnnsd/worker/"
 RUNTIME = "Lai/onnxruntime/"
+OBJECT = "Ljava/lang/Object;"
 TO_STRING = MethodRef("Ljava/lang/Object;", "toString", "()Ljava/lang/String;")
 JAR = build_worker.JARS / "worker.dex.jar"
+# The oldest Android that the worker is for.
+OLDEST_API = 27
+# What ONNX Runtime uses and the copy of Android's java.* is too old to have, with the API level that brought it,
+# from Android's reference.
+PATH = "Ljava/nio/file/Path;"
+OPTIONAL = "Ljava/util/Optional;"
+ATTRIBUTE = "Ljava/nio/file/attribute/FileAttribute;"
+NEWER_CLASSES = {"Ljava/nio/file/Files;": 26, "Ljava/nio/file/Paths;": 26, PATH: 26, ATTRIBUTE: 26, OPTIONAL: 24}
+NEWER_MEMBERS = {
+    ("Ljava/nio/file/Files;", "createTempDirectory", f"(Ljava/lang/String;[{ATTRIBUTE}){PATH}"),
+    ("Ljava/nio/file/Paths;", "get", f"(Ljava/lang/String;[Ljava/lang/String;){PATH}"),
+    (PATH, "resolve", f"(Ljava/lang/String;){PATH}"),
+    (PATH, "toFile", "()Ljava/io/File;"),
+    (OPTIONAL, "empty", f"(){OPTIONAL}"),
+    (OPTIONAL, "of", f"({OBJECT}){OPTIONAL}"),
+    (OPTIONAL, "get", f"(){OBJECT}"),
+    (OPTIONAL, "isPresent", "()Z"),
+}
 
 
 @pytest.fixture(scope="module")
 def dex() -> Dex:
     with zipfile.ZipFile(JAR) as jar:
         return Dex(jar.read("classes.dex"))
+
+
+@pytest.fixture(scope="module")
+def android() -> Iterator[Library]:
+    """Android's class library."""
+    library = Library(file_of(artifacts.ANDROID_CORE), file_of(artifacts.ANDROID_FRAMEWORK))
+    yield library
+    library.close()
 
 
 def of_worker(dex: Dex) -> list[ClassDef]:
@@ -34,7 +66,7 @@ def class_names(jar: Path | bytes) -> set[str]:
 
 
 def test_every_class_is_there_and_no_other(dex: Dex) -> None:
-    runtime = class_names(artifacts.fetch(artifacts.ONNXRUNTIME))
+    runtime = class_names(desktop_jar())
     desk = {name for name in class_names(build_worker.JARS / "worker.jar") if "JvmPlatform" not in name}
     assert len(runtime) >= 60
     android = {name for name in dex.classes if name.startswith(f"{WORKER}AndroidPlatform")}
@@ -113,6 +145,54 @@ def test_what_cannot_run_is_not_reached(dex: Dex) -> None:
     assert {(ref.owner, ref.name) for ref in callers & reached} == {(f"{RUNTIME}OrtSession;", "run")}
 
 
+def has_member(find: Callable[[str], ClassDef | JavaClass | None], owner: str, name: str, descriptor: str) -> bool:
+    """Whether a class or one of its parents has a member."""
+    found = find(OBJECT if owner.startswith("[") else owner)
+    if found is None:
+        return False
+    if (name, descriptor) in found.members:
+        return True
+    return name != "<init>" and any(has_member(find, parent, name, descriptor) for parent in found.parents)
+
+
+def test_members_are_found_where_android_has_them(android: Library) -> None:
+    for owner, name, descriptor in (
+        ("Ljava/util/ArrayList;", "size", "()I"),
+        ("Ljava/io/FileInputStream;", "getClass", "()Ljava/lang/Class;"),
+        ("Ljava/util/List;", "hashCode", "()I"),
+        ("[I", "clone", f"(){OBJECT}"),
+        ("Landroid/os/Build$VERSION;", "SDK_INT", "I"),
+        # Java 8 returns a Buffer.
+        ("Ljava/nio/ByteBuffer;", "clear", "()Ljava/nio/Buffer;"),
+    ):
+        assert has_member(android.find, owner, name, descriptor), (owner, name)
+    for owner, name, descriptor in (
+        ("Ljava/nio/ByteBuffer;", "clear", "()Ljava/nio/ByteBuffer;"),
+        ("Ljava/io/FileInputStream;", "<init>", "()V"),
+        ("Ljava/lang/String;", "value", "[C"),
+        ("Ljava/lang/ProcessHandle;", "pid", "()J"),
+    ):
+        assert not has_member(android.find, owner, name, descriptor), (owner, name)
+
+
+def test_what_is_reached_is_in_the_oldest_android(dex: Dex, android: Library) -> None:
+    """ONNX Runtime's classes too, which were compiled against a desktop's Java."""
+
+    def find(name: str) -> ClassDef | JavaClass | None:
+        return dex.classes.get(name) or android.find(name)
+
+    reached = reachable(dex)
+    methods = [method for found in dex.classes.values() for method in found.methods if method.ref in reached]
+    used = {(call.owner, call.name, call.signature) for method in methods for call in method.calls}
+    used |= {(field.owner, field.name, field.type) for method in methods for field in method.fields}
+    assert len(used) > 500, "the code was read"
+    assert {member for member in used if not has_member(find, *member)} == NEWER_MEMBERS
+    named = {name.lstrip("[") for method in methods for name in method.types}
+    classes = {name for name in named if name.startswith("L")}
+    assert {name for name in classes if find(name) is None} == set(NEWER_CLASSES)
+    assert max(NEWER_CLASSES.values()) <= OLDEST_API
+
+
 def test_the_worker_refers_to_the_jar_and_to_android_alone(dex: Dex) -> None:
     """Android's packages in API 27; the compiler has checked each member against them."""
     known = ("Ljava/io/", "Ljava/lang/", "Ljava/nio/", "Ljava/security/", "Ljava/util/")
@@ -135,5 +215,5 @@ def test_onnxruntimes_licence_travels_with_its_classes() -> None:
     with zipfile.ZipFile(JAR) as jar:
         assert b"Copyright (c) Microsoft Corporation" in jar.read("META-INF/onnxruntime/LICENSE")
         notices = jar.read("META-INF/onnxruntime/ThirdPartyNotices.txt")
-    with zipfile.ZipFile(artifacts.fetch(artifacts.ONNXRUNTIME)) as source:
+    with zipfile.ZipFile(desktop_jar()) as source:
         assert notices == source.read("ThirdPartyNotices.txt")

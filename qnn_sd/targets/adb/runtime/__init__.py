@@ -2,15 +2,16 @@
 
 from qnn_sd.targets.adb.runtime.binary import qairt_version_of
 from qnn_sd.targets.adb.runtime.fetch import Fetched, companion_of, fetch
-from qnn_sd.targets.adb.runtime.obtain import Obtained, desktop_jar, known_hash
+from qnn_sd.targets.adb.runtime.obtain import Obtained, desktop_jar, file_of, known_hash
 from qnn_sd.targets.adb.runtime.pick import LibraryFolder, RuntimeLibraries, archs_in, fetched, pick
-from qnn_sd.targets.adb.runtime.pins import Pins, PublishedSet, load_pins
+from qnn_sd.targets.adb.runtime.pins import Pin, Pins, PublishedSet, load_pins
 from qnn_sd.targets.adb.runtime.sdk import Sdk, open_sdk
 
 __all__ = [
     "Fetched",
     "LibraryFolder",
     "Obtained",
+    "Pin",
     "Pins",
     "PublishedSet",
     "RuntimeLibraries",
@@ -20,6 +21,7 @@ __all__ = [
     "desktop_jar",
     "fetch",
     "fetched",
+    "file_of",
     "known_hash",
     "load_pins",
     "open_sdk",

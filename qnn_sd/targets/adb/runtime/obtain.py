@@ -128,13 +128,13 @@ def obtain(pin: Pin, repository: str, cache: Path, console: Console) -> Obtained
     return Obtained(pin, target, came.sha256, trust, came.checked, downloaded=True)
 
 
-def desktop_jar(console: Console | None = None, repository: str | None = None, cache: Path | None = None) -> Path:
-    """ONNX Runtime's jar for a desktop's JVM, with its native libraries inside (54 MB).
+def file_of(pin: Pin, console: Console | None = None, repository: str | None = None) -> Path:
+    """The file of a pinned artifact, downloaded if it isn't here.
 
     Args:
+        pin: the artifact, with its hash.
         console: gets the progress; None for silence.
         repository: URL or name; None for the pinned one.
-        cache: None for the usual one.
 
     Raises:
         DownloadError: it can't be had.
@@ -142,6 +142,11 @@ def desktop_jar(console: Console | None = None, repository: str | None = None, c
         OutputError: the cache can't be written.
         SettingError: there is no such repository.
     """
-    pins, root, told = load_pins(), cache or resources.cache(), console or Console(quiet=True)
-    with alone(root, told):
-        return obtain(pins.desktop, repository or pins.repository, root, told).path
+    cache, told = resources.cache(), console or Console(quiet=True)
+    with alone(cache, told):
+        return obtain(pin, repository or load_pins().repository, cache, told).path
+
+
+def desktop_jar() -> Path:
+    """ONNX Runtime's jar for a desktop's JVM, with its native libraries inside (54 MB); see ``file_of``."""
+    return file_of(load_pins().desktop)

@@ -61,6 +61,21 @@ def _version(java: Path) -> int:
     return int(match[1]) if match else 0
 
 
+def link_libraries(folder: Path) -> None:
+    """Fills a folder with the plugin and the HTP emulator for this machine, by the names that the phone's have.
+
+    Args:
+        folder: made if it isn't there; links in it stay.
+    """
+    folder.mkdir(exist_ok=True)
+    package = Path(onnxruntime_qnn.get_library_path()).parent
+    # The wheel keeps its copy of libc++ beside the package; a link hides from the loader that it is there.
+    for library in (*package.glob("*.so"), *package.with_name("onnxruntime_qnn.libs").iterdir()):
+        link = folder / library.name
+        if not link.is_symlink():
+            link.symlink_to(library)
+
+
 class DesktopJava:
     """Runs the worker's classes.
 
@@ -120,22 +135,11 @@ class DesktopJava:
             "QNN_SD_SOCKETS": str(self._sockets),
             "QNN_SD_ROOT": str(self._phone_root),
         }
-        libraries = self._linked_libraries()
+        libraries = self._temporary / "libraries"
+        link_libraries(libraries)
         ours["LD_LIBRARY_PATH"] = str(libraries)
         handed_on = {name: environment[name] for name in ("ADSP_LIBRARY_PATH",) if name in environment}
         if not self._said:
             self._said = True
             self._say("app_process: the phone's aarch64 libraries can't run here; the desktop ones stand in for them.")
         return command, {**handed_on, **ours}, libraries
-
-    def _linked_libraries(self) -> Path:
-        """A folder with the plugin and the HTP emulator for this machine, by the names that the phone's have."""
-        folder = self._temporary / "libraries"
-        folder.mkdir(exist_ok=True)
-        package = Path(onnxruntime_qnn.get_library_path()).parent
-        # The wheel keeps its copy of libc++ beside the package; a link hides from the loader that it is there.
-        for library in (*package.glob("*.so"), *package.with_name("onnxruntime_qnn.libs").iterdir()):
-            link = folder / library.name
-            if not link.is_symlink():
-                link.symlink_to(library)
-        return folder
