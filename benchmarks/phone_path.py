@@ -2,11 +2,12 @@
 
     python benchmarks/phone_path.py [--megabytes 400] [--rounds 5] [--steps 40]
 
-One run shows four things: a second staging sends nothing; files are staged (sent, hashed on the
-phone, renamed) at what rate, against `adb push` of the same files in turn; what the host path adds
-to a UNet step at Stable Diffusion 1.5's tensor sizes, wall time less what the worker computed; and
-how often a session of two pictures loads each component. Needs the extra phone and a Java.
-Times are this machine's, not a phone's: the cable is loopback.
+One run shows four things: a second staging sends nothing; at what rate files are sent, and at what
+rate they are staged (sent, joined, hashed on the phone, renamed), against `adb push` of the same
+files in turn; what the host path adds to a UNet step at Stable Diffusion 1.5's tensor sizes, wall
+time less what the worker computed; and how often a session of two pictures loads each component.
+Needs the extra phone and a Java. Times are this machine's, not a phone's: the cable is loopback, and
+phone, adb and host share its cores.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qnn_sd.bundle_format import Soc
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import load_profile
@@ -38,12 +40,15 @@ from qnn_sd.export.component import write
 from qnn_sd.health import adb_path
 from qnn_sd.quantize import quantize_component
 from qnn_sd.targets.adb.client import Adb, Phone
-from qnn_sd.targets.adb.deployment import WORKER_JAR, worker_files
+from qnn_sd.targets.adb.deployment import WORKER_JAR, htp_options, worker_files
+from qnn_sd.targets.adb.devices import HOME
 from qnn_sd.targets.adb.runner import AdbRunner
 from qnn_sd.targets.adb.session import WorkerSession
-from qnn_sd.targets.adb.staging import FileSet, stage, unstage
+from qnn_sd.targets.adb.staging import PIECE_BYTES, FileSet, stage
+from qnn_sd.targets.adb.sync_sender import SyncSender
 from qnn_sd.targets.adb.worker_protocol import Place
 
+TMP = "/data/local/tmp"
 QUIET = Console(quiet=True)
 PROFILE = load_profile("sm8650")
 LATENT, CONTEXT = (1, 4, 64, 64), (1, 77, 768)
@@ -88,27 +93,47 @@ def adb(*arguments: str) -> None:
     subprocess.run([program, *arguments], check=True, capture_output=True)
 
 
-def push_rates(phone: Phone, folder: Path, megabytes: int, rounds: int) -> tuple[list[float], list[float]]:
-    """MB a second of staging and of ``adb push``, round by round in turn."""
+def push_rates(phone: Phone, folder: Path, megabytes: int, rounds: int) -> dict[str, list[float]]:
+    """MB a second of ``adb push``, of sending as staging does it, and of all that staging does, in turn."""
     rng = np.random.default_rng(20)
     for number, part in enumerate(PARTS):
         (folder / f"part{number}.bin").write_bytes(rng.bytes(int(part * megabytes * 1e6)))
     files = {path.name: path for path in sorted(folder.iterdir())}
     total = sum(path.stat().st_size for path in files.values()) / 1e6
-    ours, theirs = [], []
-    for number in range(rounds + 1):
-        started = time.perf_counter()
+
+    def push() -> None:
+        adb("-s", phone.serial, "push", *map(str, files.values()), f"{TMP}/")
+
+    def send() -> None:
+        with SyncSender(phone) as sender:
+            for name, path in files.items():
+                for number, at in enumerate(range(0, path.stat().st_size, PIECE_BYTES)):
+                    sender.send(f"{TMP}/{name}.{number}", read(path, at, PIECE_BYTES))
+            sender.arrived(wait=True)
+
+    def stage_all() -> None:
         stage(phone, [FileSet("pushed", files)], QUIET)
-        ours.append(total / (time.perf_counter() - started))
-        unstage(phone, 0)
-        started = time.perf_counter()
-        adb("-s", phone.serial, "push", *map(str, files.values()), "/data/local/tmp/")
-        theirs.append(total / (time.perf_counter() - started))
-        phone.ask("rm " + " ".join(f"/data/local/tmp/{name}" for name in files))
-        if not number:  # warm-up
-            ours.clear()
-            theirs.clear()
-    return ours, theirs
+
+    ways = {"adb push": push, "sending": send, "staging": stage_all}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds = time.perf_counter() - started
+            phone.ask(f"rm -rf {TMP}/part* {HOME}/pushed")
+            if number:  # the first round warms up
+                rates[name].append(total / seconds)
+    return rates
+
+
+def read(path: Path, start: int, length: int) -> Iterator[bytes]:
+    """A piece of a file, in the chunks that staging reads."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while length and (data := file.read(min(1 << 20, length))):
+            yield data
+            length -= len(data)
 
 
 def small_unet(folder: Path) -> Path:
@@ -134,7 +159,8 @@ def added_per_step(phone: Phone, folder: Path, steps: int) -> list[float]:
     component = FileSet("unet", {path.name: path for path in binary.iterdir()})
     worker = worker_files()
     stage(phone, [worker, component], QUIET)
-    options = {"backend_path": "libQnnHtp.so", "soc_model": str(PROFILE.soc_model), "htp_arch": str(PROFILE.htp_arch)}
+    soc = Soc(name=PROFILE.soc, dl_mode=PROFILE.dl_mode, soc_model=PROFILE.soc_model, htp_arch=PROFILE.htp_arch)
+    options = htp_options(soc, "burst")
     session = WorkerSession(phone, f"{worker.folder}/{WORKER_JAR}", worker.folder, "a benchmark")
     rng = np.random.default_rng(21)
     contexts = [rng.standard_normal(CONTEXT, np.float32) for _pass in range(2)]
@@ -182,15 +208,15 @@ def main() -> None:
         with virtual_phone(home) as phone:
             first, second = painted(phone, home), painted(phone, home)
             added = added_per_step(phone, small, options.steps)
-            ours, theirs = push_rates(phone, pushed, options.megabytes, options.rounds)
+            rates = push_rates(phone, pushed, options.megabytes, options.rounds)
         shutil.rmtree(pushed)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
     rows = [
         ("first staging, MB", f"{first['staged_bytes'] / 1e6:.1f}"),  # type: ignore[operator]
         ("second staging, bytes", f"{second['staged_bytes']}"),
         ("loads of each component, two pictures", loads(first)),
-        ("staging, MB a second (median)", f"{statistics.median(ours):.0f}"),
-        ("adb push, MB a second (median)", f"{statistics.median(theirs):.0f}"),
-        ("ratio", f"{statistics.median(ours) / statistics.median(theirs):.2f}"),
+        *((f"{name}, MB a second (median)", f"{median:.0f}") for name, median in medians.items()),
+        *((f"{name} to adb push", f"{medians[name] / medians['adb push']:.2f}") for name in ("sending", "staging")),
         ("added to a UNet step, ms (median)", f"{statistics.median(added):.2f}"),
         ("added to a UNet step, ms (90th percentile)", f"{np.percentile(added, 90):.2f}"),
     ]

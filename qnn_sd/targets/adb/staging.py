@@ -28,7 +28,7 @@ _MARK = "staged"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHUNK = 1 << 20
 # A pulled cable costs the pieces that are on their way.
-_PIECE_BYTES = 4 << 20
+PIECE_BYTES = 4 << 20
 # Between answers; no name has such a sign.
 _RULE = "="
 # Android wants some room for itself; below it, it starts to kill and to complain.
@@ -205,8 +205,8 @@ def _send(files: FileSet, name: str, start: int, joiner: Joiner, transfer: Trans
     """Sends one file from a byte on. Its last pieces may still be on their way when this returns."""
     path, target, size = files.files[name], f"{files.folder}/{name}", files.size(name)
     joiner.begin(target, start)
-    for at in range(start, size, _PIECE_BYTES):
-        joiner.send(target, _chunks(path, at, min(_PIECE_BYTES, size - at), transfer))
+    for at in range(start, size, PIECE_BYTES):
+        joiner.send(target, _chunks(path, at, min(PIECE_BYTES, size - at), transfer))
     joiner.end(target, files.hashes[name])
 
 
