@@ -15,6 +15,7 @@ from typing import Any
 
 import adbutils
 import pytest
+from conftest import Cli
 
 from qnn_sd.config import load_profile
 from qnn_sd.health import adb_path
@@ -144,6 +145,12 @@ def started(
                 assert "connected to" in adb("connect", phone.address)
             yield PhoneOnAdb(adb, phone, said)
             adb.bytes("disconnect", phone.address)
+
+
+def user(cli: Cli, adb: AdbHost) -> Cli:
+    """The command as the user of ``adb`` runs it."""
+    cli.environment.update({name: value for name, value in adb.environment.items() if name.startswith(("HOME", "A"))})
+    return cli
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adb_host import AdbHost, PhoneOnAdb, noise, started
+from adb_host import AdbHost, PhoneOnAdb, noise, started, user
 from conftest import Cli
 from PIL import Image
 
@@ -27,24 +27,10 @@ PROMPT = "a red circle on a blue background"
 
 
 @pytest.fixture
-def host(adb: AdbHost, monkeypatch: pytest.MonkeyPatch) -> AdbHost:
-    """This process is the user's, too."""
-    for name in ("HOME", "ANDROID_ADB_SERVER_PORT", "ADB_LOCAL_TRANSPORT_MAX_PORT"):
-        monkeypatch.setenv(name, adb.environment[name])
-    return adb
-
-
-@pytest.fixture
 def running(host: AdbHost, tmp_path: Path) -> Iterator[PhoneOnAdb]:
     """The only phone there is."""
     with started(host, tmp_path / "phone", battery=Battery(level=61, temperature=31.5)) as phone:
         yield phone
-
-
-def user(cli: Cli, adb: AdbHost) -> Cli:
-    """The command as the user of ``adb`` runs it."""
-    cli.environment.update({name: value for name, value in adb.environment.items() if name.startswith(("HOME", "A"))})
-    return cli
 
 
 def files(tmp_path: Path, sizes: dict[str, int]) -> FileSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,12 +37,14 @@ class Deployment:
         staged: what was sent for it.
         client: the worker.
         compute: what the worker measured, by component.
+        start_seconds: from the command that starts the worker to its hello.
     """
 
     runner: Runner
     staged: Staged
     client: WorkerClient
     compute: Mapping[str, Compute]
+    start_seconds: float
 
     def status(self) -> WorkerStatus:
         """Memory, heat and battery, as the worker sees them."""
@@ -113,10 +116,12 @@ def deployed(
         "htp_arch": str(soc.htp_arch),
     }
     session = WorkerSession(phone, f"{worker.folder}/{WORKER_JAR}", home)
+    started = time.perf_counter()
     with session as client:
+        start_seconds = time.perf_counter() - started
         htp = AdbRunner(client, f"adb:{phone.serial}", Place.HTP, options, on_htp, session.log)
         if not fallback:
-            yield Deployment(htp, staged, client, htp.compute)
+            yield Deployment(htp, staged, client, htp.compute, start_seconds)
             return
         cpu = AdbRunner(client, f"adb:{phone.serial} CPU", Place.CPU, {}, on_cpu, session.log)
         # One table: a component runs in one of the two.
@@ -125,7 +130,7 @@ def deployed(
         def tell(event: Fallback) -> None:
             console.warn(f"{event.component}: {event.target} ({event.reason})")
 
-        yield Deployment(FallbackRunner(htp, cpu, tell), staged, client, htp.compute)
+        yield Deployment(FallbackRunner(htp, cpu, tell), staged, client, htp.compute, start_seconds)
 
 
 def _part(kind: str, file: Path) -> FileSet:
