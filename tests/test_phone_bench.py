@@ -170,8 +170,10 @@ def test_people_see_tables_and_that_the_phone_is_none(bench: Cli, running: Phone
     median, p10, p90, least, most, computing, path = (float(cell.replace(",", "")) for cell in row.split()[3:])
     assert least <= p10 <= median <= p90 <= most
     assert computing + path == pytest.approx(median, rel=0.5)
-    assert "1 fresh workers" in lines[4]
-    assert "61 → 61" in lines[6]
+    assert lines[4] == "cold: a fresh worker each time, 1 in all; median (least to most)"
+    assert lines[6].split()[:2] == ["burst", "text_encoder"]
+    assert "61 → 61" in lines[9]
+    assert "31.5 → 31.5" in lines[9]
     assert "text_encoder, burst (4)" in done.stderr
 
 

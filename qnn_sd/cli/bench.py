@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from qnn_sd.cli.bench_report import Subject, as_document, show
 from qnn_sd.cli.options import device_option, dry_run_option, model_options, output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.config import ModelConfig
-from qnn_sd.console import Console
+from qnn_sd.console import Console, json_text
 from qnn_sd.errors import TargetError
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.targets.adb.bench import BenchSettings, Refused, measure
@@ -84,7 +83,7 @@ def bench_command(
     console.document(document)
     if output is not None:
         with written_aside(output) as aside:
-            aside.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
+            aside.write_text(json_text(document), "utf-8")
         console.say(f"written to {output}")
     refused = [each for each in measurement.results if isinstance(each, Refused)]
     if len(refused) == len(measurement.results):

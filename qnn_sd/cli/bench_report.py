@@ -64,11 +64,12 @@ def show(console: Console, subject: Subject, settings: BenchSettings, measuremen
     console.table([*columns, *reasons], [row for each in results for row in _warm_rows(each, bool(refused))])
     measured = [each for each in results if isinstance(each, Measured)]
     if measured:
-        console.result(f"cold: {settings.cold} fresh workers; the medians, and the least and most of them")
-        console.table(
-            ["perf mode", "component", "start s", "load s", "first call ms", "peak MB", "battery %", "warmest °C"],
-            [_cold_row(each) for each in measured],
-        )
+        console.result(f"cold: a fresh worker each time, {settings.cold} in all; median (least to most)")
+        columns = ["perf mode", "component", "start s", "load s", "first call ms"]
+        console.table(columns, [_cold_row(each) for each in measured])
+        console.result("the phone: most memory of the warm worker; the rest before the first call and after the last")
+        columns = ["perf mode", "component", "peak MB", "battery %", "battery °C", "warmest zone °C"]
+        console.table(columns, [_phone_row(each) for each in measured])
     for mode in settings.perf_modes:
         seconds = measurement.picture_seconds(mode, subject.model.steps, subject.passes)
         if seconds is not None:
@@ -117,17 +118,24 @@ def _cold_row(result: Measured) -> list[object]:
         spread = spread_of(values)
         return f"{spread.median:,.{digits}f} ({spread.least:,.{digits}f} to {spread.most:,.{digits}f})"
 
-    before, after = result.before, result.after
-    batteries = [each.battery for each in (before, after) if each.battery]
-    zones = [each.warmest for each in (before, after) if each.warmest]
     return [
         result.perf_mode,
         result.component,
         cell([run.start_seconds for run in result.cold], 2),
         cell([run.load_seconds for run in result.cold], 2),
         cell([1000 * run.first.wall_seconds for run in result.cold], 1),
-        after.peak_bytes / 1e6,
+    ]
+
+
+def _phone_row(result: Measured) -> list[object]:
+    batteries = [each.battery for each in (result.before, result.after) if each.battery]
+    zones = [each.warmest for each in (result.before, result.after) if each.warmest]
+    return [
+        result.perf_mode,
+        result.component,
+        result.after.peak_bytes / 1e6,
         " → ".join(f"{battery.percent:.0f}" for battery in batteries),
+        " → ".join(f"{battery.degrees:.1f}" for battery in batteries),
         " → ".join(f"{zone.degrees:.1f} ({zone.name})" for zone in zones),
     ]
 
