@@ -25,6 +25,7 @@ from qnn_sd.targets.adb.devices import PhoneFacts
 VIRTUAL_NOTE = (
     "This is a virtual phone: its times are this machine's and the HTP emulator's, and say nothing about a phone."
 )
+_REFUSED = "not on the HTP"
 
 
 @dataclass(frozen=True)
@@ -52,28 +53,35 @@ class Subject:
 
 
 def show(console: Console, subject: Subject, settings: BenchSettings, measurement: Measurement) -> None:
-    """Prints the tables: warm calls with what can't be measured, cold starts, and the estimates."""
+    """Prints for each perf mode the warm calls, with what the HTP refuses, the cold starts and the estimate."""
     if subject.virtual:
         console.result(VIRTUAL_NOTE)
-    results = measurement.results
-    console.result(f"warm: {settings.rounds} calls in one worker, ms")
-    columns = ["perf mode", "component", "call", "median", "10 %", "90 %", "least", "most", "computing", "host path"]
-    refused = [each for each in results if isinstance(each, Refused)]
-    # Only where there is a reason to give: the table is wide already.
-    reasons = ["not on the HTP because"] if refused else []
-    console.table([*columns, *reasons], [row for each in results for row in _warm_rows(each, bool(refused))])
-    measured = [each for each in results if isinstance(each, Measured)]
-    if measured:
-        console.result(f"cold: a fresh worker each time, {settings.cold} in all; median (least to most)")
-        columns = ["perf mode", "component", "start s", "load s", "first call ms"]
-        console.table(columns, [_cold_row(each) for each in measured])
-        console.result("the phone: most memory of the warm worker; the rest before the first call and after the last")
-        columns = ["perf mode", "component", "peak MB", "battery %", "battery °C", "warmest zone °C"]
-        console.table(columns, [_phone_row(each) for each in measured])
     for mode in settings.perf_modes:
+        results = [each for each in measurement.results if each.perf_mode == mode]
+        console.result(f"{mode}, warm: {settings.rounds} calls in one worker, ms; a step is {_passes(subject)}")
+        columns = ["component", "call", "median", "10 %", "90 %", "least", "most", "computing", "host path"]
+        console.table(columns, [row for each in results for row in _warm_rows(each)])
+        for each in results:
+            if isinstance(each, Refused):
+                console.result(f"{each.component}: {_REFUSED}: {each.reason}")
+        measured = [each for each in results if isinstance(each, Measured)]
+        if measured:
+            _show_cold(console, mode, settings, measured)
         seconds = measurement.picture_seconds(mode, subject.model.steps, subject.passes)
         if seconds is not None:
-            console.result(f"estimate of a picture, {mode}: {seconds:,.2f} s ({_sum_of_calls(subject)})")
+            console.result(f"{mode}, estimate of a picture: {seconds:,.2f} s ({_sum_of_calls(subject)})")
+
+
+def _show_cold(console: Console, mode: str, settings: BenchSettings, measured: Sequence[Measured]) -> None:
+    console.result(f"{mode}, cold: a fresh worker each time, {settings.cold} in all; median (least to most)")
+    console.table(["component", "start s", "load s", "first call ms"], [_cold_row(each) for each in measured])
+    console.result(f"{mode}, the phone: most memory of the warm worker; the rest before and after all calls")
+    columns = ["component", "peak MB", "battery %", "battery °C", "warmest zone °C"]
+    console.table(columns, [_phone_row(each) for each in measured])
+
+
+def _passes(subject: Subject) -> str:
+    return "one pass" if subject.passes == 1 else f"{subject.passes} passes"
 
 
 def _sum_of_calls(subject: Subject) -> str:
@@ -83,16 +91,15 @@ def _sum_of_calls(subject: Subject) -> str:
     )
 
 
-def _warm_rows(result: Measured | Refused, with_reason: bool) -> list[list[object]]:
-    head: list[object] = [result.perf_mode, result.component]
+def _warm_rows(result: Measured | Refused) -> list[list[object]]:
     if isinstance(result, Refused):
-        return [[*head, "none", *[""] * 7, result.reason]]
-    tail = [""] if with_reason else []
-    passes = len(result.warm[0].pass_seconds)
-    rows = [[*head, "one" if passes == 1 else f"step of {passes} passes", *_milliseconds(result.warm), *tail]]
-    if passes > 1:
-        rows.append([*head, "a pass of it", *_milliseconds(_passes_of(result.warm)), *tail])
-    return rows
+        return [[result.component, _REFUSED, *[""] * 7]]
+    if len(result.warm[0].pass_seconds) == 1:
+        return [[result.component, "one", *_milliseconds(result.warm)]]
+    return [
+        [result.component, "step", *_milliseconds(result.warm)],
+        [result.component, "pass", *_milliseconds(_passes_of(result.warm))],
+    ]
 
 
 def _milliseconds(calls: Sequence[Call]) -> list[object]:
@@ -119,7 +126,6 @@ def _cold_row(result: Measured) -> list[object]:
         return f"{spread.median:,.{digits}f} ({spread.least:,.{digits}f} to {spread.most:,.{digits}f})"
 
     return [
-        result.perf_mode,
         result.component,
         cell([run.start_seconds for run in result.cold], 2),
         cell([run.load_seconds for run in result.cold], 2),
@@ -131,7 +137,6 @@ def _phone_row(result: Measured) -> list[object]:
     batteries = [each.battery for each in (result.before, result.after) if each.battery]
     zones = [each.warmest for each in (result.before, result.after) if each.warmest]
     return [
-        result.perf_mode,
         result.component,
         result.after.peak_bytes / 1e6,
         " → ".join(f"{battery.percent:.0f}" for battery in batteries),
