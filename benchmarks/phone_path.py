@@ -44,7 +44,7 @@ from qnn_sd.targets.adb.deployment import WORKER_JAR, htp_options, worker_files
 from qnn_sd.targets.adb.devices import HOME
 from qnn_sd.targets.adb.runner import AdbRunner
 from qnn_sd.targets.adb.session import WorkerSession
-from qnn_sd.targets.adb.staging import PIECE_BYTES, FileSet, stage
+from qnn_sd.targets.adb.staging import PIECE_BYTES, FileSet, read_chunks, stage
 from qnn_sd.targets.adb.sync_sender import SyncSender
 from qnn_sd.targets.adb.worker_protocol import Place
 
@@ -107,8 +107,9 @@ def push_rates(phone: Phone, folder: Path, megabytes: int, rounds: int) -> dict[
     def send() -> None:
         with SyncSender(phone) as sender:
             for name, path in files.items():
-                for number, at in enumerate(range(0, path.stat().st_size, PIECE_BYTES)):
-                    sender.send(f"{TMP}/{name}.{number}", read(path, at, PIECE_BYTES))
+                size = path.stat().st_size
+                for at in range(0, size, PIECE_BYTES):
+                    sender.send(f"{TMP}/{name}.{at}", read_chunks(path, at, min(PIECE_BYTES, size - at)))
             sender.arrived(wait=True)
 
     def stage_all() -> None:
@@ -125,15 +126,6 @@ def push_rates(phone: Phone, folder: Path, megabytes: int, rounds: int) -> dict[
             if number:  # the first round warms up
                 rates[name].append(total / seconds)
     return rates
-
-
-def read(path: Path, start: int, length: int) -> Iterator[bytes]:
-    """A piece of a file, in the chunks that staging reads."""
-    with path.open("rb") as file:
-        file.seek(start)
-        while length and (data := file.read(min(1 << 20, length))):
-            yield data
-            length -= len(data)
 
 
 def small_unet(folder: Path) -> Path:

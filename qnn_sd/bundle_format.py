@@ -80,6 +80,15 @@ class Bundle(Strict):
     added_tokens: dict[str, list[int]]
     components: dict[str, Part]
 
+    def passes(self, guidance: float) -> int:
+        """Passes of the UNet in a sampling step: 2 with classifier-free guidance, else 1.
+
+        Args:
+            guidance: the scale; 1 is none.
+        """
+        # LCM checkpoints take the scale as an input and have no unconditional pass.
+        return 2 if guidance > 1 and self.time_cond_proj_dim is None else 1
+
 
 class OpenBundle:
     """A bundle on disk.

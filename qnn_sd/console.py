@@ -30,6 +30,11 @@ from rich.text import Text
 from qnn_sd.errors import QnnSdError
 
 
+def json_text(value: object) -> str:
+    """A document as ``--json`` prints it: plain JSON values, indented, with a line's end."""
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
 class Bar(Protocol):
     """One running piece of work."""
 
@@ -123,7 +128,7 @@ class Console:
     def document(self, value: object) -> None:
         """The JSON document of ``--json``."""
         if self.as_json:
-            sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.write(json_text(value))
             sys.stdout.flush()
 
     @contextmanager

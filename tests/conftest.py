@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # diffusers and transformers must not look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from qnn_sd.artifact import sha256_of_file
 from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
@@ -54,6 +56,25 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(build, check=True, capture_output=True, timeout=600)
     [built] = folder.glob("*.whl")
     return built
+
+
+@pytest.fixture
+def own_cache(road: Road, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the cache that a test may damage."""
+    copy = tmp_path_factory.mktemp("own") / "cache"
+    shutil.copytree(cache, copy)
+    return copy
+
+
+def broken_binary(own_cache: Path) -> None:
+    """A UNet binary of the right hash that no runtime loads: as one for a newer chip would be."""
+    bundle = next((own_cache / "bundle").glob("tiny-sd.sm8650-*"))
+    binary = next((bundle / "unet" / "htp").glob("*.bin"))
+    binary.write_bytes(np.random.default_rng(0).bytes(100_000))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    entry = {"bytes": 100_000, "sha256": sha256_of_file(binary)}
+    manifest["files"][binary.relative_to(bundle).as_posix()] = entry
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
 class Cli:
@@ -136,6 +157,14 @@ def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbHost]:
     host = AdbHost(tmp_path_factory.mktemp("home"))
     yield host
     host.close()
+
+
+@pytest.fixture
+def host(adb: AdbHost, monkeypatch: pytest.MonkeyPatch) -> AdbHost:
+    """This process is the user's, too."""
+    for name in ("HOME", "ANDROID_ADB_SERVER_PORT", "ADB_LOCAL_TRANSPORT_MAX_PORT"):
+        monkeypatch.setenv(name, adb.environment[name])
+    return adb
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import CHECKPOINT, ROOT, Cli, interrupt_at
+from conftest import CHECKPOINT, ROOT, Cli, broken_binary, interrupt_at
 from PIL import Image
 
 from qnn_sd import __version__
@@ -33,14 +33,6 @@ def _built(road: Road) -> None:
     """What the commands find in the cache."""
     road.bundle_for_cpu("float")
     road.bundle_for(load_profile("sm8650"), PICTURE_COMPONENTS)
-
-
-@pytest.fixture
-def own_cache(road: Road, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the cache that a test may damage."""
-    copy = tmp_path_factory.mktemp("own") / "cache"
-    shutil.copytree(cache, copy)
-    return copy
 
 
 def test_run_saves_a_picture_with_what_made_it(cli: Cli) -> None:
@@ -218,19 +210,6 @@ def test_a_truncated_checkpoint_is_refused(
     message = cli.refused(10, "run", PROMPT, *QUICK, "--checkpoint", str(checkpoint))
     assert f"{weights.name} can't be read" in message
     assert not list((Path(cli.environment["QNN_SD_CACHE"])).rglob("*.part"))
-
-
-def broken_binary(own_cache: Path) -> None:
-    """A UNet binary of the right hash that no runtime loads: as one for a newer chip would be."""
-    bundle = next((own_cache / "bundle").glob("tiny-sd.sm8650-*"))
-    binary = next((bundle / "unet" / "htp").glob("*.bin"))
-    binary.write_bytes(np.random.default_rng(0).bytes(100_000))
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    from qnn_sd.artifact import sha256_of_file
-
-    entry = {"bytes": 100_000, "sha256": sha256_of_file(binary)}
-    manifest["files"][binary.relative_to(bundle).as_posix()] = entry
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_a_component_that_cannot_load_falls_back_and_says_so(cli: Cli, own_cache: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import click
 
 from qnn_sd import __version__
+from qnn_sd.cli.bench import bench_command
 from qnn_sd.cli.compile import compile_command
 from qnn_sd.cli.devices import devices_command, unstage_command
 from qnn_sd.cli.doctor import doctor_command
@@ -28,6 +29,7 @@ def cli() -> None:
 cli.add_command(export_command)
 cli.add_command(compile_command)
 cli.add_command(run_command)
+cli.add_command(bench_command)
 cli.add_command(devices_command)
 cli.add_command(unstage_command)
 cli.add_command(virtual_phone_command)

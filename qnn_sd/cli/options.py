@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
+from qnn_sd import artifact
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
-from qnn_sd.errors import SettingError
+from qnn_sd.errors import OutputError, SettingError
 from qnn_sd.export.checkpoint import Sources, parse_embedding, parse_lora
 
 DEFAULT_MODEL = "tiny-sd"
@@ -34,6 +35,24 @@ def _parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise SettingError(f"{text!r} is no size", hint="Give width x height in pixels, such as --size 512x768.")
     return int(match[1]), int(match[2])
+
+
+def refuse_bad_output(output: Path, suffix: str, why: str) -> None:
+    """Refuses a place that can't be written, before any work: hours of it must not end in a typo.
+
+    Args:
+        output: the file that is to be written.
+        suffix: what its name must end in, such as ``.png``.
+        why: said where it ends otherwise.
+
+    Raises:
+        OutputError: a folder, another suffix, or a place without the right to write.
+    """
+    if output.is_dir() or not output.name:
+        raise OutputError(f"Can't write {output}", why="It is a folder.", hint=f"Give a file, such as -o out{suffix}.")
+    if output.suffix.lower() != suffix:
+        raise OutputError(f"Can't write {output}", why=why, hint=f"Give a name ending in {suffix}.")
+    artifact.probe_writable(output)
 
 
 dry_run_option = click.option(

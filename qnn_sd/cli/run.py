@@ -8,15 +8,22 @@ from pathlib import Path
 
 import click
 
-from qnn_sd import __version__, artifact, qnn, resources
+from qnn_sd import __version__, qnn, resources
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.bundle_format import Kind, OpenBundle
-from qnn_sd.cli.options import DEFAULT_SOC, device_option, dry_run_option, model_options, output_options
+from qnn_sd.cli.options import (
+    DEFAULT_SOC,
+    device_option,
+    dry_run_option,
+    model_options,
+    output_options,
+    refuse_bad_output,
+)
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.run_report import remark_on_prompts, report
 from qnn_sd.config import DeviceProfile, ModelConfig, load_profile
 from qnn_sd.console import Console
-from qnn_sd.errors import OutputError, SettingError
+from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Generation, Request, TextToImage
 from qnn_sd.generate.noise import LARGEST_SEED
@@ -88,7 +95,7 @@ def run_command(
     _refuse_bad_settings(steps, seed, guidance, scheduler, count)
     target = target or ("emulator" if device is None else "phone")
     _refuse_what_means_nothing(target, device, soc, precision, keep_alive)
-    _refuse_bad_output(output)
+    refuse_bad_output(output, ".png", "Pictures are saved as PNG.")
     phone = choose(Adb(), device) if target == "phone" else None
     profile = _profile(target, phone, soc)
     road = Road(model, console, sources, cache, dry_run=dry_run)
@@ -206,15 +213,6 @@ def _refuse_bad_settings(
         raise SettingError(f"--count {count} is not possible", hint="Choose 1 to 1000.")
     if seed is not None and not 0 <= seed <= LARGEST_SEED - count:
         raise SettingError(f"--seed {seed} is not possible", hint="Choose a number from 0 to 2^64 - 1.")
-
-
-def _refuse_bad_output(output: Path) -> None:
-    """Raises for a place that can't be written, before any work: hours of it must not end in a typo."""
-    if output.is_dir() or not output.name:
-        raise OutputError(f"Can't write {output}", why="It is a folder.", hint="Give a file, such as -o out.png.")
-    if output.suffix.lower() != ".png":
-        raise OutputError(f"Can't write {output}", why="Pictures are saved as PNG.", hint="Give a name ending in .png.")
-    artifact.probe_writable(output)
 
 
 def _paths(output: Path, request: Request) -> list[Path]:

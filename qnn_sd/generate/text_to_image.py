@@ -117,9 +117,7 @@ class TextToImage:
         negative = self._tokenizer.encode(request.negative)
         make_scheduler(request.scheduler, self._bundle.scheduler, request.steps)  # before anything is loaded
         self._runner.load("text_encoder")
-        # LCM checkpoints take the scale as an input and have no unconditional pass.
-        embedded_guidance = self._bundle.time_cond_proj_dim is not None
-        guided = request.guidance > 1 and not embedded_guidance
+        guided = self._bundle.passes(request.guidance) == 2
         # The negative pass comes first, as in a batch of diffusers.
         contexts = [self._call("text_encoder", {"input_ids": negative.ids})] if guided else []
         contexts.append(self._call("text_encoder", {"input_ids": prompt.ids}))

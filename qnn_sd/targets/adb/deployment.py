@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Deployment:
         client: the worker.
         compute: what the worker measured, by component.
         was_warm: whether an earlier run left the worker, with what it had loaded.
+        start_seconds: from the command that starts the worker to its hello.
     """
 
     runner: Runner
@@ -45,6 +47,7 @@ class Deployment:
     client: WorkerClient
     compute: Mapping[str, Compute]
     was_warm: bool
+    start_seconds: float
 
     def status(self) -> WorkerStatus:
         """Memory, heat and battery, as the worker sees them."""
@@ -186,14 +189,16 @@ def deployed(
     # Folders are named after what is in them: where all agree, so does everything that the worker has open.
     purpose = _hash([*(files.folder for files in layout.sets), *map("=".join, sorted(options.items()))])
     session = WorkerSession(phone, layout.jar, layout.home, purpose, cold=cold, keep=keep_alive)
+    started = time.perf_counter()
     with session as client:
+        start_seconds = time.perf_counter() - started
 
         def place(name: str, where: Place, options: Mapping[str, str], file: Callable[[str], str]) -> AdbRunner:
             return AdbRunner(client, name, where, options, file, session.log, keep_loaded=keep_alive)
 
         htp = place(f"adb:{phone.serial}", Place.HTP, options, layout.file)
         if not fallback:
-            yield Deployment(htp, staged, client, htp.compute, session.was_warm)
+            yield Deployment(htp, staged, client, htp.compute, session.was_warm, start_seconds)
             return
         cpu = place(f"adb:{phone.serial} CPU", Place.CPU, {}, on_cpu)
         # One table: a component runs in one of the two.
@@ -202,7 +207,7 @@ def deployed(
         def tell(event: Fallback) -> None:
             console.warn(f"{event.component}: {event.target} ({event.reason})")
 
-        yield Deployment(FallbackRunner(htp, cpu, tell), staged, client, htp.compute, session.was_warm)
+        yield Deployment(FallbackRunner(htp, cpu, tell), staged, client, htp.compute, session.was_warm, start_seconds)
 
 
 def worker_files() -> FileSet:

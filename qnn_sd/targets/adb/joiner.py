@@ -61,7 +61,7 @@ class Joiner:
             self._later(f"true > {target}{PART}")
         self._last_piece = None
 
-    def send(self, target: str, data: Iterable[bytes]) -> None:
+    def send(self, target: str, data: Iterable[memoryview]) -> None:
         """Sends the file's next piece.
 
         Raises:

@@ -28,7 +28,7 @@ _MARK = "staged"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHUNK = 1 << 20
 # A pulled cable costs the pieces that are on their way.
-PIECE_BYTES = 4 << 20
+PIECE_BYTES = 16 << 20
 # Between answers; no name has such a sign.
 _RULE = "="
 # Android wants some room for itself; below it, it starts to kill and to complain.
@@ -192,34 +192,46 @@ def _resumable(phone: Phone, files: FileSet, name: str, parts: Mapping[str, int]
     if not 0 < length <= files.size(name):
         return 0
     digest = hashlib.sha256()
-    with files.files[name].open("rb") as file:
-        left = length
-        while left:
-            data = file.read(min(_CHUNK, left))
-            digest.update(data)
-            left -= len(data)
+    for chunk in read_chunks(files.files[name], 0, length):
+        digest.update(chunk)
     return length if _hashes_on(phone, files.folder, [part]).get(part) == digest.hexdigest() else 0
 
 
 def _send(files: FileSet, name: str, start: int, joiner: Joiner, transfer: Transfer) -> None:
     """Sends one file from a byte on. Its last pieces may still be on their way when this returns."""
     path, target, size = files.files[name], f"{files.folder}/{name}", files.size(name)
+
+    def counted(at: int) -> Iterator[memoryview]:
+        for chunk in read_chunks(path, at, min(PIECE_BYTES, size - at)):
+            yield chunk
+            transfer.advance(len(chunk))
+
     joiner.begin(target, start)
     for at in range(start, size, PIECE_BYTES):
-        joiner.send(target, _chunks(path, at, min(PIECE_BYTES, size - at), transfer))
+        joiner.send(target, counted(at))
     joiner.end(target, files.hashes[name])
 
 
-def _chunks(path: Path, start: int, length: int, transfer: Transfer) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def read_chunks(path: Path, start: int, length: int) -> Iterator[memoryview]:
+    """Some of a file, in chunks that are good until the next one is asked for.
+
+    Args:
+        path: of the file.
+        start: first byte.
+        length: bytes.
+
+    Raises:
+        StagingError: it ends before that.
+    """
+    buffer = memoryview(bytearray(min(_CHUNK, length)))
+    with path.open("rb", buffering=0) as file:
         file.seek(start)
         while length:
-            data = file.read(min(_CHUNK, length))
-            if not data:
+            count = file.readinto(buffer[:length])
+            if not count:
                 raise StagingError(f"{path} became shorter", why="It is being sent.", hint="Run the command again.")
-            yield data
-            length -= len(data)
-            transfer.advance(len(data))
+            yield buffer[:count]
+            length -= count
 
 
 def _require(phone: Phone, result: Result, what: str) -> None:

@@ -43,12 +43,12 @@ class SyncSender:
     ) -> None:
         self._stream.close()
 
-    def send(self, target: str, data: Iterable[bytes]) -> None:
+    def send(self, target: str, data: Iterable[memoryview]) -> None:
         """Sends a file; what was there is replaced. ``arrived`` tells when it is there.
 
         Args:
             target: absolute path on the phone; its folder is made where it is missing.
-            data: the content, in chunks.
+            data: the content, in chunks; each is done with when the next one is taken.
 
         Raises:
             DeviceError: the phone went away.
@@ -56,13 +56,12 @@ class SyncSender:
         """
         name = f"{target},{_MODE}".encode()
         self._write(_HEAD.pack(b"SEND", len(name)) + name)
-        for chunk in data:
-            view = memoryview(chunk)
+        for view in data:
             parts: list[bytes | memoryview] = []
             for start in range(0, len(view), _DATA_BYTES):
                 piece = view[start : start + _DATA_BYTES]
                 parts += [_HEAD.pack(b"DATA", len(piece)), piece]
-            self._write(b"".join(parts))
+            self._write_all(parts)
         self._write(_HEAD.pack(b"DONE", int(time.time())))
         self._unanswered.append(target)
 
@@ -108,7 +107,16 @@ class SyncSender:
         self._received += data
 
     def _write(self, data: bytes) -> None:
+        self._write_all([data])
+
+    def _write_all(self, parts: list[bytes | memoryview]) -> None:
+        """Sends parts as they lie: nothing is copied into one."""
         try:
-            self._stream.sendall(data)
+            while parts:
+                sent = self._stream.sendmsg(parts)
+                while parts and sent >= len(parts[0]):
+                    sent -= len(parts.pop(0))
+                if sent:
+                    parts[0] = memoryview(parts[0])[sent:]
         except OSError as error:
             raise gone(self._phone.serial, str(error)) from error

@@ -108,6 +108,16 @@ class WorkerClient:
         self._open[component] = opened
         return opened
 
+    def opened(self, component: str) -> Opened:
+        """What the worker said of a component when it was opened.
+
+        Raises:
+            WorkerError: it isn't open.
+        """
+        if component not in self._open:
+            raise WorkerError(ErrorCode.NOT_OPEN, f"{component} isn't open", "It was never opened, or closed.")
+        return self._open[component]
+
     def put(self, slot: str, tensor: Array) -> None:
         """Keeps a tensor on the worker.
 
@@ -131,7 +141,7 @@ class WorkerClient:
         Raises:
             TargetError: an input is missing or doesn't fit, or the run failed.
         """
-        output = self._opened(component).output
+        output = self.opened(component).output
         body = Body().string(component).inputs(inputs).string(keep_as or "")
 
         def read(fields: Fields) -> RunResult:
@@ -157,7 +167,7 @@ class WorkerClient:
         Raises:
             TargetError: an input is missing or doesn't fit, or a run failed.
         """
-        output = self._opened(component).output
+        output = self.opened(component).output
         body = Body().string(component).inputs(inputs).string(name).u8(len(slots))
         for slot in slots:
             body.string(slot.name)
@@ -221,11 +231,6 @@ class WorkerClient:
     def hang_up(self) -> None:
         """Closes the connection without a word: the worker ends, after what it runs just now."""
         self._connection.close()
-
-    def _opened(self, component: str) -> Opened:
-        if component not in self._open:
-            raise WorkerError(ErrorCode.NOT_OPEN, f"{component} isn't open", "It was never opened, or closed.")
-        return self._open[component]
 
     def _call(self, kind: Kind, body: Body, read: Callable[[Fields], T], tensor_bytes: int = 0) -> T:
         """One request and its reply; anything but a well-formed reply closes the connection."""

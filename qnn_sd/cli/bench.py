@@ -1,0 +1,94 @@
+"""``qnn-sd bench``: what a bundle's components take on a phone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qnn_sd import resources
+from qnn_sd.artifact import written_aside
+from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.cli.bench_report import Subject, as_document, show
+from qnn_sd.cli.options import device_option, dry_run_option, model_options, output_options, refuse_bad_output
+from qnn_sd.cli.plan import show_plan
+from qnn_sd.config import ModelConfig
+from qnn_sd.console import Console, json_text
+from qnn_sd.errors import TargetError
+from qnn_sd.export.checkpoint import Sources
+from qnn_sd.targets.adb.bench import BenchSettings, Refused, measure
+from qnn_sd.targets.adb.client import Adb
+from qnn_sd.targets.adb.deployment import PERF_MODES
+from qnn_sd.targets.adb.devices import choose, facts, is_virtual, profile_of
+
+
+@click.command("bench")
+@device_option
+@click.option("--soc", help="SoC whose context binaries run [the phone's].")
+@click.option(
+    "--component",
+    "components",
+    multiple=True,
+    type=click.Choice(PICTURE_COMPONENTS),
+    help="Component to measure. Repeatable [all].",
+)
+@click.option(
+    "--perf-mode",
+    "perf_modes",
+    multiple=True,
+    default=PERF_MODES[:1],
+    show_default=True,
+    metavar="MODE",
+    help=f"The HTP's: {', '.join(PERF_MODES)}. Repeatable.",
+)
+@click.option("--rounds", type=int, default=20, show_default=True, help="Calls in a warm worker.")
+@click.option("--cold", type=int, default=3, show_default=True, help="Fresh workers: start, load, first call.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON file to write as well.")
+@dry_run_option
+@model_options
+@output_options
+def bench_command(
+    device: str | None,
+    soc: str | None,
+    components: tuple[str, ...],
+    perf_modes: tuple[str, ...],
+    rounds: int,
+    cold: int,
+    output: Path | None,
+    dry_run: bool,
+    model: ModelConfig,
+    sources: Sources,
+    cache: Path | None,
+    console: Console,
+) -> None:
+    """Measure a phone: cold and warm calls of each component on its HTP, middle and spread."""
+    chosen = tuple(name for name in PICTURE_COMPONENTS if name in components or not components)
+    settings = BenchSettings(chosen, tuple(dict.fromkeys(perf_modes)), rounds, cold)
+    if output is not None:
+        refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
+    phone = choose(Adb(), device)
+    profile = profile_of(phone, soc)
+    road = Road(model, console, sources, cache, dry_run=dry_run)
+    if dry_run:
+        road.make_bundle_for(profile, PICTURE_COMPONENTS)
+        show_plan(console, road)
+        return
+    # The bundle that qnn-sd run has, whichever of its components are measured.
+    bundle = road.bundle_for(profile, PICTURE_COMPONENTS)
+    passes = bundle.info.passes(road.model.guidance)
+    subject = Subject(phone.serial, facts(phone), is_virtual(phone), profile, road.model, passes)
+    measurement = measure(phone, bundle, settings, passes, cache or resources.cache(), console)
+    document = as_document(subject, settings, measurement)
+    show(console, subject, settings, measurement)
+    console.document(document)
+    if output is not None:
+        with written_aside(output) as aside:
+            aside.write_text(json_text(document), "utf-8")
+        console.say(f"written to {output}")
+    refused = [each for each in measurement.results if isinstance(each, Refused)]
+    if len(refused) == len(measurement.results):
+        raise TargetError(
+            f"Nothing could be measured on {phone.serial}",
+            why=f"{refused[0].component}: {refused[0].reason}",
+            hint="docs/phone.md lists known causes; the worker's log says more with --debug.",
+        )
