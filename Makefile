@@ -45,6 +45,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/contact_sheet.py
 	$(BIN)/python benchmarks/htp_cost.py --forms
+	$(BIN)/python benchmarks/phone_path.py
 
 # Trains the demo checkpoint anew: about an hour on two cores.
 checkpoint: $(VENV)/.dev
