@@ -13,8 +13,8 @@ from qnn_sd.errors import QuantizeError
 from qnn_sd.quantize.encodings import Encoding, asymmetric, per_channel
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.ranges import Ranges
-from qnn_sd.quantize.roles import Layer
-from qnn_sd.quantize.rules import SHARES_ROOM
+from qnn_sd.quantize.roles import Layer, Roles
+from qnn_sd.quantize.rules import ROOM
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,7 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges) -> Encodings:
     for name in roles.floats:
         owner = roles.owner(name)
         if owner == name:
-            low, high = roles.known.get(name) or ranges[name]
-            if name in roles.shares:
-                high = min(1.0, high * SHARES_ROOM)
-            activations[name] = asymmetric(low, high)
+            activations[name] = asymmetric(*(roles.known.get(name) or _with_room(name, ranges[name], roles)))
         else:
             activations[name] = activations[owner] if owner in activations else parameters[owner]
     chosen = Encodings(activations, parameters)
@@ -67,6 +64,13 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges) -> Encodings:
     for name, axis in roles.weights.items():
         parameters[name] = per_channel(_finite(name, graph.array(name)), axis, least.get(name))
     return chosen
+
+
+def _with_room(name: str, found: tuple[float, float], roles: Roles) -> tuple[float, float]:
+    if name in roles.ramps:
+        return found
+    low, high = (ROOM * end for end in found)
+    return low, min(high, 1.0) if name in roles.shares else high
 
 
 def choose_value(graph: FloatGraph, name: str) -> Encoding:

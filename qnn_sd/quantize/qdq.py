@@ -6,6 +6,7 @@ memory is bounded by the largest layer and the protobuf stays small.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,18 @@ class QdqWriter:
         graph: the float graph.
         encodings: of all its activations and parameters.
         folder: existing empty folder for the QDQ model.
+        rounded: integers of weights that aren't rounded to nearest, by name, in the weight's shape.
     """
 
-    def __init__(self, graph: FloatGraph, encodings: Encodings, folder: Path) -> None:
+    def __init__(
+        self,
+        graph: FloatGraph,
+        encodings: Encodings,
+        folder: Path,
+        rounded: Mapping[str, NDArray[np.int8]] | None = None,
+    ) -> None:
         self._graph, self._encodings, self._folder = graph, encodings, folder
+        self._rounded = rounded or {}
         self._roles = graph.roles
         self._floats = frozenset(graph.roles.floats)
         self._outputs = frozenset(value.name for value in graph.model.graph.output)
@@ -138,7 +147,10 @@ class QdqWriter:
         """A weight, a table, a factor: dequantized once, however many read it."""
         if name not in self._ready:
             encoding = self._encodings.parameters[name]
-            self._ready[name] = self._dequantized(name, encoding.quantize(self._graph.array(name)), encoding)
+            integers = self._rounded.get(name)
+            if integers is None:
+                integers = encoding.quantize(self._graph.array(name))
+            self._ready[name] = self._dequantized(name, integers, encoding)
         return self._ready[name]
 
     def _bias(self, layer: Layer) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.errors import QuantizeError
 from qnn_sd.onnx_files import MODEL_FILE, load_structure
+from qnn_sd.quantize.in_memory import session_of
 from qnn_sd.quantize.roles import roles
 from qnn_sd.runner import Feeds
 
@@ -46,7 +45,7 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
     graph.node.append(helper.make_node("Concat", ends, ["range.all"], axis=0))
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("range.all", TensorProto.FLOAT, [len(ends)]))
-    session = _session(model, folder)
+    session = session_of(model, folder)
     low = np.full(len(names), np.inf)
     high = np.full(len(names), -np.inf)
     count = 0
@@ -65,11 +64,3 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
     if not count:
         raise QuantizeError("There is no calibration data", hint="Give at least one prompt.")
     return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
-
-
-def _session(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # The model lives in memory, its weights in the folder.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

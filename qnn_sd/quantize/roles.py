@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from qnn_sd.errors import QuantizeError
-from qnn_sd.quantize.rules import KNOWN_OPS, KNOWN_RANGES, MOVES, SETTINGS, SHARES, WEIGHTED, weight_axis
+from qnn_sd.quantize.rules import KNOWN_OPS, KNOWN_RANGES, MOVES, RAMPS, SETTINGS, SHARES, WEIGHTED, weight_axis
 
 _OTHER_FLOATS: Mapping[int, str] = {
     TensorProto.FLOAT16: "float16",
@@ -54,6 +54,7 @@ class Roles:
         source: for a tensor that an op only moved, the tensor it was (an activation or a value).
         known: activations whose range is known without looking.
         shares: activations that are shares of one.
+        ramps: activations that are one number that is fed, such as the time step, times and plus constants.
     """
 
     constants: Mapping[str, TensorProto]
@@ -64,6 +65,7 @@ class Roles:
     source: Mapping[str, str]
     known: Mapping[str, tuple[float, float]]
     shares: frozenset[str]
+    ramps: frozenset[str]
 
     def owner(self, name: str) -> str:
         """The tensor whose encoding this one has."""
@@ -90,6 +92,8 @@ def roles(model: onnx.ModelProto) -> Roles:
     for value in model.graph.input:
         if value.name not in reader.constants:
             reader.declare(value.name, value.type.tensor_type.elem_type)
+            if all(axis.dim_value == 1 for axis in value.type.tensor_type.shape.dim):
+                reader.ramps.add(value.name)
     for node in model.graph.node:
         if node.output[0] not in reader.constants:
             reader.read(node)
@@ -140,6 +144,7 @@ class _Reader:
     source: dict[str, str] = field(default_factory=dict)
     known: dict[str, tuple[float, float]] = field(default_factory=dict)
     shares: set[str] = field(default_factory=set)
+    ramps: set[str] = field(default_factory=set)
     types: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -188,6 +193,8 @@ class _Reader:
                 self.known[name] = KNOWN_RANGES[node.op_type]
             if node.op_type in SHARES:
                 self.shares.add(name)
+            if self._is_ramp(node):
+                self.ramps.add(name)
 
     def result(self) -> Roles:
         """The roles, once every node was read."""
@@ -203,6 +210,7 @@ class _Reader:
             self.source,
             self.known,
             frozenset(self.shares),
+            frozenset(self.ramps),
         )
 
     @staticmethod
@@ -240,6 +248,10 @@ class _Reader:
         if bias and (bias not in self.constants or math.prod(self.constants[bias].dims) != channels):
             bias = ""
         return Layer(node.input[0], node.input[1], axis, channels, bias)
+
+    def _is_ramp(self, node: onnx.NodeProto) -> bool:
+        fed = [name for name in node.input if name and name not in self.constants]
+        return node.op_type in RAMPS | MOVES and len(fed) == 1 and fed[0] in self.ramps
 
     def _moves(self, node: onnx.NodeProto) -> bool:
         if node.op_type == "Cast":

@@ -38,12 +38,17 @@ KNOWN_RANGES: Mapping[str, tuple[float, float]] = {
     "Sin": (-1.0, 1.0),
     "Tanh": (-1.0, 1.0),
 }
-# Ops whose outputs are shares of one. Their range is the measured one with room above it, 0 to 1 at most:
-# the HTP (as emulated by QAIRT 2.51) rounds shares down to a step of their encoding, half a step too low on
-# average, so that with steps of 1/65535 the shares of 4096 keys that count alike add up to 0.97.
+# Ops whose outputs are shares of one: 0 to 1 at most. Their range is measured all the same: the HTP (as emulated by
+# QAIRT 2.51) rounds shares down to a step of their encoding, half a step too low on average, so that with steps of
+# 1/65535 the shares of 4096 keys that count alike add up to 0.97.
 SHARES = frozenset({"Softmax"})
-# A share larger than any that calibration has seen must not be cut off.
-SHARES_ROOM = 2.0
+# What a measured range is widened by: a number larger than any that calibration has seen must not be cut off. With 16
+# bits, twice the range costs 6 dB of some 90, and one pixel of noise that is cut off costs more than all rounding
+# (docs/quantization.md, "Ranges").
+ROOM = 2.0
+# Ops that, with constants, make a multiple of a number plus something: the largest time step gives the largest angle,
+# and every run begins with it. Those get no room, since half a step of a range of 2000 is much of a sine's period.
+RAMPS = frozenset({"Add", "Cast", "Mul", "Neg", "Sub"})
 # Ops whose output is never negative, whatever comes in.
 NEVER_NEGATIVE = frozenset({"Abs", "Exp", "Relu", "Softmax", "Sqrt"})
 # Float constants that are no data but say what an op does: they stay float. An input of Range that

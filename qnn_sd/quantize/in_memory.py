@@ -1,0 +1,21 @@
+"""Sessions of graphs that exist in memory only, with their weights in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import onnxruntime
+
+
+def session_of(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session on the CPU.
+
+    Args:
+        model: its structure.
+        folder: what its external tensors' locations are relative to.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

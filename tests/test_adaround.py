@@ -1,0 +1,298 @@
+"""AdaRound: the solver against exhaustive search, its statistics against torch, its pieces against the whole graph."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from graphs import run
+from onnx import TensorProto
+
+from qnn_sd.artifact import sha256_of_file
+from qnn_sd.export.blocks.basic import add, conv, linear_row
+from qnn_sd.export.checkpoint import RandomTensors
+from qnn_sd.export.graph import Graph
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
+from qnn_sd.quantize import quantize_component
+from qnn_sd.quantize.adaround import RoundingData
+from qnn_sd.quantize.adaround.gram import Gram, Window, columns, error_power, window_of
+from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
+from qnn_sd.quantize.adaround.report import REPORT_FILE
+from qnn_sd.quantize.adaround.segments import SegmentRunner
+from qnn_sd.quantize.adaround.solver import round_weights
+
+SHAPE = (1, 8, 12, 12)
+
+
+def correlated(rng: np.random.Generator, rows: int, size: int) -> np.ndarray:
+    """Inputs as layers get them: a few causes behind many numbers."""
+    causes = rng.standard_normal((rows, size // 3 + 1))
+    mixing = np.random.default_rng(7).standard_normal((size // 3 + 1, size))
+    return (causes @ mixing + 0.2 * rng.standard_normal((rows, size))).astype(np.float32)
+
+
+# The solver
+
+
+def test_integers_are_the_ones_below_or_above(rng: np.random.Generator) -> None:
+    weight = rng.standard_normal((5, 300)).astype(np.float32)
+    scale = np.abs(weight).max(axis=1) / 127
+    x = correlated(rng, 2000, 300)
+    found = round_weights(weight, scale, x.T @ x / 2000)
+    steps = weight / scale[:, None]
+    assert found.dtype == np.int8
+    assert ((found == np.floor(steps)) | (found == np.ceil(steps))).all()
+
+
+def test_it_comes_close_to_the_best_of_all_choices(rng: np.random.Generator) -> None:
+    """Against every one of 2^11 choices for each of 40 channels."""
+    size = 11
+    x = correlated(rng, 500, size).astype(np.float64)
+    gram = (x.T @ x / 500).astype(np.float32)
+    weight = rng.standard_normal((40, size)).astype(np.float32)
+    scale = np.abs(weight).max(axis=1) / 127
+    low = np.floor(weight / scale[:, None])
+    choices = np.array(list(itertools.product((0, 1), repeat=size)), np.float32)
+    found = round_weights(weight, scale, gram)
+    best, ours, nearest = [], [], []
+    for channel in range(len(weight)):
+        errors = (np.clip(low[channel] + choices, -128, 127) * scale[channel] - weight[channel]).astype(np.float64)
+        best.append(np.einsum("ck,kj,cj->c", errors, gram, errors).min())
+        for integers, powers in ((found, ours), (np.rint(weight / scale[:, None]), nearest)):
+            error = integers[channel] * scale[channel] - weight[channel]
+            powers.append(float(error @ gram @ error))
+    assert np.sum(ours) < 1.25 * np.sum(best)
+    assert np.sum(ours) < 0.5 * np.sum(nearest)
+
+
+def test_what_it_gains_holds_on_other_data(rng: np.random.Generator) -> None:
+    x = correlated(rng, 6000, 200)
+    weight = rng.standard_normal((16, 200)).astype(np.float32)
+    scale = np.abs(weight).max(axis=1) / 127
+    found = round_weights(weight, scale, x[:3000].T @ x[:3000] / 3000)
+
+    def error(integers: np.ndarray) -> float:
+        return float(np.square(x[3000:] @ (integers * scale[:, None] - weight).T).mean())
+
+    assert error(found) < 0.5 * error(np.rint(weight / scale[:, None]))
+
+
+def test_inputs_that_were_always_zero_do_no_harm(rng: np.random.Generator) -> None:
+    x = correlated(rng, 1000, 60)
+    x[:, 10:20] = 0
+    weight = rng.standard_normal((4, 60)).astype(np.float32)
+    scale = np.abs(weight).max(axis=1) / 127
+    found = round_weights(weight, scale, x.T @ x / 1000)
+    assert (np.abs(found * scale[:, None] - weight) < scale[:, None] * 1.001).all()
+
+
+# Its statistics
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "pads", "dilations"),
+    [((3, 3), (1, 1), (1, 1, 1, 1), (1, 1)), ((3, 3), (2, 2), (0, 0, 1, 1), (1, 1)), ((1, 1), (1, 1), (0,) * 4, (1, 1)),
+     ((3, 2), (2, 1), (1, 0, 2, 1), (2, 1))],
+)  # fmt: skip
+def test_columns_are_what_a_convolution_multiplies(
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+    rng: np.random.Generator,
+) -> None:
+    x = rng.standard_normal((1, 5, 9, 11)).astype(np.float32)
+    weight = rng.standard_normal((7, 5, *kernel)).astype(np.float32)
+    top, left, bottom, right = pads
+    padded = torch.nn.functional.pad(torch.from_numpy(x), (left, right, top, bottom))
+    expected = torch.nn.functional.conv2d(padded, torch.from_numpy(weight), stride=strides, dilation=dilations)
+    found = columns(x, Window(kernel, strides, pads, dilations), 10_000, rng)
+    outputs = found @ weight.reshape(7, -1).T
+    assert np.allclose(outputs.T.reshape(expected.shape), expected.numpy(), atol=1e-5)
+
+
+def test_fewer_columns_are_some_of_all(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((1, 3, 6, 6)).astype(np.float32)
+    window = Window((3, 3), (1, 1), (1, 1, 1, 1))
+    every = {tuple(row) for row in columns(x, window, 100, rng)}
+    some = columns(x, window, 10, rng)
+    assert len(some) == 10
+    assert len({tuple(row) for row in some} & every) == 10
+
+
+def test_the_error_of_the_outputs_follows_from_the_gram_matrix(rng: np.random.Generator) -> None:
+    x, error = correlated(rng, 700, 50), rng.standard_normal((9, 50)).astype(np.float32)
+    gram = Gram(50)
+    for part in np.array_split(x, 7):
+        gram.add(part)
+    expected = np.square(x.astype(np.float64) @ error.T).sum(axis=1).mean()
+    assert error_power(error, gram.mean) == pytest.approx(expected, rel=1e-4)
+
+
+# A graph
+
+
+def network(g: Graph) -> None:
+    """Two paths from one input, a layer of two, one that is read late: what cuts have to get right."""
+    weights = RandomTensors(3)
+    x = g.input("x", SHAPE)
+    early = conv(g, weights, "early", x, 8, kernel=1)
+    first = conv(g, weights, "first", x, 16)
+    second = conv(g, weights, "second", g.node("Relu", [first], (1, 16, 12, 12)), 8)
+    total = add(g, second, early, "total")
+    row = g.node("Reshape", [total, g.constant("flat", np.array([1, 1152], np.int64))], (1, 1152))
+    g.output(linear_row(g, weights, "head", row, 10), "y")
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[dict[str, np.ndarray]]:
+    """Smooth maps of noise, so that neighbours agree."""
+    rng = np.random.default_rng(21)
+    made = []
+    for _sample in range(28):
+        coarse = np.kron(rng.standard_normal((1, 8, 4, 4)), np.ones((1, 1, 3, 3)))
+        made.append({"x": (coarse + 0.1 * rng.standard_normal(SHAPE)).astype(np.float32)})
+    return made
+
+
+@pytest.fixture(scope="module")
+def floats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("float")
+    with Graph("network", folder) as g:
+        network(g)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nearest(floats: Path, samples: list[dict[str, np.ndarray]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nearest")
+    quantize_component(floats, samples, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rounded(floats: Path, samples: list[dict[str, np.ndarray]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, work = tmp_path_factory.mktemp("rounded"), tmp_path_factory.mktemp("work")
+    quantize_component(floats, samples, folder, rounding=RoundingData(samples[:20], samples[20:], work))
+    return folder
+
+
+def test_pieces_give_what_the_whole_graph_gives(
+    nearest: Path, samples: list[dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    model = load_structure(nearest)
+    sources = list(by_source(quantized_layers(model)))
+    assert len(sources) == 4 - 1, "early and first read the same"
+    whole = onnx.load(nearest / MODEL_FILE)
+    for name in sources:
+        whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(whole.SerializeToString())
+    expected = [dict(zip(sources, session.run(sources, feeds), strict=True)) for feeds in samples]
+    runner = SegmentRunner(nearest, samples, {}, tmp_path)
+    for name in sources:
+        runner.reach(name)
+        for found, values in zip(runner.values(name), expected, strict=True):
+            assert np.array_equal(found, values[name])
+    runner.close()
+    assert not list(tmp_path.iterdir())
+
+
+def integers(folder: Path) -> dict[str, np.ndarray]:
+    """The stored weights, by layer."""
+    return {layer.name: read_array(layer.weight, folder) for layer in quantized_layers(load_structure(folder))}
+
+
+def test_it_errs_less_than_nearest_on_other_samples(
+    floats: Path, nearest: Path, rounded: Path, samples: list[dict[str, np.ndarray]]
+) -> None:
+    expected = np.array([run(floats, feeds) for feeds in samples[20:]])
+    before, after = (
+        sqnr_db(expected, np.array([run(folder, feeds) for feeds in samples[20:]])) for folder in (nearest, rounded)
+    )
+    assert after > before + 3
+
+
+def test_only_weights_differ_and_by_one_step(nearest: Path, rounded: Path) -> None:
+    before, after = integers(nearest), integers(rounded)
+    assert len(before) == 4
+    for name, old in before.items():
+        difference = after[name].astype(int) - old
+        assert np.abs(difference).max() == 1, name
+    for name in ("encodings.json", "encodings.2.0.0.json"):
+        assert (nearest / name).read_bytes() == (rounded / name).read_bytes()
+
+
+def test_the_report_has_a_row_for_each_layer(rounded: Path) -> None:
+    report = json.loads((rounded / REPORT_FILE).read_text("utf-8"))
+    assert report["summary"]["adaround"] == 4
+    assert [row["op"] for row in report["layers"]] == ["Conv", "Conv", "Conv", "Gemm"]
+    assert all(row["gain_db"] > 0 and row["rows"] > row["held_out_rows"] > 0 for row in report["layers"])
+    assert all(0 < row["changed"] < 1 for row in report["layers"])
+
+
+def test_a_layer_that_gains_nothing_on_other_data_keeps_nearest(
+    floats: Path, nearest: Path, samples: list[dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    """Rounded on maps whose every second channel is empty, judged on maps whose others are."""
+    even, odd = (np.arange(8).reshape(1, 8, 1, 1) % 2 == rest for rest in (0, 1))
+    training = [{"x": np.where(even, feeds["x"], 0)} for feeds in samples[:20]]
+    judging = [{"x": np.where(odd, feeds["x"], 0)} for feeds in samples[20:]]
+    folder = tmp_path / "out"
+    folder.mkdir()
+    quantize_component(floats, samples, folder, rounding=RoundingData(training, judging, tmp_path / "work"))
+    rows = {row["layer"]: row for row in json.loads((folder / REPORT_FILE).read_text("utf-8"))["layers"]}
+    kept = [name for name, row in rows.items() if row["kept"] == "nearest"]
+    assert kept
+    for name in kept:
+        assert rows[name]["training_gain_db"] > 0
+        assert rows[name]["gain_db"] <= 0
+        assert np.array_equal(integers(folder)[name], integers(nearest)[name])
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from qnn_sd.quantize import quantize_component
+from qnn_sd.quantize.adaround import RoundingData
+floats, data, work, out, at = sys.argv[1:]
+samples = [dict(x=x) for x in __import__("numpy").load(data)]
+def each(done, _all):
+    if done >= int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+quantize_component(Path(floats), samples, Path(out), rounding=RoundingData(samples[:20], samples[20:], Path(work), each))
+"""
+
+
+@pytest.mark.parametrize("at", [1, 3, 4])
+def test_killed_it_goes_on_and_ends_with_the_same_bytes(
+    at: int, floats: Path, rounded: Path, samples: list[dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "data.npy", np.array([feeds["x"] for feeds in samples]))
+    out, work = tmp_path / "out", tmp_path / "work"
+    out.mkdir()
+    arguments = [str(floats), str(tmp_path / "data.npy"), str(work), str(out), str(at)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False, env=dict(os.environ))
+    assert killed.returncode == -signal.SIGKILL
+    groups = {path.name: path.stat().st_mtime_ns for path in work.glob("group-*.npz")}
+    assert groups
+    quantize_component(floats, samples, out, rounding=RoundingData(samples[:20], samples[20:], work))
+    for path in rounded.iterdir():
+        assert sha256_of_file(out / path.name) == sha256_of_file(path), path.name
+    for name, changed in groups.items():
+        assert (work / name).stat().st_mtime_ns == changed, "what was done is not done again"
+
+
+def test_a_grouped_convolution_stays_nearest() -> None:
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], group=2)
+    assert window_of(node, (4, 2, 3, 3)).kernel == (3, 3)
