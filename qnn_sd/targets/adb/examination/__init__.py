@@ -1,7 +1,8 @@
 """Every step from adb to a picture, tried one after the other on one phone: ``qnn-sd doctor --device``."""
 
 from qnn_sd.targets.adb.examination.checklist import Step
-from qnn_sd.targets.adb.examination.examination import Examination, Findings, Means, Painted
+from qnn_sd.targets.adb.examination.examination import Examination, Findings
+from qnn_sd.targets.adb.examination.means import Means, Painted
 from qnn_sd.targets.adb.examination.privacy import Privacy
 from qnn_sd.targets.adb.examination.report import document, markdown
 
