@@ -242,8 +242,14 @@ def test_what_is_about_a_phone_needs_one(cli: Cli, options: tuple[str, str]) -> 
 
 def test_a_report_that_cannot_be_written_is_refused_at_once(cli: Cli) -> None:
     (cli.folder / "folder.md").mkdir()
-    for name in ("report.txt", "folder.md", "nowhere/report.md"):
-        assert "Can't write" in cli.refused(30, "doctor", "--device", "x", "-o", name)
+    (cli.folder / "picture.png").mkdir()
+    for name, refused in (
+        ("report.txt", "report.txt"),
+        ("folder.md", "folder.md"),
+        ("picture.md", "picture.png"),
+        ("nowhere/report.md", "nowhere/report.md"),
+    ):
+        assert f"Can't write {refused}" in cli.refused(30, "doctor", "--device", "x", "-o", name)
 
 
 # The parts, without a phone

@@ -10,14 +10,8 @@ import click
 from click.core import ParameterSource
 
 from qnn_sd import __version__, resources
-from qnn_sd.cli.options import model_options, output_options
-from qnn_sd.cli.phone_report import (
-    examine_phone,
-    make_document,
-    private_names,
-    refuse_bad_report,
-    write_report,
-)
+from qnn_sd.cli.options import model_options, output_options, refuse_bad_output
+from qnn_sd.cli.phone_report import examine_phone, make_document, private_names, write_report
 from qnn_sd.config import ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, UnhealthyError
@@ -53,7 +47,7 @@ def doctor_command(
     if device is None:
         _refuse_what_needs_a_phone()
     if output is not None:
-        refuse_bad_report(output)
+        refuse_bad_output(output, ".md", "The report is Markdown.", beside=".png")
     machine = list(examine(cache or resources.cache()))
     console.table(
         ["", "check", "found", "what to do"],

@@ -37,22 +37,32 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def refuse_bad_output(output: Path, suffix: str, why: str) -> None:
+def refuse_bad_output(output: Path, suffix: str, why: str, beside: str | None = None) -> None:
     """Refuses a place that can't be written, before any work: hours of it must not end in a typo.
 
     Args:
         output: the file that is to be written.
         suffix: what its name must end in, such as ``.png``.
         why: said where it ends otherwise.
+        beside: the suffix of a second file that is written under the same name, or None.
 
     Raises:
         OutputError: a folder, another suffix, or a place without the right to write.
     """
-    if output.is_dir() or not output.name:
-        raise OutputError(f"Can't write {output}", why="It is a folder.", hint=f"Give a file, such as -o out{suffix}.")
+    _refuse_folder(output, suffix)
     if output.suffix.lower() != suffix:
         raise OutputError(f"Can't write {output}", why=why, hint=f"Give a name ending in {suffix}.")
+    if beside is not None:
+        _refuse_folder(output.with_suffix(beside), suffix)
+    # Files of one folder: what holds for one holds for the other.
     artifact.probe_writable(output)
+
+
+def _refuse_folder(path: Path, suffix: str) -> None:
+    if path.is_dir() or not path.name:
+        raise OutputError(
+            f"Can't write {path}", why="It is a folder.", hint=f"Give another name, such as -o out{suffix}."
+        )
 
 
 dry_run_option = click.option(

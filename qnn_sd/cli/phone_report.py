@@ -10,7 +10,6 @@ from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.bundle_format import OpenBundle
 from qnn_sd.config import DeviceProfile, ModelConfig
 from qnn_sd.console import Console
-from qnn_sd.errors import OutputError
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.png import save_png
@@ -21,17 +20,6 @@ from qnn_sd.targets.adb.examination import Examination, Findings, Means, Painted
 # With the demo model already five steps give a green square, so that a person sees whether it came out. Not more: the
 # emulator paints it too, and each call says as much about a phone as the next.
 PROMPT, SEED, STEPS = "a big green square on white", 1, 5
-
-
-def refuse_bad_report(output: Path) -> None:
-    """Raises for a place that can't be written, before any work."""
-    if output.suffix.lower() != ".md" or output.is_dir() or output.with_suffix(".png").is_dir():
-        raise OutputError(
-            f"Can't write {output}",
-            why="The report is Markdown, with a picture beside it that ends in .png.",
-            hint="Give a name ending in .md that no folder has, such as -o phone-report.md.",
-        )
-    artifact.probe_writable(output)
 
 
 def examine_phone(
