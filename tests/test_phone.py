@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, noise, started, user
-from conftest import Cli, interrupt_at
+from conftest import Cli, broken_binary, interrupt_at
 from PIL import Image
 
 from qnn_sd.build import Road
@@ -216,7 +216,26 @@ def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
     assert first["fallbacks"] == []
     assert first["phone"]["staged_bytes"] > 1_000_000
     assert second["phone"]["staged_bytes"] == 0
+    assert {(part["target"], part["unit"]) for part in first["components"].values()} == {(first["target"], "HTP")}
     assert [len(first["phone"]["compute"][name]["run_seconds"]) for name in ("text_encoder", "unet")] == [2, 4]
+
+
+def test_the_table_names_the_phone_once_and_the_unit_of_each_component(
+    host: AdbHost, cli: Cli, own_cache: Path, tmp_path: Path
+) -> None:
+    broken_binary(own_cache)
+    command = user(cli, host)
+    command.environment["COLUMNS"] = "80"
+    with started(host, tmp_path / "phone") as phone:
+        done = command("run", PROMPT, "--steps", "1", "--device", phone.address, "--cache", str(own_cache))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1] == f"on adb:{phone.address}"
+    assert done.stdout.count(phone.address) == 1
+    assert lines[2].split()[:2] == ["component", "unit"]
+    units = dict(line.split()[:2] for line in lines[3:6])
+    assert units == {"text_encoder": "HTP", "unet": "CPU", "vae_decoder": "HTP"}
+    assert f"warning: unet: adb:{phone.address} CPU (" in done.stderr
 
 
 def test_a_killed_worker_is_an_error_and_leaves_nothing(host: AdbHost, cli: Cli, road: Road, tmp_path: Path) -> None:
