@@ -238,6 +238,26 @@ def test_the_table_names_the_phone_once_and_the_unit_of_each_component(
     assert f"warning: unet: adb:{phone.address} CPU (" in done.stderr
 
 
+def test_what_the_worker_logged_of_a_failure_is_shown_with_debug(
+    host: AdbHost, cli: Cli, own_cache: Path, tmp_path: Path
+) -> None:
+    broken_binary(own_cache)
+    command = user(cli, host)
+    with started(host, tmp_path / "phone") as phone:
+        options = ["run", PROMPT, "--no-fallback", "--device", phone.address, "--cache", str(own_cache)]
+        message = command.refused(20, *options)
+        debugged = command(*options, "--debug")
+    assert "The worker's log:" not in message
+    assert debugged.returncode == 20
+    assert "Traceback" in debugged.stderr
+    log = debugged.stderr.partition("The worker's log:\n")[2].partition("\nerror: ")[0]
+    [why] = [line for line in debugged.stderr.splitlines() if line.startswith("  why: ")]
+    # QNN's own words, of which the message has the last line.
+    assert log.splitlines()[-1] == why.partition("Its log ends: ")[2]
+    assert len(log.splitlines()) > 1
+    assert debugged.stderr.splitlines()[-1] == message.splitlines()[-1]
+
+
 def test_a_killed_worker_is_an_error_and_leaves_nothing(host: AdbHost, cli: Cli, road: Road, tmp_path: Path) -> None:
     del road
     command = user(cli, host)

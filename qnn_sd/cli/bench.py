@@ -91,4 +91,4 @@ def bench_command(
             f"Nothing could be measured on {phone.serial}",
             why=f"{refused[0].component}: {refused[0].reason}",
             hint="docs/phone.md lists known causes; the worker's log says more with --debug.",
-        )
+        ) from refused[0].cause

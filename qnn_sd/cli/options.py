@@ -84,7 +84,12 @@ def output_options(command: Command) -> Command:
     wrapped: Command = with_console
     for option in (
         # The entry point reads it: it must hold before any option is understood.
-        click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure."),
+        click.option(
+            "--debug",
+            is_flag=True,
+            expose_value=False,
+            help="Show a failure's traceback, with the log of a phone's worker.",
+        ),
         click.option("--quiet", "-q", is_flag=True, help="No progress, no remarks."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."),
     ):
