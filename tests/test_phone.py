@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, noise, started, user
-from conftest import Cli, broken_binary, interrupt_at
+from conftest import Cli, interrupt_at
 from PIL import Image
 
 from qnn_sd.build import Road
@@ -221,13 +221,12 @@ def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
 
 
 def test_the_table_names_the_phone_once_and_the_unit_of_each_component(
-    host: AdbHost, cli: Cli, own_cache: Path, tmp_path: Path
+    host: AdbHost, cli: Cli, refused_cache: Path, tmp_path: Path
 ) -> None:
-    broken_binary(own_cache)
     command = user(cli, host)
     command.environment["COLUMNS"] = "80"
     with started(host, tmp_path / "phone") as phone:
-        done = command("run", PROMPT, "--steps", "1", "--device", phone.address, "--cache", str(own_cache))
+        done = command("run", PROMPT, "--steps", "1", "--device", phone.address, "--cache", str(refused_cache))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[1] == f"on adb:{phone.address}"
@@ -239,12 +238,11 @@ def test_the_table_names_the_phone_once_and_the_unit_of_each_component(
 
 
 def test_what_the_worker_logged_of_a_failure_is_shown_with_debug(
-    host: AdbHost, cli: Cli, own_cache: Path, tmp_path: Path
+    host: AdbHost, cli: Cli, refused_cache: Path, tmp_path: Path
 ) -> None:
-    broken_binary(own_cache)
     command = user(cli, host)
     with started(host, tmp_path / "phone") as phone:
-        options = ["run", PROMPT, "--no-fallback", "--device", phone.address, "--cache", str(own_cache)]
+        options = ["run", PROMPT, "--no-fallback", "--device", phone.address, "--cache", str(refused_cache)]
         message = command.refused(20, *options)
         debugged = command(*options, "--debug")
     assert "The worker's log:" not in message

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, started, user
-from conftest import Cli, broken_binary
+from conftest import Cli
 
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_profile
@@ -178,10 +178,9 @@ def test_people_see_tables_and_that_the_phone_is_none(bench: Cli, running: Phone
 
 
 def test_a_component_that_the_htp_refuses_has_its_reason_in_its_row(
-    bench: Cli, running: PhoneOnAdb, own_cache: Path
+    bench: Cli, running: PhoneOnAdb, refused_cache: Path
 ) -> None:
-    broken_binary(own_cache)
-    options = ("bench", "--device", running.address, "--rounds", "1", "--cold", "1", "--cache", str(own_cache))
+    options = ("bench", "--device", running.address, "--rounds", "1", "--cold", "1", "--cache", str(refused_cache))
     document = bench.json(*options, "--component", "unet", "--component", "text_encoder")
     text_encoder, unet = document["results"]
     assert (text_encoder["component"], text_encoder["refused"]) == ("text_encoder", None)
