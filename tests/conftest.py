@@ -25,6 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # diffusers and transformers must not look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from qnn_sd import resources
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_model, load_profile
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from adb_host import AdbHost, PhoneOnAdb
 
 CHECKPOINT = ROOT / "assets" / "tiny-sd"
+
+# Virtual phones here run with another user's HOME. The pinned jars (54 MB) are in this user's cache, or get there once.
+os.environ.setdefault("QNN_SD_CACHE", str(resources.cache()))
 
 
 @pytest.fixture(scope="session")
