@@ -1,4 +1,4 @@
-"""``qnn-sd doctor --device``: every step on a virtual phone behind the real adb, and the report to send."""
+"""``qnn-sd doctor --phone``: every step on a virtual phone behind the real adb, and the report to send."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,9 +236,25 @@ def test_no_such_phone(cli: Cli, adb: AdbHost) -> None:
     assert "failed" in done.stdout
 
 
+def test_the_only_phone_needs_no_serial(cli: Cli, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    alone = AdbHost(tmp_path_factory.mktemp("home"))
+    command = user(cli, alone)
+    other = Faults(properties={"ro.soc.model": "SM9999"})  # the steps end where a bundle is to be made
+    with closing(alone):
+        assert "There is no phone" in command("doctor", "--phone").stdout
+        with started(alone, tmp_path / "phone", serial=SERIAL, faults=other) as phone:
+            done = command("doctor", "--phone", "--json")
+    told = json.loads(done.stdout)["phone"]
+    steps = {step["name"]: step for step in told["steps"]}
+    assert (done.returncode, steps["phone"]["found"]) == (40, "the only one that adb lists")
+    assert steps["facts"]["facts"]["soc"] == "SM9999"
+    for name in (phone.address, SERIAL):
+        assert name not in json.dumps(told)
+
+
 @pytest.mark.parametrize("options", [("-o", "a.md"), ("--soc", "sm8550"), ("--size", "64x64")])
 def test_what_is_about_a_phone_needs_one(cli: Cli, options: tuple[str, str]) -> None:
-    assert "has no meaning without --device" in cli.refused(3, "doctor", *options)
+    assert "has no meaning without --phone" in cli.refused(3, "doctor", *options)
 
 
 def test_a_report_that_cannot_be_written_is_refused_at_once(cli: Cli) -> None:

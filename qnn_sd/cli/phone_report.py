@@ -1,4 +1,4 @@
-"""What ``qnn-sd doctor --device`` puts together: the stages for the examination, the report and its picture."""
+"""What ``qnn-sd doctor --phone`` puts together: the stages for the examination, the report and its picture."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ def examine_phone(
     model: ModelConfig,
     sources: Sources,
     cache: Path | None,
-    serial: str,
+    serial: str | None,
     soc: str | None,
     console: Console,
     privacy: Privacy,
 ) -> Findings:
-    """Tries every step on a phone; a line on stderr tells of each as soon as it is over."""
+    """Tries every step on a phone; a line on stderr tells of each as soon as it is over.
+
+    Without a serial the only phone is meant.
+    """
     road: Road | None = None
 
     def bundle(profile: DeviceProfile) -> tuple[OpenBundle, bool]:

@@ -1,4 +1,4 @@
-"""Every step from adb to a picture, tried one after the other on one phone: ``qnn-sd doctor --device``."""
+"""Every step from adb to a picture, tried one after the other on one phone: ``qnn-sd doctor --phone``."""
 
 from qnn_sd.targets.adb.examination.checklist import Step
 from qnn_sd.targets.adb.examination.examination import Examination, Findings

@@ -47,7 +47,7 @@ class Examination:
 
     Args:
         means: the stages' part.
-        serial: the phone, as typed.
+        serial: the phone, as typed; None where there is only one.
         soc: as typed, for a phone whose SoC is unknown; None for the phone's own.
         components: that a picture needs.
         cache: where the runtime libraries were fetched to.
@@ -59,7 +59,7 @@ class Examination:
     def __init__(
         self,
         means: Means,
-        serial: str,
+        serial: str | None,
         soc: str | None,
         components: tuple[str, ...],
         cache: Path,

@@ -45,7 +45,7 @@ class WayToPhone:
 
     Args:
         make: makes a bundle for a SoC; tells whether anything had to be built for it.
-        serial: the phone, as typed.
+        serial: the phone, as typed; None where there is only one.
         soc: as typed, for a phone whose SoC is unknown; None for the phone's own.
         components: that are staged.
         cache: where the runtime libraries were fetched to.
@@ -66,7 +66,7 @@ class WayToPhone:
     def __init__(
         self,
         make: Callable[[DeviceProfile], tuple[OpenBundle, bool]],
-        serial: str,
+        serial: str | None,
         soc: str | None,
         components: tuple[str, ...],
         cache: Path,
@@ -78,7 +78,8 @@ class WayToPhone:
         self._adb: Adb
         self._libraries: runtime.RuntimeLibraries | None
         self.virtual: bool | None = None
-        privacy.hide_serial(serial)
+        if serial is not None:
+            privacy.hide_serial(serial)
 
     def find_adb(self, told: Facts) -> str:
         """adb's server, and the program beside it."""
