@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from qnn_sd.bundle_format import OpenBundle
 from qnn_sd.metrics import FAITHFUL_DB
@@ -53,7 +52,7 @@ class Results:
         """A component's results against the emulator's and the QDQ graph's."""
         samples = self._samples[component]
         found = [self._worker.runner.run(component, sample.feeds) for sample in samples]
-        qdq = CpuRunner(self._graph)
+        qdq = CpuRunner(self._way.bundle.fallback)
         qdq.load(component)
         on_cpu = [qdq.run(component, sample.feeds) for sample in samples]
         on_emulator = [sample.output for sample in samples]
@@ -71,11 +70,6 @@ class Results:
             f"against the emulator: {with_emulator.text}; against the QDQ graph: {with_graph.text} "
             f"(at least {FAITHFUL_DB:.0f} dB each; calls: {len(samples)})"
         )
-
-    def _graph(self, component: str) -> Path:
-        path = self._way.bundle.fallback(component)
-        assert path is not None, "bundles for a SoC carry their QDQ graphs"
-        return path
 
     def paint(self, told: Facts) -> str:
         """The same picture on the phone."""
