@@ -16,6 +16,8 @@ MAIN = "io.github.qnnsd.worker.Main"
 _DSP_FOLDERS = ("/vendor/dsp/cdsp", "/vendor/lib/rfsa/adsp", "/system/lib/rfsa/adsp", "/dsp")
 # A worker frees what it holds before it ends; one that takes longer is cut off.
 _GOODBYE_SECONDS = 5.0
+# ECMA-48's SGR sequences.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class WorkerSession:
@@ -110,8 +112,8 @@ class WorkerSession:
             error.add_note(f"The worker's log:\n{self.log().rstrip() or '(empty)'}")
 
     def log(self) -> str:
-        """What the worker, ONNX Runtime and QNN wrote on standard error."""
-        return "" if self._running is None else self._running.log()
+        """What the worker, ONNX Runtime and QNN wrote on standard error, less ONNX Runtime's colours."""
+        return "" if self._running is None else _COLOUR.sub("", self._running.log())
 
     def _await_ready(self) -> None:
         assert self._running is not None
