@@ -18,7 +18,7 @@ from adb_host import AdbHost, PhoneOnAdb, started, user
 from conftest import Cli
 from PIL import Image
 
-from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.build import PICTURE_COMPONENTS
 from qnn_sd.cli.phone_report import write_report
 from qnn_sd.errors import OutputError, StagingError, TargetError
 from qnn_sd.targets.adb.devices import HOME, VIRTUAL
@@ -102,9 +102,8 @@ def examine(cli: Cli, adb: AdbHost, phone: PhoneOnAdb, *options: str) -> Report:
 
 
 @pytest.fixture(scope="module")
-def healthy(adb: AdbHost, road: Road, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
+def healthy(adb: AdbHost, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
     """A run on a phone where all is well; the phone stays."""
-    del road  # its cache holds what is made of the model
     with started(adb, tmp_path_factory.mktemp("phone"), serial=SERIAL) as phone:
         yield examine(Cli(cache, tmp_path_factory.mktemp("folder")), adb, phone)
 
@@ -160,7 +159,7 @@ def test_the_page_holds_the_document_and_shows_the_picture(healthy: Report) -> N
 
 
 def test_no_worker_is_left(healthy: Report) -> None:
-    assert healthy.phone.shell("pidof app_process || echo none") == "none\n"
+    assert healthy.phone.workers() == []
 
 
 def test_a_binary_that_was_damaged_on_the_phone_is_found(healthy: Report, cli: Cli, adb: AdbHost) -> None:
@@ -180,8 +179,7 @@ def test_a_binary_that_was_damaged_on_the_phone_is_found(healthy: Report, cli: C
     assert "What the phone painted" not in report.page
 
 
-def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, road: Road, adb: AdbHost, tmp_path: Path) -> None:
-    del road
+def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
     # Past hello and the first component's load, before the last one's.
     with started(adb, tmp_path / "phone", serial=SERIAL, faults=Faults(kill_worker=400)) as phone:
         report = examine(cli, adb, phone)
@@ -190,11 +188,10 @@ def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, road: Road, adb: 
         assert "worker" in failed["found"]
         assert report.status_of("skipped") == STEPS[STEPS.index(failed["name"]) + 1 : -1]
         assert report.steps["worker's end"]["status"] == "ok"
-        assert phone.shell("pidof app_process || echo none") == "none\n"
+        assert phone.workers() == []
 
 
-def test_a_phone_without_room(cli: Cli, road: Road, adb: AdbHost, tmp_path: Path) -> None:
-    del road
+def test_a_phone_without_room(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
     room = Faults(room=SPARE_BYTES + 1_000_000)
     with started(adb, tmp_path / "phone", serial=SERIAL, faults=room) as phone:
         failed = examine(cli, adb, phone).failed()
@@ -213,8 +210,7 @@ def test_an_unknown_soc_is_told_with_the_phones_facts(cli: Cli, adb: AdbHost, tm
     assert report.steps["facts"]["facts"]["properties"]["ro.board.platform"] == "pineapple"
 
 
-def test_a_phone_without_libraries_is_told_what_to_get(cli: Cli, road: Road, adb: AdbHost, tmp_path: Path) -> None:
-    del road
+def test_a_phone_without_libraries_is_told_what_to_get(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
     # One that doesn't say that it is virtual needs Android's libraries.
     silent = Faults(properties={VIRTUAL: ""})
     with started(adb, tmp_path / "phone", serial=SERIAL, faults=silent) as phone:
