@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,27 @@ dry_run_option = click.option(
 device_option = click.option(
     "--device", metavar="SERIAL", help="The phone, as qnn-sd devices lists it [the one that is connected]."
 )
+
+
+def component_option(known: Sequence[str], purpose: str) -> Callable[[Command], Command]:
+    """``--component``, handed on as ``components``: those that were named, or all, in their own order.
+
+    Args:
+        known: the names that it takes.
+        purpose: what it is done for, after "Component to".
+    """
+
+    def chosen(_context: click.Context, _option: click.Parameter, named: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in known if name in named or not named)
+
+    return click.option(
+        "--component",
+        "components",
+        multiple=True,
+        type=click.Choice(known),
+        callback=chosen,
+        help=f"Component to {purpose}. Repeatable [all].",
+    )
 
 
 def output_options(command: Command) -> Command:

@@ -15,7 +15,17 @@ from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.png import save_png
 from qnn_sd.health import Finding
 from qnn_sd.runner import Runner
-from qnn_sd.targets.adb.examination import Examination, Findings, Means, Painted, Privacy, Step, document, markdown
+from qnn_sd.targets.adb.examination import (
+    Examination,
+    Findings,
+    Means,
+    Painted,
+    Privacy,
+    Step,
+    Subject,
+    document,
+    markdown,
+)
 
 # With the demo model already five steps give a green square, so that a person sees whether it came out. Not more: the
 # emulator paints it too, and each call says as much about a phone as the next.
@@ -55,8 +65,8 @@ def examine_phone(
     def tell(step: Step) -> None:
         console.say(f"{step.status:<7} {step.name}: {step.found}")
 
-    place = cache or resources.cache()
-    return Examination(Means(bundle, paint), serial, soc, PICTURE_COMPONENTS, place, console, privacy, tell).run()
+    subject = Subject(serial, soc, PICTURE_COMPONENTS, cache or resources.cache())
+    return Examination(Means(bundle, paint), subject, console, privacy, tell).run()
 
 
 def private_names(sources: Sources, cache: Path | None, output: Path | None) -> Privacy:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from qnn_sd.console import Console
 from qnn_sd.targets.adb.examination.checklist import Checklist, Facts, Step
-from qnn_sd.targets.adb.examination.means import Means, Picture
+from qnn_sd.targets.adb.examination.means import Means, Picture, Subject
 from qnn_sd.targets.adb.examination.privacy import Privacy
 from qnn_sd.targets.adb.examination.results import Results
 from qnn_sd.targets.adb.examination.way import WayToPhone
@@ -47,10 +46,7 @@ class Examination:
 
     Args:
         means: the stages' part.
-        serial: the phone, as typed; None where there is only one.
-        soc: as typed, for a phone whose SoC is unknown; None for the phone's own.
-        components: that a picture needs.
-        cache: where the runtime libraries were fetched to.
+        subject: what is examined.
         console: for progress.
         privacy: is told what the phone is called.
         tell: called with each step as soon as it is over.
@@ -59,17 +55,14 @@ class Examination:
     def __init__(
         self,
         means: Means,
-        serial: str | None,
-        soc: str | None,
-        components: tuple[str, ...],
-        cache: Path,
+        subject: Subject,
         console: Console,
         privacy: Privacy,
         tell: Callable[[Step], None],
     ) -> None:
-        self._components = components
+        self._components = subject.components
         self._list = Checklist(tell)
-        self._way = WayToPhone(means.bundle, serial, soc, components, cache, console, privacy)
+        self._way = WayToPhone(means.bundle, subject, console, privacy)
         self._worker = ExaminedWorker(self._way)
         self._results = Results(means.paint, self._way, self._worker)
 

@@ -1,9 +1,10 @@
-"""What an examination needs of the stages, which a target doesn't know."""
+"""What an examination is given: whom to examine, and what the stages do for it, which a target doesn't know."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,23 @@ from qnn_sd.config import DeviceProfile
 from qnn_sd.runner import Runner
 
 Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is examined.
+
+    Attributes:
+        serial: the phone, as typed; None where there is only one.
+        soc: as typed, for a phone whose SoC is unknown; None for the phone's own.
+        components: that a picture needs.
+        cache: where the runtime libraries were fetched to.
+    """
+
+    serial: str | None
+    soc: str | None
+    components: tuple[str, ...]
+    cache: Path
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 from qnn_sd.bundle_format import OpenBundle
 from qnn_sd.config import DeviceProfile
@@ -18,6 +17,7 @@ from qnn_sd.targets.adb.client import Adb, Phone
 from qnn_sd.targets.adb.deployment import Layout, lay_out, libraries_for
 from qnn_sd.targets.adb.devices import PhoneFacts, choose, facts, is_virtual, profile_of, properties
 from qnn_sd.targets.adb.examination.checklist import Facts
+from qnn_sd.targets.adb.examination.means import Subject
 from qnn_sd.targets.adb.examination.privacy import Privacy
 from qnn_sd.targets.adb.staging import lacking, stage
 
@@ -45,10 +45,7 @@ class WayToPhone:
 
     Args:
         make: makes a bundle for a SoC; tells whether anything had to be built for it.
-        serial: the phone, as typed; None where there is only one.
-        soc: as typed, for a phone whose SoC is unknown; None for the phone's own.
-        components: that are staged.
-        cache: where the runtime libraries were fetched to.
+        subject: the phone, and what it needs.
         console: for progress.
         privacy: is told what the phone is called.
 
@@ -66,20 +63,16 @@ class WayToPhone:
     def __init__(
         self,
         make: Callable[[DeviceProfile], tuple[OpenBundle, bool]],
-        serial: str | None,
-        soc: str | None,
-        components: tuple[str, ...],
-        cache: Path,
+        subject: Subject,
         console: Console,
         privacy: Privacy,
     ) -> None:
-        self._make, self._serial, self._soc = make, serial, soc
-        self._components, self._cache, self._console, self._privacy = components, cache, console, privacy
+        self._make, self._subject, self._console, self._privacy = make, subject, console, privacy
         self._adb: Adb
         self._libraries: runtime.RuntimeLibraries | None
         self.virtual: bool | None = None
-        if serial is not None:
-            privacy.hide_serial(serial)
+        if subject.serial is not None:
+            privacy.hide_serial(subject.serial)
 
     def find_adb(self, told: Facts) -> str:
         """adb's server, and the program beside it."""
@@ -98,7 +91,7 @@ class WayToPhone:
         for each in listed:
             self._privacy.hide_serial(each.serial)
         told["states"] = [each.state for each in listed]
-        self.phone = choose(self._adb, self._serial)
+        self.phone = choose(self._adb, self._subject.serial)
         return f"one of {len(listed)} that adb lists" if len(listed) > 1 else "the only one that adb lists"
 
     def ask_phone(self, told: Facts) -> str:
@@ -118,7 +111,7 @@ class WayToPhone:
 
     def make_bundle(self, told: Facts) -> str:
         """The binaries for its SoC."""
-        profile = profile_of(self.phone, self._soc)
+        profile = profile_of(self.phone, self._subject.soc)
         self.bundle, built = self._make(profile)
         info = self.bundle.info
         told |= {
@@ -126,12 +119,12 @@ class WayToPhone:
             "height": info.height,
             "width": info.width,
             "soc": profile.soc,
-            "soc_chosen_by": "the user" if self._soc else "the phone",
+            "soc_chosen_by": "the user" if self._subject.soc else "the phone",
             "dl_mode": profile.dl_mode,
             "htp_arch": profile.htp_arch,
             "built_now": built,
         }
-        files = {name: self.bundle.file(name) for name in self._components}
+        files = {name: self.bundle.file(name) for name in self._subject.components}
         told["qairt"] = {name: runtime.qairt_version_of(file) for name, file in files.items()}
         return (
             f"{info.model}, {info.width}x{info.height}, for {profile.soc} (dl_mode {profile.dl_mode}, HTP "
@@ -141,7 +134,7 @@ class WayToPhone:
 
     def pick_libraries(self, told: Facts) -> str:
         """The runtime libraries that load them."""
-        self._libraries = libraries_for(self.phone, self.bundle, self._components, self._cache)
+        self._libraries = libraries_for(self.phone, self.bundle, self._subject.components, self._subject.cache)
         if self._libraries is None:
             return "the virtual phone's own: this machine's desktop libraries"
         told |= {"qairt": self._libraries.qairt, "origins": dict(self._libraries.origins)}
@@ -155,7 +148,7 @@ class WayToPhone:
 
     def stage(self, told: Facts) -> str:
         """The files sent, sent again, and hashed on the phone."""
-        self.layout = lay_out(self.bundle, self._components, self._libraries)
+        self.layout = lay_out(self.bundle, self._subject.components, self._libraries)
         sets = self.layout.sets
         started = time.perf_counter()
         first = stage(self.phone, sets, self._console)
