@@ -187,9 +187,11 @@ def test_a_component_that_the_htp_refuses_has_its_reason_in_its_row(
     assert text_encoder["warm"]["calls"] == 1
     assert unet.keys() == {"perf_mode", "component", "refused"}
     assert unet["refused"]
-    alone = bench(*options, "--component", "unet", "--perf-mode", "burst", "--perf-mode", "power_saver")
+    alone = bench(*options, "--component", "unet", "--perf-mode", "burst", "--perf-mode", "power_saver", "--debug")
     assert alone.returncode == 20
     assert "Nothing could be measured" in alone.stderr
+    # The first refusal's.
+    assert alone.stderr.count("The worker's log:\n") == 1
     for mode in ("burst", "power_saver"):
         assert f"warning: unet can't be measured on the HTP ({mode}): " in alone.stderr
     rows = [line.split() for line in alone.stdout.splitlines()]
