@@ -164,8 +164,11 @@ def started(
         with VirtualPhone(load_profile(soc), root, say=said.append, **options) as phone:
             if connect:
                 assert "connected to" in adb("connect", phone.address)
-            yield PhoneOnAdb(adb, phone, said)
-            adb.bytes("disconnect", phone.address)
+            try:
+                yield PhoneOnAdb(adb, phone, said)
+            finally:
+                # A test that fails leaves no phone to the next one.
+                adb.bytes("disconnect", phone.address)
 
 
 @contextmanager

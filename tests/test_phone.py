@@ -160,7 +160,8 @@ def test_a_pulled_cable_leaves_no_half_file_and_the_next_run_goes_on(running: Ph
     running.adb("wait-for-device")
     arrived = int(running.shell(f"stat -c %s {wanted.folder}/a.bin.part"))
     assert 0 < arrived < 80_000_000
-    assert stage(phone, [wanted], QUIET).sent_bytes == 80_000_000 - arrived
+    done = stage(phone, [wanted], QUIET)
+    assert (done.sent_bytes, done.kept_bytes) == (80_000_000 - arrived, arrived)
     assert staged_content(running, wanted)["a.bin"] == wanted.files["a.bin"].read_bytes()
 
 
