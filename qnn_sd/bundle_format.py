@@ -115,10 +115,20 @@ class OpenBundle:
         """Path of a component's ONNX file."""
         return self.folder / self.info.components[component].file
 
-    def fallback(self, component: str) -> Path | None:
-        """Path of the QDQ graph that can run instead, if the bundle has one."""
+    def fallback(self, component: str) -> Path:
+        """Path of the QDQ graph that the CPU runs where the component's file can't be used.
+
+        Raises:
+            ArtifactError: the bundle has none, as one for the CPU.
+        """
         name = self.info.components[component].fallback
-        return self.folder / name if name else None
+        if name is None:
+            raise ArtifactError(
+                f"{self.folder} has no graph of {component} for the CPU",
+                why="Only bundles for a SoC carry one.",
+                hint="Make the bundle anew with qnn-sd compile.",
+            )
+        return self.folder / name
 
     @property
     def tokenizer(self) -> Path:

@@ -26,6 +26,11 @@ class Fallback:
     target: str
     reason: str
 
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"{self.component}: {self.target} ({self.reason})"
+
 
 class Runner(Protocol):
     """A place where components run; ``run_guided`` is there for those that inherit from it."""

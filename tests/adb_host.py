@@ -135,6 +135,14 @@ class PhoneOnAdb:
         """stdout of a script that must succeed."""
         return self.adb("shell", script)
 
+    def workers(self) -> list[str]:
+        """Ids of the workers that run on it."""
+        return self.shell("pidof app_process || true").split()
+
+    def no_worker_is_left(self) -> bool:
+        """Whether none runs, when one that was told to end has had its time to free what it holds."""
+        return any(not self.workers() for _attempt in range(200))
+
     def fails(self, *arguments: str) -> str:
         """What an adb command says that must fail."""
         return self._adb.fails("-s", self.address, *arguments)
@@ -156,8 +164,11 @@ def started(
         with VirtualPhone(load_profile(soc), root, say=said.append, **options) as phone:
             if connect:
                 assert "connected to" in adb("connect", phone.address)
-            yield PhoneOnAdb(adb, phone, said)
-            adb.bytes("disconnect", phone.address)
+            try:
+                yield PhoneOnAdb(adb, phone, said)
+            finally:
+                # A test that fails leaves no phone to the next one.
+                adb.bytes("disconnect", phone.address)
 
 
 @contextmanager

@@ -25,15 +25,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # diffusers and transformers must not look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from qnn_sd import resources
 from qnn_sd.artifact import sha256_of_file
-from qnn_sd.build import Road
-from qnn_sd.config import load_model
+from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 
 if TYPE_CHECKING:
     from adb_host import AdbHost, PhoneOnAdb
 
 CHECKPOINT = ROOT / "assets" / "tiny-sd"
+
+# Virtual phones here run with another user's HOME. The pinned jars (54 MB) are in this user's cache, or get there once.
+os.environ.setdefault("QNN_SD_CACHE", str(resources.cache()))
 
 
 @pytest.fixture(scope="session")
@@ -61,20 +65,31 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def own_cache(road: Road, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the cache that a test may damage."""
+    return _copy(cache, tmp_path_factory)
+
+
+def _copy(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("own") / "cache"
     shutil.copytree(cache, copy)
     return copy
 
 
-def broken_binary(own_cache: Path) -> None:
-    """A UNet binary of the right hash that no runtime loads: as one for a newer chip would be."""
-    bundle = next((own_cache / "bundle").glob("tiny-sd.sm8650-*"))
-    binary = next((bundle / "unet" / "htp").glob("*.bin"))
+@pytest.fixture(scope="session")
+def refused_cache(road: Road, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the cache whose UNet binary for sm8650 has the right hash and no runtime loads it.
+
+    As one for a newer chip would be.
+    """
+    made = road.bundle_for(load_profile("sm8650"), PICTURE_COMPONENTS).folder
+    copy = _copy(cache, tmp_path_factory)
+    bundle = copy / made.relative_to(cache)
+    [binary] = (bundle / "unet" / "htp").glob("*.bin")
     binary.write_bytes(np.random.default_rng(0).bytes(100_000))
     manifest = json.loads((bundle / "manifest.json").read_text())
     entry = {"bytes": 100_000, "sha256": sha256_of_file(binary)}
     manifest["files"][binary.relative_to(bundle).as_posix()] = entry
     (bundle / "manifest.json").write_text(json.dumps(manifest))
+    return copy
 
 
 class Cli:

@@ -58,3 +58,8 @@ def test_a_file_that_was_exchanged_is_found(bundle: Path) -> None:
     (bundle / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
     with pytest.raises(ArtifactError, match=r"merges\.txt is damaged"):
         OpenBundle(artifact.load(bundle))
+
+
+def test_a_bundle_for_the_cpu_has_no_second_graph(bundle: Path) -> None:
+    with pytest.raises(ArtifactError, match="has no graph of unet for the CPU"):
+        OpenBundle(artifact.load(bundle)).fallback("unet")

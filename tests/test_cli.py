@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import CHECKPOINT, ROOT, Cli, broken_binary, interrupt_at
+from conftest import CHECKPOINT, ROOT, Cli, interrupt_at
 from PIL import Image
 
 from qnn_sd import __version__
@@ -212,9 +212,8 @@ def test_a_truncated_checkpoint_is_refused(
     assert not list((Path(cli.environment["QNN_SD_CACHE"])).rglob("*.part"))
 
 
-def test_a_component_that_cannot_load_falls_back_and_says_so(cli: Cli, own_cache: Path) -> None:
-    broken_binary(own_cache)
-    done = cli("run", PROMPT, "--steps", "1", "--json", environment={"QNN_SD_CACHE": str(own_cache)})
+def test_a_component_that_cannot_load_falls_back_and_says_so(cli: Cli, refused_cache: Path) -> None:
+    done = cli("run", PROMPT, "--steps", "1", "--json", environment={"QNN_SD_CACHE": str(refused_cache)})
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     [fallback] = document["fallbacks"]
@@ -225,10 +224,9 @@ def test_a_component_that_cannot_load_falls_back_and_says_so(cli: Cli, own_cache
     assert "warning: unet: cpu (" in done.stderr
 
 
-def test_without_fallback_it_fails(cli: Cli, own_cache: Path) -> None:
-    broken_binary(own_cache)
+def test_without_fallback_it_fails(cli: Cli, refused_cache: Path) -> None:
     arguments = ("run", PROMPT, "--steps", "1", "--no-fallback")
-    message = cli.refused(20, *arguments, environment={"QNN_SD_CACHE": str(own_cache)})
+    message = cli.refused(20, *arguments, environment={"QNN_SD_CACHE": str(refused_cache)})
     assert "unet can't be loaded on emulator" in message
 
 

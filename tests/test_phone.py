@@ -14,7 +14,6 @@ from adb_host import AdbHost, PhoneOnAdb, noise, started, user
 from conftest import Cli, interrupt_at
 from PIL import Image
 
-from qnn_sd.build import Road
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console, Transfer
 from qnn_sd.errors import DeviceError, StagingError, UnknownSocError
@@ -35,6 +34,12 @@ def running(host: AdbHost, tmp_path: Path) -> Iterator[PhoneOnAdb]:
     """The only phone there is."""
     with started(host, tmp_path / "phone", battery=Battery(level=61, temperature=31.5)) as phone:
         yield phone
+
+
+@pytest.fixture
+def command(cli: Cli, host: AdbHost) -> Cli:
+    """As the user of ``host`` runs it."""
+    return user(cli, host)
 
 
 def files(tmp_path: Path, sizes: dict[str, int]) -> FileSet:
@@ -155,7 +160,8 @@ def test_a_pulled_cable_leaves_no_half_file_and_the_next_run_goes_on(running: Ph
     running.adb("wait-for-device")
     arrived = int(running.shell(f"stat -c %s {wanted.folder}/a.bin.part"))
     assert 0 < arrived < 80_000_000
-    assert stage(phone, [wanted], QUIET).sent_bytes == 80_000_000 - arrived
+    done = stage(phone, [wanted], QUIET)
+    assert (done.sent_bytes, done.kept_bytes) == (80_000_000 - arrived, arrived)
     assert staged_content(running, wanted)["a.bin"] == wanted.files["a.bin"].read_bytes()
 
 
@@ -197,17 +203,15 @@ def test_unstage_leaves_what_is_in_use(running: PhoneOnAdb, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("soc", ["sm8550", "sm8650"])
 def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
-    soc: str, host: AdbHost, cli: Cli, road: Road, tmp_path: Path
+    soc: str, host: AdbHost, command: Cli, tmp_path: Path
 ) -> None:
-    del road  # its cache holds what both runs need
-    command = user(cli, host)
     options = [PROMPT, "--seed", "5", "--steps", "2", "--json"]
     with started(host, tmp_path / "phone", soc) as phone:
         first, second = (
             json.loads(command("run", *options, "--device", phone.address, "-o", f"{number}.png").stdout)
             for number in (1, 2)
         )
-        assert workers(phone) == []
+        assert phone.workers() == []
     json.loads(command("run", *options, "--soc", soc, "-o", "emulator.png").stdout)
     pictures = [np.asarray(Image.open(command.folder / f"{name}.png")) for name in (1, 2, "emulator")]
     assert np.array_equal(pictures[0], pictures[2])
@@ -216,46 +220,65 @@ def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
     assert first["fallbacks"] == []
     assert first["phone"]["staged_bytes"] > 1_000_000
     assert second["phone"]["staged_bytes"] == 0
+    assert {(part["target"], part["unit"]) for part in first["components"].values()} == {(first["target"], "HTP")}
     assert [len(first["phone"]["compute"][name]["run_seconds"]) for name in ("text_encoder", "unet")] == [2, 4]
 
 
-def test_a_killed_worker_is_an_error_and_leaves_nothing(host: AdbHost, cli: Cli, road: Road, tmp_path: Path) -> None:
-    del road
-    command = user(cli, host)
+def test_the_table_names_the_phone_once_and_the_unit_of_each_component(
+    host: AdbHost, command: Cli, refused_cache: Path, tmp_path: Path
+) -> None:
+    command.environment["COLUMNS"] = "80"
+    with started(host, tmp_path / "phone") as phone:
+        done = command("run", PROMPT, "--steps", "1", "--device", phone.address, "--cache", str(refused_cache))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1] == f"on adb:{phone.address}"
+    assert done.stdout.count(phone.address) == 1
+    assert lines[2].split()[:2] == ["component", "unit"]
+    units = dict(line.split()[:2] for line in lines[3:6])
+    assert units == {"text_encoder": "HTP", "unet": "CPU", "vae_decoder": "HTP"}
+    assert f"warning: unet: adb:{phone.address} CPU (" in done.stderr
+
+
+def test_what_the_worker_logged_of_a_failure_is_shown_with_debug(
+    host: AdbHost, command: Cli, refused_cache: Path, tmp_path: Path
+) -> None:
+    with started(host, tmp_path / "phone") as phone:
+        options = ["run", PROMPT, "--no-fallback", "--device", phone.address, "--cache", str(refused_cache)]
+        message = command.refused(20, *options)
+        debugged = command(*options, "--debug")
+    assert "The worker's log:" not in message
+    assert debugged.returncode == 20
+    assert "Traceback" in debugged.stderr
+    log = debugged.stderr.partition("The worker's log:\n")[2].partition("\nerror: ")[0]
+    [why] = [line for line in debugged.stderr.splitlines() if line.startswith("  why: ")]
+    # ONNX Runtime's own words, of which the message has the last line; it colours them.
+    assert log.splitlines()[-1] == why.partition("Its log ends: ")[2]
+    assert "\x1b" not in debugged.stderr
+    assert debugged.stderr.splitlines()[-1] == message.splitlines()[-1]
+
+
+def test_a_killed_worker_is_an_error_and_leaves_nothing(host: AdbHost, command: Cli, tmp_path: Path) -> None:
     with started(host, tmp_path / "phone", faults=Faults(kill_worker=20_000)) as phone:
         failed = command("run", PROMPT, "--steps", "3", "--device", phone.address)
         assert failed.returncode == 20, failed.stderr
         assert "worker" in failed.stderr
-        assert none_is_left(phone)
+        assert phone.no_worker_is_left()
     assert not list(command.folder.glob("*.png"))
 
 
-def workers(phone: PhoneOnAdb) -> list[str]:
-    """Ids of the workers that run on a phone."""
-    return phone.shell("pidof app_process || true").split()
-
-
-def none_is_left(phone: PhoneOnAdb) -> bool:
-    """Whether no worker runs, when one that was told to end has had its time to free what it holds."""
-    return any(not workers(phone) for _attempt in range(200))
-
-
-def test_a_warm_worker_serves_the_next_run_and_loads_nothing(
-    host: AdbHost, cli: Cli, road: Road, tmp_path: Path
-) -> None:
-    del road
-    command = user(cli, host)
+def test_a_warm_worker_serves_the_next_run_and_loads_nothing(host: AdbHost, command: Cli, tmp_path: Path) -> None:
     options = ["run", PROMPT, "--seed", "5", "--steps", "1"]
     with started(host, tmp_path / "phone") as phone:
         device = ["--device", phone.address]
         first = command.json(*options, *device, "--keep-alive", "-o", "1.png")
-        [worker] = workers(phone)
+        [worker] = phone.workers()
         assert phone.shell("stat -c %a /data/local/tmp/qnn-sd/warm-worker") == "600\n"
         second = command.json(*options, *device, "--keep-alive", "-o", "2.png")
-        assert workers(phone) == [worker]
+        assert phone.workers() == [worker]
         # Another guidance scale is another graph's input, not another worker.
         third = command.json(*options, *device, "--guidance", "2", "-o", "3.png")
-        assert none_is_left(phone)
+        assert phone.no_worker_is_left()
     assert [run["phone"]["was_warm"] for run in (first, second, third)] == [False, True, True]
     loads = [[each["loads"] for each in run["phone"]["compute"].values()] for run in (first, second, third)]
     assert loads == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]
@@ -264,26 +287,24 @@ def test_a_warm_worker_serves_the_next_run_and_loads_nothing(
     assert not np.array_equal(pictures[0], pictures[2])
 
 
-def test_a_warm_worker_is_not_taken_for_something_else(host: AdbHost, cli: Cli, road: Road, tmp_path: Path) -> None:
-    del road
-    command = user(cli, host)
+def test_a_warm_worker_is_not_taken_for_something_else(host: AdbHost, command: Cli, tmp_path: Path) -> None:
     options = ["run", PROMPT, "--steps", "1"]
     with started(host, tmp_path / "phone") as phone:
         device = ["--device", phone.address]
         command.json(*options, *device, "--keep-alive", "-o", "1.png")
-        [warm] = workers(phone)
+        [warm] = phone.workers()
         other = command.json(*options, *device, "--soc", "sm8550", "--keep-alive", "-o", "2.png")
         assert other["phone"]["was_warm"] is False
-        [second] = workers(phone)
+        [second] = phone.workers()
         assert second != warm
         # One that was killed meanwhile is no reason to fail.
         phone.shell(f"kill -9 {second}")
         again = command.json(*options, *device, "--soc", "sm8550", "--keep-alive", "-o", "3.png")
         assert again["phone"]["was_warm"] is False
-        assert len(workers(phone)) == 1
+        assert len(phone.workers()) == 1
         gone = command.json("unstage", *device)
         assert gone["ended_worker"] is True
-        assert none_is_left(phone)
+        assert phone.no_worker_is_left()
         assert command.json("unstage", *device) == {"serial": phone.address, "removed": [], "ended_worker": False}
 
 
@@ -292,17 +313,15 @@ def test_keep_alive_needs_a_phone(cli: Cli) -> None:
 
 
 def test_a_cable_pulled_while_staging_is_told_and_the_next_run_goes_on(
-    host: AdbHost, cli: Cli, road: Road, tmp_path: Path
+    host: AdbHost, command: Cli, tmp_path: Path
 ) -> None:
-    del road
-    command = user(cli, host)
     options = ["run", PROMPT, "--steps", "1"]
     with started(host, tmp_path / "phone", faults=Faults(disconnect=2_000_000)) as phone:
         message = command.refused(21, *options, "--device", phone.address)
         assert "went away" in message
         assert "goes on where it stopped" in message
         phone.adb("wait-for-device")
-        assert none_is_left(phone)
+        assert phone.no_worker_is_left()
         done = command.json(*options, "--device", phone.address)["phone"]
         whole = [path for path in (phone.root / HOME[1:]).rglob("*") if path.is_file() and path.name != "staged"]
         assert done["kept_bytes"] + done["staged_bytes"] == sum(path.stat().st_size for path in whole)
@@ -310,24 +329,20 @@ def test_a_cable_pulled_while_staging_is_told_and_the_next_run_goes_on(
 
 
 @pytest.mark.parametrize("moment", ["staging on", "painting on"])
-def test_ctrl_c_leaves_no_process_and_no_picture(
-    moment: str, host: AdbHost, cli: Cli, road: Road, tmp_path: Path
-) -> None:
-    del road
-    command = user(cli, host)
+def test_ctrl_c_leaves_no_process_and_no_picture(moment: str, host: AdbHost, command: Cli, tmp_path: Path) -> None:
     with started(host, tmp_path / "phone") as phone:
         with command.start("run", PROMPT, "--steps", "1000", "--device", phone.address, "--keep-alive") as process:
             said = interrupt_at(process, moment)
         assert process.returncode == 130, said
         assert "interrupted" in said
-        assert none_is_left(phone)
+        assert phone.no_worker_is_left()
     assert not list(command.folder.glob("*.png"))
 
 
-def test_a_phone_that_does_not_answer_is_offline(host: AdbHost, cli: Cli, tmp_path: Path) -> None:
+def test_a_phone_that_does_not_answer_is_offline(host: AdbHost, command: Cli, tmp_path: Path) -> None:
     with started(host, tmp_path / "phone", connect=False, faults=Faults(offline=True)) as phone:
         connecting = host.start("connect", phone.address)
-        message = user(cli, host).refused(21, "run", PROMPT, "--device", phone.address)
+        message = command.refused(21, "run", PROMPT, "--device", phone.address)
         connecting.kill()
         connecting.wait()
         assert "offline" in message
@@ -349,11 +364,11 @@ def test_a_hello_without_the_token_is_refused_over_adb_too(token: str, running: 
             WorkerClient(phone.connect(address.socket)).hello(token)
         worker.await_end(60)
         assert "token" in worker.log()
-    assert none_is_left(running)
+    assert running.no_worker_is_left()
 
 
-def test_devices_as_json(host: AdbHost, running: PhoneOnAdb, cli: Cli) -> None:
-    [listed] = json.loads(user(cli, host)("devices", "--json").stdout)["devices"]
+def test_devices_as_json(running: PhoneOnAdb, command: Cli) -> None:
+    [listed] = json.loads(command("devices", "--json").stdout)["devices"]
     assert (listed["serial"], listed["state"], listed["profile"]) == (running.address, "device", "sm8650")
 
 

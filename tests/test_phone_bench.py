@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, started, user
-from conftest import Cli, broken_binary
+from conftest import Cli
 
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_profile
@@ -142,7 +142,7 @@ def test_what_is_measured_is_counted_and_written(bench: Cli, running: PhoneOnAdb
         assert each[moment]["battery"] == {"percent": 61, "degrees": 31.5}
         assert each[moment]["warmest_zone"]["degrees"] > 0
     assert [estimate["picture_seconds"] for estimate in document["estimates"]] == [None]
-    assert running.shell("pidof app_process || echo none") == "none\n"
+    assert running.workers() == []
 
 
 def test_a_call_of_the_unet_is_a_step_of_two_passes(bench: Cli, running: PhoneOnAdb) -> None:
@@ -178,19 +178,20 @@ def test_people_see_tables_and_that_the_phone_is_none(bench: Cli, running: Phone
 
 
 def test_a_component_that_the_htp_refuses_has_its_reason_in_its_row(
-    bench: Cli, running: PhoneOnAdb, own_cache: Path
+    bench: Cli, running: PhoneOnAdb, refused_cache: Path
 ) -> None:
-    broken_binary(own_cache)
-    options = ("bench", "--device", running.address, "--rounds", "1", "--cold", "1", "--cache", str(own_cache))
+    options = ("bench", "--device", running.address, "--rounds", "1", "--cold", "1", "--cache", str(refused_cache))
     document = bench.json(*options, "--component", "unet", "--component", "text_encoder")
     text_encoder, unet = document["results"]
     assert (text_encoder["component"], text_encoder["refused"]) == ("text_encoder", None)
     assert text_encoder["warm"]["calls"] == 1
     assert unet.keys() == {"perf_mode", "component", "refused"}
     assert unet["refused"]
-    alone = bench(*options, "--component", "unet", "--perf-mode", "burst", "--perf-mode", "power_saver")
+    alone = bench(*options, "--component", "unet", "--perf-mode", "burst", "--perf-mode", "power_saver", "--debug")
     assert alone.returncode == 20
     assert "Nothing could be measured" in alone.stderr
+    # The first refusal's.
+    assert alone.stderr.count("The worker's log:\n") == 1
     for mode in ("burst", "power_saver"):
         assert f"warning: unet can't be measured on the HTP ({mode}): " in alone.stderr
     rows = [line.split() for line in alone.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""``qnn-sd doctor --device``: every step on a virtual phone behind the real adb, and the report to send."""
+"""``qnn-sd doctor --phone``: every step on a virtual phone behind the real adb, and the report to send."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from adb_host import AdbHost, PhoneOnAdb, started, user
 from conftest import Cli
 from PIL import Image
 
-from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.build import PICTURE_COMPONENTS
 from qnn_sd.cli.phone_report import write_report
 from qnn_sd.errors import OutputError, StagingError, TargetError
 from qnn_sd.targets.adb.devices import HOME, VIRTUAL
@@ -101,9 +102,8 @@ def examine(cli: Cli, adb: AdbHost, phone: PhoneOnAdb, *options: str) -> Report:
 
 
 @pytest.fixture(scope="module")
-def healthy(adb: AdbHost, road: Road, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
+def healthy(adb: AdbHost, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
     """A run on a phone where all is well; the phone stays."""
-    del road  # its cache holds what is made of the model
     with started(adb, tmp_path_factory.mktemp("phone"), serial=SERIAL) as phone:
         yield examine(Cli(cache, tmp_path_factory.mktemp("folder")), adb, phone)
 
@@ -159,7 +159,7 @@ def test_the_page_holds_the_document_and_shows_the_picture(healthy: Report) -> N
 
 
 def test_no_worker_is_left(healthy: Report) -> None:
-    assert healthy.phone.shell("pidof app_process || echo none") == "none\n"
+    assert healthy.phone.workers() == []
 
 
 def test_a_binary_that_was_damaged_on_the_phone_is_found(healthy: Report, cli: Cli, adb: AdbHost) -> None:
@@ -179,8 +179,7 @@ def test_a_binary_that_was_damaged_on_the_phone_is_found(healthy: Report, cli: C
     assert "What the phone painted" not in report.page
 
 
-def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, road: Road, adb: AdbHost, tmp_path: Path) -> None:
-    del road
+def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
     # Past hello and the first component's load, before the last one's.
     with started(adb, tmp_path / "phone", serial=SERIAL, faults=Faults(kill_worker=400)) as phone:
         report = examine(cli, adb, phone)
@@ -189,11 +188,10 @@ def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, road: Road, adb: 
         assert "worker" in failed["found"]
         assert report.status_of("skipped") == STEPS[STEPS.index(failed["name"]) + 1 : -1]
         assert report.steps["worker's end"]["status"] == "ok"
-        assert phone.shell("pidof app_process || echo none") == "none\n"
+        assert phone.workers() == []
 
 
-def test_a_phone_without_room(cli: Cli, road: Road, adb: AdbHost, tmp_path: Path) -> None:
-    del road
+def test_a_phone_without_room(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
     room = Faults(room=SPARE_BYTES + 1_000_000)
     with started(adb, tmp_path / "phone", serial=SERIAL, faults=room) as phone:
         failed = examine(cli, adb, phone).failed()
@@ -212,8 +210,7 @@ def test_an_unknown_soc_is_told_with_the_phones_facts(cli: Cli, adb: AdbHost, tm
     assert report.steps["facts"]["facts"]["properties"]["ro.board.platform"] == "pineapple"
 
 
-def test_a_phone_without_libraries_is_told_what_to_get(cli: Cli, road: Road, adb: AdbHost, tmp_path: Path) -> None:
-    del road
+def test_a_phone_without_libraries_is_told_what_to_get(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
     # One that doesn't say that it is virtual needs Android's libraries.
     silent = Faults(properties={VIRTUAL: ""})
     with started(adb, tmp_path / "phone", serial=SERIAL, faults=silent) as phone:
@@ -235,15 +232,37 @@ def test_no_such_phone(cli: Cli, adb: AdbHost) -> None:
     assert "failed" in done.stdout
 
 
+def test_the_only_phone_needs_no_serial(cli: Cli, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    alone = AdbHost(tmp_path_factory.mktemp("home"))
+    command = user(cli, alone)
+    other = Faults(properties={"ro.soc.model": "SM9999"})  # the steps end where a bundle is to be made
+    with closing(alone):
+        assert "There is no phone" in command("doctor", "--phone").stdout
+        with started(alone, tmp_path / "phone", serial=SERIAL, faults=other) as phone:
+            done = command("doctor", "--phone", "--json")
+    told = json.loads(done.stdout)["phone"]
+    steps = {step["name"]: step for step in told["steps"]}
+    assert (done.returncode, steps["phone"]["found"]) == (40, "the only one that adb lists")
+    assert steps["facts"]["facts"]["soc"] == "SM9999"
+    for name in (phone.address, SERIAL):
+        assert name not in json.dumps(told)
+
+
 @pytest.mark.parametrize("options", [("-o", "a.md"), ("--soc", "sm8550"), ("--size", "64x64")])
 def test_what_is_about_a_phone_needs_one(cli: Cli, options: tuple[str, str]) -> None:
-    assert "has no meaning without --device" in cli.refused(3, "doctor", *options)
+    assert "has no meaning without --phone" in cli.refused(3, "doctor", *options)
 
 
 def test_a_report_that_cannot_be_written_is_refused_at_once(cli: Cli) -> None:
     (cli.folder / "folder.md").mkdir()
-    for name in ("report.txt", "folder.md", "nowhere/report.md"):
-        assert "Can't write" in cli.refused(30, "doctor", "--device", "x", "-o", name)
+    (cli.folder / "picture.png").mkdir()
+    for name, refused in (
+        ("report.txt", "report.txt"),
+        ("folder.md", "folder.md"),
+        ("picture.md", "picture.png"),
+        ("nowhere/report.md", "nowhere/report.md"),
+    ):
+        assert f"Can't write {refused}" in cli.refused(30, "doctor", "--device", "x", "-o", name)
 
 
 # The parts, without a phone

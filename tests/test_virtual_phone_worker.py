@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ import artifacts
 import build_worker
 import pytest
 from adb_host import TMP, AdbHost, PhoneOnAdb, exchange, noise, started
-from conftest import Cli
 
 from qnn_sd.targets.adb.runtime import file_of
 from qnn_sd.targets.adb.virtual_phone import Faults
@@ -110,11 +110,8 @@ def wait_until_gone(handle: int) -> None:
 
 
 @pytest.fixture
-def running(
-    adb: AdbHost, worker_jar: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
+def running(adb: AdbHost, worker_jar: Path, tmp_path: Path) -> Iterator[Any]:
     """A phone with the small worker."""
-    monkeypatch.setenv("QNN_SD_CACHE", str(cache))
     with started(adb, tmp_path / "phone", worker_jar=worker_jar) as phone:
         yield phone
 
@@ -165,10 +162,7 @@ def test_a_worker_ends_with_its_shell_or_by_force(adb: AdbHost, running: PhoneOn
             assert shell.wait(60) == 128 + signal.SIGKILL
 
 
-def test_a_worker_killed_after_so_many_bytes(
-    adb: AdbHost, worker_jar: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("QNN_SD_CACHE", str(cache))
+def test_a_worker_killed_after_so_many_bytes(adb: AdbHost, worker_jar: Path, tmp_path: Path) -> None:
     with (
         started(adb, tmp_path, worker_jar=worker_jar, faults=Faults(kill_worker=1000)) as phone,
         worker(adb, phone.address, "qnn-sd-echo") as (_, pid),
@@ -183,9 +177,8 @@ def test_a_worker_killed_after_so_many_bytes(
 
 
 def test_the_end_of_a_phone_leaves_nothing(
-    adb: AdbHost, worker_jar: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    adb: AdbHost, worker_jar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("QNN_SD_CACHE", str(cache))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "temporary").mkdir()
@@ -207,7 +200,7 @@ def test_the_end_of_a_phone_leaves_nothing(
             waiting.kill()
 
 
-def test_a_phone_that_is_killed_leaves_no_worker(cli: Cli, adb: AdbHost, worker_jar: Path, tmp_path: Path) -> None:
+def test_a_phone_that_is_killed_leaves_no_worker(adb: AdbHost, worker_jar: Path, tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
@@ -218,8 +211,8 @@ with VirtualPhone(load_profile("sm8650"), Path(sys.argv[1]), worker_jar=Path(sys
     sys.stdin.read()
 """
     process = subprocess.Popen(
-        [cli.command()[0], "-c", script, str(tmp_path / "phone"), str(worker_jar)],
-        env={**cli.environment, "HOME": str(adb.home)},
+        [sys.executable, "-c", script, str(tmp_path / "phone"), str(worker_jar)],
+        env={**os.environ, "HOME": str(adb.home)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -449,20 +449,18 @@ def test_only_one_host_is_let_in(worker: WorkerProcess, client: WorkerClient) ->
     client.status()
 
 
-def test_a_start_without_a_token_is_refused(phone: Path) -> None:
-    with WorkerProcess(phone, token="short") as worker:
+@pytest.mark.parametrize(
+    ("start", "exit_code", "said"),
+    [({"token": "short"}, 64, "token"), ({"protocol": "2"}, 76, "speaks protocol 1, not 2")],
+)
+def test_a_start_without_a_token_or_with_another_protocol_is_refused(
+    start: dict[str, str], exit_code: int, said: str, phone: Path
+) -> None:
+    with WorkerProcess(phone, **start) as worker:
         assert worker.first_line == ""
         code, log = worker.ended()
-        assert code == 64
-        assert "token" in log
-
-
-def test_a_start_with_another_protocol_is_refused(phone: Path) -> None:
-    with WorkerProcess(phone, protocol="2") as worker:
-        assert worker.first_line == ""
-        code, log = worker.ended()
-        assert code == 76
-        assert "speaks protocol 1, not 2" in log
+        assert code == exit_code
+        assert said in log
 
 
 def hello(token: str, version: int = 1) -> bytes:

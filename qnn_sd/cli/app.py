@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 import click
 
@@ -79,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except QnnSdError as error:
         if debug:
-            raise
+            traceback.print_exc()
         console.error(error)
         return error.exit_code
     except BrokenPipeError:

@@ -10,7 +10,14 @@ from qnn_sd import resources
 from qnn_sd.artifact import written_aside
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.cli.bench_report import Subject, as_document, show
-from qnn_sd.cli.options import device_option, dry_run_option, model_options, output_options, refuse_bad_output
+from qnn_sd.cli.options import (
+    component_option,
+    device_option,
+    dry_run_option,
+    model_options,
+    output_options,
+    refuse_bad_output,
+)
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.config import ModelConfig
 from qnn_sd.console import Console, json_text
@@ -25,13 +32,7 @@ from qnn_sd.targets.adb.devices import choose, facts, is_virtual, profile_of
 @click.command("bench")
 @device_option
 @click.option("--soc", help="SoC whose context binaries run [the phone's].")
-@click.option(
-    "--component",
-    "components",
-    multiple=True,
-    type=click.Choice(PICTURE_COMPONENTS),
-    help="Component to measure. Repeatable [all].",
-)
+@component_option(PICTURE_COMPONENTS, "measure")
 @click.option(
     "--perf-mode",
     "perf_modes",
@@ -62,8 +63,7 @@ def bench_command(
     console: Console,
 ) -> None:
     """Measure a phone: cold and warm calls of each component on its HTP, middle and spread."""
-    chosen = tuple(name for name in PICTURE_COMPONENTS if name in components or not components)
-    settings = BenchSettings(chosen, tuple(dict.fromkeys(perf_modes)), rounds, cold)
+    settings = BenchSettings(components, tuple(dict.fromkeys(perf_modes)), rounds, cold)
     if output is not None:
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
     phone = choose(Adb(), device)
@@ -91,4 +91,4 @@ def bench_command(
             f"Nothing could be measured on {phone.serial}",
             why=f"{refused[0].component}: {refused[0].reason}",
             hint="docs/phone.md lists known causes; the worker's log says more with --debug.",
-        )
+        ) from refused[0].cause

@@ -10,14 +10,8 @@ import click
 from click.core import ParameterSource
 
 from qnn_sd import __version__, resources
-from qnn_sd.cli.options import model_options, output_options
-from qnn_sd.cli.phone_report import (
-    examine_phone,
-    make_document,
-    private_names,
-    refuse_bad_report,
-    write_report,
-)
+from qnn_sd.cli.options import device_option, model_options, output_options, refuse_bad_output
+from qnn_sd.cli.phone_report import examine_phone, make_document, private_names, write_report
 from qnn_sd.config import ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, UnhealthyError
@@ -26,11 +20,12 @@ from qnn_sd.health import Finding, examine
 from qnn_sd.targets.adb.examination import Step
 
 # Those that mean something without a phone.
-_OF_THE_MACHINE = ("device", "cache", "as_json", "quiet", "debug")
+_OF_THE_MACHINE = ("phone", "device", "cache", "as_json", "quiet", "debug")
 
 
 @click.command("doctor")
-@click.option("--device", metavar="SERIAL", help="Try every step on this phone too, from adb to a picture.")
+@click.option("--phone", is_flag=True, help="Try every step on the phone too, from adb to a picture.")
+@device_option
 @click.option(
     "-o",
     "--output",
@@ -41,6 +36,7 @@ _OF_THE_MACHINE = ("device", "cache", "as_json", "quiet", "debug")
 @model_options
 @output_options
 def doctor_command(
+    phone: bool,
     device: str | None,
     output: Path | None,
     soc: str | None,
@@ -49,11 +45,12 @@ def doctor_command(
     cache: Path | None,
     console: Console,
 ) -> None:
-    """Check this machine: Python, packages, the HTP emulator, disk, adb, AI Hub; with --device a phone too."""
-    if device is None:
+    """Check this machine: Python, packages, the HTP emulator, disk, adb, AI Hub; with --phone a phone too."""
+    phone = phone or device is not None
+    if not phone:
         _refuse_what_needs_a_phone()
     if output is not None:
-        refuse_bad_report(output)
+        refuse_bad_output(output, ".md", "The report is Markdown.", beside=".png")
     machine = list(examine(cache or resources.cache()))
     console.table(
         ["", "check", "found", "what to do"],
@@ -65,7 +62,7 @@ def doctor_command(
         "checks": [asdict(finding) for finding in machine],
     }
     steps: list[Step] = []
-    if device is not None:
+    if phone:
         privacy = private_names(sources, cache, output)
         findings = examine_phone(model, sources, cache, device, soc, console, privacy)
         steps = findings.steps
@@ -83,15 +80,15 @@ def doctor_command(
 
 
 def _refuse_what_needs_a_phone() -> None:
-    """Raises for an option that was typed and does nothing without --device."""
+    """Raises for an option that was typed and does nothing without a phone."""
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name or ""
         if name not in _OF_THE_MACHINE and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise SettingError(
-                f"{parameter.opts[-1]} has no meaning without --device",
-                why="Without a phone the doctor checks this machine alone.",
-                hint="Add --device SERIAL; qnn-sd devices lists the phones.",
+                f"{parameter.opts[-1]} has no meaning without --phone",
+                why="Without it the doctor checks this machine alone.",
+                hint="Add --phone, or --device SERIAL if there are several.",
             )
 
 

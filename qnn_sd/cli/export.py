@@ -8,7 +8,7 @@ import click
 
 from qnn_sd import artifact
 from qnn_sd.build import Road
-from qnn_sd.cli.options import dry_run_option, model_options, output_options
+from qnn_sd.cli.options import component_option, dry_run_option, model_options, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.config import COMPONENTS, ModelConfig
 from qnn_sd.console import Console
@@ -16,13 +16,7 @@ from qnn_sd.export.checkpoint import Sources
 
 
 @click.command("export")
-@click.option(
-    "--component",
-    "components",
-    multiple=True,
-    type=click.Choice(COMPONENTS),
-    help="Component to export. Repeatable [all].",
-)
+@component_option(COMPONENTS, "export")
 @click.option(
     "-o",
     "--output",
@@ -42,12 +36,11 @@ def export_command(
     console: Console,
 ) -> None:
     """Write a checkpoint's float ONNX graphs, in the forms that the HTP computes faithfully and cheaply."""
-    chosen = [name for name in COMPONENTS if name in components or not components]
     if output is not None:
-        for name in chosen:
+        for name in components:
             artifact.probe_new_folder(output / name)
     road = Road(model, console, sources, cache, dry_run=dry_run)
-    made = {name: road.export(name) for name in chosen}
+    made = {name: road.export(name) for name in components}
     if dry_run:
         show_plan(console, road)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +37,32 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def refuse_bad_output(output: Path, suffix: str, why: str) -> None:
+def refuse_bad_output(output: Path, suffix: str, why: str, beside: str | None = None) -> None:
     """Refuses a place that can't be written, before any work: hours of it must not end in a typo.
 
     Args:
         output: the file that is to be written.
         suffix: what its name must end in, such as ``.png``.
         why: said where it ends otherwise.
+        beside: the suffix of a second file that is written under the same name, or None.
 
     Raises:
         OutputError: a folder, another suffix, or a place without the right to write.
     """
-    if output.is_dir() or not output.name:
-        raise OutputError(f"Can't write {output}", why="It is a folder.", hint=f"Give a file, such as -o out{suffix}.")
+    _refuse_folder(output, suffix)
     if output.suffix.lower() != suffix:
         raise OutputError(f"Can't write {output}", why=why, hint=f"Give a name ending in {suffix}.")
+    if beside is not None:
+        _refuse_folder(output.with_suffix(beside), suffix)
+    # Files of one folder: what holds for one holds for the other.
     artifact.probe_writable(output)
+
+
+def _refuse_folder(path: Path, suffix: str) -> None:
+    if path.is_dir() or not path.name:
+        raise OutputError(
+            f"Can't write {path}", why="It is a folder.", hint=f"Give another name, such as -o out{suffix}."
+        )
 
 
 dry_run_option = click.option(
@@ -62,6 +72,27 @@ dry_run_option = click.option(
 device_option = click.option(
     "--device", metavar="SERIAL", help="The phone, as qnn-sd devices lists it [the one that is connected]."
 )
+
+
+def component_option(known: Sequence[str], purpose: str) -> Callable[[Command], Command]:
+    """``--component``, handed on as ``components``: those that were named, or all, in their own order.
+
+    Args:
+        known: the names that it takes.
+        purpose: what it is done for, after "Component to".
+    """
+
+    def chosen(_context: click.Context, _option: click.Parameter, named: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in known if name in named or not named)
+
+    return click.option(
+        "--component",
+        "components",
+        multiple=True,
+        type=click.Choice(known),
+        callback=chosen,
+        help=f"Component to {purpose}. Repeatable [all].",
+    )
 
 
 def output_options(command: Command) -> Command:
@@ -74,7 +105,12 @@ def output_options(command: Command) -> Command:
     wrapped: Command = with_console
     for option in (
         # The entry point reads it: it must hold before any option is understood.
-        click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure."),
+        click.option(
+            "--debug",
+            is_flag=True,
+            expose_value=False,
+            help="Show a failure's traceback, with the log of a phone's worker.",
+        ),
         click.option("--quiet", "-q", is_flag=True, help="No progress, no remarks."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."),
     ):

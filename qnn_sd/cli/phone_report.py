@@ -1,4 +1,4 @@
-"""What ``qnn-sd doctor --device`` puts together: the stages for the examination, the report and its picture."""
+"""What ``qnn-sd doctor --phone`` puts together: the stages for the examination, the report and its picture."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.bundle_format import OpenBundle
 from qnn_sd.config import DeviceProfile, ModelConfig
 from qnn_sd.console import Console
-from qnn_sd.errors import OutputError
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.png import save_png
 from qnn_sd.health import Finding
 from qnn_sd.runner import Runner
-from qnn_sd.targets.adb.examination import Examination, Findings, Means, Painted, Privacy, Step, document, markdown
+from qnn_sd.targets.adb.examination import (
+    Examination,
+    Findings,
+    Means,
+    Painted,
+    Privacy,
+    Step,
+    Subject,
+    document,
+    markdown,
+)
 
 # With the demo model already five steps give a green square, so that a person sees whether it came out. Not more: the
 # emulator paints it too, and each call says as much about a phone as the next.
 PROMPT, SEED, STEPS = "a big green square on white", 1, 5
 
 
-def refuse_bad_report(output: Path) -> None:
-    """Raises for a place that can't be written, before any work."""
-    if output.suffix.lower() != ".md" or output.is_dir() or output.with_suffix(".png").is_dir():
-        raise OutputError(
-            f"Can't write {output}",
-            why="The report is Markdown, with a picture beside it that ends in .png.",
-            hint="Give a name ending in .md that no folder has, such as -o phone-report.md.",
-        )
-    artifact.probe_writable(output)
-
-
 def examine_phone(
     model: ModelConfig,
     sources: Sources,
     cache: Path | None,
-    serial: str,
+    serial: str | None,
     soc: str | None,
     console: Console,
     privacy: Privacy,
 ) -> Findings:
-    """Tries every step on a phone; a line on stderr tells of each as soon as it is over."""
+    """Tries every step on a phone; a line on stderr tells of each as soon as it is over.
+
+    Without a serial the only phone is meant.
+    """
     road: Road | None = None
 
     def bundle(profile: DeviceProfile) -> tuple[OpenBundle, bool]:
@@ -64,8 +65,8 @@ def examine_phone(
     def tell(step: Step) -> None:
         console.say(f"{step.status:<7} {step.name}: {step.found}")
 
-    place = cache or resources.cache()
-    return Examination(Means(bundle, paint), serial, soc, PICTURE_COMPONENTS, place, console, privacy, tell).run()
+    subject = Subject(serial, soc, PICTURE_COMPONENTS, cache or resources.cache())
+    return Examination(Means(bundle, paint), subject, console, privacy, tell).run()
 
 
 def private_names(sources: Sources, cache: Path | None, output: Path | None) -> Privacy:

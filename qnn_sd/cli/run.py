@@ -30,7 +30,7 @@ from qnn_sd.generate.noise import LARGEST_SEED
 from qnn_sd.generate.png import save_png
 from qnn_sd.generate.schedulers import known_scheduler
 from qnn_sd.generate.text_to_image import Picture
-from qnn_sd.runner import Fallback, Runner
+from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
 from qnn_sd.targets.adb.client import Adb, Phone
 from qnn_sd.targets.adb.deployment import deployed
@@ -229,13 +229,4 @@ def _runner(bundle: OpenBundle, fallback: bool, console: Console) -> Runner:
     emulator = EmulatorRunner(bundle.file, soc.soc_model, soc.htp_arch)
     if not fallback:
         return emulator
-
-    def qdq(component: str) -> Path:
-        path = bundle.fallback(component)
-        assert path is not None, "bundles for a SoC carry their QDQ graphs"
-        return path
-
-    def tell(event: Fallback) -> None:
-        console.warn(f"{event.component}: {event.target} ({event.reason})")
-
-    return FallbackRunner(emulator, CpuRunner(qdq), tell)
+    return FallbackRunner(emulator, CpuRunner(bundle.fallback), lambda event: console.warn(event.text))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request
+from qnn_sd.generate.text_to_image import Usage
 from qnn_sd.generate.tokenizer import Tokens
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.deployment import Deployment
@@ -49,41 +50,53 @@ def report(
     def place(component: str) -> str:
         return elsewhere[component].target if component in elsewhere else runner.target
 
-    columns = ["component", "target", "calls", "ms per call"]
-    rows: list[list[object]] = [
-        [name, place(name), usage.calls, 1000 * usage.seconds / usage.calls] for name, usage in result.usage.items()
-    ]
+    components: dict[str, dict[str, object]] = {
+        name: {"target": place(name), "calls": usage.calls, "seconds": round(usage.seconds, 4)}
+        for name, usage in result.usage.items()
+    }
     on_phone: dict[str, object] = {}
-    if deployment is not None:
-        columns += ["of it computing", "seconds to load"]
-        for row in rows:
-            measured = deployment.compute[str(row[0])]
-            row += [1000 * sum(measured.run_seconds) / len(measured.run_seconds), measured.load_seconds]
+    if deployment is None:
+        columns = ["component", "target", "calls", "ms per call"]
+        console.table(columns, [[name, place(name), *_calls(usage)] for name, usage in result.usage.items()])
+    else:
+        _show_phone(console, runner.target, result, deployment)
+        for name, told in components.items():
+            told["unit"] = deployment.compute[name].place.name
         on_phone = {"phone": _phone_facts(deployment)}
-    console.table(columns, rows)
-    if deployment is not None:
-        staged = deployment.staged
-        if deployment.was_warm:
-            console.result("an earlier run left the worker warm")
-        console.result(
-            f"staged {staged.sent_bytes / 1e6:,.1f} MB, {staged.kept_bytes / 1e6:,.1f} MB were there; "
-            f"the worker's peak memory: {deployment.status().peak_bytes / 1e6:,.0f} MB"
-        )
     console.document(
         {
             "images": [{"path": str(path), "seed": seed} for path, seed in zip(paths, result.seeds, strict=True)],
             "target": runner.target,
             "soc": soc,
-            "components": {
-                name: {"target": place(name), "calls": usage.calls, "seconds": round(usage.seconds, 4)}
-                for name, usage in result.usage.items()
-            },
+            "components": components,
             "fallbacks": [
                 {"component": event.component, "target": event.target, "reason": event.reason}
                 for event in runner.fallbacks
             ],
             **on_phone,
         }
+    )
+
+
+def _calls(usage: Usage) -> list[object]:
+    """How many, and ms of one as the host sees it."""
+    return [usage.calls, 1000 * usage.seconds / usage.calls]
+
+
+def _show_phone(console: Console, phone: str, result: Generation, deployment: Deployment) -> None:
+    console.result(f"on {phone}")
+    rows: list[list[object]] = []
+    for name, usage in result.usage.items():
+        measured = deployment.compute[name]
+        computing = 1000 * sum(measured.run_seconds) / len(measured.run_seconds)
+        rows.append([name, measured.place.name, *_calls(usage), computing, measured.load_seconds])
+    console.table(["component", "unit", "calls", "ms per call", "of it computing", "seconds to load"], rows)
+    if deployment.was_warm:
+        console.result("an earlier run left the worker warm")
+    staged = deployment.staged
+    console.result(
+        f"staged {staged.sent_bytes / 1e6:,.1f} MB, {staged.kept_bytes / 1e6:,.1f} MB were there; "
+        f"the worker's peak memory: {deployment.status().peak_bytes / 1e6:,.0f} MB"
     )
 
 

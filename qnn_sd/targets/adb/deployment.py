@@ -12,7 +12,7 @@ from pathlib import Path
 from qnn_sd.bundle_format import OpenBundle, Soc
 from qnn_sd.console import Console
 from qnn_sd.errors import TargetError
-from qnn_sd.runner import Fallback, Runner
+from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.client import Phone
 from qnn_sd.targets.adb.devices import is_virtual
 from qnn_sd.targets.adb.runner import AdbRunner, Compute
@@ -173,12 +173,6 @@ def deployed(
     def on_cpu(component: str) -> str:
         """The QDQ graph crosses the cable only when it is needed."""
         path = bundle.fallback(component)
-        if path is None:
-            raise TargetError(
-                f"{component} can't run on the phone's CPU",
-                why="The bundle holds no graph for it.",
-                hint="Make the bundle anew with qnn-sd compile.",
-            )
         files = _part(f"{component}-cpu", path)
         more = stage(phone, [files], console)
         staged.sent_bytes += more.sent_bytes
@@ -204,10 +198,8 @@ def deployed(
         # One table: a component runs in one of the two.
         cpu.compute = htp.compute
 
-        def tell(event: Fallback) -> None:
-            console.warn(f"{event.component}: {event.target} ({event.reason})")
-
-        yield Deployment(FallbackRunner(htp, cpu, tell), staged, client, htp.compute, session.was_warm, start_seconds)
+        runner = FallbackRunner(htp, cpu, lambda event: console.warn(event.text))
+        yield Deployment(runner, staged, client, htp.compute, session.was_warm, start_seconds)
 
 
 def worker_files() -> FileSet:

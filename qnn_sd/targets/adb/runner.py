@@ -19,11 +19,13 @@ class Compute:
     """What the worker measured of a component on its own clock.
 
     Attributes:
+        place: where it runs on the phone.
         loads: how often it was loaded.
         load_seconds: of loading it, in all.
         run_seconds: of each pass, without the way to the host and back.
     """
 
+    place: Place
     loads: int = 0
     load_seconds: float = 0.0
     run_seconds: list[float] = field(default_factory=list)
@@ -82,7 +84,7 @@ class AdbRunner(Runner):
             lines = self._log().strip().splitlines()
             why = f"{error.why} Its log ends: {lines[-1]}" if lines else error.why
             raise WorkerError(error.code, error.what, why) from error
-        measured = self.compute.setdefault(component, Compute())
+        measured = self._compute_of(component)
         if opened.loaded:
             measured.loads += 1
             measured.load_seconds += opened.load_nanoseconds / 1e9
@@ -125,4 +127,7 @@ class AdbRunner(Runner):
             self._client.close(component)
 
     def _measured(self, component: str, nanoseconds: Sequence[int]) -> None:
-        self.compute.setdefault(component, Compute()).run_seconds += [each / 1e9 for each in nanoseconds]
+        self._compute_of(component).run_seconds += [each / 1e9 for each in nanoseconds]
+
+    def _compute_of(self, component: str) -> Compute:
+        return self.compute.setdefault(component, Compute(self._place))

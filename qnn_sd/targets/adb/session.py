@@ -16,6 +16,8 @@ MAIN = "io.github.qnnsd.worker.Main"
 _DSP_FOLDERS = ("/vendor/dsp/cdsp", "/vendor/lib/rfsa/adsp", "/system/lib/rfsa/adsp", "/dsp")
 # A worker frees what it holds before it ends; one that takes longer is cut off.
 _GOODBYE_SECONDS = 5.0
+# ECMA-48's SGR sequences.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class WorkerSession:
@@ -23,6 +25,8 @@ class WorkerSession:
 
     The token goes over stdin, since arguments show in the phone's process list, and stdin's end is the
     worker's: if this process dies or the cable is pulled, nothing stays behind.
+
+    An error that ends the block, or the start, takes the log with it as a note, which a traceback shows.
 
     Args:
         phone: where it runs.
@@ -77,12 +81,13 @@ class WorkerSession:
             running.follow()
             client = WorkerClient(self._phone.connect(address.socket))
             self.info = client.hello(address.token)
-        except BaseException:
+        except BaseException as error:
             running.close()
+            self._note_log(error)
             raise
         return client, address
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         assert self._taken is not None
         client, address = self._taken
         try:
@@ -97,10 +102,18 @@ class WorkerSession:
         finally:
             if self._running is not None:
                 self._running.close()
+            if error is not None:
+                self._note_log(error)
+
+    def _note_log(self, error: BaseException) -> None:
+        if self.was_warm:
+            error.add_note("The worker's log isn't here: it went to the run that left the worker warm.")
+        else:
+            error.add_note(f"The worker's log:\n{self.log().rstrip() or '(empty)'}")
 
     def log(self) -> str:
-        """What the worker, ONNX Runtime and QNN wrote on standard error."""
-        return "" if self._running is None else self._running.log()
+        """What the worker, ONNX Runtime and QNN wrote on standard error, less ONNX Runtime's colours."""
+        return "" if self._running is None else _COLOUR.sub("", self._running.log())
 
     def _await_ready(self) -> None:
         assert self._running is not None

@@ -81,7 +81,7 @@ class Staged:
 
     Attributes:
         sent_bytes: over the cable.
-        kept_bytes: that were on the phone already.
+        kept_bytes: that were on the phone already, in whole files and in parts that were gone on with.
     """
 
     sent_bytes: int = 0
@@ -116,6 +116,7 @@ def stage(phone: Phone, sets: Sequence[FileSet], console: Console) -> Staged:
                 for name in names:
                     start = _resumable(phone, files, name, parts)
                     transfer.advance(start)
+                    done.kept_bytes += start
                     _send(files, name, start, joiner, transfer)
                     done.sent_bytes += files.size(name) - start
     for files, _ in missing:

@@ -83,8 +83,7 @@ def take_warm(phone: Phone, purpose: str) -> tuple[WorkerClient, WorkerAddress] 
         return None
     # It may have ended by itself, been killed, or be a worker of another version: then a new one is started.
     with suppress(QnnSdError):
-        client = WorkerClient(phone.connect(address.socket))
-        client.hello(address.token)
+        client = _greeted(phone, address)
         if address.purpose == purpose:
             return client, address
         client.bye()
@@ -101,10 +100,14 @@ def end_warm(phone: Phone) -> bool:
     if address is None:
         return False
     with suppress(QnnSdError):
-        client = WorkerClient(phone.connect(address.socket))
-        client.hello(address.token)
-        client.bye()
+        _greeted(phone, address).bye()
     return True
+
+
+def _greeted(phone: Phone, address: WorkerAddress) -> WorkerClient:
+    client = WorkerClient(phone.connect(address.socket))
+    client.hello(address.token)
+    return client
 
 
 def _take_record(phone: Phone) -> WorkerAddress | None:

@@ -37,7 +37,7 @@ _LAST = (ErrorCode.REFUSED_FRAME, ErrorCode.REFUSED_TOKEN, ErrorCode.REFUSED_VER
 _HINTS = {
     ErrorCode.REFUSED_VERSION: "Delete the phone's files with qnn-sd unstage: the next run stages the right worker.",
     ErrorCode.NO_FILE: "Run the command again: it stages what is missing.",
-    ErrorCode.LOAD_FAILED: "The worker's log names the cause; mostly the binary is for another SoC or a newer QAIRT.",
+    ErrorCode.LOAD_FAILED: "The worker's log (--debug) says why; often the binary is another SoC's or a newer QAIRT's.",
     ErrorCode.NO_MEMORY: "Close other apps on the phone, or choose a smaller size.",
 }
 _HINT = "Run the command again; the worker's own log says more with --debug."

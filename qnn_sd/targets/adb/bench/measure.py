@@ -61,7 +61,7 @@ def measure(
                 try:
                     results.append(_measured(subject, settings, bar))
                 except _RefusedError as error:
-                    results.append(Refused(mode, component, error.reason))
+                    results.append(Refused(mode, component, error.reason, error))
             if isinstance(results[-1], Refused):
                 console.warn(f"{component} can't be measured on the HTP ({mode}): {results[-1].reason}")
     return Measurement(staged, tuple(results))

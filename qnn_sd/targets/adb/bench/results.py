@@ -95,11 +95,13 @@ class Refused:
         perf_mode: QNN's ``htp_performance_mode``.
         component: its name.
         reason: what the worker said.
+        cause: the error itself, with the worker's log as a note.
     """
 
     perf_mode: str
     component: str
     reason: str
+    cause: Exception | None = None
 
 
 @dataclass(frozen=True)
