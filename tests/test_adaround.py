@@ -26,11 +26,11 @@ from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
 from qnn_sd.quantize import quantize_component
 from qnn_sd.quantize.adaround import RoundingData
-from qnn_sd.quantize.adaround.gram import Gram, Window, columns, error_power, window_of
+from qnn_sd.quantize.adaround.gram import Gram, Window, columns, error_power
 from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
 from qnn_sd.quantize.adaround.report import REPORT_FILE
 from qnn_sd.quantize.adaround.segments import SegmentRunner
-from qnn_sd.quantize.adaround.solver import round_weights
+from qnn_sd.quantize.adaround.solver import SHRINKAGE, round_weights
 
 SHAPE = (1, 8, 12, 12)
 
@@ -60,11 +60,13 @@ def test_it_comes_close_to_the_best_of_all_choices(rng: np.random.Generator) -> 
     size = 11
     x = correlated(rng, 500, size).astype(np.float64)
     gram = (x.T @ x / 500).astype(np.float32)
+    # What is minimized: correlations are believed in part only.
+    gram = gram * (1 - SHRINKAGE) + SHRINKAGE * np.diag(np.diag(gram))
     weight = rng.standard_normal((40, size)).astype(np.float32)
     scale = np.abs(weight).max(axis=1) / 127
     low = np.floor(weight / scale[:, None])
     choices = np.array(list(itertools.product((0, 1), repeat=size)), np.float32)
-    found = round_weights(weight, scale, gram)
+    found = round_weights(weight, scale, (x.T @ x / 500).astype(np.float32))
     best, ours, nearest = [], [], []
     for channel in range(len(weight)):
         errors = (np.clip(low[channel] + choices, -128, 127) * scale[channel] - weight[channel]).astype(np.float64)
@@ -72,8 +74,8 @@ def test_it_comes_close_to_the_best_of_all_choices(rng: np.random.Generator) -> 
         for integers, powers in ((found, ours), (np.rint(weight / scale[:, None]), nearest)):
             error = integers[channel] * scale[channel] - weight[channel]
             powers.append(float(error @ gram @ error))
-    assert np.sum(ours) < 1.25 * np.sum(best)
-    assert np.sum(ours) < 0.5 * np.sum(nearest)
+    assert np.sum(ours) < 1.5 * np.sum(best)
+    assert np.sum(ours) < 0.4 * np.sum(nearest)
 
 
 def test_what_it_gains_holds_on_other_data(rng: np.random.Generator) -> None:
@@ -157,11 +159,13 @@ def network(g: Graph) -> None:
 
 @pytest.fixture(scope="module")
 def samples() -> list[dict[str, np.ndarray]]:
-    """Smooth maps of noise, so that neighbours agree."""
+    """Smooth maps of three causes behind eight channels, so that neighbours agree."""
     rng = np.random.default_rng(21)
+    mixing = rng.standard_normal((8, 3))
     made = []
     for _sample in range(28):
-        coarse = np.kron(rng.standard_normal((1, 8, 4, 4)), np.ones((1, 1, 3, 3)))
+        causes = np.einsum("ck,kyx->cyx", mixing, rng.standard_normal((3, 4, 4)))[None]
+        coarse = np.kron(causes, np.ones((1, 1, 3, 3)))
         made.append({"x": (coarse + 0.1 * rng.standard_normal(SHAPE)).astype(np.float32)})
     return made
 
@@ -244,10 +248,9 @@ def test_the_report_has_a_row_for_each_layer(rounded: Path) -> None:
 def test_a_layer_that_gains_nothing_on_other_data_keeps_nearest(
     floats: Path, nearest: Path, samples: list[dict[str, np.ndarray]], tmp_path: Path
 ) -> None:
-    """Rounded on maps whose every second channel is empty, judged on maps whose others are."""
-    even, odd = (np.arange(8).reshape(1, 8, 1, 1) % 2 == rest for rest in (0, 1))
-    training = [{"x": np.where(even, feeds["x"], 0)} for feeds in samples[:20]]
-    judging = [{"x": np.where(odd, feeds["x"], 0)} for feeds in samples[20:]]
+    """Rounded on maps of one kind, judged on plain noise, of which no correlation is true."""
+    noise = np.random.default_rng(22).standard_normal((8, *SHAPE)).astype(np.float32)
+    training, judging = samples[:20], [{"x": x} for x in noise]
     folder = tmp_path / "out"
     folder.mkdir()
     quantize_component(floats, samples, folder, rounding=RoundingData(training, judging, tmp_path / "work"))
@@ -270,7 +273,8 @@ samples = [dict(x=x) for x in __import__("numpy").load(data)]
 def each(done, _all):
     if done >= int(at):
         os.kill(os.getpid(), signal.SIGKILL)
-quantize_component(Path(floats), samples, Path(out), rounding=RoundingData(samples[:20], samples[20:], Path(work), each))
+data = RoundingData(samples[:20], samples[20:], Path(work), each)
+quantize_component(Path(floats), samples, Path(out), rounding=data)
 """
 
 
@@ -291,8 +295,3 @@ def test_killed_it_goes_on_and_ends_with_the_same_bytes(
         assert sha256_of_file(out / path.name) == sha256_of_file(path), path.name
     for name, changed in groups.items():
         assert (work / name).stat().st_mtime_ns == changed, "what was done is not done again"
-
-
-def test_a_grouped_convolution_stays_nearest() -> None:
-    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], group=2)
-    assert window_of(node, (4, 2, 3, 3)).kernel == (3, 3)
