@@ -10,7 +10,14 @@ from qnn_sd import resources
 from qnn_sd.artifact import written_aside
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.cli.bench_report import Subject, as_document, show
-from qnn_sd.cli.options import device_option, dry_run_option, model_options, output_options, refuse_bad_output
+from qnn_sd.cli.options import (
+    device_option,
+    dry_run_option,
+    model_options,
+    output_options,
+    prompts_option,
+    refuse_bad_output,
+)
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.config import ModelConfig
 from qnn_sd.console import Console, json_text
@@ -44,6 +51,7 @@ from qnn_sd.targets.adb.devices import choose, facts, is_virtual, profile_of
 @click.option("--rounds", type=int, default=20, show_default=True, help="Calls in a warm worker.")
 @click.option("--cold", type=int, default=3, show_default=True, help="Fresh workers: start, load, first call.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON file to write as well.")
+@prompts_option
 @dry_run_option
 @model_options
 @output_options
@@ -55,6 +63,7 @@ def bench_command(
     rounds: int,
     cold: int,
     output: Path | None,
+    prompts: Path | None,
     dry_run: bool,
     model: ModelConfig,
     sources: Sources,
@@ -68,7 +77,7 @@ def bench_command(
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
     phone = choose(Adb(), device)
     profile = profile_of(phone, soc)
-    road = Road(model, console, sources, cache, dry_run=dry_run)
+    road = Road(model, console, sources, cache, dry_run=dry_run, prompts=prompts)
     if dry_run:
         road.make_bundle_for(profile, PICTURE_COMPONENTS)
         show_plan(console, road)
