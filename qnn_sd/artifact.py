@@ -2,13 +2,12 @@
 
 The manifest names the stage's inputs by hash, its settings and the versions of its tools; the
 hash of those is the artifact's key, so that the same recipe is never made twice. A folder is
-built beside its place and renamed into it: what stands in the cache is whole.
+built beside its place (``workplace.py``) and renamed into it: what stands in the cache is whole.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -16,12 +15,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from qnn_sd import workplace
 from qnn_sd.errors import ArtifactError, OutputError
 
 MANIFEST = "manifest.json"
@@ -229,95 +229,76 @@ def copy_out(source: Path, target: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-# A builder locks its folder at once: one of this age without a lock has lost its builder.
-_ABANDONED_AFTER_SECONDS = 60.0
-
-
-@contextmanager
-def _locked(folder: Path, needed: bool) -> Iterator[None]:
-    """Holds a folder while the block runs.
-
-    Args:
-        folder: an existing one.
-        needed: whether to fail without the lock. Some network file systems have none: a builder
-            works on all the same, and nothing is swept there.
-
-    Raises:
-        OSError: the lock is needed, and another process holds it or there is none to be had.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with nullcontext() if needed else suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _sweep(stage: Path) -> None:
-    """Removes what killed builders left in a stage's folder; a full-size one is gigabytes."""
-    for left in stage.glob(".*.part"):
-        # Whoever sweeps or builds at the same time may be faster: then there is nothing to do.
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
-                with _locked(left, needed=True):
-                    shutil.rmtree(left)
-
-
-def produce(root: Path, recipe: Recipe, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+def produce(
+    root: Path,
+    recipe: Recipe,
+    build: Callable[[Path], Mapping[str, Any]],
+    resumable: bool = False,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> Artifact:
     """The artifact of a recipe: from the cache, or built now.
 
     Args:
         root: the cache folder.
         recipe: what to make.
-        build: fills an empty folder and returns facts for the manifest (plain JSON values).
+        build: fills a folder and returns facts for the manifest (plain JSON values). The folder is empty,
+            or, if resumable, holds what an earlier build of this recipe had finished when it was
+            killed or failed; what it does not want in the artifact it must remove.
+        resumable: whether what was finished is kept for the next build. Only one process at a time
+            builds such a recipe; another waits and takes what the first one made, or goes on there.
+        tell: told a line when it waits.
 
     Raises:
         ArtifactError: the cache holds a damaged one.
-        OutputError: the cache can't be written.
+        OutputError: the cache can't be written or, if resumable, has no locks.
     """
     target = place(root, recipe)
     if target.exists():
         return load(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        workplace.sweep(target.parent)
+        with workplace.resumable(target, tell) if resumable else workplace.fresh(target) as aside:
+            if target.exists():
+                # Another process made it meanwhile.
+                workplace.remove(aside)
+                return load(target)
+            return _built(aside, target, recipe, build)
     except OSError as error:
         raise output_error(target, error) from error
+
+
+def _built(aside: Path, target: Path, recipe: Recipe, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+    """Fills a folder, writes its manifest and renames it to its place."""
+    # From a builder that was killed between its last two steps.
+    (aside / MANIFEST).unlink(missing_ok=True)
+    started = time.monotonic()
+    facts = dict(build(aside))
+    seconds = time.monotonic() - started
+    files = {
+        path.relative_to(aside).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+        for path in sorted(aside.rglob("*"))
+        if path.is_file()
+    }
+    manifest = {
+        "format": FORMAT,
+        "key": recipe.key,
+        "stage": recipe.stage,
+        "name": recipe.name,
+        "inputs": dict(recipe.inputs),
+        "settings": dict(recipe.settings),
+        "tools": dict(recipe.tools),
+        "seconds": round(seconds, 3),
+        "facts": facts,
+        "files": files,
+    }
+    (aside / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str) + "\n", "utf-8")
+    aside.chmod(0o755)
     try:
-        started = time.monotonic()
-        with _locked(aside, needed=False):
-            facts = dict(build(aside))
-        seconds = time.monotonic() - started
-        files = {
-            path.relative_to(aside).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
-            for path in sorted(aside.rglob("*"))
-            if path.is_file()
-        }
-        manifest = {
-            "format": FORMAT,
-            "key": recipe.key,
-            "stage": recipe.stage,
-            "name": recipe.name,
-            "inputs": dict(recipe.inputs),
-            "settings": dict(recipe.settings),
-            "tools": dict(recipe.tools),
-            "seconds": round(seconds, 3),
-            "facts": facts,
-            "files": files,
-        }
-        (aside / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str) + "\n", "utf-8")
-        aside.chmod(0o755)
-        try:
-            aside.rename(target)
-        except OSError as error:
-            # Another process made the same artifact meanwhile: its bytes are as good as ours.
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-            return load(target)
-        return Artifact(target, recipe.key, facts, seconds)
+        aside.rename(target)
     except OSError as error:
-        raise output_error(target, error) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        # Another process made the same artifact meanwhile: its bytes are as good as ours.
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return load(target)
+    return Artifact(target, recipe.key, facts, seconds)

@@ -7,14 +7,12 @@ interrupted goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from qnn_sd import __version__, artifact, qnn, resources
 from qnn_sd.artifact import Artifact, Recipe
@@ -22,16 +20,17 @@ from qnn_sd.bundle import assemble
 from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
 from qnn_sd.compile import compile_component, verify_component
 from qnn_sd.compile.process import CONTEXT_FILE
-from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig
-from qnn_sd.console import Console
+from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig, RecordedConfig, Rounding
+from qnn_sd.console import Bar, Console
 from qnn_sd.errors import QuantizeError, nearest
 from qnn_sd.export import Forms, export_component
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.export.component import model_facts
-from qnn_sd.generate import Request, TextToImage
+from qnn_sd.generate import Request, TextToImage, tokenizer_of
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.quantize import quantize_component
-from qnn_sd.recording import RecordingRunner
+from qnn_sd.quantize import RoundingData, quantize_component
+from qnn_sd.quantize.calibration import Painter, Samples, Spread, Trajectory, plan_trajectories, read_prompts, record
+from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner
 from qnn_sd.tokenizer_files import tokenizer_files
 
@@ -43,7 +42,7 @@ PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
 # between two versions, while one in the commands leaves hours of work alone.
 _CODE = {
     "export": ("export", "onnx_files.py"),
-    "calibrate": ("generate", "tokenizer_files.py"),
+    "calibrate": ("generate", "quantize/calibration", "recording.py", "tokenizer_files.py"),
     "quantize": ("quantize", "onnx_files.py"),
     "compile": ("compile", "qnn.py"),
     "bundle": ("bundle", "bundle_format.py", "tokenizer_files.py"),
@@ -107,6 +106,8 @@ class Road:
             ranges aren't to be measured.
         dry_run: whether to find out only which stages there are (``plan``) and make nothing;
             artifacts that aren't there are returned all the same, and a hub id isn't downloaded.
+        prompts: a file of prompts to calibrate with instead of the model's own.
+        rounding: of the weights whose ranges are measured; ``nearest`` is faster and errs more.
     """
 
     def __init__(
@@ -118,14 +119,19 @@ class Road:
         forms: Forms | None = None,
         encodings: Path | None = None,
         dry_run: bool = False,
+        prompts: Path | None = None,
+        rounding: Rounding = "adaround",
     ) -> None:
         self._console, self._dry_run = console, dry_run
+        self.rounding = rounding
         self._cache = cache or resources.cache()
         self._forms = forms or Forms()
         self.encodings = _encodings_by_component(encodings) if encodings else {}
         self.reports: list[StageReport] = []
         self.plan: list[PlannedStage] = []
         self._made: dict[str, Artifact] = {}
+        # Before a checkpoint is looked for, which may be a download.
+        self._prompts = read_prompts(prompts or resources.assets() / model.calibration.prompts)
         sources = sources or Sources()
         if sources.checkpoint is None:
             own = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
@@ -134,7 +140,13 @@ class Road:
         self.model = model.for_lcm(self.checkpoint.embeds_guidance) if self.checkpoint.is_lcm else model
         self._model_facts = model_facts(self.checkpoint)
 
-    def _produce(self, recipe: Recipe, component: str, build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+    def _produce(
+        self,
+        recipe: Recipe,
+        component: str,
+        build: Callable[[Path], Mapping[str, Any]],
+        resumable: bool = False,
+    ) -> Artifact:
         """The recipe's artifact, opened and hashed once however many stages ask for it."""
         if recipe.key in self._made:
             return self._made[recipe.key]
@@ -146,7 +158,7 @@ class Road:
             return made
         if not artifact.place(self._cache, recipe).exists():
             self._console.say(f"{recipe.stage:<9} {recipe.name}")
-        made = self._made[recipe.key] = artifact.produce(self._cache, recipe, build)
+        made = self._made[recipe.key] = artifact.produce(self._cache, recipe, build, resumable, self._console.say)
         self.reports.append(StageReport(recipe.stage, component, made.seconds, made.cached, made.facts))
         return made
 
@@ -175,95 +187,121 @@ class Road:
             ),
         )
 
-    def _prompts(self) -> list[str]:
-        path = resources.assets() / self.model.calibration.prompts
-        try:
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise QuantizeError(
-                f"The calibration prompts in {path} can't be read",
-                why=str(error),
-                hint="Restore the file, or correct calibration.prompts in the model config.",
-            ) from error
-        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-
     def calibration(self) -> Artifact:
         """What the float model's components are fed along real trajectories."""
+        return self._recorded(self.model.name, "calibrating", self.model.calibration, self._prompts)
+
+    def held_out(self) -> Artifact:
+        """The same from other prompts and noise, to judge with: no range and no rounding is fitted to it.
+
+        The prompts are the model's own, whatever it is calibrated with: results of several calibrations compare.
+        """
+        config = self.model.calibration.held_out
+        prompts = read_prompts(resources.assets() / config.prompts)
+        return self._recorded(f"{self.model.name}.held_out", "recording held-out data", config, prompts)
+
+    def _recorded(self, name: str, title: str, config: RecordedConfig, prompts: Sequence[str]) -> Artifact:
         self._look_for_tokenizer()
         floats = {component: self.export(component) for component in PICTURE_COMPONENTS}
-        settings = self.model.calibration
-        prompts = self._prompts()
+        steps, kept = self.model.calibration.steps, self.model.calibration.kept_steps
+        plan = plan_trajectories(prompts, config.trajectories, steps, kept, config.pictures, config.seed)
+        # The empty prompt is what the other guidance pass is told.
+        texts = [*([""] if self._passes == 2 else []), *prompts[: config.texts]]
         recipe = Recipe(
             "calibrate",
-            self.model.name,
+            name,
             {**{name: made.key for name, made in floats.items()}, **self._tokenizer_hashes},
             {
-                "prompts": prompts,
+                "texts": texts,
+                "trajectories": [asdict(each) for each in plan],
+                "steps": steps,
                 "guidance": self.model.guidance,
                 "scheduler": self.model.scheduler,
                 "model": self._facts,
-                **settings.model_dump(exclude={"prompts"}),
             },
-            self._tools("calibrate", "onnxruntime"),
+            self._tools("calibrate", "onnxruntime", "numpy"),
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            def keeps(component: str, call: int) -> bool:
-                # Two passes a step: every n-th step is kept, with both.
-                return component != "unet" or call // 2 % settings.every == 0
+            tokenizer = tokenizer_of(self._bundle_info({}, None), self.checkpoint.tokenizer)
+            tokens = [tokenizer.encode(text) for text in texts]
+            if cut := sum(bool(each.cut) for each in tokens):
+                self._console.warn(
+                    f"{cut} of {len(texts)} prompts are too long for the text encoder: their ends are cut"
+                )
+            ids = [{"input_ids": each.ids} for each in tokens]
+            record(folder, ids, plan, steps, self._painter(floats).paint, title, self._console)
+            return {component: len(Samples(folder, component)) for component in COMPONENTS}
 
-            recorder = RecordingRunner(CpuRunner(lambda name: floats[name].file(MODEL_FILE)), keeps)
-            loop = TextToImage(recorder, self._bundle_info({}, None), self.checkpoint.tokenizer)
-            with self._console.progress("calibrating", len(prompts)) as bar:
-                for number, prompt in enumerate(prompts):
-                    loop.generate(
-                        Request(
-                            prompt,
-                            steps=settings.steps,
-                            guidance=self.model.guidance,
-                            scheduler=self.model.scheduler,
-                            seed=settings.seed + number,
-                        )
-                    )
-                    bar.advance()
-            feeds = {name: [sample.feeds for sample in samples] for name, samples in recorder.samples.items()}
-            pictures = [np.clip(sample.output, -1, 1) for sample in recorder.samples["vae_decoder"]]
-            feeds["vae_encoder"] = [{"picture": picture} for picture in pictures]
-            for name, samples in feeds.items():
-                stacked = {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
-                np.savez(folder / f"{name}.npz", allow_pickle=False, **stacked)
-            return {name: len(samples) for name, samples in feeds.items()}
+        return self._produce(recipe, "all", build, resumable=True)
 
-        return self._produce(recipe, "all", build)
+    def _painter(self, floats: Mapping[str, Artifact]) -> Painter:
+        model, info = self.model, self._bundle_info({}, None)
+
+        def generate(runner: Runner, trajectory: Trajectory, on_step: Callable[[], None]) -> None:
+            steps = model.calibration.steps
+            request = Request(
+                trajectory.prompt,
+                steps=steps,
+                guidance=model.guidance,
+                scheduler=model.scheduler,
+                seed=trajectory.seed,
+                stop_after=None if trajectory.picture else trajectory.length(steps),
+            )
+            TextToImage(runner, info, self.checkpoint.tokenizer).generate(request, lambda _seconds: on_step())
+
+        cpu = CpuRunner(lambda name: floats[name].file(MODEL_FILE))
+        return Painter(cpu, {name: made.folder for name, made in floats.items()}, self._passes, generate)
 
     @staticmethod
-    def samples(calibration: Artifact, component: str) -> Iterator[dict[str, NDArray[Any]]]:
-        """The recorded feeds of a component, one at a time."""
-        with np.load(calibration.file(f"{component}.npz"), allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-        for index in range(len(next(iter(arrays.values())))):
-            yield {key: value[index] for key, value in arrays.items()}
+    def samples(recorded: Artifact, component: str) -> Samples:
+        """The feeds of a component in ``calibration()`` or ``held_out()``, read one at a time."""
+        return Samples(recorded.folder, component)
 
     def quantize(self, component: str) -> Artifact:
         """The component's QDQ graph."""
         source, given = self.export(component), self.encodings.get(component)
         if given:
             return self._quantize_as_given(component, source, given)
-        calibration = self.calibration()
+        calibration, held_out = self.calibration(), self.held_out() if self.rounding == "adaround" else None
+        inputs = {"float": source.key, "calibration": calibration.key}
+        settings: dict[str, Any] = {"scheme": "W8A16", "rounding": self.rounding}
+        if held_out:
+            inputs["held_out"] = held_out.key
+            settings |= self.model.rounding.model_dump()
         recipe = Recipe(
             "quantize",
             f"{self.model.name}.{component}",
-            {"float": source.key, "calibration": calibration.key},
-            {"scheme": "W8A16", "rounding": "nearest", "ranges": "min-max"},
+            inputs,
+            settings,
             self._tools("quantize", "onnx", "onnxruntime", "numpy"),
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            samples = list(self.samples(calibration, component))
+            samples = self.samples(calibration, component)
             with self._console.progress(f"ranges of {component}", len(samples)) as bar:
-                return quantize_component(source.folder, samples, folder, bar.advance)
+                if held_out is None:
+                    return quantize_component(source.folder, samples, folder, bar.advance)
+                with self._rounding(component, samples, self.samples(held_out, component), folder) as data:
+                    return quantize_component(source.folder, samples, folder, bar.advance, rounding=data)
 
-        return self._produce(recipe, component, build)
+        return self._produce(recipe, component, build, resumable=held_out is not None)
+
+    @contextmanager
+    def _rounding(self, component: str, samples: Samples, held_out: Samples, folder: Path) -> Iterator[RoundingData]:
+        """What AdaRound rounds a component on, with a bar that begins when it does."""
+        chosen = self.model.rounding
+        with ExitStack() as stack:
+            bars: list[Bar] = []
+
+            def each(_done: int, total: int) -> None:
+                if not bars:
+                    bars.append(stack.enter_context(self._console.progress(f"rounding {component}", total)))
+                bars[0].advance()
+
+            yield RoundingData(
+                Spread(samples, chosen.samples), Spread(held_out, chosen.held_out), folder / ".rounding", each
+            )
 
     def _quantize_as_given(self, component: str, source: Artifact, encodings: Path) -> Artifact:
         recipe = Recipe(
@@ -292,7 +330,7 @@ class Road:
 
         def build(folder: Path) -> dict[str, Any]:
             facts = compile_component(qdq.folder, folder=folder, tell=self._console.warn, **settings)
-            feeds = list(self.samples(calibration, component))
+            feeds = self.samples(calibration, component)
             # Spread over prompts and times: from nearly pure noise to a nearly finished picture.
             chosen = [feeds[len(feeds) * place // 6] for place in (1, 3, 5)]
             proof = verify_component(component, qdq.folder, folder, profile.soc_model, profile.htp_arch, chosen)
@@ -369,6 +407,11 @@ class Road:
             "padding_token": self.checkpoint.padding_token,
             "added_tokens": self.checkpoint.added_tokens,
         }
+
+    @property
+    def _passes(self) -> int:
+        """Of the UNet in a sampling step with the model's own guidance."""
+        return self._bundle_info({}, None).passes(self.model.guidance)
 
     def _bundle_info(self, parts: Mapping[str, Part], soc: Soc | None) -> Bundle:
         return Bundle(soc=soc, components=dict(parts), **self._facts)

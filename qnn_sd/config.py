@@ -8,9 +8,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qnn_sd import resources
 from qnn_sd.errors import ConfigError, SettingError, UnknownModelError, UnknownSocError, nearest
@@ -28,26 +28,72 @@ def _nearest_side(side: int) -> int:
     return min(max(round(side / SIZE_STEP), 1) * SIZE_STEP, LARGEST_SIDE)
 
 
+Rounding = Literal["adaround", "nearest"]
+
+
 class Strict(BaseModel):
     """A model that refuses keys it doesn't know, and never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CalibrationConfig(Strict):
-    """How the activation ranges are measured.
+class RecordedConfig(Strict):
+    """Which prompts the float model paints, to record what its components are fed.
 
     Attributes:
         prompts: file of prompts, one a line, relative to ``assets/``.
-        steps: sampling steps per prompt.
-        every: every n-th step is recorded (both guidance passes).
+        texts: most prompts of the file that the text encoder is fed.
+        trajectories: how many prompts are painted.
+        pictures: how many of them to the end, for the VAE.
         seed: of the first prompt's noise; the next prompt has the next one.
     """
 
     prompts: str
+    texts: Annotated[int, Field(ge=1)] = 500
+    trajectories: Annotated[int, Field(ge=1, le=9999)]
+    pictures: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+    @model_validator(mode="after")
+    def _no_more_pictures_than_prompts(self) -> Self:
+        if self.pictures > self.trajectories:
+            raise ValueError(f"{self.pictures} pictures of {self.trajectories} trajectories")
+        return self
+
+
+class CalibrationConfig(RecordedConfig):
+    """How the activation ranges are measured, and on what the result is judged.
+
+    Attributes:
+        steps: sampling steps from noise to picture.
+        kept_steps: how many of them each prompt keeps (each guidance pass).
+        held_out: other prompts with other noise, to judge with; never measured.
+    """
+
     steps: Annotated[int, Field(ge=1, le=1000)] = 20
-    every: Annotated[int, Field(ge=1)] = 4
-    seed: int = 0
+    kept_steps: Annotated[int, Field(ge=1)] = 4
+    held_out: RecordedConfig
+
+    @model_validator(mode="after")
+    def _steps_are_there_and_noise_is_apart(self) -> Self:
+        if self.kept_steps > self.steps:
+            raise ValueError(f"{self.kept_steps} kept steps of {self.steps}")
+        ours, theirs = (range(each.seed, each.seed + each.trajectories) for each in (self, self.held_out))
+        if max(ours.start, theirs.start) < min(ours.stop, theirs.stop):
+            raise ValueError("held-out seeds would be those of the calibration; move held_out.seed")
+        return self
+
+
+class RoundingConfig(Strict):
+    """What AdaRound rounds weights on.
+
+    Attributes:
+        samples: recorded calls of a component, at most, evenly chosen from all.
+        held_out: the same of those that only judge.
+    """
+
+    samples: Annotated[int, Field(ge=1)] = 32
+    held_out: Annotated[int, Field(ge=1)] = 8
 
 
 class ModelConfig(Strict):
@@ -64,6 +110,8 @@ class ModelConfig(Strict):
         scheduler: default scheduler.
         licence: of the weights.
         split_graph: components that the compiler works on in parts: the large ones.
+        calibration: what is recorded.
+        rounding: what of it weights are rounded on.
     """
 
     name: str
@@ -77,6 +125,7 @@ class ModelConfig(Strict):
     licence: str
     split_graph: tuple[Literal["text_encoder", "unet", "vae_decoder", "vae_encoder"], ...] = ()
     calibration: CalibrationConfig
+    rounding: RoundingConfig = RoundingConfig()
 
     @property
     def from_hub(self) -> bool:
@@ -105,8 +154,8 @@ class ModelConfig(Strict):
             embeds_guidance: whether the UNet takes the guidance scale as an input. One that doesn't
                 was distilled with its guidance inside, and needs no second pass.
         """
-        # As diffusers' LatentConsistencyModelPipeline has them. So few steps are all recorded.
-        calibration = self.calibration.model_copy(update={"steps": LCM_STEPS, "every": 1})
+        # As diffusers' LatentConsistencyModelPipeline has them. So few steps are all kept.
+        calibration = self.calibration.model_copy(update={"steps": LCM_STEPS, "kept_steps": LCM_STEPS})
         guidance = 8.5 if embeds_guidance else 1.0
         return self.model_copy(
             update={"steps": LCM_STEPS, "guidance": guidance, "scheduler": "lcm", "calibration": calibration}

@@ -132,13 +132,19 @@ class Console:
             sys.stdout.flush()
 
     @contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Bar]:
-        """A progress bar on stderr while the block runs."""
+    def progress(self, title: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """A progress bar on stderr while the block runs, with the time left.
+
+        Args:
+            title: what is worked on.
+            total: steps in all.
+            done: steps that were done before.
+        """
         if self.quiet:
             yield _Quiet()
             return
         if not self._err.is_terminal:
-            self.say(f"{title} ({total})")
+            self.say(f"{title} ({total}, {done} done before)" if done else f"{title} ({total})")
             yield _Quiet()
             return
         columns = (
@@ -146,10 +152,12 @@ class Console:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            TextColumn("left {task.fields[note]}"),
         )
         with Progress(*columns, console=self._err, transient=True) as progress:
-            yield _RichBar(progress, progress.add_task(title, total=total, note=""))
+            # A bar's rate is that of its own steps: what was done before isn't one.
+            yield _RichBar(progress, progress.add_task(title, total=total, completed=done, note=""))
 
     @contextmanager
     def transfer(self, title: str, total: int | None, done: int = 0) -> Iterator[Transfer]:
@@ -170,7 +178,6 @@ class Console:
                 TimeRemainingColumn(),
             )
             with Progress(*columns, console=self._err, transient=True) as progress:
-                # A bar's rate is that of its own steps: what was there before isn't one.
                 transfer: Transfer = _RichTransfer(progress, progress.add_task(title, total=total, completed=done))
                 yield transfer
         else:

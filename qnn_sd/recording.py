@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.runner import Fallback, Feeds, Runner
@@ -30,13 +31,19 @@ class RecordingRunner(Runner):
     Args:
         runner: where components run.
         keeps: told a component and the number of its call, from 0: whether that one is kept.
+        refuses: called with a component and its feeds where the output isn't finite.
 
     Attributes:
         samples: what was kept, by component.
     """
 
-    def __init__(self, runner: Runner, keeps: Callable[[str, int], bool] = lambda _component, _call: True) -> None:
-        self._runner, self._keeps = runner, keeps
+    def __init__(
+        self,
+        runner: Runner,
+        keeps: Callable[[str, int], bool] = lambda _component, _call: True,
+        refuses: Callable[[str, Feeds], None] = lambda _component, _feeds: None,
+    ) -> None:
+        self._runner, self._keeps, self._refuses = runner, keeps, refuses
         self._calls: dict[str, int] = {}
         self.samples: dict[str, list[Sample]] = {}
 
@@ -68,6 +75,8 @@ class RecordingRunner(Runner):
             TargetError: it failed.
         """
         output = self._runner.run(component, feeds)
+        if not np.isfinite(output).all():
+            self._refuses(component, feeds)
         call = self._calls.get(component, 0)
         self._calls[component] = call + 1
         if self._keeps(component, call):

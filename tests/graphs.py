@@ -10,6 +10,8 @@ import onnxruntime
 
 from qnn_sd import qnn
 from qnn_sd.config import load_profile
+from qnn_sd.export.blocks.basic import conv
+from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
@@ -50,3 +52,10 @@ def htp_db(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], folder:
     qdq = quantized(build, feeds, folder)
     session = qnn.session(qdq / MODEL_FILE, qnn.htp_options(profile.soc_model, profile.htp_arch))
     return sqnr_db(run(qdq, feeds), session.run(None, feeds)[0])
+
+
+def small_graph(g: Graph) -> None:
+    """Two convolutions with a Relu between them: ``x``, [1, 3, 6, 6], to ``y``."""
+    weights = RandomTensors(4)
+    x = conv(g, weights, "first", g.input("x", (1, 3, 6, 6)), 5)
+    g.output(conv(g, weights, "second", g.node("Relu", [x], x.shape, "relu"), 4), "y")

@@ -80,7 +80,8 @@ def test_what_a_killed_builder_left_is_swept(tmp_path: Path) -> None:
         (stage / f".{name}.part").mkdir(parents=True)
         (stage / f".{name}.part" / "weights.bin").write_bytes(b"half")
     for name in ("killed", "working"):
-        os.utime(stage / f".{name}.part", (hour_ago, hour_ago))
+        for path in (stage / f".{name}.part" / "weights.bin", stage / f".{name}.part"):
+            os.utime(path, (hour_ago, hour_ago))
     holder = os.open(stage / ".working.part", os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
     produce(tmp_path, RECIPE, build)

@@ -65,6 +65,29 @@ def test_bad_values_are_named(old: str, new: str, key: str, profile: Path) -> No
         config.load_profile("sm8650")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("trajectories = 15", "trajectories = 9", "10 pictures of 9 trajectories"),
+        ("pictures = 2", "pictures = 6", "6 pictures of 5 trajectories"),
+        ("kept_steps = 4", "kept_steps = 21", "21 kept steps of 20"),
+        ("seed = 900000", "seed = 1014", "held-out seeds would be those of the calibration"),
+        ("seed = 900000", "sed = 900000", "Did you mean seed?"),
+        ("seed = 1000\n", "", "calibration.seed"),
+    ],
+)
+def test_calibration_settings_that_contradict_each_other(
+    old: str, new: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (resources.model_configs() / "tiny-sd.toml").read_text()
+    assert old in text
+    (tmp_path / "mine.toml").write_text(text.replace(old, new, 1))
+    monkeypatch.setattr(resources, "model_configs", lambda: tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        config.load_model("mine")
+    assert said in str(caught.value)
+
+
 @pytest.mark.parametrize("place", ["../elsewhere", "/etc", "a/b/c", "./a", "", "owner/", "a b"])
 def test_a_models_checkpoint_is_a_name_or_a_hub_id(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (resources.model_configs() / "tiny-sd.toml").read_text()

@@ -180,7 +180,7 @@ def test_a_latent_consistency_model_keeps_its_scheduler(lcm: Path, cache: Path) 
     expected = np.asarray(pipe(PROMPT, height=128, width=128, generator=generator).images[0])
     road = Road(load_model("tiny-sd"), Console(quiet=True), Sources(lcm), cache)
     assert (road.model.steps, road.model.guidance, road.model.scheduler) == (LCM_STEPS, 8.5, "lcm")
-    assert (road.model.calibration.steps, road.model.calibration.every) == (LCM_STEPS, 1)
+    assert (road.model.calibration.steps, road.model.calibration.kept_steps) == (LCM_STEPS, LCM_STEPS)
     bundle = road.bundle_for_cpu("float")
     request = Request(PROMPT, "", road.model.steps, road.model.guidance, road.model.scheduler, seed=5)
     [picture] = TextToImage(CpuRunner(bundle.file), bundle.info, bundle.tokenizer).generate(request).pictures

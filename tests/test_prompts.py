@@ -69,6 +69,18 @@ def test_lengths_are_spread(name: str) -> None:
     assert tenths[-1] >= 16
 
 
+def test_the_demo_is_judged_with_other_prompts_of_its_own_language() -> None:
+    words, found = [], []
+    for name in COUNTS:
+        lines = (resources.assets() / "tiny_sd_prompts" / name).read_text("utf-8").splitlines()
+        kept = [line for line in lines if not line.startswith("#")]
+        found += [plain(prompt) for prompt in kept]
+        words.append({word for prompt in kept for word in re.findall(r"[a-z]+", prompt.lower())})
+    assert len(set(found)) == len(found)
+    # Every word of the held-out prompts is one that calibration has, so that they differ in what they say alone.
+    assert words[1] <= words[0]
+
+
 @pytest.mark.parametrize(
     ("manner", "least"),
     [
@@ -92,5 +104,6 @@ def test_manners_of_writing(manner: str, least: int) -> None:
 
 def test_the_wheel_has_them(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as opened:
-        for path in FOLDER.iterdir():
-            assert opened.read(f"qnn_sd/_data/assets/prompts/{path.name}") == path.read_bytes()
+        for folder in (FOLDER, FOLDER.parent / "tiny_sd_prompts"):
+            for path in folder.iterdir():
+                assert opened.read(f"qnn_sd/_data/assets/{folder.name}/{path.name}") == path.read_bytes()

@@ -10,13 +10,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from graphs import quantized, run
+from graphs import quantized, run, small_graph
 from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.build import Road
 from qnn_sd.errors import QuantizeError
 from qnn_sd.export.blocks.attention import Attention
-from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
@@ -84,12 +83,6 @@ def test_zero_is_exact_and_constant_tensors_are_no_crash() -> None:
         encoding = asymmetric(low, high)
         assert (encoding.quantize(np.zeros(1)) == encoding.zero_point).all()
         assert encoding.scale > 0
-
-
-def small_graph(g: Graph) -> None:
-    weights = RandomTensors(4)
-    x = conv(g, weights, "first", g.input("x", (1, 3, 6, 6)), 5)
-    g.output(conv(g, weights, "second", g.node("Relu", [x], x.shape, "relu"), 4), "y")
 
 
 def test_measured_ranges_are_the_activations_own(tmp_path: Path, rng: np.random.Generator) -> None:

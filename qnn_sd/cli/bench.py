@@ -16,6 +16,7 @@ from qnn_sd.cli.options import (
     dry_run_option,
     model_options,
     output_options,
+    prompts_option,
     refuse_bad_output,
 )
 from qnn_sd.cli.plan import show_plan
@@ -45,6 +46,7 @@ from qnn_sd.targets.adb.devices import choose, facts, is_virtual, profile_of
 @click.option("--rounds", type=int, default=20, show_default=True, help="Calls in a warm worker.")
 @click.option("--cold", type=int, default=3, show_default=True, help="Fresh workers: start, load, first call.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON file to write as well.")
+@prompts_option
 @dry_run_option
 @model_options
 @output_options
@@ -56,6 +58,7 @@ def bench_command(
     rounds: int,
     cold: int,
     output: Path | None,
+    prompts: Path | None,
     dry_run: bool,
     model: ModelConfig,
     sources: Sources,
@@ -68,7 +71,7 @@ def bench_command(
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
     phone = choose(Adb(), device)
     profile = profile_of(phone, soc)
-    road = Road(model, console, sources, cache, dry_run=dry_run)
+    road = Road(model, console, sources, cache, dry_run=dry_run, prompts=prompts)
     if dry_run:
         road.make_bundle_for(profile, PICTURE_COMPONENTS)
         show_plan(console, road)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from qnn_sd.build import Road
-from qnn_sd.cli.options import DEFAULT_SOC, dry_run_option, model_options, output_options
+from qnn_sd.cli.options import DEFAULT_SOC, dry_run_option, model_options, output_options, prompts_option
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.config import ModelConfig, load_profile
 from qnn_sd.console import Console
@@ -21,12 +21,14 @@ from qnn_sd.export.checkpoint import Sources
     type=click.Path(path_type=Path),
     help="Folder of AIMET encodings, <component>.json; what it lacks is measured.",
 )
+@prompts_option
 @dry_run_option
 @model_options
 @output_options
 def compile_command(
     soc: str,
     encodings: Path | None,
+    prompts: Path | None,
     dry_run: bool,
     model: ModelConfig,
     sources: Sources,
@@ -35,7 +37,7 @@ def compile_command(
 ) -> None:
     """Export, quantize and compile a model for one SoC, and prove each binary on the HTP emulator."""
     profile = load_profile(soc)
-    road = Road(model, console, sources, cache, encodings=encodings, dry_run=dry_run)
+    road = Road(model, console, sources, cache, encodings=encodings, dry_run=dry_run, prompts=prompts)
     if dry_run:
         road.make_bundle_for(profile)
         show_plan(console, road)
@@ -66,6 +68,10 @@ def compile_command(
             "soc": profile.soc,
             "dl_mode": profile.dl_mode,
             "bundle": str(bundle.folder),
+            "calibration": {
+                "prompts": str(prompts or road.model.calibration.prompts),
+                "samples": dict(road.calibration().facts),
+            },
             "components": document,
         }
     )

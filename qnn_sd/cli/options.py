@@ -69,6 +69,13 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Show the stages, what is cached and how long each took last time; make nothing."
 )
 
+prompts_option = click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Prompts to calibrate with, UTF-8, one a line [the model's]. Other prompts are another build.",
+)
+
 device_option = click.option(
     "--device", metavar="SERIAL", help="The phone, as qnn-sd devices lists it [the one that is connected]."
 )

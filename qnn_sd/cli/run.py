@@ -17,6 +17,7 @@ from qnn_sd.cli.options import (
     dry_run_option,
     model_options,
     output_options,
+    prompts_option,
     refuse_bad_output,
 )
 from qnn_sd.cli.plan import show_plan
@@ -67,6 +68,7 @@ TARGETS = ("emulator", "cpu", "phone")
     help="Run on the CPU what the target can't load; each such component is named.",
 )
 @click.option("--keep-alive", is_flag=True, help="Leave the phone's worker warm: the next run loads nothing.")
+@prompts_option
 @dry_run_option
 @model_options
 @output_options
@@ -85,6 +87,7 @@ def run_command(
     precision: str | None,
     fallback: bool,
     keep_alive: bool,
+    prompts: Path | None,
     dry_run: bool,
     model: ModelConfig,
     sources: Sources,
@@ -94,11 +97,11 @@ def run_command(
     """Paint PROMPT with a bundle's components and save it as PNG."""
     _refuse_bad_settings(steps, seed, guidance, scheduler, count)
     target = target or ("emulator" if device is None else "phone")
-    _refuse_what_means_nothing(target, device, soc, precision, keep_alive)
+    _refuse_what_means_nothing(target, device, soc, precision, keep_alive, prompts)
     refuse_bad_output(output, ".png", "Pictures are saved as PNG.")
     phone = choose(Adb(), device) if target == "phone" else None
     profile = _profile(target, phone, soc)
-    road = Road(model, console, sources, cache, dry_run=dry_run)
+    road = Road(model, console, sources, cache, dry_run=dry_run, prompts=prompts)
     cpu_kind: Kind = "w8a16" if precision == "w8a16" else "float"
     if dry_run:
         if profile is None:
@@ -179,7 +182,7 @@ def _paint(
 
 
 def _refuse_what_means_nothing(
-    target: str, device: str | None, soc: str | None, precision: str | None, keep_alive: bool
+    target: str, device: str | None, soc: str | None, precision: str | None, keep_alive: bool, prompts: Path | None
 ) -> None:
     """Raises for options that don't go together."""
     if target != "phone" and device is not None:
@@ -190,6 +193,8 @@ def _refuse_what_means_nothing(
         raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
     if target != "cpu" and precision is not None:
         raise SettingError(f"--precision has no meaning with --target {target}", hint="Add --target cpu.")
+    if target == "cpu" and precision != "w8a16" and prompts is not None:
+        raise SettingError("--prompts has no meaning for float graphs", hint="Add --precision w8a16, or leave it out.")
 
 
 def _profile(target: str, phone: Phone | None, soc: str | None) -> DeviceProfile | None:

@@ -1,5 +1,5 @@
 """Prompt → picture. The loop knows a ``Runner`` and nothing else of where components run."""
 
-from qnn_sd.generate.text_to_image import Generation, Request, TextToImage
+from qnn_sd.generate.text_to_image import Generation, Request, TextToImage, tokenizer_of
 
-__all__ = ["Generation", "Request", "TextToImage"]
+__all__ = ["Generation", "Request", "TextToImage", "tokenizer_of"]

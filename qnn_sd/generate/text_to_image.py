@@ -34,6 +34,7 @@ class Request:
         scheduler: name of the sampler.
         seed: of the first picture; the next one has the next.
         count: how many pictures.
+        stop_after: sampling steps to do before it ends without a picture; None paints to the end.
     """
 
     prompt: str
@@ -43,6 +44,7 @@ class Request:
     scheduler: str = "dpm++2m"
     seed: int = 0
     count: int = 1
+    stop_after: int | None = None
 
 
 @dataclass
@@ -77,6 +79,19 @@ class Generation:
     usage: dict[str, Usage] = field(default_factory=dict)
 
 
+def tokenizer_of(bundle: Bundle, folder: Path) -> ClipTokenizer:
+    """A bundle's tokenizer.
+
+    Args:
+        bundle: what the bundle says of itself.
+        folder: of the tokenizer's files.
+
+    Raises:
+        CheckpointError: they are missing or malformed.
+    """
+    return ClipTokenizer(folder, bundle.tokens, bundle.padding_token, bundle.added_tokens)
+
+
 class TextToImage:
     """Generates pictures with a bundle's components.
 
@@ -91,7 +106,7 @@ class TextToImage:
 
     def __init__(self, runner: Runner, bundle: Bundle, tokenizer: Path) -> None:
         self._runner, self._bundle = runner, bundle
-        self._tokenizer = ClipTokenizer(tokenizer, bundle.tokens, bundle.padding_token, bundle.added_tokens)
+        self._tokenizer = tokenizer_of(bundle, tokenizer)
         self._usage: dict[str, Usage] = {}
 
     def generate(
@@ -128,6 +143,8 @@ class TextToImage:
         for number in range(request.count):
             seed = request.seed + number
             latent = self._sample(request, contexts, seed, on_step)
+            if request.stop_after is not None:
+                continue
             decoded = self._call("vae_decoder", {"latent": latent / np.float32(self._bundle.scaling_factor)})
             picture = to_pixels(decoded)
             on_picture(picture, seed)
@@ -146,7 +163,7 @@ class TextToImage:
         extra: dict[str, Array] = {}
         if bundle.time_cond_proj_dim is not None:
             extra["timestep_cond"] = guidance_embedding(request.guidance, bundle.time_cond_proj_dim)
-        for index, timestep in enumerate(scheduler.timesteps):
+        for index, timestep in enumerate(scheduler.timesteps[: request.stop_after]):
             started = time.perf_counter()
             feeds = {
                 "sample": scheduler.scale_input(latent, index),

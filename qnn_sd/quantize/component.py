@@ -65,7 +65,9 @@ def quantize_component(
     QdqWriter(graph, chosen, nearest).write()
     rounded, reports = round_layers(graph, nearest, rounding)
     write_report(folder / REPORT_FILE, reports)
-    return {**_write(graph, chosen, folder, rounded), "rounding": summary(reports)}
+    facts = {**_write(graph, chosen, folder, rounded), "rounding": summary(reports)}
+    shutil.rmtree(rounding.work)
+    return facts
 
 
 def quantize_with_stand_ins(source: Path, folder: Path) -> dict[str, Any]:

@@ -1,0 +1,396 @@
+"""Calibration data: the plan, what is recorded of real trajectories, and recordings that are cut short."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, Cli
+from graphs import small_graph
+
+from qnn_sd.artifact import sha256_of_file
+from qnn_sd.build import Road
+from qnn_sd.config import COMPONENTS, ModelConfig, load_model, load_profile
+from qnn_sd.console import Console
+from qnn_sd.errors import OutputError, QuantizeError
+from qnn_sd.export.checkpoint import Sources
+from qnn_sd.export.graph import Graph
+from qnn_sd.generate import Request, TextToImage
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.quantize.calibration import Painter, Samples, Trajectory, plan_trajectories, read_prompts, record
+from qnn_sd.quantize.calibration.store import write_unit
+from qnn_sd.recording import RecordingRunner
+from qnn_sd.runner import Feeds, Runner
+from qnn_sd.targets import CpuRunner
+
+PROMPTS = [f"prompt {number}" for number in range(40)]
+QUIET = Console(quiet=True)
+
+
+def small_model() -> ModelConfig:
+    """The demo with three prompts of a few steps, the last one painted to the end."""
+    model = load_model("tiny-sd")
+    few = {"steps": 6, "kept_steps": 2, "trajectories": 3, "pictures": 1}
+    return model.model_copy(update={"calibration": model.calibration.model_copy(update=few)})
+
+
+@pytest.mark.parametrize(
+    ("count", "steps", "kept", "pictures"),
+    [(15, 20, 4, 6), (15, 20, 4, 10), (5, 20, 4, 2), (7, 20, 3, 1), (32, 25, 5, 32), (1, 4, 4, 1), (9, 4, 4, 2)],
+)
+def test_every_step_is_kept_equally_often(count: int, steps: int, kept: int, pictures: int) -> None:
+    plan = plan_trajectories(PROMPTS, count, steps, kept, pictures, seed=3)
+    counts = Counter(step for each in plan for step in each.kept)
+    assert set(counts) <= set(range(steps))
+    assert max(counts.values()) - min(counts[step] for step in range(steps)) <= 1
+    assert all(len(set(each.kept)) == kept for each in plan)
+    assert [each.seed for each in plan] == list(range(3, 3 + count))
+    assert len({each.prompt for each in plan}) == count
+    assert [each.picture for each in plan] == [False] * (count - pictures) + [True] * pictures
+    assert plan == plan_trajectories(PROMPTS, count, steps, kept, pictures, seed=3)
+    assert [each.prompt for each in plan] != [each.prompt for each in plan_trajectories(PROMPTS, count, 20, 4, 1, 4)]
+
+
+def test_a_prompt_ends_with_its_last_kept_step() -> None:
+    plan = plan_trajectories(PROMPTS, 10, 20, 4, 3, seed=0)
+    assert [each.length(20) for each in plan] == [4, 4, 8, 8, 12, 12, 16, 20, 20, 20]
+
+
+def test_few_prompts_come_again_with_other_noise() -> None:
+    plan = plan_trajectories(["a", "b", "c"], 7, 20, 4, 1, seed=0)
+    assert sorted(Counter(each.prompt for each in plan).values()) == [2, 2, 3]
+    assert len({each.seed for each in plan}) == 7
+
+
+def test_what_is_recorded_is_what_a_whole_generation_is_fed(road: Road) -> None:
+    """Every step equally often, both passes each; to end a prompt early changes nothing of what was before."""
+    unet = list(road.samples(road.calibration(), "unet"))
+    config = road.model.calibration
+    counts = Counter(float(feeds["timestep"][0]) for feeds in unet)
+    assert set(counts.values()) == {2 * config.trajectories * config.kept_steps // config.steps}
+    assert len(counts) == config.steps
+    plan = plan_trajectories(
+        read_prompts(ROOT / "assets" / config.prompts),
+        config.trajectories,
+        config.steps,
+        config.kept_steps,
+        config.pictures,
+        config.seed,
+    )
+    bundle = road.bundle_for_cpu("float")
+    recorder = RecordingRunner(CpuRunner(bundle.file))
+    first = plan[0]
+    assert first.length(config.steps) < config.steps
+    TextToImage(recorder, bundle.info, bundle.tokenizer).generate(
+        Request(first.prompt, guidance=road.model.guidance, seed=first.seed)
+    )
+    calls = [recorder.samples["unet"][2 * step + place].feeds for step in first.kept for place in range(2)]
+    for expected, found in zip(calls, unet[: len(calls)], strict=True):
+        assert set(found) == set(expected)
+        for name, value in found.items():
+            assert value.dtype == expected[name].dtype
+            np.testing.assert_array_equal(value, expected[name])
+
+
+def test_each_component_has_its_samples(road: Road) -> None:
+    config = road.model.calibration
+    for made, part in ((road.calibration(), config), (road.held_out(), config.held_out)):
+        prompts = read_prompts(ROOT / "assets" / part.prompts)
+        counts = {component: len(road.samples(made, component)) for component in COMPONENTS}
+        assert counts == made.facts
+        # Every prompt and the empty one; two passes.
+        assert counts["text_encoder"] == len(prompts) + 1
+        assert counts["unet"] == 2 * part.trajectories * config.kept_steps
+        assert counts["vae_decoder"] == counts["vae_encoder"] == part.pictures
+        assert {path.suffix for path in made.folder.rglob("*") if path.is_file()} == {".npy", ".json"}
+    for feeds in road.samples(road.calibration(), "vae_encoder"):
+        assert np.abs(feeds["picture"]).max() <= 1
+
+
+def test_held_out_data_is_of_other_prompts_and_noise(road: Road) -> None:
+    ours, theirs = road.calibration(), road.held_out()
+    settings = [json.loads(made.file("manifest.json").read_text())["settings"] for made in (ours, theirs)]
+    texts = [set(one["texts"]) for one in settings]
+    assert texts[0] & texts[1] == {""}
+    for one, known in zip(settings, texts, strict=True):
+        assert {each["prompt"] for each in one["trajectories"]} <= known
+    seeds = [{each["seed"] for each in one["trajectories"]} for one in settings]
+    assert not seeds[0] & seeds[1]
+    recorded = [{feeds["sample"].tobytes() for feeds in road.samples(made, "unet")} for made in (ours, theirs)]
+    assert not recorded[0] & recorded[1]
+
+
+def test_nothing_is_quantized_with_held_out_data(tmp_path: Path) -> None:
+    road = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True)
+    road.make_bundle_for(load_profile("sm8650"))
+    assert [planned.component for planned in road.plan].count("all") == 2  # one recording, and the bundle
+    assert [planned.stage for planned in road.plan].count("calibrate") == 1
+
+
+def test_data_of_another_model_or_setting_is_another_artifact(tmp_path: Path) -> None:
+    """What was recorded of one model can't be taken for another's."""
+    model = load_model("tiny-sd")
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "assets" / "tiny-sd", other)
+    weights = other / "unet" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    mine = tmp_path / "mine.txt"
+    mine.write_text("a red circle\n")
+
+    def keys(model: ModelConfig, sources: Sources | None = None, prompts: Path | None = None) -> tuple[str, str]:
+        road = Road(model, QUIET, sources, tmp_path / "cache", dry_run=True, prompts=prompts)
+        return road.calibration().key, road.held_out().key
+
+    usual = keys(model)
+    for changed in (
+        keys(model.resized(192, 128)),
+        keys(model, Sources(str(other))),
+        keys(model.model_copy(update={"guidance": 5.0})),
+    ):
+        assert not set(usual) & set(changed)
+    # A user's prompts are calibrated with, and judged on ours.
+    assert keys(model, prompts=mine)[0] != usual[0]
+    assert keys(model, prompts=mine)[1] == usual[1]
+    assert keys(model) == usual
+
+
+# Records in a cache, and stops in the middle of the second prompt until it is ended.
+CHILD = """
+import resource, sys
+from contextlib import contextmanager
+from pathlib import Path
+from test_calibration import small_model
+from qnn_sd.build import Road
+from qnn_sd.console import Console
+from qnn_sd.errors import QnnSdError
+
+class Stops(Console):
+    @contextmanager
+    def progress(self, title, total, done=0):
+        self.steps = done
+        yield self
+
+    def advance(self, note=""):
+        self.steps += 1
+        if self.steps == 4:
+            print("in the middle", flush=True)
+            sys.stdin.read()
+
+cache, largest_file = Path(sys.argv[1]), int(sys.argv[2])
+if largest_file:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+console = Console(quiet=True) if largest_file else Stops(quiet=True)
+try:
+    Road(small_model(), console, cache=cache).calibration()
+except QnnSdError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.fixture
+def exported(cache: Path, road: Road, tmp_path: Path) -> Path:
+    """A cache with the float graphs alone."""
+    for component in ("text_encoder", "unet", "vae_decoder"):
+        road.export(component)
+    shutil.copytree(cache / "export", tmp_path / "cache" / "export")
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cache: Path) -> dict[str, str]:
+    """Hashes of a recording that nothing disturbed."""
+    return hashes(Road(small_model(), QUIET, cache=cache).calibration().folder)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in sorted(folder.rglob("*.npy"))}
+
+
+@pytest.fixture
+def child(exported: Path) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
+    """Starts a recording in a process of its own, with a limit on the size of files (0 for none)."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    started: list[subprocess.Popen[str]] = []
+
+    def start(largest_file: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", CHILD, str(exported), str(largest_file)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        started.append(subprocess.Popen(command, env=environment, text=True, **pipes))
+        return started[0]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_a_recording_that_was_ended_goes_on_to_the_same_bytes(
+    by: signal.Signals,
+    exported: Path,
+    undisturbed: dict[str, str],
+    child: Callable[[int], subprocess.Popen[str]],
+) -> None:
+    process = child(0)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in the middle\n"
+    process.send_signal(by)
+    assert process.wait(60) != 0
+    [left] = (exported / "calibrate").iterdir()
+    assert sorted(path.name for path in left.iterdir()) == ["0000", "texts"]
+    inodes = {path: path.stat().st_ino for path in (left / "0000").rglob("*.npy")}
+    assert inodes
+    # As a recorder leaves it that is killed while it writes.
+    half = left / ".0001.part" / "unet"
+    half.mkdir(parents=True)
+    (half / "sample.npy").write_bytes(b"half")
+    made = Road(small_model(), QUIET, cache=exported).calibration()
+    assert not made.cached
+    assert hashes(made.folder) == undisturbed
+    assert {left / path.relative_to(made.folder): path.stat().st_ino for path in made.folder.glob("0000/*/*")} == inodes
+    assert list((exported / "calibrate").iterdir()) == [made.folder]
+
+
+def test_a_full_disk_costs_only_the_prompt_at_hand(
+    exported: Path, undisturbed: dict[str, str], child: Callable[[int], subprocess.Popen[str]]
+) -> None:
+    """Files of 150 kB can be written, the picture of the last prompt can't."""
+    process = child(150_000)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == OutputError.exit_code
+    assert "Can't write" in said
+    assert "File too large" in said
+    [left] = (exported / "calibrate").iterdir()
+    assert sorted(path.name for path in left.iterdir()) == ["0000", "0001", "texts"]
+    assert hashes(Road(small_model(), QUIET, cache=exported).calibration().folder) == undisturbed
+
+
+def test_memory_does_not_grow_with_the_samples(tmp_path: Path) -> None:
+    """Neither while they are recorded, a prompt at a time, nor while they are read, one at a time."""
+    sample_bytes = 4 * 50_000
+    plan = plan_trajectories(PROMPTS, 40, 20, 4, 1, seed=0)
+
+    def paint(trajectory: Trajectory, _on_step: Callable[[], None]) -> dict[str, list[Feeds]]:
+        noise = np.random.default_rng(trajectory.seed)
+        return {"unet": [{"sample": noise.standard_normal((1, 50_000), np.float32)} for _ in trajectory.kept]}
+
+    tracemalloc.start()
+    record(tmp_path, [{"input_ids": np.zeros((1, 77), np.int32)}], plan, 20, paint, "recording", QUIET)
+    recording = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    samples = Samples(tmp_path, "unet")
+    total = sum(feeds["sample"].nbytes for feeds in samples)
+    reading = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total == 160 * sample_bytes
+    # A prompt's four samples, stacked, as bytes of a file, and what the buffer for those grew to.
+    assert recording < 4 * 4 * sample_bytes + 2**20
+    assert reading < 3 * sample_bytes + 2**20
+
+
+def test_samples_keep_their_place_and_type(tmp_path: Path) -> None:
+    for unit, values in (("0001", [3, 4]), ("0000", [0, 1, 2])):
+        write_unit(tmp_path, unit, {"unet": [{"x": np.full((1, 2), value, np.int32)} for value in values]})
+    samples = Samples(tmp_path, "unet")
+    assert [int(feeds["x"][0, 0]) for feeds in samples] == [0, 1, 2, 3, 4]
+    assert [int(samples[index]["x"][0, 1]) for index in (4, 2, 0)] == [4, 2, 0]
+    assert samples[3]["x"].dtype == np.int32
+    assert samples[3]["x"].shape == (1, 2)
+    for index in (-1, 5):
+        with pytest.raises(IndexError):
+            samples[index]
+    assert len(Samples(tmp_path, "vae_decoder")) == 0
+
+
+def test_a_model_that_overflows_names_the_layer_at_once(tmp_path: Path) -> None:
+    with Graph("unet", tmp_path) as g:
+        small_graph(g)
+
+    def generate(runner: Runner, _trajectory: Trajectory, _on_step: Callable[[], None]) -> None:
+        runner.load("unet")
+        runner.run("unet", {"x": np.full((1, 3, 6, 6), 3e38, np.float32)})
+
+    painter = Painter(CpuRunner(lambda _name: tmp_path / MODEL_FILE), {"unet": tmp_path}, 2, generate)
+    with pytest.raises(QuantizeError, match="NaN or infinity in first"):
+        painter.paint(Trajectory("", 0, (0,), False), lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no prompts"),
+        (b"\n \n# only this\n", "has no prompts"),
+        ("a castle\nein Schloß\n".encode("latin-1"), "Line 2 has the byte 0xdf"),
+        ("a castle".encode("utf-16"), "begins as UTF-16"),
+        ("a castle".encode("utf-16-le"), "control character U+0000"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "is not UTF-8"),
+        (b"ONNX\x08\x07\x12", "is no text"),
+    ],
+)
+def test_files_that_hold_no_prompts_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(content)
+    with pytest.raises(QuantizeError) as caught:
+        read_prompts(path)
+    assert message in str(caught.value)
+    assert "UTF-8" in caught.value.hint
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    os.truncate(path, 4 * 2**30)
+    with pytest.raises(QuantizeError, match="is no file of prompts"):
+        read_prompts(path)
+
+
+def test_prompts_as_people_save_them(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_bytes("\ufeff# mine\r\n  a castle \r\n\r\n\t# not this\r\nein Schloß\tam Meer\u2028bei Nacht".encode())
+    assert read_prompts(path) == ["a castle", "ein Schloß\tam Meer\u2028bei Nacht"]
+
+
+@pytest.mark.parametrize("command", ["compile", "run"])
+def test_bad_prompts_are_told_before_any_work(command: str, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("prompts")
+    empty = folder / "empty.txt"
+    empty.touch()
+    arguments = [command, *(["a red circle"] if command == "run" else [])]
+    assert "has no prompts" in cli.refused(13, *arguments, "--prompts", str(empty))
+    assert "No such file" in cli.refused(13, *arguments, "--dry-run", "--prompts", str(folder / "none.txt"))
+
+
+def test_own_prompts_are_another_build(cli: Cli, road: Road, tmp_path_factory: pytest.TempPathFactory) -> None:
+    road.quantize("unet")
+    mine = tmp_path_factory.mktemp("prompts") / "mine.txt"
+    mine.write_text("a red circle\na blue star\n", "utf-8")
+
+    def states(*arguments: str) -> dict[str, bool]:
+        stages = cli.json("compile", "--dry-run", *arguments)["stages"]
+        return {stage["stage"]: stage["cached"] for stage in stages if stage["component"] in ("unet", "all")}
+
+    usual = states()
+    assert usual["calibrate"]
+    assert usual["quantize"]
+    changed = states("--prompts", str(mine))
+    assert changed["export"]
+    assert not changed["calibrate"]
+    assert not changed["quantize"]
+
+
+def test_prompts_mean_nothing_for_float_graphs(cli: Cli) -> None:
+    message = cli.refused(3, "run", "a red circle", "--target", "cpu", "--prompts", "mine.txt")
+    assert "--prompts has no meaning" in message
