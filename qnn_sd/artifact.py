@@ -244,6 +244,7 @@ def produce(
         build: fills a folder and returns facts for the manifest (plain JSON values). The folder is empty,
             or, if resumable, holds what an earlier build of this recipe had finished when it was
             killed or failed; what it does not want in the artifact it must remove.
+            The manifest's seconds are those of the build that ended it.
         resumable: whether what was finished is kept for the next build. Only one process at a time
             builds such a recipe; another waits and takes what the first one made, or goes on there.
         tell: told a line when it waits.

@@ -363,6 +363,19 @@ def test_prompts_as_people_save_them(tmp_path: Path) -> None:
     assert read_prompts(path) == ["a castle", "ein Schloß\tam Meer\u2028bei Nacht"]
 
 
+def test_own_prompts_are_painted_and_long_ones_named(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text(f"a red circle\n{'blue ' * 100}\n", "utf-8")
+    road = Road(small_model(), QUIET, cache=exported, prompts=mine)
+    made = road.calibration()
+    assert "1 of 3 prompts are too long for the text encoder" in capsys.readouterr().err
+    settings = json.loads(made.file("manifest.json").read_text())["settings"]
+    assert {each["prompt"] for each in settings["trajectories"]} == set(read_prompts(mine))
+    assert len(road.samples(made, "text_encoder")) == 3
+
+
 @pytest.mark.parametrize("command", ["compile", "run"])
 def test_bad_prompts_are_told_before_any_work(command: str, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("prompts")
