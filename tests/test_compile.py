@@ -42,8 +42,7 @@ def test_the_binary_computes_its_qdq_graph(component: str, soc: str, road: Road)
     chosen = feeds[:: max(1, len(feeds) // 4)]
     expected = np.stack([run(qdq, sample) for sample in chosen])
     found = sqnr_db(expected, np.stack([session.run(None, sample)[0] for sample in chosen]))
-    # Near the picture the HTP's rounding shows more: the UNet has 72 dB at the first step, 42 at the last.
-    assert found >= 50
+    assert found >= (55 if component == "unet" else 50)
 
 
 def test_a_graph_compiled_in_parts_computes_the_same(road: Road, tmp_path: Path) -> None:
@@ -54,7 +53,7 @@ def test_a_graph_compiled_in_parts_computes_the_same(road: Road, tmp_path: Path)
         folder.mkdir()
         compile_component(qdq, 57, 75, 3, folder, split_graph=split)
     feeds = list(road.samples(road.calibration(), "unet"))[::40]
-    assert verify_component("unet", qdq, parts, 57, 75, feeds) >= 50
+    assert verify_component("unet", qdq, parts, 57, 75, feeds) >= 55
     sizes = [sum(path.stat().st_size for path in folder.glob("*.bin")) for folder in (whole, parts)]
     assert sizes[0] != sizes[1], "the option changed nothing"
 

@@ -14,6 +14,7 @@ from qnn_sd.cli.compile import compile_command
 from qnn_sd.cli.devices import devices_command, unstage_command
 from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.export import export_command
+from qnn_sd.cli.quantize import quantize_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.cli.runtime import runtime_group
 from qnn_sd.cli.virtual_phone import virtual_phone_command
@@ -28,6 +29,7 @@ def cli() -> None:
 
 
 cli.add_command(export_command)
+cli.add_command(quantize_command)
 cli.add_command(compile_command)
 cli.add_command(run_command)
 cli.add_command(bench_command)

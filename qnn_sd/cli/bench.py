@@ -18,9 +18,10 @@ from qnn_sd.cli.options import (
     output_options,
     prompts_option,
     refuse_bad_output,
+    rounding_option,
 )
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.config import ModelConfig
+from qnn_sd.config import ModelConfig, Rounding
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import TargetError
 from qnn_sd.export.checkpoint import Sources
@@ -47,6 +48,7 @@ from qnn_sd.targets.adb.devices import choose, facts, is_virtual, profile_of
 @click.option("--cold", type=int, default=3, show_default=True, help="Fresh workers: start, load, first call.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON file to write as well.")
 @prompts_option
+@rounding_option
 @dry_run_option
 @model_options
 @output_options
@@ -59,6 +61,7 @@ def bench_command(
     cold: int,
     output: Path | None,
     prompts: Path | None,
+    rounding: Rounding,
     dry_run: bool,
     model: ModelConfig,
     sources: Sources,
@@ -71,7 +74,7 @@ def bench_command(
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
     phone = choose(Adb(), device)
     profile = profile_of(phone, soc)
-    road = Road(model, console, sources, cache, dry_run=dry_run, prompts=prompts)
+    road = Road(model, console, sources, cache, dry_run=dry_run, prompts=prompts, rounding=rounding)
     if dry_run:
         road.make_bundle_for(profile, PICTURE_COMPONENTS)
         show_plan(console, road)

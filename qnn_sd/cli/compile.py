@@ -7,20 +7,25 @@ from pathlib import Path
 import click
 
 from qnn_sd.build import Road
-from qnn_sd.cli.options import DEFAULT_SOC, dry_run_option, model_options, output_options, prompts_option
+from qnn_sd.cli.options import (
+    DEFAULT_SOC,
+    dry_run_option,
+    encodings_option,
+    model_options,
+    output_options,
+    prompts_option,
+    rounding_option,
+)
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.config import ModelConfig, load_profile
+from qnn_sd.config import ModelConfig, Rounding, load_profile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 
 
 @click.command("compile")
 @click.option("--soc", default=DEFAULT_SOC, show_default=True, help="SoC to compile for, such as sm8550.")
-@click.option(
-    "--encodings",
-    type=click.Path(path_type=Path),
-    help="Folder of AIMET encodings, <component>.json; what it lacks is measured.",
-)
+@encodings_option
+@rounding_option
 @prompts_option
 @dry_run_option
 @model_options
@@ -28,6 +33,7 @@ from qnn_sd.export.checkpoint import Sources
 def compile_command(
     soc: str,
     encodings: Path | None,
+    rounding: Rounding,
     prompts: Path | None,
     dry_run: bool,
     model: ModelConfig,
@@ -37,7 +43,9 @@ def compile_command(
 ) -> None:
     """Export, quantize and compile a model for one SoC, and prove each binary on the HTP emulator."""
     profile = load_profile(soc)
-    road = Road(model, console, sources, cache, encodings=encodings, dry_run=dry_run, prompts=prompts)
+    road = Road(
+        model, console, sources, cache, encodings=encodings, dry_run=dry_run, prompts=prompts, rounding=rounding
+    )
     if dry_run:
         road.make_bundle_for(profile)
         show_plan(console, road)

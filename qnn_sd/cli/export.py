@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from qnn_sd import artifact
 from qnn_sd.build import Road
 from qnn_sd.cli.options import component_option, dry_run_option, model_options, output_options
 from qnn_sd.cli.plan import show_plan
+from qnn_sd.cli.stage_output import copies_option, facts_of, put_in_place, refuse_bad_copies
 from qnn_sd.config import COMPONENTS, ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
@@ -17,12 +17,7 @@ from qnn_sd.export.checkpoint import Sources
 
 @click.command("export")
 @component_option(COMPONENTS, "export")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder for copies: <component>/model.onnx and its weights [the cache alone].",
-)
+@copies_option("model.onnx and its weights")
 @dry_run_option
 @model_options
 @output_options
@@ -36,31 +31,18 @@ def export_command(
     console: Console,
 ) -> None:
     """Write a checkpoint's float ONNX graphs, in the forms that the HTP computes faithfully and cheaply."""
-    if output is not None:
-        for name in components:
-            artifact.probe_new_folder(output / name)
+    refuse_bad_copies(output, components)
     road = Road(model, console, sources, cache, dry_run=dry_run)
     made = {name: road.export(name) for name in components}
     if dry_run:
         show_plan(console, road)
         return
-    places = {name: stage.folder for name, stage in made.items()}
-    if output is not None:
-        for name, stage in made.items():
-            places[name] = output / name
-            artifact.copy_out(stage.folder, places[name])
-    document = {}
-    rows: list[list[object]] = []
-    for name, stage in made.items():
-        size = sum(path.stat().st_size for path in places[name].iterdir())
-        state = "cached" if stage.cached else "built"
-        rows.append([name, size / 1e6, stage.seconds, state, str(places[name])])
-        document[name] = {
-            "folder": str(places[name]),
-            "bytes": size,
-            "seconds": round(stage.seconds, 3),
-            "cached": stage.cached,
-        }
+    places = put_in_place(made, output)
+    document = {name: facts_of(stage, places[name]) for name, stage in made.items()}
+    rows: list[list[object]] = [
+        [name, each["bytes"] / 1e6, each["seconds"], "cached" if each["cached"] else "built", each["folder"]]
+        for name, each in document.items()
+    ]
     console.table(["component", "MB", "seconds", "", "folder"], rows)
     console.document(
         {"model": road.model.name, "width": road.model.width, "height": road.model.height, "components": document}

@@ -81,6 +81,21 @@ device_option = click.option(
 )
 
 
+encodings_option = click.option(
+    "--encodings",
+    type=click.Path(path_type=Path),
+    help="Folder of AIMET encodings, <component>.json; what it lacks is measured.",
+)
+
+rounding_option = click.option(
+    "--rounding",
+    type=click.Choice(["adaround", "nearest"]),
+    default="adaround",
+    show_default=True,
+    help="Of weights whose ranges are measured; nearest is faster and errs more.",
+)
+
+
 def component_option(known: Sequence[str], purpose: str) -> Callable[[Command], Command]:
     """``--component``, handed on as ``components``: those that were named, or all, in their own order.
 

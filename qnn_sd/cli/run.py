@@ -19,10 +19,11 @@ from qnn_sd.cli.options import (
     output_options,
     prompts_option,
     refuse_bad_output,
+    rounding_option,
 )
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.run_report import remark_on_prompts, report
-from qnn_sd.config import DeviceProfile, ModelConfig, load_profile
+from qnn_sd.config import DeviceProfile, ModelConfig, Rounding, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Sources
@@ -69,6 +70,7 @@ TARGETS = ("emulator", "cpu", "phone")
 )
 @click.option("--keep-alive", is_flag=True, help="Leave the phone's worker warm: the next run loads nothing.")
 @prompts_option
+@rounding_option
 @dry_run_option
 @model_options
 @output_options
@@ -88,6 +90,7 @@ def run_command(
     fallback: bool,
     keep_alive: bool,
     prompts: Path | None,
+    rounding: Rounding,
     dry_run: bool,
     model: ModelConfig,
     sources: Sources,
@@ -101,7 +104,7 @@ def run_command(
     refuse_bad_output(output, ".png", "Pictures are saved as PNG.")
     phone = choose(Adb(), device) if target == "phone" else None
     profile = _profile(target, phone, soc)
-    road = Road(model, console, sources, cache, dry_run=dry_run, prompts=prompts)
+    road = Road(model, console, sources, cache, dry_run=dry_run, prompts=prompts, rounding=rounding)
     cpu_kind: Kind = "w8a16" if precision == "w8a16" else "float"
     if dry_run:
         if profile is None:
