@@ -189,7 +189,7 @@ class Road:
 
     def calibration(self) -> Artifact:
         """What the float model's components are fed along real trajectories."""
-        return self._recorded(self.model.name, "calibrating", self.model.calibration, self._prompts)
+        return self._recorded("all", "", "calibrating", self.model.calibration, self._prompts)
 
     def held_out(self) -> Artifact:
         """The same from other prompts and noise, to judge with: no range and no rounding is fitted to it.
@@ -198,9 +198,9 @@ class Road:
         """
         config = self.model.calibration.held_out
         prompts = read_prompts(resources.assets() / config.prompts)
-        return self._recorded(f"{self.model.name}.held_out", "recording held-out data", config, prompts)
+        return self._recorded("held-out", ".held_out", "recording held-out data", config, prompts)
 
-    def _recorded(self, name: str, title: str, config: RecordedConfig, prompts: Sequence[str]) -> Artifact:
+    def _recorded(self, part: str, suffix: str, title: str, config: RecordedConfig, prompts: Sequence[str]) -> Artifact:
         self._look_for_tokenizer()
         floats = {component: self.export(component) for component in PICTURE_COMPONENTS}
         steps, kept = self.model.calibration.steps, self.model.calibration.kept_steps
@@ -209,7 +209,7 @@ class Road:
         texts = [*([""] if self._passes == 2 else []), *prompts[: config.texts]]
         recipe = Recipe(
             "calibrate",
-            name,
+            f"{self.model.name}{suffix}",
             {**{name: made.key for name, made in floats.items()}, **self._tokenizer_hashes},
             {
                 "texts": texts,
@@ -233,7 +233,7 @@ class Road:
             record(folder, ids, plan, steps, self._painter(floats).paint, title, self._console)
             return {component: len(Samples(folder, component)) for component in COMPONENTS}
 
-        return self._produce(recipe, "all", build, resumable=True)
+        return self._produce(recipe, part, build, resumable=True)
 
     def _painter(self, floats: Mapping[str, Artifact]) -> Painter:
         model, info = self.model, self._bundle_info({}, None)

@@ -130,11 +130,14 @@ def test_held_out_data_is_of_other_prompts_and_noise(road: Road) -> None:
     assert not recorded[0] & recorded[1]
 
 
-def test_nothing_is_quantized_with_held_out_data(tmp_path: Path) -> None:
-    road = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True)
+def test_only_adarounds_judgement_needs_held_out_data(tmp_path: Path) -> None:
+    road = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True, rounding="nearest")
     road.make_bundle_for(load_profile("sm8650"))
     assert [planned.component for planned in road.plan].count("all") == 2  # one recording, and the bundle
     assert [planned.stage for planned in road.plan].count("calibrate") == 1
+    rounding = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True)
+    rounding.make_bundle_for(load_profile("sm8650"))
+    assert [planned.component for planned in rounding.plan if planned.stage == "calibrate"] == ["all", "held-out"]
 
 
 def test_data_of_another_model_or_setting_is_another_artifact(tmp_path: Path) -> None:

@@ -212,4 +212,5 @@ def test_encodings_file_restores_the_weights(road: Road) -> None:
     source = load_structure(road.export("unet").folder)
     weight = next(t for t in source.graph.initializer if t.name == "conv_in.weight")
     expected = read_array(weight, road.export("unet").folder)
-    assert np.abs(restored - expected).max() <= scale.max() * 0.5001
+    # AdaRound takes the integer below or above, whichever it is.
+    assert np.abs(restored - expected).max() <= scale.max() * 1.0001

@@ -11,31 +11,20 @@ from qnn_sd.export.blocks.basic import add, linear_row, mul, reshape
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
 
-# Neighbouring frequencies within this factor share a tensor of angles.
-_OCTAVE = 2.0
-
 
 def sinusoids(g: Graph, timestep: Value, width: int, flip_sin_to_cos: bool, freq_shift: float) -> Value:
     """Sinusoidal embedding (Vaswani et al. 2017, as Ho et al. 2020 use it) of [1]: [1, width].
 
-    The angles reach from thousandths to 1000 radians. In one tensor of 16 bits they would all be rounded to
-    1/65 of a radian, and what follows would be 44 dB from exact. An octave at a time, only the highest ones are.
-    The cosine is an op of its own: a sine of the angle plus a quarter turn is rounded once more, by the HTP otherwise
-    than by the CPU.
+    The cosine is an op of its own: as a sine of the angle plus a quarter turn it would be rounded once more, and by the
+    HTP otherwise than by the CPU. With angles up to 1000 in 16 bits, each such step is 1/65 of a radian.
     """
     half = width // 2
     frequencies = np.exp(-math.log(10_000) * np.arange(half) / (half - freq_shift))
-    octaves = np.floor(-np.log(frequencies) / math.log(_OCTAVE) + 1e-9).astype(int)
-    sines, cosines = [], []
     with g.scope("time_proj"):
-        number = reshape(g, timestep, (1, 1))
-        for octave in np.unique(octaves):
-            chosen = frequencies[octaves == octave].reshape(1, -1).astype(np.float32)
-            angles = mul(g, number, g.constant("frequencies", chosen), "angles")
-            sines.append(g.node("Sin", [angles], chosen.shape))
-            cosines.append(g.node("Cos", [angles], chosen.shape))
-        first, second = (cosines, sines) if flip_sin_to_cos else (sines, cosines)
-        return g.node("Concat", [*first, *second], (1, width), axis=1)
+        constant = g.constant("frequencies", frequencies.reshape(1, half).astype(np.float32))
+        angles = mul(g, reshape(g, timestep, (1, 1)), constant, "angles")
+        halves = [g.node(op, [angles], (1, half)) for op in ("Sin", "Cos")]
+        return g.node("Concat", halves[::-1] if flip_sin_to_cos else halves, (1, width), axis=1)
 
 
 def time_embedding(

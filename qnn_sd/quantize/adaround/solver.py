@@ -20,7 +20,8 @@ SHRINKAGE = 0.05
 # Columns that are rounded one after the other before the rest hears of it; a matter of speed alone.
 _BLOCK = 128
 _SWEEPS = 20
-_INT8 = np.iinfo(np.int8)
+# Weights are symmetric: -128 has no counterpart.
+_LARGEST = 127
 
 
 def round_weights(weight: Floats, scale: Floats, gram: Floats) -> NDArray[np.int8]:
@@ -35,7 +36,7 @@ def round_weights(weight: Floats, scale: Floats, gram: Floats) -> NDArray[np.int
         [out, K] int8.
     """
     steps = weight / scale[:, None]
-    low = np.clip(np.floor(steps), _INT8.min, _INT8.max - 1)
+    low = np.clip(np.floor(steps), -_LARGEST, _LARGEST - 1)
     mixed, spread = _normalized(gram)
     order = np.argsort(-spread, kind="stable")
     up = np.empty(low.shape, bool)
