@@ -44,6 +44,7 @@ worker: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/contact_sheet.py
+	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/htp_cost.py --forms
 	$(BIN)/python benchmarks/phone_path.py
 

@@ -363,6 +363,21 @@ def test_export_writes_graphs_that_run_here(cli: Cli, road: Road) -> None:
     assert "text_encoder" in cli("export").stdout
 
 
+def test_quantize_writes_graphs_encodings_and_gains(cli: Cli, road: Road) -> None:
+    document = cli.json("quantize", "-o", "graphs", "--component", "text_encoder")
+    told = document["components"]["text_encoder"]
+    assert told["rounding"]["adaround"] == told["rounding"]["layers"] > 0
+    folder = cli.folder / "graphs" / "text_encoder"
+    expected = {path.name: path.read_bytes() for path in road.quantize("text_encoder").folder.iterdir()}
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
+    assert {"model.onnx", "encodings.json", "rounding.json"} <= expected.keys()
+    nearest = cli.json("quantize", "--component", "text_encoder", "--rounding", "nearest")
+    assert nearest["components"]["text_encoder"]["rounding"] == "nearest"
+    assert nearest["components"]["text_encoder"]["folder"] != str(road.quantize("text_encoder").folder)
+    assert "36 of 36" in cli("quantize", "--component", "text_encoder").stdout
+    assert "It is there already" in cli.refused(30, "quantize", "-o", "graphs", "--component", "text_encoder")
+
+
 def test_another_size_is_another_picture(cli: Cli, own_cache: Path) -> None:
     """Not square, in steps of 64; the demo's network takes any."""
     cli.environment["QNN_SD_CACHE"] = str(own_cache)

@@ -36,12 +36,13 @@ class Encodings:
         return self.activations[name] if name in self.activations else self.parameters[name]
 
 
-def choose_encodings(graph: FloatGraph, ranges: Ranges) -> Encodings:
+def choose_encodings(graph: FloatGraph, ranges: Ranges, room: float = ROOM) -> Encodings:
     """W8A16: activations and values uint16, weights int8 with one scale per output channel.
 
     Args:
         graph: the float graph.
         ranges: smallest and largest value of every activation that owns its encoding.
+        room: what ranges are widened by, where that is of use.
 
     Raises:
         QuantizeError: a constant that isn't finite.
@@ -52,7 +53,7 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges) -> Encodings:
     for name in roles.floats:
         owner = roles.owner(name)
         if owner == name:
-            activations[name] = asymmetric(*(roles.known.get(name) or _with_room(name, ranges[name], roles)))
+            activations[name] = asymmetric(*(roles.known.get(name) or _widened(name, ranges[name], room, roles)))
         else:
             activations[name] = activations[owner] if owner in activations else parameters[owner]
     chosen = Encodings(activations, parameters)
@@ -66,10 +67,10 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges) -> Encodings:
     return chosen
 
 
-def _with_room(name: str, found: tuple[float, float], roles: Roles) -> tuple[float, float]:
+def _widened(name: str, found: tuple[float, float], room: float, roles: Roles) -> tuple[float, float]:
     if name in roles.ramps:
         return found
-    low, high = (ROOM * end for end in found)
+    low, high = (room * end for end in found)
     return low, min(high, 1.0) if name in roles.shares else high
 
 

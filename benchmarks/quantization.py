@@ -1,0 +1,71 @@
+"""What room for ranges and what rounding are worth: the demo model's QDQ graphs against float, on held-out data.
+
+    python benchmarks/quantization.py
+
+Held-out data is of other prompts and other noise than calibration. A row is a component quantized in
+one way; the figures are SQNR in dB, over all samples and of the worst one. Seeds are the model
+config's. Takes some minutes; recorded data and AdaRound's result come from the cache if they are there.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.config import load_model
+from qnn_sd.console import Console
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.quantize.adaround.report import REPORT_FILE
+from qnn_sd.quantize.choose import choose_encodings
+from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.qdq import QdqWriter
+from qnn_sd.quantize.ranges import measure
+from qnn_sd.quantize.rules import ROOM
+from qnn_sd.runner import Feeds
+
+ROOMS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
+
+
+def outputs(folder: Path, samples: list[Feeds]) -> np.ndarray:
+    """A graph's answers on ONNX Runtime's CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"])
+    return np.array([session.run(None, dict(feeds))[0] for feeds in samples])
+
+
+def row(name: str, expected: np.ndarray, found: np.ndarray) -> None:
+    worst = min(sqnr_db(a, b) for a, b in zip(expected, found, strict=True))
+    print(f"{name:<44}{sqnr_db(expected, found):>10.1f}{worst:>10.1f}", flush=True)
+
+
+def main() -> None:
+    road = Road(load_model("tiny-sd"), Console())
+    calibration, held_out = road.calibration(), road.held_out()
+    for component in PICTURE_COMPONENTS:
+        source = road.export(component).folder
+        training, judging = (list(road.samples(each, component)) for each in (calibration, held_out))
+        expected = outputs(source, judging)
+        print(f"{component}: {len(training)} samples, {len(judging)} held out{'all':>20}{'worst':>10}")
+        graph, ranges = FloatGraph(source), measure(source, training, lambda: None)
+        for room in ROOMS:
+            with tempfile.TemporaryDirectory() as scratch:
+                QdqWriter(graph, choose_encodings(graph, ranges, room), Path(scratch)).write()
+                row(f"nearest, room {room:g}", expected, outputs(Path(scratch), judging))
+        made = road.quantize(component)
+        row(f"adaround, room {ROOM:g}", expected, outputs(made.folder, judging))
+        report = json.loads(made.file(REPORT_FILE).read_text("utf-8"))
+        gains = [each["gain_db"] for each in report["layers"] if each["gain_db"] is not None]
+        better = sum(gain > 0 for gain in gains)
+        print(f"  layers better than nearest: {better} of {len(gains)}, median {np.median(gains):.1f} dB", end="")
+        print(f", least {min(gains):.1f} dB; quantized in {made.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
