@@ -6,8 +6,8 @@ interrupted goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
@@ -29,7 +29,7 @@ from qnn_sd.export.component import model_facts
 from qnn_sd.generate import Request, TextToImage, tokenizer_of
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import RoundingData, quantize_component
-from qnn_sd.quantize.calibration import Painter, Samples, Spread, Trajectory, plan_trajectories, read_prompts, record
+from qnn_sd.quantize.calibration import Painter, Samples, Trajectory, plan_trajectories, read_prompts, record, spread
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner
 from qnn_sd.tokenizer_files import tokenizer_files
@@ -278,30 +278,33 @@ class Road:
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            samples = self.samples(calibration, component)
-            with self._console.progress(f"ranges of {component}", len(samples)) as bar:
-                if held_out is None:
-                    return quantize_component(source.folder, samples, folder, bar.advance)
-                with self._rounding(component, samples, self.samples(held_out, component), folder) as data:
-                    return quantize_component(source.folder, samples, folder, bar.advance, rounding=data)
+            samples, rounding = self.samples(calibration, component), None
+            with ExitStack() as bars:
+                ranging = bars.enter_context(self._console.progress(f"ranges of {component}", len(samples)))
+                if held_out:
+                    chosen, judging = self.model.rounding, self.samples(held_out, component)
+                    rounding = RoundingData(
+                        spread(samples, chosen.samples),
+                        spread(judging, chosen.held_out),
+                        folder / ".rounding",
+                        self._rounded_layers(component, bars),
+                    )
+                return quantize_component(source.folder, samples, folder, ranging.advance, rounding=rounding)
 
         return self._produce(recipe, component, build, resumable=held_out is not None)
 
-    @contextmanager
-    def _rounding(self, component: str, samples: Samples, held_out: Samples, folder: Path) -> Iterator[RoundingData]:
-        """What AdaRound rounds a component on, with a bar that begins when it does."""
-        chosen = self.model.rounding
-        with ExitStack() as stack:
-            bars: list[Bar] = []
+    def _rounded_layers(self, component: str, bars: ExitStack) -> Callable[[int, int], None]:
+        """What counts the layers that AdaRound has done, on a bar that takes the place of the one before it."""
+        bar: Bar | None = None
 
-            def each(_done: int, total: int) -> None:
-                if not bars:
-                    bars.append(stack.enter_context(self._console.progress(f"rounding {component}", total)))
-                bars[0].advance()
+        def each(_done: int, total: int) -> None:
+            nonlocal bar
+            if bar is None:
+                bars.close()
+                bar = bars.enter_context(self._console.progress(f"rounding {component}", total))
+            bar.advance()
 
-            yield RoundingData(
-                Spread(samples, chosen.samples), Spread(held_out, chosen.held_out), folder / ".rounding", each
-            )
+        return each
 
     def _quantize_as_given(self, component: str, source: Artifact, encodings: Path) -> Artifact:
         recipe = Recipe(

@@ -20,7 +20,7 @@ from qnn_sd.onnx_files import load_structure
 from qnn_sd.quantize.in_memory import session_of
 from qnn_sd.runner import Feeds
 
-_QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+_QUANTIZE = "QuantizeLinear"
 
 
 class SegmentRunner:
@@ -28,7 +28,7 @@ class SegmentRunner:
 
     Args:
         folder: of the QDQ graph.
-        samples: feeds by input name; iterated once for each piece that reads a graph input.
+        samples: feeds by input name.
         rounded: integers to take for weights, by the name of their initializer, instead of the folder's; may grow
             between two calls.
         work: an empty folder for what lies between pieces.

@@ -38,28 +38,13 @@ class RoundingData:
         samples: feeds of the graph by input name, recorded along trajectories of the float model.
         held_out: others, of other prompts, that only judge.
         work: a folder that survives an interrupted run: what it holds of the same run is used again.
-        each: called with the layers done and how many there are.
+        each: called after each layer with the layers done and how many there are.
     """
 
     samples: Sequence[Feeds]
     held_out: Sequence[Feeds]
     work: Path
     each: Callable[[int, int], None] = lambda _done, _all: None
-
-
-class _Together(Sequence[Feeds]):
-    """Both kinds of samples in one pass."""
-
-    def __init__(self, first: Sequence[Feeds], second: Sequence[Feeds]) -> None:
-        self._first, self._second = first, second
-
-    def __len__(self) -> int:
-        return len(self._first) + len(self._second)
-
-    def __getitem__(self, index: int) -> Feeds:  # type: ignore[override]  # no slices
-        if index >= len(self):
-            raise IndexError(index)
-        return self._first[index] if index < len(self._first) else self._second[index - len(self._first)]
 
 
 def round_layers(
@@ -84,7 +69,7 @@ def round_layers(
     pieces = data.work / "pieces"
     shutil.rmtree(pieces, ignore_errors=True)  # of a run that was cut off
     pieces.mkdir(parents=True)
-    runner = SegmentRunner(folder, _Together(data.samples, data.held_out), weights, pieces)
+    runner = SegmentRunner(folder, [*data.samples, *data.held_out], weights, pieces)
     for number, (source, layers) in enumerate(groups.items()):
         done = data.work / f"group-{number:05}.npz"
         if not done.exists():
@@ -94,7 +79,7 @@ def round_layers(
                 weights[layer.weight.name] = integers
                 rounded[graph.roles.layers[layer.name].weight] = integers
             reports.append(report)
-        data.each(len(reports), total)
+            data.each(len(reports), total)
     runner.close()
     pieces.rmdir()
     return rounded, reports

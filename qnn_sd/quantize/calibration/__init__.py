@@ -4,6 +4,6 @@ from qnn_sd.quantize.calibration.painter import Painter
 from qnn_sd.quantize.calibration.plan import Trajectory, plan_trajectories
 from qnn_sd.quantize.calibration.prompts import read_prompts
 from qnn_sd.quantize.calibration.record import record
-from qnn_sd.quantize.calibration.store import Samples, Spread
+from qnn_sd.quantize.calibration.store import Samples, spread
 
-__all__ = ["Painter", "Samples", "Spread", "Trajectory", "plan_trajectories", "read_prompts", "record"]
+__all__ = ["Painter", "Samples", "Trajectory", "plan_trajectories", "read_prompts", "record", "spread"]

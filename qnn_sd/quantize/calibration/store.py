@@ -57,7 +57,7 @@ def _save(path: Path, array: NDArray[Any]) -> None:
         os.fsync(file.fileno())
 
 
-class Samples(Sequence[Feeds]):
+class Samples:
     """The recorded feeds of a component, read from disk when they are asked for.
 
     Args:
@@ -73,7 +73,7 @@ class Samples(Sequence[Feeds]):
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:  # type: ignore[override]  # no slices
+    def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:
         """One sample: an array of the input's own shape by input name.
 
         Raises:
@@ -89,25 +89,11 @@ class Samples(Sequence[Feeds]):
         return (self[index] for index in range(len(self)))
 
 
-class Spread(Sequence[Feeds]):
-    """Some of many samples, evenly from the first to the last.
-
-    Args:
-        samples: all of them.
-        count: how many at most.
-    """
-
-    def __init__(self, samples: Samples, count: int) -> None:
-        self._samples = samples
-        count = min(count, len(samples))
-        # From the middle of each of so many equal stretches.
-        self._chosen = [(2 * place + 1) * len(samples) // (2 * count) for place in range(count)]
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, index: int) -> Feeds:  # type: ignore[override]  # no slices
-        return self._samples[self._chosen[index]]
+def spread(samples: Samples, count: int) -> list[Feeds]:
+    """Some of many samples, in memory: at most ``count``, evenly from the first to the last."""
+    count = min(count, len(samples))
+    # From the middle of each of so many equal stretches.
+    return [samples[(2 * place + 1) * len(samples) // (2 * count)] for place in range(count)]
 
 
 def _mapped(path: Path) -> NDArray[Any]:

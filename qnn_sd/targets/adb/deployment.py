@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from qnn_sd.artifact import sha256_of_json
 from qnn_sd.bundle_format import OpenBundle, Soc
 from qnn_sd.console import Console
 from qnn_sd.errors import TargetError
@@ -181,7 +181,7 @@ def deployed(
 
     options = htp_options(soc, perf_mode)
     # Folders are named after what is in them: where all agree, so does everything that the worker has open.
-    purpose = _hash([*(files.folder for files in layout.sets), *map("=".join, sorted(options.items()))])
+    purpose = sha256_of_json([[files.folder for files in layout.sets], options])
     session = WorkerSession(phone, layout.jar, layout.home, purpose, cold=cold, keep=keep_alive)
     started = time.perf_counter()
     with session as client:
@@ -205,10 +205,6 @@ def deployed(
 def worker_files() -> FileSet:
     """The worker, as it is staged."""
     return FileSet("worker", {WORKER_JAR: _JARS / WORKER_JAR})
-
-
-def _hash(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _part(kind: str, file: Path) -> FileSet:

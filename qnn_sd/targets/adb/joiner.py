@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
 from qnn_sd.errors import StagingError
 from qnn_sd.targets.adb.client import Phone
-from qnn_sd.targets.adb.sync_sender import SyncSender
+from qnn_sd.targets.adb.sync_sender import SyncSender, refused
 
 # Ends the name of a file that isn't whole, or not yet known to be.
 PART = ".part"
@@ -48,7 +48,7 @@ class Joiner:
             # Ends what runs on the phone, and with it the thread that waits for it.
             self._shell.close()
             self._work.shutdown(cancel_futures=True)
-            self._sender.__exit__(None, None, None)
+            self._sender.close()
 
     def begin(self, target: str, start: int) -> None:
         """A file is about to come.
@@ -58,7 +58,7 @@ class Joiner:
             start: bytes of its part that are there and right; 0 for none.
         """
         if not start:
-            self._later(f"true > {target}{PART}")
+            self._later(self._require, f"true > {target}{PART}")
         self._last_piece = None
 
     def send(self, target: str, data: Iterable[memoryview]) -> None:
@@ -82,7 +82,7 @@ class Joiner:
             digest: its SHA-256, hex.
         """
         if self._last_piece is None:
-            self._undone.append(self._work.submit(self._finish, target, digest))
+            self._later(self._finish, target, digest)
         else:
             self._whole_with[self._last_piece] = (target, digest)
 
@@ -94,12 +94,12 @@ class Joiner:
 
     def _arrive(self, wait: bool) -> None:
         for piece in self._sender.arrived(wait):
-            self._later(self._joined_by.pop(piece))
+            self._later(self._require, self._joined_by.pop(piece))
             if piece in self._whole_with:
-                self._undone.append(self._work.submit(self._finish, *self._whole_with.pop(piece)))
+                self._later(self._finish, *self._whole_with.pop(piece))
 
-    def _later(self, command: str) -> None:
-        self._undone.append(self._work.submit(self._require, command))
+    def _later(self, act: Callable[..., object], *arguments: str) -> None:
+        self._undone.append(self._work.submit(act, *arguments))
 
     def _finish(self, target: str, digest: str) -> None:
         part = f"{target}{PART}"
@@ -122,9 +122,6 @@ class Joiner:
             lines.append(line)
         if line != "=0":
             said = self._shell.log().strip().splitlines()
-            raise StagingError(
-                f"{self._phone.serial} can't write what was sent",
-                why=said[-1] if said else f"{command!r} ended with exit code {line[1:]}.",
-                hint="Make room on the phone (qnn-sd unstage), or look at it with adb shell.",
-            )
+            why = said[-1] if said else f"{command!r} ended with exit code {line[1:]}."
+            raise refused(self._phone, "write what was sent", why)
         return "\n".join(lines)

@@ -22,6 +22,7 @@ from qnn_sd.errors import StagingError
 from qnn_sd.targets.adb.client import Phone, Result
 from qnn_sd.targets.adb.devices import HOME, free_bytes
 from qnn_sd.targets.adb.joiner import PART, Joiner
+from qnn_sd.targets.adb.sync_sender import refused
 
 # Written last: what the folder held when it was whole. A later run compares sizes and times with it.
 _MARK = "staged"
@@ -237,11 +238,7 @@ def read_chunks(path: Path, start: int, length: int) -> Iterator[memoryview]:
 
 def _require(phone: Phone, result: Result, what: str) -> None:
     if result.code:
-        raise StagingError(
-            f"{phone.serial} can't {what}",
-            why=result.complaint,
-            hint="Make room on the phone (qnn-sd unstage), or look at it with adb shell.",
-        )
+        raise refused(phone, what, result.complaint)
 
 
 def unstage(phone: Phone, older_than_days: int) -> list[str]:

@@ -22,6 +22,15 @@ _DATA_BYTES = 64 << 10
 _MODE = 0o100644
 
 
+def refused(phone: Phone, what: str, why: str) -> StagingError:
+    """The error of a phone that can't do something with files."""
+    return StagingError(
+        f"{phone.serial} can't {what}",
+        why=why,
+        hint="Make room on the phone (qnn-sd unstage), or look at it with adb shell.",
+    )
+
+
 class SyncSender:
     """One connection to a phone's sync service; use as a context manager.
 
@@ -41,6 +50,10 @@ class SyncSender:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection; a file that is on its way is thrown away by the phone."""
         self._stream.close()
 
     def send(self, target: str, data: Iterable[memoryview]) -> None:
@@ -87,11 +100,8 @@ class SyncSender:
                     break
                 else:
                     said = bytes(self._received[_HEAD.size : _HEAD.size + length]).decode("utf-8", "replace")
-                    raise StagingError(
-                        f"{self._phone.serial} doesn't take {self._unanswered[0]}",
-                        why=said or f"It answered {answer!r}.",
-                        hint="Make room on the phone (qnn-sd unstage), or look at it with adb shell.",
-                    )
+                    why = said or f"It answered {answer!r}."
+                    raise refused(self._phone, f"take {self._unanswered[0]}", why)
         return found
 
     def _readable(self) -> bool:
