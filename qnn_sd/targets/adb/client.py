@@ -11,7 +11,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -152,21 +152,18 @@ class Phone:
         """Its name at the adb server."""
         return str(self._device.serial)
 
-    def shell(
-        self, command: str, stdin: Iterable[bytes] = (), each: Callable[[int], None] = lambda _sent: None
-    ) -> Result:
+    def shell(self, command: str, stdin: Iterable[bytes] = ()) -> Result:
         """Runs a command to its end.
 
         Args:
             command: for the phone's ``sh``.
             stdin: what it reads.
-            each: called with the bytes sent, after each chunk.
 
         Raises:
             DeviceError: the phone went away, or doesn't answer.
         """
         with self.start(command) as running:
-            return running.finish(stdin, each)
+            return running.finish(stdin)
 
     def ask(self, command: str) -> str:
         """What a command prints; for one that can't fail on a phone that is there.
@@ -286,7 +283,7 @@ class Running:
         self._out = bytearray(rest)
         return found.decode("utf-8", "replace")
 
-    def finish(self, stdin: Iterable[bytes] = (), each: Callable[[int], None] = lambda _sent: None) -> Result:
+    def finish(self, stdin: Iterable[bytes] = ()) -> Result:
         """Sends standard input, ends it, and waits for the command's end.
 
         A command that ends while it is still being fed is fed no more.
@@ -300,9 +297,7 @@ class Running:
                     self._receive()
                 if self._code is not None:
                     return self._result()
-                chunk = data[start : start + _CHUNK]
-                self.write(chunk)
-                each(len(chunk))
+                self.write(data[start : start + _CHUNK])
         if self._code is None:
             try:
                 self._stream.sendall(_PACKET.pack(_CLOSE_STDIN, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ class Deployment:
         client: the worker.
         compute: what the worker measured, by component.
         was_warm: whether an earlier run left the worker, with what it had loaded.
-        start_seconds: from the command that starts the worker to its hello.
+        start_seconds: from the command that starts the worker to its hello; 0 if it was warm.
     """
 
     runner: Runner
@@ -183,23 +182,21 @@ def deployed(
     # Folders are named after what is in them: where all agree, so does everything that the worker has open.
     purpose = sha256_of_json([[files.folder for files in layout.sets], options])
     session = WorkerSession(phone, layout.jar, layout.home, purpose, cold=cold, keep=keep_alive)
-    started = time.perf_counter()
     with session as client:
-        start_seconds = time.perf_counter() - started
 
         def place(name: str, where: Place, options: Mapping[str, str], file: Callable[[str], str]) -> AdbRunner:
             return AdbRunner(client, name, where, options, file, session.log, keep_loaded=keep_alive)
 
         htp = place(f"adb:{phone.serial}", Place.HTP, options, layout.file)
         if not fallback:
-            yield Deployment(htp, staged, client, htp.compute, session.was_warm, start_seconds)
+            yield Deployment(htp, staged, client, htp.compute, session.was_warm, session.start_seconds)
             return
         cpu = place(f"adb:{phone.serial} CPU", Place.CPU, {}, on_cpu)
         # One table: a component runs in one of the two.
         cpu.compute = htp.compute
 
         runner = FallbackRunner(htp, cpu, lambda event: console.warn(event.text))
-        yield Deployment(runner, staged, client, htp.compute, session.was_warm, start_seconds)
+        yield Deployment(runner, staged, client, htp.compute, session.was_warm, session.start_seconds)
 
 
 def worker_files() -> FileSet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 
 from qnn_sd.errors import DeviceError, TargetError
 from qnn_sd.targets.adb.client import Phone, Running
@@ -39,6 +40,7 @@ class WorkerSession:
     Attributes:
         pid: the worker's process on the phone, once it is ready; 0 before.
         info: what it said at hello; None before.
+        start_seconds: from the command that starts it to its hello; 0 if it was warm.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class WorkerSession:
         self._taken: tuple[WorkerClient, WorkerAddress] | None = None
         self.pid = 0
         self.info: WorkerInfo | None = None
+        self.start_seconds = 0.0
 
     @property
     def was_warm(self) -> bool:
@@ -71,6 +74,7 @@ class WorkerSession:
         dsp = shlex.quote(";".join((self._libraries, *_DSP_FOLDERS)))
         # adbd hangs up on what it started when the host goes; a worker that is to stay must not mind.
         run = "exec nohup app_process" if self._keep else "exec app_process"
+        started = time.perf_counter()
         running = self._running = self._phone.start(
             f"cd {self._libraries} && CLASSPATH={self._jar} LD_LIBRARY_PATH={self._libraries} ADSP_LIBRARY_PATH={dsp} "
             f"{run} / {MAIN} {PROTOCOL} {address.socket}"
@@ -81,6 +85,7 @@ class WorkerSession:
             running.follow()
             client = WorkerClient(self._phone.connect(address.socket))
             self.info = client.hello(address.token)
+            self.start_seconds = time.perf_counter() - started
         except BaseException as error:
             running.close()
             self._note_log(error)

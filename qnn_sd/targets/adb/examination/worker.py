@@ -52,12 +52,10 @@ class ExaminedWorker:
         self._session = WorkerSession(
             self._way.phone, self._way.layout.jar, self._way.layout.home, "an examination", cold=True
         )
-        started = time.perf_counter()
         self._client = self._session.__enter__()
-        seconds = time.perf_counter() - started
         info = self._session.info
         assert info is not None  # it said hello
-        told |= {**asdict(info), "start_seconds": round(seconds, 3)}
+        told |= {**asdict(info), "start_seconds": round(self._session.start_seconds, 3)}
         options = htp_options(soc_of(self._way.bundle), PERF_MODES[0])
         self.runner = AdbRunner(self._client, "the phone", Place.HTP, options, self._way.layout.file, self._session.log)
         self._at_start = self._client.status()
