@@ -28,7 +28,7 @@ from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.export.component import model_facts
 from qnn_sd.generate import Request, TextToImage, tokenizer_of
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.quantize import RoundingData, quantize_component
+from qnn_sd.quantize import RoundingData, best_backend, quantize_by_adaround, quantize_component
 from qnn_sd.quantize.calibration import Painter, Samples, Trajectory, plan_trajectories, read_prompts, record, spread
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner
@@ -278,18 +278,20 @@ class Road:
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            samples, rounding = self.samples(calibration, component), None
+            samples = self.samples(calibration, component)
             with ExitStack() as bars:
                 ranging = bars.enter_context(self._console.progress(f"ranges of {component}", len(samples)))
-                if held_out:
-                    chosen, judging = self.model.rounding, self.samples(held_out, component)
-                    rounding = RoundingData(
-                        spread(samples, chosen.samples),
-                        spread(judging, chosen.held_out),
-                        folder / ".rounding",
-                        self._rounded_layers(component, bars),
-                    )
-                return quantize_component(source.folder, samples, folder, ranging.advance, rounding=rounding)
+                if not held_out:
+                    return quantize_component(source.folder, samples, folder, ranging.advance)
+                chosen, judging = self.model.rounding, self.samples(held_out, component)
+                rounding = RoundingData(
+                    spread(samples, chosen.samples),
+                    spread(judging, chosen.held_out),
+                    folder / ".rounding",
+                    self._rounded_layers(component, bars),
+                    best_backend(),
+                )
+                return quantize_by_adaround(source.folder, samples, folder, rounding, ranging.advance)
 
         return self._produce(recipe, component, build, resumable=held_out is not None)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qnn_sd.artifact import written_aside
 from qnn_sd.quantize.adaround import RoundingData, round_layers
 from qnn_sd.quantize.adaround.report import REPORT_FILE, summary, write_report
 from qnn_sd.quantize.aimet import write_1_0_0, write_2_0_0
@@ -17,7 +20,7 @@ from qnn_sd.quantize.choose import Encodings, choose_encodings
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.given import given_encodings
 from qnn_sd.quantize.qdq import QdqWriter
-from qnn_sd.quantize.ranges import measure
+from qnn_sd.quantize.ranges import Ranges, measure
 from qnn_sd.quantize.stand_in import stand_in_ranges
 from qnn_sd.runner import Feeds
 
@@ -32,9 +35,8 @@ def quantize_component(
     folder: Path,
     each: Callable[[], None] = lambda: None,
     encodings: Path | None = None,
-    rounding: RoundingData | None = None,
 ) -> dict[str, Any]:
-    """Writes a component's W8A16 QDQ graph and its encodings to ``folder``.
+    """Writes a component's W8A16 QDQ graph, weights rounded to nearest, and its encodings to ``folder``.
 
     Args:
         source: folder of the float model.
@@ -43,7 +45,6 @@ def quantize_component(
         each: called after each sample.
         encodings: a file in AIMET's format whose encodings are taken instead of measured ones; the
             samples aren't looked at then.
-        rounding: what AdaRound rounds weights on; None for rounding to nearest.
 
     Returns:
         Facts for the manifest.
@@ -54,20 +55,51 @@ def quantize_component(
     """
     graph = FloatGraph(source)
     if encodings is None:
-        chosen = choose_encodings(graph, measure(source, samples, each))
-    else:
-        chosen = given_encodings(graph, encodings)
-    if rounding is None:
-        return _write(graph, chosen, folder)
+        return _write(graph, choose_encodings(graph, measure(source, samples, each)), folder)
+    return _write(graph, given_encodings(graph, encodings), folder)
+
+
+def quantize_by_adaround(
+    source: Path, samples: Iterable[Feeds], folder: Path, rounding: RoundingData, each: Callable[[], None]
+) -> dict[str, Any]:
+    """The same with weights rounded by AdaRound, and ``rounding.json``, what each layer gained by it.
+
+    Args:
+        source: folder of the float model.
+        samples: calibration feeds, to measure ranges on.
+        folder: existing folder; it holds ``rounding.work`` at most.
+        rounding: what to round on; its folder of work is removed at the end.
+        each: called after each sample whose ranges were measured.
+
+    Returns:
+        Facts for the manifest.
+
+    Raises:
+        QuantizeError: no samples, an activation that isn't finite, or an op that no rule covers.
+    """
+    graph = FloatGraph(source)
+    chosen = choose_encodings(graph, _measured_once(source, samples, rounding.work, each))
     nearest = rounding.work / "nearest"
     shutil.rmtree(nearest, ignore_errors=True)  # a run that was cut off may have left half of it
-    nearest.mkdir(parents=True)
+    nearest.mkdir()
     QdqWriter(graph, chosen, nearest).write()
     rounded, reports = round_layers(graph, nearest, rounding)
     write_report(folder / REPORT_FILE, reports)
     facts = {**_write(graph, chosen, folder, rounded), "rounding": summary(reports)}
     shutil.rmtree(rounding.work)
-    return facts
+    return {**facts, "rounded_with": rounding.backend.title}
+
+
+def _measured_once(source: Path, samples: Iterable[Feeds], work: Path, each: Callable[[], None]) -> Ranges:
+    """Ranges, kept for a run that goes on where this one is cut off: at full size they take a quarter of an hour."""
+    work.mkdir(parents=True, exist_ok=True)
+    kept = work / "ranges.json"
+    with suppress(FileNotFoundError, ValueError):  # a disk can lose what was written before the power went
+        return {name: (low, high) for name, (low, high) in json.loads(kept.read_text("utf-8")).items()}
+    ranges = measure(source, samples, each)
+    with written_aside(kept) as aside:
+        aside.write_text(json.dumps(ranges), "utf-8")
+    return ranges
 
 
 def quantize_with_stand_ins(source: Path, folder: Path) -> dict[str, Any]:

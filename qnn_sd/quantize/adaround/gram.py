@@ -14,9 +14,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from qnn_sd.quantize.adaround.backend import NUMPY, Backend
+
 Floats = NDArray[np.float32]
 # A power that float32 can't tell from zero beside the other.
 _VANISHED = 1e-20
+# Rows of a Gram matrix that are added to at a time.
+_STRIPE = 2048
 
 
 @dataclass(frozen=True)
@@ -82,30 +86,41 @@ def _drawn(count: int, rows: int, rng: np.random.Generator) -> NDArray[np.int64]
 
 
 class Gram:
-    """A running mean of x x^T.
+    """A running sum of x x^T.
 
     Args:
         size: K.
+        backend: where it is computed.
     """
 
-    def __init__(self, size: int) -> None:
-        self._sum = np.zeros((size, size), np.float32)
+    def __init__(self, size: int, backend: Backend = NUMPY) -> None:
+        self._backend = backend
+        self._sum = backend.put(np.zeros((size, size), np.float32))
         self.rows = 0
 
     def add(self, matrix: Floats) -> None:
         """Adds input columns, [rows, K]."""
-        self._sum += matrix.T @ matrix
+        x = self._backend.put(matrix)
+        # The half below the diagonal is the same once more. In stripes, for the product needs memory too.
+        for start in range(0, len(self._sum), _STRIPE):
+            self._sum[start : start + _STRIPE, start:] += x[:, start : start + _STRIPE].T @ x[:, start:]
         self.rows += len(matrix)
 
-    @property
     def mean(self) -> Floats:
-        """[K, K], the mean over all columns."""
-        return self._sum / np.float32(max(1, self.rows))
+        """[K, K], the mean over all columns; the sum is given up for it."""
+        total = self._backend.get(self._sum)
+        total /= np.float32(max(1, self.rows))
+        for start in range(0, len(total), _STRIPE):
+            end = start + _STRIPE
+            corner = total[start:end, start:end]
+            corner[:] = np.triu(corner) + np.triu(corner, 1).T
+            total[end:, start:end] = total[start:end, end:].T
+        return total
 
 
-def error_power(error: Floats, gram: Floats) -> float:
-    """tr(E G E^T): mean squared error of the outputs, added up over channels; error is [out, K]."""
-    return max(0.0, float(np.einsum("ok,ok->", error @ gram, error, dtype=np.float64)))
+def error_power(error: Floats, matrix: Floats) -> float:
+    """Mean squared error of the outputs for some input columns [rows, K], added up over channels; error is [out, K]."""
+    return float(np.square(error @ matrix.T).sum(dtype=np.float64)) / max(1, len(matrix))
 
 
 def gain_db(before: float, after: float) -> float:

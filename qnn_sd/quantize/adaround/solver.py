@@ -5,6 +5,9 @@ below or above it, so that the layer's mean squared output error tr(E G E^T) is 
 one for gradient descent. Over the Gram matrix G of the inputs the choice can be made directly: weight by weight, each
 error handed on to the weights that can still make up for it (as GPTQ does, Frantar et al. 2022, with the integers held
 to the two that AdaRound allows), then coordinate descent until no single change helps.
+
+GPTQ hands errors on by the inverse of G. With G = L L^T the same choices follow from L itself (Chee et al. 2023, "QuIP"):
+|L^T e|^2 is a sum with one term per weight, which holds that weight's error and those before it.
 """
 
 from __future__ import annotations
@@ -12,114 +15,154 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from qnn_sd.quantize.adaround.backend import NUMPY, Backend, Matrix
+
 Floats = NDArray[np.float32]
 
 # What G is mixed with its own diagonal: correlations between inputs are known from few samples, so an optimum that
-# relies on all of them fits the samples and not the layer. Chosen on held-out data (docs/quantization.md).
-SHRINKAGE = 0.05
+# relies on all of them fits the samples and not the layer; the fewer the rows, the more. Chosen on held-out data
+# (docs/quantization.md).
+_SHRINKAGE, _MOST_SHRINKAGE = 0.1, 0.4
 # Columns that are rounded one after the other before the rest hears of it; a matter of speed alone.
 _BLOCK = 128
+# Of the Cholesky factor, the same.
+_FACTOR_BLOCK = 1024
 _SWEEPS = 20
-# A sweep that changes no larger share of the choices is the last: the next ones gain hundredths of a dB.
-_SETTLED = 1e-3
+# A sweep that changes no larger share of the choices is the last: all that come after it gain 0.02 dB.
+_SETTLED = 5e-3
 # Weights are symmetric: -128 has no counterpart.
 _LARGEST = 127
 
 
-def round_weights(weight: Floats, scale: Floats, gram: Floats) -> NDArray[np.int8]:
-    """The integers, each the one below or above its weight, with which a layer errs least.
+class Rounder:
+    """Rounds the layers that one input goes into.
 
     Args:
-        weight: [out, K] float32.
-        scale: [out] float32, each channel's step.
-        gram: [K, K] float32, mean of x x^T over the layer's inputs x.
+        gram: [K, K] float32, mean of x x^T over the layers' inputs x; it is taken over and changed.
+        rows: how many inputs it is the mean of.
+        backend: where to compute.
+    """
+
+    def __init__(self, gram: Floats, rows: int, backend: Backend = NUMPY) -> None:
+        self._backend = backend
+        self._shrinkage = float(np.clip(_SHRINKAGE * len(gram) / max(1, rows), _SHRINKAGE, _MOST_SHRINKAGE))
+        spread = np.sqrt(np.maximum(np.diag(gram), 0))
+        # An input that was always zero: any choice is as good, and none may divide by it.
+        safe = np.where(spread > 0, spread, 1).astype(np.float32)
+        # The last column is the first to be rounded: the loudest, whose error all others can make up for.
+        self._order = np.argsort(spread, kind="stable")
+        self._spread = safe[self._order]
+        gram /= safe
+        gram /= safe[:, None]
+        gram *= np.float32(1 - self._shrinkage)
+        np.fill_diagonal(gram, 1)
+        self._mixed = backend.put(gram[np.ix_(self._order, self._order)])
+        self._factor = factor(self._mixed, backend)
+
+    def round(self, weight: Floats, scale: Floats) -> NDArray[np.int8]:
+        """The integers, each the one below or above its weight, with which a layer errs least.
+
+        Args:
+            weight: [out, K] float32.
+            scale: [out] float32, each channel's step.
+
+        Returns:
+            [out, K] int8.
+        """
+        steps = weight[:, self._order] / scale[:, None]
+        low = np.clip(np.floor(steps), -_LARGEST, _LARGEST - 1)
+        # Errors count in steps times the power of their input: so measured, each has the same weight.
+        down = self._backend.put((low - steps) * self._spread)
+        size = self._backend.put(self._spread)
+        error = _in_order(down, size, self._factor)
+        _descend(error, down, size, self._mixed, self._backend)
+        up = self._backend.get(error > down)
+        integers = np.empty(low.shape, np.int8)
+        integers[:, self._order] = low + up
+        return integers
+
+    def power(self, error: Floats) -> float:
+        """tr(E G E^T), the mean squared error of the outputs, added up over channels, of weights' errors [out, K]."""
+        scaled = self._backend.put(error[:, self._order] * self._spread)
+        mixed, own = (float((matrix * scaled).sum()) for matrix in (scaled @ self._mixed, scaled))
+        return max(0.0, (mixed - self._shrinkage * own) / (1 - self._shrinkage))
+
+
+def factor(matrix: Matrix, backend: Backend = NUMPY) -> Matrix:
+    """Cholesky's factor of a symmetric positive definite matrix, by blocks.
+
+    Both libraries have one, which takes three times the matrix in memory and on the CPU five times as long.
+
+    Args:
+        matrix: [K, K] float32; it is left as it is.
+        backend: whose it is.
 
     Returns:
-        [out, K] int8.
+        [K, K] float32, L with L L^T = matrix; what is above its diagonal is meaningless.
     """
-    steps = weight / scale[:, None]
-    low = np.clip(np.floor(steps), -_LARGEST, _LARGEST - 1)
-    mixed, spread = _normalized(gram)
-    order = np.argsort(-spread, kind="stable")
-    up = np.empty(low.shape, bool)
-    up[:, order] = _in_order(steps[:, order], low[:, order], mixed[np.ix_(order, order)], spread[order])
-    _descend(up, steps - low, mixed, spread)
-    return np.asarray(low + up, np.int8)
+    linalg = backend.library.linalg
+    lower = matrix + 0
+    size = len(lower)
+    for start in range(0, size, _FACTOR_BLOCK):
+        end = min(start + _FACTOR_BLOCK, size)
+        corner = linalg.cholesky(lower[start:end, start:end])
+        lower[start:end, start:end] = corner
+        panel = lower[end:, start:end] @ linalg.inv(corner).T
+        lower[end:, start:end] = panel
+        for first in range(end, size, _FACTOR_BLOCK):
+            rows = panel[first - end :]
+            lower[first:, first : first + _FACTOR_BLOCK] -= rows @ rows[:_FACTOR_BLOCK].T
+    return lower
 
 
-def _normalized(gram: Floats) -> tuple[Floats, Floats]:
-    """G with ones on its diagonal, shrunk; and the roots of the diagonal that it had."""
-    spread = np.sqrt(np.maximum(np.diag(gram), 0))
-    # An input that was always zero: any choice is as good, and none may divide by it.
-    safe = np.where(spread > 0, spread, 1).astype(np.float32)
-    mixed = gram / safe
-    mixed /= safe[:, None]
-    mixed *= np.float32(1 - SHRINKAGE)
-    np.fill_diagonal(mixed, 1)
-    return mixed, safe
+def _in_order(down: Matrix, size: Matrix, lower: Matrix) -> Matrix:
+    """Rounds column after column, from the last one, handing each error on.
+
+    Args:
+        down: [out, K], the errors that rounding down makes.
+        size: [K], what rounding up adds to them.
+        lower: [K, K], L with L L^T = G.
+
+    Returns:
+        [out, K], the errors of what was chosen.
+    """
+    error = down + 0
+    for start in reversed(range(0, down.shape[1], _BLOCK)):
+        end = min(start + _BLOCK, down.shape[1])
+        local = lower[start:end, start:end]
+        handed = error[:, end:] @ lower[end:, start:end]
+        for k in reversed(range(end - start)):
+            # With the choice in the middle between both, either errs as much.
+            middle = error[:, start + k] + size[start + k] / 2
+            error[:, start + k] += size[start + k] * (-handed[:, k] >= middle * local[k, k])
+            handed[:, :k] += error[:, start + k, None] * local[k, :k]
+    return error
 
 
-def _in_order(steps: Floats, low: Floats, mixed: Floats, spread: Floats) -> NDArray[np.bool_]:
-    """Rounds column after column, handing each error on; all in units of a channel's step."""
-    inverse = _inverse_factor(mixed) / spread
-    wanted = steps.copy()
-    up = np.empty(steps.shape, bool)
-    size = steps.shape[1]
-    for start in range(0, size, _BLOCK):
-        end = min(start + _BLOCK, size)
-        local, factor = wanted[:, start:end], inverse[start:end, start:end]
-        errors = np.empty_like(local)
-        for k in range(end - start):
-            up[:, start + k] = local[:, k] >= low[:, start + k] + np.float32(0.5)
-            errors[:, k] = (local[:, k] - low[:, start + k] - up[:, start + k]) / factor[k, k]
-            local[:, k:] -= errors[:, k, None] * factor[k, k:]
-        wanted[:, end:] -= errors @ inverse[start:end, end:]
-    return up
-
-
-def _inverse_factor(matrix: Floats) -> Floats:
-    """Upper triangular U with U^T U = matrix^-1."""
-    # The factor of the matrix turned around is the one that begins at the other end.
-    factor = np.linalg.cholesky(matrix[::-1, ::-1])[::-1, ::-1]
-    return _inverse_of_upper(np.ascontiguousarray(factor))
-
-
-def _inverse_of_upper(upper: Floats) -> Floats:
-    """The inverse of an upper triangular matrix, by halves."""
-    size = len(upper)
-    if size <= _BLOCK:
-        return np.triu(np.linalg.inv(upper))
-    half = size // 2
-    result = np.zeros_like(upper)
-    result[:half, :half] = _inverse_of_upper(upper[:half, :half])
-    result[half:, half:] = _inverse_of_upper(upper[half:, half:])
-    result[:half, half:] = -result[:half, :half] @ (upper[:half, half:] @ result[half:, half:])
-    return result
-
-
-def _descend(up: NDArray[np.bool_], fraction: Floats, mixed: Floats, spread: Floats) -> None:
-    """Changes single choices, column by column, as long as that lowers the error; in place."""
-    error = (up - fraction) * spread
+def _descend(error: Matrix, down: Matrix, size: Matrix, mixed: Matrix, backend: Backend) -> None:
+    """Changes single choices, column by column, as long as that lowers the error; ``error`` in place."""
+    library = backend.library
     slope = error @ mixed
-    size = up.shape[1]
+    outputs, columns = error.shape
     for _sweep in range(_SWEEPS):
         changed = 0
-        for start in range(0, size, _BLOCK):
-            end = min(start + _BLOCK, size)
+        for start in range(0, columns, _BLOCK):
+            end = min(start + _BLOCK, columns)
             block_rows = mixed[start:end]
-            local, block = slope[:, start:end].copy(), block_rows[:, start:end]
-            moved = np.zeros_like(local)
+            local, block = slope[:, start:end] + 0, block_rows[:, start:end]
+            moved = library.zeros_like(local)
             for k in range(end - start):
-                chosen = up[:, start + k]
-                step = np.where(chosen, -spread[start + k], spread[start + k])
+                step = library.where(error[:, start + k] > down[:, start + k], -size[start + k], size[start + k])
                 # (e + s)^T G (e + s) - e^T G e, with a diagonal of ones.
-                better = np.flatnonzero(step * (2 * local[:, k] + step) < 0)
-                if better.size:
-                    up[better, start + k] ^= True
+                better = library.where(step * (2 * local[:, k] + step) < 0)[0]
+                if len(better):
                     moved[better, k] = step[better]
                     local[better] += step[better, None] * block[k]
-                    changed += better.size
-            touched = np.flatnonzero(moved.any(axis=0))
+                    changed += len(better)
+            # Set, not added to: what was changed and changed back is what it was, to the bit.
+            ups = (error[:, start:end] > down[:, start:end]) ^ (moved != 0)
+            error[:, start:end] = down[:, start:end] + ups * size[start:end]
+            touched = library.where((moved != 0).any(0))[0]
             slope += moved[:, touched] @ block_rows[touched]
-        if changed <= _SETTLED * up.size:
+        if changed <= _SETTLED * outputs * columns:
             return
