@@ -7,9 +7,10 @@ interrupted goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from qnn_sd import __version__, artifact, qnn, resources
 from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.bundle import assemble
 from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
-from qnn_sd.compile import compile_component, verify_component
+from qnn_sd.compile import Binary, Prover, compile_component, refuse_unfaithful, usable_cores
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig, RecordedConfig, Rounding
 from qnn_sd.console import Bar, Console
@@ -45,6 +46,7 @@ _CODE = {
     "calibrate": ("generate", "quantize/calibration", "recording.py", "tokenizer_files.py"),
     "quantize": ("quantize", "onnx_files.py"),
     "compile": ("compile", "qnn.py"),
+    "prove": ("compile", "qnn.py", "metrics.py"),
     "bundle": ("bundle", "bundle_format.py", "tokenizer_files.py"),
 }
 
@@ -91,6 +93,14 @@ def _encodings_by_component(folder: Path) -> dict[str, Path]:
         if name not in COMPONENTS:
             raise QuantizeError(f"{path} is for no component", why=nearest(name, COMPONENTS), hint=hint)
     return found
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """What a proof is of, and what makes it."""
+
+    recipe: Recipe
+    build: Callable[[Prover, Path], Mapping[str, Any]]
 
 
 class Road:
@@ -151,14 +161,20 @@ class Road:
         if recipe.key in self._made:
             return self._made[recipe.key]
         if self._dry_run:
-            place = artifact.place(self._cache, recipe)
-            seconds = artifact.last_seconds(self._cache, recipe)
-            self.plan.append(PlannedStage(recipe.stage, component, place.exists(), seconds))
-            made = self._made[recipe.key] = Artifact(place, recipe.key)
-            return made
+            return self._planned(recipe, component)
         if not artifact.place(self._cache, recipe).exists():
             self._console.say(f"{recipe.stage:<9} {recipe.name}")
-        made = self._made[recipe.key] = artifact.produce(self._cache, recipe, build, resumable, self._console.say)
+        return self._keep(recipe, component, artifact.produce(self._cache, recipe, build, resumable, self._console.say))
+
+    def _planned(self, recipe: Recipe, component: str) -> Artifact:
+        place = artifact.place(self._cache, recipe)
+        seconds = artifact.last_seconds(self._cache, recipe)
+        self.plan.append(PlannedStage(recipe.stage, component, place.exists(), seconds))
+        made = self._made[recipe.key] = Artifact(place, recipe.key)
+        return made
+
+    def _keep(self, recipe: Recipe, component: str, made: Artifact) -> Artifact:
+        self._made[recipe.key] = made
         self.reports.append(StageReport(recipe.stage, component, made.seconds, made.cached, made.facts))
         return made
 
@@ -280,33 +296,34 @@ class Road:
         def build(folder: Path) -> dict[str, Any]:
             samples = self.samples(calibration, component)
             with ExitStack() as bars:
-                ranging = bars.enter_context(self._console.progress(f"ranges of {component}", len(samples)))
+                ranging = self._bar(f"ranges of {component}", bars)
                 if not held_out:
-                    return quantize_component(source.folder, samples, folder, ranging.advance)
+                    return quantize_component(source.folder, samples, folder, lambda: ranging(len(samples)))
+                rounding_bar = self._bar(f"rounding {component}", bars)
                 chosen, judging = self.model.rounding, self.samples(held_out, component)
                 rounding = RoundingData(
                     spread(samples, chosen.samples),
                     spread(judging, chosen.held_out),
                     folder / ".rounding",
-                    self._rounded_layers(component, bars),
+                    lambda _done, total: rounding_bar(total),
                     best_backend(),
                 )
-                return quantize_by_adaround(source.folder, samples, folder, rounding, ranging.advance)
+                return quantize_by_adaround(source.folder, samples, folder, rounding, lambda: ranging(len(samples)))
 
         return self._produce(recipe, component, build, resumable=held_out is not None)
 
-    def _rounded_layers(self, component: str, bars: ExitStack) -> Callable[[int, int], None]:
-        """What counts the layers that AdaRound has done, on a bar that takes the place of the one before it."""
+    def _bar(self, title: str, bars: ExitStack) -> Callable[[int], None]:
+        """What advances a bar of so many steps; it appears with the first, in the place of the one before it."""
         bar: Bar | None = None
 
-        def each(_done: int, total: int) -> None:
+        def advance(total: int) -> None:
             nonlocal bar
             if bar is None:
                 bars.close()
-                bar = bars.enter_context(self._console.progress(f"rounding {component}", total))
+                bar = bars.enter_context(self._console.progress(title, total))
             bar.advance()
 
-        return each
+        return advance
 
     def _quantize_as_given(self, component: str, source: Artifact, encodings: Path) -> Artifact:
         recipe = Recipe(
@@ -321,8 +338,8 @@ class Road:
         )
 
     def compile(self, component: str, profile: DeviceProfile) -> Artifact:
-        """The component's context binary for a SoC, verified on the emulator."""
-        qdq, calibration = self.quantize(component), self.calibration()
+        """The component's context binary for a SoC; nothing is known of it until it is proven."""
+        qdq = self.quantize(component)
         settings = profile.model_dump(include={"soc_model", "htp_arch", "optimization_mode"})
         settings["split_graph"] = component in self.model.split_graph
         recipe = Recipe(
@@ -333,15 +350,63 @@ class Road:
             {**self._tools("compile"), **qnn.versions()},
         )
 
-        def build(folder: Path) -> dict[str, Any]:
-            facts = compile_component(qdq.folder, folder=folder, tell=self._console.warn, **settings)
-            feeds = self.samples(calibration, component)
-            # Spread over prompts and times: from nearly pure noise to a nearly finished picture.
-            chosen = [feeds[len(feeds) * place // 6] for place in (1, 3, 5)]
-            proof = verify_component(component, qdq.folder, folder, profile.soc_model, profile.htp_arch, chosen)
-            return {**facts, "sqnr_db_against_qdq": round(proof, 1)}
+        return self._produce(
+            recipe,
+            component,
+            lambda folder: compile_component(qdq.folder, folder=folder, tell=self._console.warn, **settings),
+        )
 
-        return self._produce(recipe, component, build)
+    def prove(self, components: Sequence[str], profile: DeviceProfile) -> dict[str, Artifact]:
+        """The proof, by component, that its context binary computes its QDQ graph on the emulator; side by side.
+
+        Raises:
+            VerificationError: a binary doesn't. Those that were proven before it stay proven.
+        """
+        proofs = {component: self._proof(component, profile) for component in components}
+        if self._dry_run:
+            return {name: self._planned(proof.recipe, name) for name, proof in proofs.items()}
+        places = {name: artifact.place(self._cache, proof.recipe) for name, proof in proofs.items()}
+        ahead = {name: proof for name, proof in proofs.items() if not places[name].exists()}
+        made = self._prove_side_by_side(ahead) if ahead else {}
+        return {
+            name: self._keep(proof.recipe, name, made.get(name) or artifact.load(places[name]))
+            for name, proof in proofs.items()
+        }
+
+    def _prove_side_by_side(self, proofs: Mapping[str, _Proof]) -> dict[str, Artifact]:
+        cores = usable_cores()
+        with (
+            self._console.progress(f"proving on the emulator: {', '.join(proofs)}", len(proofs)) as bar,
+            ThreadPoolExecutor(len(cores)) as pool,
+            Prover(cores) as prover,
+        ):
+            started = {
+                name: pool.submit(artifact.produce, self._cache, proof.recipe, partial(proof.build, prover))
+                for name, proof in proofs.items()
+            }
+            for ended in as_completed(started.values()):
+                ended.result()
+                bar.advance()
+        return {name: ended.result() for name, ended in started.items()}
+
+    def _proof(self, component: str, profile: DeviceProfile) -> _Proof:
+        qdq, compiled, calibration = self.quantize(component), self.compile(component, profile), self.calibration()
+        recipe = Recipe(
+            "prove",
+            f"{self.model.name}.{component}.{profile.soc}",
+            {"binary": compiled.key, "calibration": calibration.key},
+            {"samples": self.model.proof_samples},
+            {**self._tools("prove"), **qnn.versions()},
+        )
+
+        def build(prover: Prover, _folder: Path) -> dict[str, Any]:
+            # Over prompts and times: from nearly pure noise to a nearly finished picture.
+            chosen = spread(self.samples(calibration, component), self.model.proof_samples)
+            found = prover.sqnr(Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch), chosen)
+            refuse_unfaithful(component, found)
+            return {"sqnr_db_against_qdq": round(found, 1)}
+
+        return _Proof(recipe, build)
 
     def bundle_for(self, profile: DeviceProfile, components: Sequence[str] = COMPONENTS) -> OpenBundle:
         """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP."""
@@ -352,6 +417,7 @@ class Road:
         self._look_for_tokenizer()
         sources: dict[str, Artifact] = {}
         parts: dict[str, Part] = {}
+        self.prove(components, profile)
         for component in components:
             qdq = self.quantize(component)
             sources[f"{component}/cpu"] = qdq

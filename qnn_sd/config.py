@@ -112,6 +112,8 @@ class ModelConfig(Strict):
         split_graph: components that the compiler works on in parts: the large ones.
         calibration: what is recorded.
         rounding: what of it weights are rounded on.
+        proof_samples: recorded calls of a component that its context binary is proven on; the emulator takes
+            minutes for one of a large model.
     """
 
     name: str
@@ -126,6 +128,7 @@ class ModelConfig(Strict):
     split_graph: tuple[Literal["text_encoder", "unet", "vae_decoder", "vae_encoder"], ...] = ()
     calibration: CalibrationConfig
     rounding: RoundingConfig = RoundingConfig()
+    proof_samples: Annotated[int, Field(ge=1)] = 3
 
     @property
     def from_hub(self) -> bool:

@@ -249,6 +249,17 @@ def test_ctrl_c_while_compiling(cli: Cli, own_cache: Path) -> None:
     assert compilers(own_cache) == []
 
 
+def test_ctrl_c_while_proving(cli: Cli, own_cache: Path) -> None:
+    """What was compiled stays; the emulator's processes don't."""
+    shutil.rmtree(own_cache / "prove")
+    with cli.start("compile", environment={"QNN_SD_CACHE": str(own_cache)}) as process:
+        said = interrupt_at(process, "proving on the emulator")
+    assert process.returncode == 130, said
+    assert compilers(own_cache, "qnn_sd.compile.proof_child") == []
+    assert len(list(own_cache.glob("compile/*"))) == 4
+    assert not list(own_cache.glob("prove/.*"))
+
+
 def test_a_killed_command_takes_its_compiler_along(cli: Cli, own_cache: Path) -> None:
     shutil.rmtree(own_cache / "compile")
     with cli.start("compile", environment={"QNN_SD_CACHE": str(own_cache)}) as process:
@@ -263,12 +274,12 @@ def test_a_killed_command_takes_its_compiler_along(cli: Cli, own_cache: Path) ->
     os.close(ended)
 
 
-def compilers(cache: Path) -> list[int]:
+def compilers(cache: Path, module: str = "qnn_sd.compile.child") -> list[int]:
     """The compiler's child processes that work for a cache."""
     return [
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
-        if b"qnn_sd.compile.child" in (line := _command_line(path)) and str(cache).encode() in line
+        if module.encode() in (line := _command_line(path)) and str(cache).encode() in line
     ]
 
 
@@ -394,7 +405,8 @@ def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli: Cli, own_cache: Pa
     before = sorted(own_cache.rglob("*"))
     stages = cli.json("run", PROMPT, "--dry-run")["stages"]
     assert all(stage["cached"] and stage["last_seconds"] >= 0 for stage in stages)
-    assert [stage["stage"] for stage in stages if stage["component"] == "unet"] == ["export", "quantize", "compile"]
+    of_unet = [stage["stage"] for stage in stages if stage["component"] == "unet"]
+    assert of_unet == ["export", "quantize", "compile", "prove"]
     other = cli.json("compile", "--soc", "sm8550", "--size", "64x64", "--dry-run")
     # Another size and SoC: all is to do, and the times are those of the size and SoC that were made.
     assert not any(stage["cached"] for stage in other["stages"])

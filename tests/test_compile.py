@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,11 @@ from graphs import quantized, run
 
 from qnn_sd import qnn
 from qnn_sd.build import Road
-from qnn_sd.compile import compile_component, verify_component
+from qnn_sd.compile import Binary, Prover, compile_component, refuse_unfaithful, usable_cores
 from qnn_sd.compile.process import CONTEXT_FILE
+from qnn_sd.compile.verify import sqnr_against_qdq
 from qnn_sd.config import COMPONENTS, load_profile
-from qnn_sd.errors import CompileError, VerificationError
+from qnn_sd.errors import CompileError, TargetError, VerificationError
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.checkpoint import RandomTensors
@@ -53,7 +56,7 @@ def test_a_graph_compiled_in_parts_computes_the_same(road: Road, tmp_path: Path)
         folder.mkdir()
         compile_component(qdq, 57, 75, 3, folder, split_graph=split)
     feeds = list(road.samples(road.calibration(), "unet"))[::40]
-    assert verify_component("unet", qdq, parts, 57, 75, feeds) >= 55
+    assert sqnr_against_qdq(qdq, parts, 57, 75, feeds) >= 55
     sizes = [sum(path.stat().st_size for path in folder.glob("*.bin")) for folder in (whole, parts)]
     assert sizes[0] != sizes[1], "the option changed nothing"
 
@@ -84,7 +87,30 @@ def test_a_wrong_binary_is_found_before_the_phone_does(tmp_path: Path, rng: np.r
     facts = compile_component(qdq, 57, 75, 3, compiled)
     assert facts["context_binary_bytes"] > 0
     with pytest.raises(VerificationError, match="computes something else than its QDQ graph"):
-        verify_component("block", qdq, compiled, 57, 75, [feeds])
+        refuse_unfaithful("block", sqnr_against_qdq(qdq, compiled, 57, 75, [feeds]))
+
+
+def test_binaries_are_proven_side_by_side(road: Road) -> None:
+    """In processes of their own, with the figures that one after the other gives here."""
+    profile = load_profile("sm8650")
+    binaries, samples = {}, {}
+    for component in ("text_encoder", "vae_decoder"):
+        qdq, compiled = road.quantize(component).folder, road.compile(component, profile).folder
+        binaries[component] = Binary(qdq, compiled, profile.soc_model, profile.htp_arch)
+        samples[component] = list(road.samples(road.calibration(), component))[:1]
+    with ThreadPoolExecutor() as pool, Prover(usable_cores()) as prover:
+        found = dict(zip(binaries, pool.map(prover.sqnr, binaries.values(), samples.values()), strict=True))
+    for component, binary in binaries.items():
+        here = sqnr_against_qdq(*astuple(binary), samples[component])
+        assert found[component] == pytest.approx(here, abs=0.01)
+
+
+def test_a_binary_that_cannot_be_loaded_is_told(road: Road, tmp_path: Path) -> None:
+    feeds = [{"input_ids": np.zeros((1, 77), np.int32)}]
+    with Prover(usable_cores()) as prover, pytest.raises(TargetError, match="The emulator failed on"):
+        prover.sqnr(Binary(road.quantize("text_encoder").folder, tmp_path, 57, 75), feeds)
+    with pytest.raises(TargetError, match="called off"):
+        prover.sqnr(Binary(tmp_path, tmp_path, 57, 75), feeds)
 
 
 def test_a_graph_that_the_htp_refuses_is_an_error(tmp_path: Path) -> None:

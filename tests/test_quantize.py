@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -99,6 +100,25 @@ def test_measured_ranges_are_the_activations_own(tmp_path: Path, rng: np.random.
     assert ranges["first"] == pytest.approx((seen.min(), seen.max()), rel=1e-5)
     assert ranges["relu"] == pytest.approx((0, seen.max()), rel=1e-5)
     assert ranges["x"] == pytest.approx((min(s["x"].min() for s in samples), max(s["x"].max() for s in samples)))
+
+
+@pytest.mark.parametrize(
+    ("feeds", "why"),
+    [
+        ({"x": np.zeros((1, 3, 8, 6), np.float32)}, r"has float32 \[1, 3, 8, 6\] as x, .* float32 \[1, 3, 6, 6\]"),
+        ({"x": np.zeros((1, 3, 6, 6), np.float64)}, "has float64 .* as x"),
+        ({"latent": np.zeros((1, 3, 6, 6), np.float32)}, r"has float32 .* as latent, the graph takes nothing"),
+        ({}, "has nothing as x"),
+    ],
+)
+def test_calibration_of_another_model_or_size_is_refused(
+    feeds: dict[str, np.ndarray], why: str, tmp_path: Path
+) -> None:
+    good = {"x": np.ones((1, 3, 6, 6), np.float32)}
+    quantized(small_graph, good, tmp_path)
+    with pytest.raises(QuantizeError, match="not for") as refused:
+        measure(tmp_path / "float", [good, feeds], lambda: None)
+    assert re.search(f"sample 1 {why}", refused.value.why)
 
 
 def test_calibration_that_is_not_finite_names_the_tensor(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_export_quantize_compile_and_run_from_the_wheel(python: Path, tmp_path: 
     assert document["fallbacks"] == []
     assert Image.open(tmp_path / "out.png").size == (128, 128)
     stages = {path.parent.name for path in (tmp_path / "cache").glob("*/*")}
-    assert stages == {"export", "calibrate", "quantize", "compile", "bundle"}
+    assert stages == {"export", "calibrate", "quantize", "compile", "prove", "bundle"}
 
 
 def test_doctor_from_the_wheel(python: Path, tmp_path: Path) -> None:

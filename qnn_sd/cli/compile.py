@@ -52,9 +52,10 @@ def compile_command(
         return
     bundle = road.bundle_for(profile)
     rows, document = [], {}
+    proofs = {each.component: each for each in road.reports if each.stage == "prove"}
     for report in road.reports:
         if report.stage == "compile":
-            size, proof = report.facts["context_binary_bytes"], report.facts["sqnr_db_against_qdq"]
+            size, proof = report.facts["context_binary_bytes"], proofs[report.component].facts["sqnr_db_against_qdq"]
             ranges = "given" if report.component in road.encodings else "measured"
             state = "cached" if report.cached else "built"
             level = report.facts["optimization_mode"]

@@ -12,7 +12,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Asks the kernel to kill this process when its parent is gone, however it went."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -23,7 +23,7 @@ def _die_with(parent: int) -> None:
 def main() -> int:
     """Compiles what the request describes; the message of a failure goes to stdout."""
     request = json.loads(sys.argv[1])
-    _die_with(request["parent"])
+    die_with(request["parent"])
     from qnn_sd import qnn  # noqa: PLC0415 (loads the runtime: not before the parent is watched)
 
     options = {**qnn.htp_options(request["soc_model"], request["htp_arch"]), **request["options"]}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,9 +134,10 @@ def _run_child(command: list[str], listen: Callable[[str], None]) -> Outcome:
                 child.wait()
             if child.stdout is not None:
                 child.stdout.close()
-    return Outcome(child.returncode, _last_lines(last))
+    return Outcome(child.returncode, last_lines(last))
 
 
-def _last_lines(lines: deque[str], count: int = 4) -> str:
+def last_lines(lines: Iterable[str], count: int = 4) -> str:
+    """What a child printed last, for a message."""
     kept = [line.strip() for line in lines if line.strip() and "LIBNATIVE" not in line]
     return "\n        ".join(line[:400] for line in kept[-count:])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.errors import QuantizeError
@@ -16,6 +17,8 @@ from qnn_sd.runner import Feeds
 
 # Smallest and largest value by activation.
 Ranges = Mapping[str, tuple[float, float]]
+# ONNX Runtime's names of the types that inputs have here, and numpy's.
+_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
 
 
 def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) -> dict[str, tuple[float, float]]:
@@ -29,7 +32,7 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
         each: called after each sample.
 
     Raises:
-        QuantizeError: no samples, or an activation that is not finite (named).
+        QuantizeError: no samples, samples that aren't the graph's, or an activation that is not finite (named).
     """
     model = load_structure(folder)
     names = list(roles(model).floats)
@@ -50,6 +53,7 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
     high = np.full(len(names), -np.inf)
     count = 0
     for feeds in samples:
+        _refuse_others(folder, session, feeds, count)
         found = session.run(None, dict(feeds))[0].reshape(-1, 2).astype(np.float64)
         bad = ~np.isfinite(found).all(axis=1)
         if bad.any():
@@ -64,3 +68,21 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
     if not count:
         raise QuantizeError("There is no calibration data", hint="Give at least one prompt.")
     return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
+
+
+def _refuse_others(folder: Path, session: onnxruntime.InferenceSession, feeds: Feeds, number: int) -> None:
+    """Refuses samples that were recorded of another model, or of pictures of another size."""
+    wanted = {each.name: (_TYPES[each.type], list(each.shape)) for each in session.get_inputs()}
+    given = {name: (array.dtype.name, list(array.shape)) for name, array in feeds.items()}
+    for name in sorted(wanted.keys() | given.keys()):
+        if wanted.get(name) != given.get(name):
+            has, wants = (_described(each.get(name)) for each in (given, wanted))
+            raise QuantizeError(
+                f"The calibration data is not for {folder / MODEL_FILE}",
+                why=f"Its sample {number} has {has} as {name}, the graph takes {wants}.",
+                hint="Record it with the same checkpoint and the same --size.",
+            )
+
+
+def _described(tensor: tuple[str, list[int]] | None) -> str:
+    return "nothing" if tensor is None else f"{tensor[0]} {tensor[1]}"

@@ -23,6 +23,30 @@ from qnn_sd.runner import Feeds
 _QUANTIZE = "QuantizeLinear"
 
 
+class _StoredTensor:
+    """One tensor of every sample, in a file.
+
+    Not a memory map: where the disk is full, writing to one ends the process without a word.
+
+    Args:
+        path: of the file, which isn't there yet.
+        like: an array of its type and shape.
+    """
+
+    def __init__(self, path: Path, like: NDArray[Any]) -> None:
+        self.path, self.dtype, self.shape = path, like.dtype, like.shape
+        self._bytes = like.nbytes
+
+    def append(self, array: NDArray[Any]) -> None:
+        """Writes the next sample's."""
+        with self.path.open("ab") as file:
+            file.write(np.ascontiguousarray(array).data)
+
+    def __getitem__(self, sample: int) -> NDArray[Any]:
+        offset = sample * self._bytes
+        return np.fromfile(self.path, self.dtype, self._bytes // self.dtype.itemsize, offset=offset).reshape(self.shape)
+
+
 class SegmentRunner:
     """One pass of all samples through a QDQ graph, halting wherever it is told to.
 
@@ -48,7 +72,7 @@ class SegmentRunner:
             for name in node.input:
                 self._readers.setdefault(name, []).append(index)
         self._done: set[int] = set()
-        self._stored: dict[str, NDArray[Any]] = {}
+        self._stored: dict[str, _StoredTensor] = {}
 
     def reach(self, activation: str) -> None:
         """Runs what is needed to know an activation, for every sample; drops what nobody will read any more.
@@ -75,8 +99,9 @@ class SegmentRunner:
         """An activation that was reached, for each sample in turn: float32, its own shape."""
         node = self._graph_node(activation)
         scale, zero = (numpy_helper.to_array(self._constants[name]) for name in node.input[1:3])
-        for integers in self._stored[node.input[0]]:
-            yield (integers.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+        stored = self._stored[node.input[0]]
+        for number in range(len(self._samples)):
+            yield (stored[number].astype(np.float32) - np.float32(zero)) * np.float32(scale)
 
     def close(self) -> None:
         """Removes what lies on disk."""
@@ -115,9 +140,9 @@ class SegmentRunner:
         inputs = [self._inputs[name] for name in sorted(read & self._inputs.keys())]
         kept = sorted(read & self._stored.keys())
         for name in kept:
-            array = self._stored[name]
+            stored = self._stored[name]
             inputs.append(
-                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape[1:])
+                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(stored.dtype), stored.shape)
             )
         constants = [self._constant(name) for name in sorted(read & self._constants.keys())]
         ends = [helper.make_tensor_value_info(name, self._dtype(name), None) for name in outputs]
@@ -131,8 +156,8 @@ class SegmentRunner:
             given = {name: feeds[name] for name in fed} | {name: self._stored[name][number] for name in kept}
             for name, found in zip(outputs, session.run(list(outputs), given), strict=True):
                 if name not in self._stored:
-                    self._stored[name] = self._make(name, found)
-                self._stored[name][number] = found
+                    self._stored[name] = _StoredTensor(self._work / str(self._producer[name]), found)
+                self._stored[name].append(found)
 
     def _constant(self, name: str) -> onnx.TensorProto:
         if name in self._rounded:
@@ -143,10 +168,5 @@ class SegmentRunner:
     def _dtype(self, integers: str) -> int:
         return int(self._constants[self._graph_node(integers).input[2]].data_type)
 
-    def _make(self, name: str, like: NDArray[Any]) -> NDArray[Any]:
-        path = self._work / f"{self._producer[name]}.npy"
-        return np.lib.format.open_memmap(path, "w+", like.dtype, (len(self._samples), *like.shape))
-
     def _drop(self, name: str) -> None:
-        del self._stored[name]
-        (self._work / f"{self._producer[name]}.npy").unlink()
+        self._stored.pop(name).path.unlink()

@@ -6,8 +6,8 @@ one for gradient descent. Over the Gram matrix G of the inputs the choice can be
 error handed on to the weights that can still make up for it (as GPTQ does, Frantar et al. 2022, with the integers held
 to the two that AdaRound allows), then coordinate descent until no single change helps.
 
-GPTQ hands errors on by the inverse of G. With G = L L^T the same choices follow from L itself (Chee et al. 2023, "QuIP"):
-|L^T e|^2 is a sum with one term per weight, which holds that weight's error and those before it.
+GPTQ hands errors on by the inverse of G. With G = L L^T the same choices follow from L itself (Chee et al. 2023,
+"QuIP"): |L^T e|^2 is a sum with one term per weight, which holds that weight's error and those before it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,190 @@
+"""The whole road at Stable Diffusion 1.5's size: a checkpoint with random weights to proven binaries for two SoCs.
+
+    python benchmarks/full_size.py WORK_FOLDER [--socs sm8550,sm8650]
+
+Needs 20 GB of disk in WORK_FOLDER and 12 GB of memory. Each stage runs in a process of its own; a row has its
+time and the most memory that it and its children held at once: all resident pages, and of them those that are no
+file's (of mapped weights the system drops pages when it wants to). Stages that are in WORK_FOLDER already are not
+run again, and their rows are shown as they were measured. Seeds are the model config's, the checkpoint's is 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from random_checkpoint import write_checkpoint
+
+from qnn_sd import artifact
+from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.config import COMPONENTS, load_model, load_profile
+from qnn_sd.console import Console
+from qnn_sd.export.checkpoint import Sources
+
+EVERY_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a stage took.
+
+    Attributes:
+        stage: its name here.
+        seconds: from start to end of its process.
+        resident: the most bytes that were resident at once.
+        anonymous: of them, and not at the same time perhaps, those that are no file's.
+        facts: what it says of its results.
+    """
+
+    stage: str
+    seconds: float
+    resident: int
+    anonymous: int
+    facts: str
+
+
+def road(work: Path) -> Road:
+    return Road(load_model("sd15"), Console(), Sources(work / "checkpoint"), work / "cache")
+
+
+def run_stage(work: Path, stage: str) -> str:
+    """Makes one stage, everything before it being there; returns what to show of its result."""
+    match stage.split():
+        case ["checkpoint"]:
+            shutil.rmtree(work / "checkpoint", ignore_errors=True)  # of a run that was cut off
+            write_checkpoint(work / "checkpoint")
+            shown: object = "float16, seed 0"
+        case ["export"]:
+            shown = f"{sum(size(road(work).export(each)) for each in COMPONENTS) / 1e9:.2f} GB"
+        case ["calibrate"]:
+            shown = dict(road(work).calibration().facts)
+        case ["held-out"]:
+            shown = dict(road(work).held_out().facts)
+        case ["quantize", component]:
+            shown = road(work).quantize(component).facts["rounding"]
+        case ["compile", component, soc]:
+            facts = road(work).compile(component, load_profile(soc)).facts
+            shown = f"{facts['context_binary_bytes'] / 1e6:,.0f} MB, level {facts['optimization_mode']}"
+        case ["prove", soc]:
+            proofs = road(work).prove(COMPONENTS, load_profile(soc))
+            shown = {component: f"{made.facts['sqnr_db_against_qdq']} dB" for component, made in proofs.items()}
+        case _:
+            raise ValueError(stage)
+    return str(shown)
+
+
+def size(made: artifact.Artifact) -> int:
+    return sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
+
+
+def stages(socs: list[str]) -> list[str]:
+    """All, in order."""
+    return [
+        "checkpoint",
+        "export",
+        "calibrate",
+        "held-out",
+        *(f"quantize {component}" for component in COMPONENTS),
+        *(f"compile {component} {soc}" for soc in socs for component in COMPONENTS),
+        *(f"prove {soc}" for soc in socs),
+    ]
+
+
+def measured(work: Path, stage: str) -> Row:
+    """Runs a stage in a process of its own and watches it."""
+    started = time.monotonic()
+    command = [sys.executable, __file__, str(work), "--stage", stage]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    most = [0, 0]
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(EVERY_SECONDS):
+            held = memory_of(child.pid)
+            most[:] = [max(pair) for pair in zip(most, held, strict=True)]
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    printed, _ = child.communicate()
+    ended.set()
+    watcher.join()
+    if child.returncode != 0:
+        raise SystemExit(f"{stage} ended with status {child.returncode}")
+    return Row(stage, time.monotonic() - started, most[0], most[1], printed.strip())
+
+
+def memory_of(process: int) -> tuple[int, int]:
+    """Resident and anonymous bytes of a process and its descendants."""
+    resident = anonymous = 0
+    for each in [process, *descendants(process)]:
+        try:
+            lines = Path(f"/proc/{each}/status").read_text("ascii", "replace").splitlines()
+        except OSError:
+            continue  # it ended meanwhile
+        found = {key: value for key, _, value in (line.partition(":") for line in lines)}
+        resident += 1024 * int(found.get("VmRSS", "0").split()[0])
+        anonymous += 1024 * int(found.get("RssAnon", "0").split()[0])
+    return resident, anonymous
+
+
+def descendants(process: int) -> list[int]:
+    found = []
+    try:
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            for child in (thread / "children").read_text("ascii").split():
+                found += [int(child), *descendants(int(child))]
+    except OSError:
+        pass  # it ended meanwhile
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--socs", default="sm8550,sm8650", type=lambda text: text.split(","))
+    parser.add_argument("--stage", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.stage:
+        print(run_stage(given.work, given.stage))
+        return
+    given.work.mkdir(parents=True, exist_ok=True)
+    kept = given.work / "rows.json"
+    rows = {row["stage"]: Row(**row) for row in json.loads(kept.read_text("utf-8"))} if kept.exists() else {}
+    print(f"{platform.platform()}, {os.cpu_count()} cores, {total_memory() / 1e9:.0f} GB")
+    print(f"{'stage':<32}{'minutes':>9}{'GB':>7}{'of it anonymous':>17}  result")
+    for stage in stages(given.socs):
+        if stage not in rows:
+            rows[stage] = measured(given.work, stage)
+            with artifact.written_aside(kept) as aside:
+                aside.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1), "utf-8")
+        row = rows[stage]
+        print(
+            f"{stage:<32}{row.seconds / 60:>9.1f}{row.resident / 1e9:>7.1f}{row.anonymous / 1e9:>17.1f}  {row.facts}",
+            flush=True,
+        )
+    shown = [rows[stage] for stage in stages(given.socs)]
+    minutes = sum(row.seconds for row in shown) / 60
+    print(f"{'all':<32}{minutes:>9.1f}{max(row.resident for row in shown) / 1e9:>7.1f}", end="")
+    print(f"{max(row.anonymous for row in shown) / 1e9:>17.1f}")
+    on = road(given.work)
+    for soc in given.socs:
+        sizes = {name: on.compile(name, load_profile(soc)).facts["context_binary_bytes"] for name in COMPONENTS}
+        pictures = sum(sizes[name] for name in PICTURE_COMPONENTS)
+        print(f"{soc}: {sum(sizes.values()) / 1e9:.3f} GB, without the VAE encoder {pictures / 1e9:.3f} GB")
+
+
+def total_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Proofs of several binaries at once, each in a child process on a core of its own.
+
+The emulator computes in one thread, and another waits for it in a busy loop: unpinned it takes two cores and is no
+faster. A component of Stable Diffusion 1.5 takes it a quarter of an hour, so those that there are run side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from qnn_sd.compile.process import last_lines
+from qnn_sd.errors import TargetError
+from qnn_sd.runner import Feeds
+
+
+@dataclass(frozen=True)
+class Binary:
+    """What is proven.
+
+    Attributes:
+        qdq: folder of the QDQ model.
+        compiled: folder of its context binary.
+        soc_model: QNN's number of the SoC.
+        htp_arch: Hexagon architecture.
+    """
+
+    qdq: Path
+    compiled: Path
+    soc_model: int
+    htp_arch: int
+
+
+def usable_cores() -> list[int]:
+    """The cores that this process may run on."""
+    return sorted(os.sched_getaffinity(0))
+
+
+class Prover:
+    """Measures binaries, each on a core of its own; at the end of the block none is left running.
+
+    Args:
+        cores: those to use.
+    """
+
+    def __init__(self, cores: Sequence[int]) -> None:
+        self._cores: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for core in cores:
+            self._cores.put(core)
+        self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._closed = True
+            for child in self._running:
+                child.kill()
+
+    def sqnr(self, binary: Binary, samples: Sequence[Feeds]) -> float:
+        """SQNR in dB of a context binary on the emulator against the CPU's run of its QDQ graph.
+
+        Blocks until there is a core and it is done; to be called from a thread for each binary.
+
+        Args:
+            binary: what to measure.
+            samples: real inputs, by name.
+
+        Raises:
+            TargetError: it can't be loaded or run, or the block has ended.
+        """
+        core = self._cores.get()
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                return self._measure(binary, samples, core, Path(scratch))
+        finally:
+            self._cores.put(core)
+
+    def _measure(self, binary: Binary, samples: Sequence[Feeds], core: int, scratch: Path) -> float:
+        files = [scratch / f"{number}.npz" for number in range(len(samples))]
+        for file, feeds in zip(files, samples, strict=True):
+            np.savez(file, allow_pickle=False, **feeds)
+        request = {
+            "qdq": str(binary.qdq),
+            "compiled": str(binary.compiled),
+            "soc_model": binary.soc_model,
+            "htp_arch": binary.htp_arch,
+            "samples": [str(file) for file in files],
+            "answer": str(scratch / "answer.json"),
+            "core": core,
+            "parent": os.getpid(),
+        }
+        child = self._start([sys.executable, "-m", "qnn_sd.compile.proof_child", json.dumps(request)])
+        printed, _ = child.communicate()
+        with self._lock:
+            self._running.discard(child)
+        if child.returncode != 0:
+            raise TargetError(
+                f"The emulator failed on {binary.compiled}",
+                why=last_lines(printed.splitlines()) or f"It ended with status {child.returncode}.",
+                hint="Is there enough memory? A full-size UNet needs 8 GB. Else run qnn-sd doctor.",
+            )
+        return float(json.loads((scratch / "answer.json").read_text("utf-8")))
+
+    def _start(self, command: list[str]) -> subprocess.Popen[str]:
+        # Under the lock, so that a block that ends meanwhile kills this one too.
+        with self._lock:
+            if self._closed:
+                raise TargetError("The proof was called off", hint="Start it again: what is proven stays proven.")
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+            self._running.add(child)
+            return child
