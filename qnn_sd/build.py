@@ -7,15 +7,13 @@ interrupted goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import cached_property, partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from qnn_sd import __version__, artifact, qnn, resources
+from qnn_sd import artifact, qnn, resources
 from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.bundle import assemble
 from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
@@ -29,6 +27,7 @@ from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.export.component import model_facts
 from qnn_sd.generate import Request, TextToImage, tokenizer_of
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.production import Production, tools
 from qnn_sd.quantize import RoundingData, best_backend, quantize_by_adaround, quantize_component
 from qnn_sd.quantize.calibration import Painter, Samples, Trajectory, plan_trajectories, read_prompts, record, spread
 from qnn_sd.runner import Runner
@@ -37,46 +36,6 @@ from qnn_sd.tokenizer_files import tokenizer_files
 
 # What a picture needs; the VAE encoder is for pictures as input.
 PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
-
-
-# What of the package determines a stage's result: a change there makes its artifacts anew, also
-# between two versions, while one in the commands leaves hours of work alone.
-_CODE = {
-    "export": ("export", "onnx_files.py"),
-    "calibrate": ("generate", "quantize/calibration", "recording.py", "tokenizer_files.py"),
-    "quantize": ("quantize", "onnx_files.py"),
-    "compile": ("compile", "qnn.py"),
-    "prove": ("compile", "qnn.py", "metrics.py"),
-    "bundle": ("bundle", "bundle_format.py", "tokenizer_files.py"),
-}
-
-
-@dataclass
-class StageReport:
-    """What became of one stage for one component."""
-
-    stage: str
-    component: str
-    seconds: float
-    cached: bool
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class PlannedStage:
-    """What a dry run knows of one stage for one component.
-
-    Attributes:
-        stage: its name.
-        component: which one, or ``all``.
-        cached: whether it is there already.
-        last_seconds: how long the newest such stage took, whatever its settings; None if none was made.
-    """
-
-    stage: str
-    component: str
-    cached: bool
-    last_seconds: float | None
 
 
 def _encodings_by_component(folder: Path) -> dict[str, Path]:
@@ -93,14 +52,6 @@ def _encodings_by_component(folder: Path) -> dict[str, Path]:
         if name not in COMPONENTS:
             raise QuantizeError(f"{path} is for no component", why=nearest(name, COMPONENTS), hint=hint)
     return found
-
-
-@dataclass(frozen=True)
-class _Proof:
-    """What a proof is of, and what makes it."""
-
-    recipe: Recipe
-    build: Callable[[Prover, Path], Mapping[str, Any]]
 
 
 class Road:
@@ -132,14 +83,12 @@ class Road:
         prompts: Path | None = None,
         rounding: Rounding = "adaround",
     ) -> None:
-        self._console, self._dry_run = console, dry_run
+        self._console = console
         self.rounding = rounding
-        self._cache = cache or resources.cache()
+        self._production = Production(cache or resources.cache(), console, dry_run)
+        self.reports, self.plan = self._production.reports, self._production.plan
         self._forms = forms or Forms()
         self.encodings = _encodings_by_component(encodings) if encodings else {}
-        self.reports: list[StageReport] = []
-        self.plan: list[PlannedStage] = []
-        self._made: dict[str, Artifact] = {}
         # Before a checkpoint is looked for, which may be a download.
         self._prompts = read_prompts(prompts or resources.assets() / model.calibration.prompts)
         sources = sources or Sources()
@@ -149,39 +98,6 @@ class Road:
         self.checkpoint = open_checkpoint(sources, download=not dry_run)
         self.model = model.for_lcm(self.checkpoint.embeds_guidance) if self.checkpoint.is_lcm else model
         self._model_facts = model_facts(self.checkpoint)
-
-    def _produce(
-        self,
-        recipe: Recipe,
-        component: str,
-        build: Callable[[Path], Mapping[str, Any]],
-        resumable: bool = False,
-    ) -> Artifact:
-        """The recipe's artifact, opened and hashed once however many stages ask for it."""
-        if recipe.key in self._made:
-            return self._made[recipe.key]
-        if self._dry_run:
-            return self._planned(recipe, component)
-        if not artifact.place(self._cache, recipe).exists():
-            self._console.say(f"{recipe.stage:<9} {recipe.name}")
-        return self._keep(recipe, component, artifact.produce(self._cache, recipe, build, resumable, self._console.say))
-
-    def _planned(self, recipe: Recipe, component: str) -> Artifact:
-        place = artifact.place(self._cache, recipe)
-        seconds = artifact.last_seconds(self._cache, recipe)
-        self.plan.append(PlannedStage(recipe.stage, component, place.exists(), seconds))
-        made = self._made[recipe.key] = Artifact(place, recipe.key)
-        return made
-
-    def _keep(self, recipe: Recipe, component: str, made: Artifact) -> Artifact:
-        self._made[recipe.key] = made
-        self.reports.append(StageReport(recipe.stage, component, made.seconds, made.cached, made.facts))
-        return made
-
-    @staticmethod
-    def _tools(stage: str, *names: str) -> dict[str, str]:
-        own = f"{__version__} ({resources.code_digest(*_CODE[stage])[:12]})"
-        return {"qnn-sd": own, **{name: metadata.version(name) for name in names}}
 
     def export(self, component: str) -> Artifact:
         """The component's float graph."""
@@ -193,9 +109,9 @@ class Road:
             f"{self.model.name}.{component}",
             {name: artifact.sha256_of_file(path) for name, path in self.checkpoint.files(component).items()},
             {**size, "forms": asdict(self._forms), **self.checkpoint.settings(component)},
-            self._tools("export", "onnx"),
+            tools("export", "onnx"),
         )
-        return self._produce(
+        return self._production.produce(
             recipe,
             component,
             lambda folder: export_component(
@@ -235,7 +151,7 @@ class Road:
                 "scheduler": self.model.scheduler,
                 "model": self._facts,
             },
-            self._tools("calibrate", "onnxruntime", "numpy"),
+            tools("calibrate", "onnxruntime", "numpy"),
         )
 
         def build(folder: Path) -> dict[str, Any]:
@@ -249,7 +165,7 @@ class Road:
             record(folder, ids, plan, steps, self._painter(floats).paint, title, self._console)
             return {component: len(Samples(folder, component)) for component in COMPONENTS}
 
-        return self._produce(recipe, part, build, resumable=True)
+        return self._production.produce(recipe, part, build, resumable=True)
 
     def _painter(self, floats: Mapping[str, Artifact]) -> Painter:
         model, info = self.model, self._bundle_info({}, None)
@@ -290,7 +206,7 @@ class Road:
             f"{self.model.name}.{component}",
             inputs,
             settings,
-            self._tools("quantize", "onnx", "onnxruntime", "numpy"),
+            tools("quantize", "onnx", "onnxruntime", "numpy"),
         )
 
         def build(folder: Path) -> dict[str, Any]:
@@ -310,7 +226,7 @@ class Road:
                 )
                 return quantize_by_adaround(source.folder, samples, folder, rounding, lambda: ranging(len(samples)))
 
-        return self._produce(recipe, component, build, resumable=held_out is not None)
+        return self._production.produce(recipe, component, build, resumable=held_out is not None)
 
     def _bar(self, title: str, bars: ExitStack) -> Callable[[int], None]:
         """What advances a bar of so many steps; it appears with the first, in the place of the one before it."""
@@ -331,9 +247,9 @@ class Road:
             f"{self.model.name}.{component}",
             {"float": source.key, "encodings": artifact.sha256_of_file(encodings)},
             {"ranges": "given"},
-            self._tools("quantize", "onnx", "numpy"),
+            tools("quantize", "onnx", "numpy"),
         )
-        return self._produce(
+        return self._production.produce(
             recipe, component, lambda folder: quantize_component(source.folder, [], folder, encodings=encodings)
         )
 
@@ -347,10 +263,10 @@ class Road:
             f"{self.model.name}.{component}.{profile.soc}",
             {"qdq": qdq.key},
             settings,
-            {**self._tools("compile"), **qnn.versions()},
+            {**tools("compile"), **qnn.versions()},
         )
 
-        return self._produce(
+        return self._production.produce(
             recipe,
             component,
             lambda folder: compile_component(qdq.folder, folder=folder, tell=self._console.warn, **settings),
@@ -363,40 +279,26 @@ class Road:
             VerificationError: a binary doesn't. Those that were proven before it stay proven.
         """
         proofs = {component: self._proof(component, profile) for component in components}
-        if self._dry_run:
-            return {name: self._planned(proof.recipe, name) for name, proof in proofs.items()}
-        places = {name: artifact.place(self._cache, proof.recipe) for name, proof in proofs.items()}
-        ahead = {name: proof for name, proof in proofs.items() if not places[name].exists()}
-        made = self._prove_side_by_side(ahead) if ahead else {}
-        return {
-            name: self._keep(proof.recipe, name, made.get(name) or artifact.load(places[name]))
-            for name, proof in proofs.items()
-        }
-
-    def _prove_side_by_side(self, proofs: Mapping[str, _Proof]) -> dict[str, Artifact]:
         cores = usable_cores()
-        with (
-            self._console.progress(f"proving on the emulator: {', '.join(proofs)}", len(proofs)) as bar,
-            ThreadPoolExecutor(len(cores)) as pool,
-            Prover(cores) as prover,
-        ):
-            started = {
-                name: pool.submit(artifact.produce, self._cache, proof.recipe, partial(proof.build, prover))
-                for name, proof in proofs.items()
-            }
-            for ended in as_completed(started.values()):
-                ended.result()
-                bar.advance()
-        return {name: ended.result() for name, ended in started.items()}
+        with Prover(cores) as prover:
+            return self._production.produce_side_by_side(
+                {name: (recipe, partial(build, prover)) for name, (recipe, build) in proofs.items()},
+                "proving on the emulator",
+                workers=len(cores),
+                call_off=prover.close,
+            )
 
-    def _proof(self, component: str, profile: DeviceProfile) -> _Proof:
+    def _proof(
+        self, component: str, profile: DeviceProfile
+    ) -> tuple[Recipe, Callable[[Prover, Path], Mapping[str, Any]]]:
+        """What a proof is of, and what makes it."""
         qdq, compiled, calibration = self.quantize(component), self.compile(component, profile), self.calibration()
         recipe = Recipe(
             "prove",
             f"{self.model.name}.{component}.{profile.soc}",
             {"binary": compiled.key, "calibration": calibration.key},
             {"samples": self.model.proof_samples},
-            {**self._tools("prove"), **qnn.versions()},
+            {**tools("prove"), **qnn.versions()},
         )
 
         def build(prover: Prover, _folder: Path) -> dict[str, Any]:
@@ -406,7 +308,7 @@ class Road:
             refuse_unfaithful(component, found)
             return {"sqnr_db_against_qdq": round(found, 1)}
 
-        return _Proof(recipe, build)
+        return recipe, build
 
     def bundle_for(self, profile: DeviceProfile, components: Sequence[str] = COMPONENTS) -> OpenBundle:
         """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP."""
@@ -447,15 +349,13 @@ class Road:
     ) -> Artifact:
         info = self._bundle_info(parts, soc)
         inputs = {**{key: made.key for key, made in sources.items()}, **self._tokenizer_hashes}
-        recipe = Recipe(
-            "bundle", f"{self.model.name}.{name}", inputs, info.model_dump(mode="json"), self._tools("bundle")
-        )
+        recipe = Recipe("bundle", f"{self.model.name}.{name}", inputs, info.model_dump(mode="json"), tools("bundle"))
 
         def build(folder: Path) -> dict[str, Any]:
             assemble(folder, info, {key: made.folder for key, made in sources.items()}, self.checkpoint.tokenizer)
             return {}
 
-        return self._produce(recipe, "all", build)
+        return self._production.produce(recipe, "all", build)
 
     def _look_for_tokenizer(self) -> None:
         """Hours of work must not end in a missing file: what a bundle needs last is looked for first."""

@@ -66,6 +66,10 @@ class Prover:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends what runs; nothing more can be measured."""
         with self._lock:
             self._closed = True
             for child in self._running:
