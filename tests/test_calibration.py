@@ -407,6 +407,7 @@ def test_own_prompts_are_another_build(cli: Cli, road: Road, tmp_path_factory: p
     assert not changed["quantize"]
 
 
-def test_prompts_mean_nothing_for_float_graphs(cli: Cli) -> None:
-    message = cli.refused(3, "run", "a red circle", "--target", "cpu", "--prompts", "mine.txt")
-    assert "--prompts has no meaning" in message
+@pytest.mark.parametrize("option", ["--prompts", "--encodings"])
+def test_what_quantizes_means_nothing_for_float_graphs(option: str, cli: Cli) -> None:
+    message = cli.refused(3, "run", "a red circle", "--target", "cpu", option, "mine")
+    assert f"{option} has no meaning" in message

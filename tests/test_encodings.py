@@ -420,3 +420,14 @@ def test_encodings_on_the_command_line_are_checked_by_name(cli: Cli, road: Road)
     message = cli.refused(13, "compile", "--encodings", "mine")
     assert "not for this graph" in message
     assert "no encoding for 1 tensor (" in message
+
+
+def test_given_encodings_are_another_build_for_every_command_that_runs_one(cli: Cli, road: Road) -> None:
+    (cli.folder / "mine").mkdir()
+    shutil.copy(road.quantize("unet").file(VERSIONS[0]), cli.folder / "mine" / "unet.json")
+    for given, cached in (((), True), (("--encodings", "mine"), False)):
+        stages = cli.json("run", "a red circle", "--target", "cpu", "--precision", "w8a16", "--dry-run", *given)[
+            "stages"
+        ]
+        found = {stage["component"]: stage["cached"] for stage in stages if stage["stage"] == "quantize"}
+        assert found["unet"] is cached

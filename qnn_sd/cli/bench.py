@@ -8,23 +8,13 @@ import click
 
 from qnn_sd import resources
 from qnn_sd.artifact import written_aside
-from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.build import PICTURE_COMPONENTS
 from qnn_sd.cli.bench_report import Subject, as_document, show
-from qnn_sd.cli.options import (
-    component_option,
-    device_option,
-    dry_run_option,
-    model_options,
-    output_options,
-    prompts_option,
-    refuse_bad_output,
-    rounding_option,
-)
+from qnn_sd.cli.building import Building, build_options
+from qnn_sd.cli.options import component_option, device_option, output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.config import ModelConfig, Rounding
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import TargetError
-from qnn_sd.export.checkpoint import Sources
 from qnn_sd.targets.adb.bench import BenchSettings, Refused, measure
 from qnn_sd.targets.adb.client import Adb
 from qnn_sd.targets.adb.deployment import PERF_MODES
@@ -47,10 +37,7 @@ from qnn_sd.targets.adb.devices import choose, facts, is_virtual, profile_of
 @click.option("--rounds", type=int, default=20, show_default=True, help="Calls in a warm worker.")
 @click.option("--cold", type=int, default=3, show_default=True, help="Fresh workers: start, load, first call.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON file to write as well.")
-@prompts_option
-@rounding_option
-@dry_run_option
-@model_options
+@build_options
 @output_options
 def bench_command(
     device: str | None,
@@ -60,12 +47,7 @@ def bench_command(
     rounds: int,
     cold: int,
     output: Path | None,
-    prompts: Path | None,
-    rounding: Rounding,
-    dry_run: bool,
-    model: ModelConfig,
-    sources: Sources,
-    cache: Path | None,
+    building: Building,
     console: Console,
 ) -> None:
     """Measure a phone: cold and warm calls of each component on its HTP, middle and spread."""
@@ -74,8 +56,8 @@ def bench_command(
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
     phone = choose(Adb(), device)
     profile = profile_of(phone, soc)
-    road = Road(model, console, sources, cache, dry_run=dry_run, prompts=prompts, rounding=rounding)
-    if dry_run:
+    road = building.road(console)
+    if building.dry_run:
         road.make_bundle_for(profile, PICTURE_COMPONENTS)
         show_plan(console, road)
         return
@@ -83,7 +65,7 @@ def bench_command(
     bundle = road.bundle_for(profile, PICTURE_COMPONENTS)
     passes = bundle.info.passes(road.model.guidance)
     subject = Subject(phone.serial, facts(phone), is_virtual(phone), profile, road.model, passes)
-    measurement = measure(phone, bundle, settings, passes, cache or resources.cache(), console)
+    measurement = measure(phone, bundle, settings, passes, building.cache or resources.cache(), console)
     document = as_document(subject, settings, measurement)
     show(console, subject, settings, measurement)
     console.document(document)

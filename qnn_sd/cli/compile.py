@@ -2,51 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from qnn_sd.build import Road
-from qnn_sd.cli.options import (
-    DEFAULT_SOC,
-    dry_run_option,
-    encodings_option,
-    model_options,
-    output_options,
-    prompts_option,
-    rounding_option,
-)
+from qnn_sd.cli.building import Building, build_options
+from qnn_sd.cli.options import DEFAULT_SOC, output_options
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.config import ModelConfig, Rounding, load_profile
+from qnn_sd.config import load_profile
 from qnn_sd.console import Console
-from qnn_sd.export.checkpoint import Sources
 
 
 @click.command("compile")
 @click.option("--soc", default=DEFAULT_SOC, show_default=True, help="SoC to compile for, such as sm8550.")
-@encodings_option
-@rounding_option
-@prompts_option
-@dry_run_option
-@model_options
+@build_options
 @output_options
 def compile_command(
     soc: str,
-    encodings: Path | None,
-    rounding: Rounding,
-    prompts: Path | None,
-    dry_run: bool,
-    model: ModelConfig,
-    sources: Sources,
-    cache: Path | None,
+    building: Building,
     console: Console,
 ) -> None:
     """Export, quantize and compile a model for one SoC, and prove each binary on the HTP emulator."""
     profile = load_profile(soc)
-    road = Road(
-        model, console, sources, cache, encodings=encodings, dry_run=dry_run, prompts=prompts, rounding=rounding
-    )
-    if dry_run:
+    road = building.road(console)
+    if building.dry_run:
         road.make_bundle_for(profile)
         show_plan(console, road)
         return
@@ -73,12 +50,12 @@ def compile_command(
     console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
     console.document(
         {
-            "model": model.name,
+            "model": road.model.name,
             "soc": profile.soc,
             "dl_mode": profile.dl_mode,
             "bundle": str(bundle.folder),
             "calibration": {
-                "prompts": str(prompts or road.model.calibration.prompts),
+                "prompts": str(building.prompts or road.model.calibration.prompts),
                 "samples": dict(road.calibration().facts),
             },
             "components": document,

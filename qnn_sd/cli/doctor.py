@@ -10,12 +10,11 @@ import click
 from click.core import ParameterSource
 
 from qnn_sd import __version__, resources
-from qnn_sd.cli.options import device_option, model_options, output_options, refuse_bad_output
+from qnn_sd.cli.building import Building, model_options
+from qnn_sd.cli.options import device_option, output_options, refuse_bad_output
 from qnn_sd.cli.phone_report import examine_phone, make_document, private_names, write_report
-from qnn_sd.config import ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, UnhealthyError
-from qnn_sd.export.checkpoint import Sources
 from qnn_sd.health import Finding, examine
 from qnn_sd.targets.adb.examination import Step
 
@@ -40,9 +39,7 @@ def doctor_command(
     device: str | None,
     output: Path | None,
     soc: str | None,
-    model: ModelConfig,
-    sources: Sources,
-    cache: Path | None,
+    building: Building,
     console: Console,
 ) -> None:
     """Check this machine: Python, packages, the HTP emulator, disk, adb, AI Hub; with --phone a phone too."""
@@ -51,7 +48,7 @@ def doctor_command(
         _refuse_what_needs_a_phone()
     if output is not None:
         refuse_bad_output(output, ".md", "The report is Markdown.", beside=".png")
-    machine = list(examine(cache or resources.cache()))
+    machine = list(examine(building.cache or resources.cache()))
     console.table(
         ["", "check", "found", "what to do"],
         [[finding.status, finding.check, finding.found, finding.advice] for finding in machine],
@@ -63,14 +60,14 @@ def doctor_command(
     }
     steps: list[Step] = []
     if phone:
-        privacy = private_names(sources, cache, output)
-        findings = examine_phone(model, sources, cache, device, soc, console, privacy)
+        privacy = private_names(building, output)
+        findings = examine_phone(building, device, soc, console, privacy)
         steps = findings.steps
         console.table(
             ["", "step", "found", "seconds", "what to do"],
             [[step.status, step.name, step.found, step.seconds, step.advice] for step in steps],
         )
-        document = make_document(findings, machine, model, sources, soc, privacy)
+        document = make_document(findings, machine, building, soc, privacy)
         told |= {"healthy": not _failed([*machine, *steps]), "phone": document}
         if output is not None:
             for path in write_report(output, document, findings):

@@ -6,35 +6,30 @@ from pathlib import Path
 
 import click
 
-from qnn_sd.build import Road
-from qnn_sd.cli.options import component_option, dry_run_option, model_options, output_options
+from qnn_sd.cli.building import Building, float_options
+from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import copies_option, facts_of, put_in_place, refuse_bad_copies
-from qnn_sd.config import COMPONENTS, ModelConfig
+from qnn_sd.config import COMPONENTS
 from qnn_sd.console import Console
-from qnn_sd.export.checkpoint import Sources
 
 
 @click.command("export")
 @component_option(COMPONENTS, "export")
 @copies_option("model.onnx and its weights")
-@dry_run_option
-@model_options
+@float_options
 @output_options
 def export_command(
     components: tuple[str, ...],
     output: Path | None,
-    dry_run: bool,
-    model: ModelConfig,
-    sources: Sources,
-    cache: Path | None,
+    building: Building,
     console: Console,
 ) -> None:
     """Write a checkpoint's float ONNX graphs, in the forms that the HTP computes faithfully and cheaply."""
     refuse_bad_copies(output, components)
-    road = Road(model, console, sources, cache, dry_run=dry_run)
+    road = building.road(console)
     made = {name: road.export(name) for name in components}
-    if dry_run:
+    if building.dry_run:
         show_plan(console, road)
         return
     places = put_in_place(made, output)

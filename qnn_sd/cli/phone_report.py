@@ -8,7 +8,8 @@ from typing import Any
 from qnn_sd import __version__, artifact, resources
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.bundle_format import OpenBundle
-from qnn_sd.config import DeviceProfile, ModelConfig
+from qnn_sd.cli.building import Building
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
@@ -33,9 +34,7 @@ PROMPT, SEED, STEPS = "a big green square on white", 1, 5
 
 
 def examine_phone(
-    model: ModelConfig,
-    sources: Sources,
-    cache: Path | None,
+    building: Building,
     serial: str | None,
     soc: str | None,
     console: Console,
@@ -49,7 +48,7 @@ def examine_phone(
 
     def bundle(profile: DeviceProfile) -> tuple[OpenBundle, bool]:
         nonlocal road
-        road = Road(model, console, sources, cache)
+        road = building.road(console)
         made = road.bundle_for(profile, PICTURE_COMPONENTS)
         return made, not all(report.cached for report in road.reports)
 
@@ -65,14 +64,14 @@ def examine_phone(
     def tell(step: Step) -> None:
         console.say(f"{step.status:<7} {step.name}: {step.found}")
 
-    subject = Subject(serial, soc, PICTURE_COMPONENTS, cache or resources.cache())
+    subject = Subject(serial, soc, PICTURE_COMPONENTS, building.cache or resources.cache())
     return Examination(Means(bundle, paint), subject, console, privacy, tell).run()
 
 
-def private_names(sources: Sources, cache: Path | None, output: Path | None) -> Privacy:
+def private_names(building: Building, output: Path | None) -> Privacy:
     """Everything of this user that the report may not name."""
-    privacy = Privacy()
-    privacy.hide_path(cache or resources.cache(), "CACHE")
+    privacy, sources = Privacy(), building.sources
+    privacy.hide_path(building.cache or resources.cache(), "CACHE")
     privacy.hide_path(Path.cwd(), "FOLDER")
     if output is not None:
         privacy.hide_path(output.parent, "FOLDER")
@@ -90,14 +89,14 @@ def private_names(sources: Sources, cache: Path | None, output: Path | None) -> 
 
 
 def make_document(
-    findings: Findings, machine: list[Finding], model: ModelConfig, sources: Sources, soc: str | None, privacy: Privacy
+    findings: Findings, machine: list[Finding], building: Building, soc: str | None, privacy: Privacy
 ) -> Any:
     """The report for machines."""
     settings = {
-        "model": model.name,
-        "width": model.width,
-        "height": model.height,
-        "own_checkpoint": sources != Sources(),
+        "model": building.model.name,
+        "width": building.model.width,
+        "height": building.model.height,
+        "own_checkpoint": building.sources != Sources(),
         "soc": soc,
         "prompt": PROMPT,
         "seed": SEED,

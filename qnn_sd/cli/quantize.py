@@ -8,51 +8,30 @@ from typing import Any
 
 import click
 
-from qnn_sd.build import Road
-from qnn_sd.cli.options import (
-    component_option,
-    dry_run_option,
-    encodings_option,
-    model_options,
-    output_options,
-    prompts_option,
-    rounding_option,
-)
+from qnn_sd.cli.building import Building, build_options
+from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import copies_option, facts_of, put_in_place, refuse_bad_copies
-from qnn_sd.config import COMPONENTS, ModelConfig, Rounding
+from qnn_sd.config import COMPONENTS
 from qnn_sd.console import Console
-from qnn_sd.export.checkpoint import Sources
 
 
 @click.command("quantize")
 @component_option(COMPONENTS, "quantize")
 @copies_option("model.onnx, its encodings and rounding.json")
-@rounding_option
-@encodings_option
-@prompts_option
-@dry_run_option
-@model_options
+@build_options
 @output_options
 def quantize_command(
     components: tuple[str, ...],
     output: Path | None,
-    rounding: Rounding,
-    encodings: Path | None,
-    prompts: Path | None,
-    dry_run: bool,
-    model: ModelConfig,
-    sources: Sources,
-    cache: Path | None,
+    building: Building,
     console: Console,
 ) -> None:
     """Write a checkpoint's W8A16 QDQ graphs: calibrated on real trajectories, rounded by AdaRound."""
     refuse_bad_copies(output, components)
-    road = Road(
-        model, console, sources, cache, encodings=encodings, dry_run=dry_run, prompts=prompts, rounding=rounding
-    )
+    road = building.road(console)
     made = {name: road.quantize(name) for name in components}
-    if dry_run:
+    if building.dry_run:
         show_plan(console, road)
         return
     places = put_in_place(made, output)

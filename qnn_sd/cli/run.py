@@ -9,24 +9,15 @@ from pathlib import Path
 import click
 
 from qnn_sd import __version__, qnn, resources
-from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.build import PICTURE_COMPONENTS
 from qnn_sd.bundle_format import Kind, OpenBundle
-from qnn_sd.cli.options import (
-    DEFAULT_SOC,
-    device_option,
-    dry_run_option,
-    model_options,
-    output_options,
-    prompts_option,
-    refuse_bad_output,
-    rounding_option,
-)
+from qnn_sd.cli.building import Building, build_options
+from qnn_sd.cli.options import DEFAULT_SOC, device_option, output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.run_report import remark_on_prompts, report
-from qnn_sd.config import DeviceProfile, ModelConfig, Rounding, load_profile
+from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
-from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Generation, Request, TextToImage
 from qnn_sd.generate.noise import LARGEST_SEED
 from qnn_sd.generate.png import save_png
@@ -69,10 +60,7 @@ TARGETS = ("emulator", "cpu", "phone")
     help="Run on the CPU what the target can't load; each such component is named.",
 )
 @click.option("--keep-alive", is_flag=True, help="Leave the phone's worker warm: the next run loads nothing.")
-@prompts_option
-@rounding_option
-@dry_run_option
-@model_options
+@build_options
 @output_options
 def run_command(
     prompt: str,
@@ -89,24 +77,19 @@ def run_command(
     precision: str | None,
     fallback: bool,
     keep_alive: bool,
-    prompts: Path | None,
-    rounding: Rounding,
-    dry_run: bool,
-    model: ModelConfig,
-    sources: Sources,
-    cache: Path | None,
+    building: Building,
     console: Console,
 ) -> None:
     """Paint PROMPT with a bundle's components and save it as PNG."""
     _refuse_bad_settings(steps, seed, guidance, scheduler, count)
     target = target or ("emulator" if device is None else "phone")
-    _refuse_what_means_nothing(target, device, soc, precision, keep_alive, prompts)
+    _refuse_what_means_nothing(target, device, soc, precision, keep_alive, building)
     refuse_bad_output(output, ".png", "Pictures are saved as PNG.")
     phone = choose(Adb(), device) if target == "phone" else None
     profile = _profile(target, phone, soc)
-    road = Road(model, console, sources, cache, dry_run=dry_run, prompts=prompts, rounding=rounding)
+    road = building.road(console)
     cpu_kind: Kind = "w8a16" if precision == "w8a16" else "float"
-    if dry_run:
+    if building.dry_run:
         if profile is None:
             road.make_bundle_for_cpu(cpu_kind)
         else:
@@ -135,7 +118,7 @@ def run_command(
                 phone,
                 bundle,
                 PICTURE_COMPONENTS,
-                cache or resources.cache(),
+                building.cache or resources.cache(),
                 console,
                 fallback=fallback,
                 keep_alive=keep_alive,
@@ -185,7 +168,7 @@ def _paint(
 
 
 def _refuse_what_means_nothing(
-    target: str, device: str | None, soc: str | None, precision: str | None, keep_alive: bool, prompts: Path | None
+    target: str, device: str | None, soc: str | None, precision: str | None, keep_alive: bool, building: Building
 ) -> None:
     """Raises for options that don't go together."""
     if target != "phone" and device is not None:
@@ -196,8 +179,12 @@ def _refuse_what_means_nothing(
         raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
     if target != "cpu" and precision is not None:
         raise SettingError(f"--precision has no meaning with --target {target}", hint="Add --target cpu.")
-    if target == "cpu" and precision != "w8a16" and prompts is not None:
-        raise SettingError("--prompts has no meaning for float graphs", hint="Add --precision w8a16, or leave it out.")
+    if target == "cpu" and precision != "w8a16":
+        for option, given in (("--prompts", building.prompts), ("--encodings", building.encodings)):
+            if given is not None:
+                raise SettingError(
+                    f"{option} has no meaning for float graphs", hint="Add --precision w8a16, or leave it out."
+                )
 
 
 def _profile(target: str, phone: Phone | None, soc: str | None) -> DeviceProfile | None:
