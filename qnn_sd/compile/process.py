@@ -79,9 +79,8 @@ def run(job: Job, listen: Callable[[str], None]) -> Outcome:
         "htp_arch": job.htp_arch,
         "options": {"htp_graph_finalization_optimization_mode": str(job.optimization_mode), **job.options},
         "verbose": job.verbose,
-        "parent": os.getpid(),
     }
-    outcome = _run_child([sys.executable, "-m", "qnn_sd.compile.child", json.dumps(request)], listen)
+    outcome = _run_child(request, listen)
     if outcome.code > 0:
         raise CompileError(
             f"The QNN compiler refused {job.source}",
@@ -95,7 +94,27 @@ def run(job: Job, listen: Callable[[str], None]) -> Outcome:
     return outcome
 
 
-def _run_child(command: list[str], listen: Callable[[str], None]) -> Outcome:
+def start_child(module: str, request: Mapping[str, object]) -> subprocess.Popen[str]:
+    """Starts a module of this package as a process that ends with this one (``child.die_with``).
+
+    Args:
+        module: its name.
+        request: what it is told, as JSON.
+
+    Returns:
+        The process; what it prints, on either descriptor, is its ``stdout``.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", module, json.dumps({**request, "parent": os.getpid()})],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+
+
+def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> Outcome:
     """A child that Ctrl-C takes along.
 
     A compiler holds gigabytes, so none may be left behind. Ctrl-C waits until the child is known:
@@ -108,14 +127,7 @@ def _run_child(command: list[str], listen: Callable[[str], None]) -> Outcome:
     child = None
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     try:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
+        child = start_child("qnn_sd.compile.child", request)
         if in_main:
             signal.signal(signal.SIGINT, before)
         if noted:

@@ -10,17 +10,16 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from qnn_sd.compile.process import last_lines
+from qnn_sd.compile.process import last_lines, start_child
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Feeds
 
@@ -106,9 +105,8 @@ class Prover:
             "samples": [str(file) for file in files],
             "answer": str(scratch / "answer.json"),
             "core": core,
-            "parent": os.getpid(),
         }
-        child = self._start([sys.executable, "-m", "qnn_sd.compile.proof_child", json.dumps(request)])
+        child = self._start(request)
         printed, _ = child.communicate()
         with self._lock:
             self._running.discard(child)
@@ -120,18 +118,11 @@ class Prover:
             )
         return float(json.loads((scratch / "answer.json").read_text("utf-8")))
 
-    def _start(self, command: list[str]) -> subprocess.Popen[str]:
+    def _start(self, request: Mapping[str, object]) -> subprocess.Popen[str]:
         # Under the lock, so that a block that ends meanwhile kills this one too.
         with self._lock:
             if self._closed:
                 raise TargetError("The proof was called off", hint="Start it again: what is proven stays proven.")
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            )
+            child = start_child("qnn_sd.compile.proof_child", request)
             self._running.add(child)
             return child
