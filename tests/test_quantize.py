@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -100,6 +102,34 @@ def test_measured_ranges_are_the_activations_own(tmp_path: Path, rng: np.random.
     assert ranges["first"] == pytest.approx((seen.min(), seen.max()), rel=1e-5)
     assert ranges["relu"] == pytest.approx((0, seen.max()), rel=1e-5)
     assert ranges["x"] == pytest.approx((min(s["x"].min() for s in samples), max(s["x"].max() for s in samples)))
+
+
+MEASURED = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from qnn_sd.quantize.ranges import measure
+x = np.ones((1, 1, 1024, 1024), np.float32)
+at = []
+measure(Path(sys.argv[1]), [{"x": x}, {"x": x}], lambda: at.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+print(at[-1] * 1024)
+"""
+
+
+def test_measuring_keeps_no_activation_longer_than_it_is_needed(tmp_path: Path) -> None:
+    """Sixty-four activations of 4 MB: those of a full-size UNet would be 14 GB."""
+
+    def peak(name: str, length: int) -> int:
+        (tmp_path / name).mkdir()
+        with Graph("chain", tmp_path / name) as g:
+            x = g.input("x", (1, 1, 1024, 1024))
+            for number in range(length):
+                x = g.node("Tanh", [x], x.shape, f"step{number}")
+            g.output(x, "y")
+        command = [sys.executable, "-c", MEASURED, str(tmp_path / name)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert peak("long", 64) - peak("short", 4) < 0.3 * 64 * 2**22
 
 
 @pytest.mark.parametrize(

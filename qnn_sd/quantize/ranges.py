@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
@@ -17,6 +18,7 @@ from qnn_sd.runner import Feeds
 
 # Smallest and largest value by activation.
 Ranges = Mapping[str, tuple[float, float]]
+_ENDS = ("ReduceMin", "ReduceMax")
 # ONNX Runtime's names of the types that inputs have here, and numpy's.
 _TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
 
@@ -36,18 +38,7 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
     """
     model = load_structure(folder)
     names = list(roles(model).floats)
-    graph = model.graph
-    graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "range.flat"))
-    ends = []
-    for index, name in enumerate(names):
-        graph.node.append(helper.make_node("Reshape", [name, "range.flat"], [f"range.{index}.row"]))
-        for op in ("ReduceMin", "ReduceMax"):
-            out = f"range.{index}.{op}"
-            graph.node.append(helper.make_node(op, [f"range.{index}.row"], [out], keepdims=1))
-            ends.append(out)
-    graph.node.append(helper.make_node("Concat", ends, ["range.all"], axis=0))
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("range.all", TensorProto.FLOAT, [len(ends)]))
+    _reduce_to_ranges(model.graph, names)
     session = session_of(model, folder)
     low = np.full(len(names), np.inf)
     high = np.full(len(names), -np.inf)
@@ -68,6 +59,34 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
     if not count:
         raise QuantizeError("There is no calibration data", hint="Give at least one prompt.")
     return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
+
+
+def _reduce_to_ranges(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    """Makes smallest and largest value of each tensor, in turn, the graph's only output, ``range.all``."""
+    numbers = {name: number for number, name in enumerate(names)}
+    flat = numpy_helper.from_array(np.array([-1], np.int64), "range.flat")
+    graph.initializer.append(flat)
+    nodes = list(graph.node)
+    del graph.node[:], graph.output[:]
+
+    def reduce(name: str) -> None:
+        row = f"range.{numbers[name]}"
+        graph.node.append(helper.make_node("Reshape", [name, flat.name], [row]))
+        for op in _ENDS:
+            graph.node.append(helper.make_node(op, [row], [f"{row}.{op}"], keepdims=1))
+
+    for value in graph.input:
+        if value.name in numbers:
+            reduce(value.name)
+    for node in nodes:
+        graph.node.append(node)
+        # At once, and not at the end: until then every activation would have to be kept.
+        for name in node.output:
+            if name in numbers:
+                reduce(name)
+    ends = [f"range.{number}.{op}" for number in range(len(names)) for op in _ENDS]
+    graph.node.append(helper.make_node("Concat", ends, ["range.all"], axis=0))
+    graph.output.append(helper.make_tensor_value_info("range.all", TensorProto.FLOAT, [len(ends)]))
 
 
 def _refuse_others(folder: Path, session: onnxruntime.InferenceSession, feeds: Feeds, number: int) -> None:
