@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def sqnr_against_qdq(qdq: Path, compiled: Path, soc_model: int, htp_arch: int, s
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # By itself the runtime would take every core, also those that this process is kept from.
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
     cpu = onnxruntime.InferenceSession(str(qdq / MODEL_FILE), options, providers=["CPUExecutionProvider"])
     expected = np.stack([cpu.run(None, dict(feeds))[0] for feeds in samples])
     # A large graph's weights, as floats: not to be held beside the emulator's.
