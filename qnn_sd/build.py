@@ -215,14 +215,15 @@ class Road:
                 ranging = self._bar(f"ranges of {component}", bars)
                 if not held_out:
                     return quantize_component(source.folder, samples, folder, lambda: ranging(len(samples)))
-                rounding_bar = self._bar(f"rounding {component}", bars)
+                backend = best_backend()
+                rounding_bar = self._bar(f"rounding {component} with {backend.title}", bars)
                 chosen, judging = self.model.rounding, self.samples(held_out, component)
                 rounding = RoundingData(
                     spread(samples, chosen.samples),
                     spread(judging, chosen.held_out),
                     folder / ".rounding",
                     lambda _done, total: rounding_bar(total),
-                    best_backend(),
+                    backend,
                 )
                 return quantize_by_adaround(source.folder, samples, folder, rounding, lambda: ranging(len(samples)))
 

@@ -307,6 +307,7 @@ def test_the_cache_is_used(cli: Cli, road: Road) -> None:
     assert again["dl_mode"] == 2
     assert set(again["components"]) == {"text_encoder", "unet", "vae_decoder", "vae_encoder"}
     assert all(component["cached"] for component in again["components"].values())
+    assert all(component["seconds"] > 0 < component["proof_seconds"] for component in again["components"].values())
     assert again["calibration"]["prompts"] == "tiny_sd_prompts/calibration.txt"
     assert again["calibration"]["samples"]["unet"] > 0
     done = cli("compile")
