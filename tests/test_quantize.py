@@ -258,7 +258,11 @@ def test_ranges_have_room_and_angles_have_none(road: Road) -> None:
 
     for name in ("sample", "conv_in", "noise_pred"):
         low, high = seen[name]
-        assert spread(name) == pytest.approx(2 * (max(high, 0) - min(low, 0)), rel=1e-4), name
+        assert spread(name) == pytest.approx(2 * 2 * max(high, -low), rel=1e-4), "as much below zero as above it"
+    squares = [name for name in entries if name.endswith("norm1.squared")]
+    assert squares
+    for name in squares:
+        assert spread(name) == pytest.approx(4 * seen[name][1], rel=1e-4), name
     for name in ("timestep", "time_proj.angles"):
         assert spread(name) == pytest.approx(seen[name][1], rel=1e-4), name
     assert spread("time_proj.Sin") == pytest.approx(2, rel=1e-4)

@@ -70,7 +70,12 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges, room: float = ROOM) -> E
 def _widened(name: str, found: tuple[float, float], room: float, roles: Roles) -> tuple[float, float]:
     if name in roles.ramps:
         return found
+    if name in roles.squares:
+        room *= room  # what is twice as large has four times its square
     low, high = (room * end for end in found)
+    if low < 0 < high:
+        # Which side is the longer may be chance: a channel's mean, say, is one number a picture.
+        low, high = -max(-low, high), max(-low, high)
     return low, min(high, 1.0) if name in roles.shares else high
 
 

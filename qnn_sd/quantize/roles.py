@@ -54,6 +54,7 @@ class Roles:
         source: for a tensor that an op only moved, the tensor it was (an activation or a value).
         known: activations whose range is known without looking.
         shares: activations that are shares of one.
+        squares: activations that are another one times itself.
         ramps: activations that are one number that is fed, such as the time step, times and plus constants.
     """
 
@@ -65,6 +66,7 @@ class Roles:
     source: Mapping[str, str]
     known: Mapping[str, tuple[float, float]]
     shares: frozenset[str]
+    squares: frozenset[str]
     ramps: frozenset[str]
 
     def owner(self, name: str) -> str:
@@ -144,6 +146,7 @@ class _Reader:
     source: dict[str, str] = field(default_factory=dict)
     known: dict[str, tuple[float, float]] = field(default_factory=dict)
     shares: set[str] = field(default_factory=set)
+    squares: set[str] = field(default_factory=set)
     ramps: set[str] = field(default_factory=set)
     types: dict[str, int] = field(default_factory=dict)
 
@@ -189,12 +192,18 @@ class _Reader:
         for name in outputs:
             if self._moves(node):
                 self.source[name] = node.input[0]
-            if node.op_type in KNOWN_RANGES:
-                self.known[name] = KNOWN_RANGES[node.op_type]
-            if node.op_type in SHARES:
-                self.shares.add(name)
-            if self._is_ramp(node):
-                self.ramps.add(name)
+            self._note_range(node, name)
+
+    def _note_range(self, node: onnx.NodeProto, name: str) -> None:
+        """Notes what is known of an output's range beside what will be measured."""
+        if node.op_type in KNOWN_RANGES:
+            self.known[name] = KNOWN_RANGES[node.op_type]
+        if node.op_type in SHARES:
+            self.shares.add(name)
+        if node.op_type == "Mul" and node.input[0] == node.input[1]:
+            self.squares.add(name)
+        if self._is_ramp(node):
+            self.ramps.add(name)
 
     def result(self) -> Roles:
         """The roles, once every node was read."""
@@ -210,6 +219,7 @@ class _Reader:
             self.source,
             self.known,
             frozenset(self.shares),
+            frozenset(self.squares),
             frozenset(self.ramps),
         )
 

@@ -56,18 +56,17 @@ def stand_in_ranges(model: onnx.ModelProto) -> Ranges:
         neighbours = [ranges[read] for read in (maker.input if maker else ()) if read in ranges]
         # A Concat of dozens must still find a place between all of them.
         apart = min(_APART, 0.2 * _SPREAD / max(1, len(neighbours)))
-        for low, high in candidates:
-            chosen = (0.0 if maker and maker.op_type in NEVER_NEGATIVE else low, high)
+        for reach in candidates:
+            chosen = (0.0 if maker and maker.op_type in NEVER_NEGATIVE else -reach, reach)
             if all(_differ(chosen, other, apart) for other in neighbours):
                 ranges[name] = chosen
                 break
     return ranges
 
 
-def _candidates() -> Iterator[tuple[float, float]]:
-    for index in itertools.count():
-        low, high = (_REACH * (1 + _SPREAD * (index * multiple * _GOLDEN % 1)) for multiple in (3, 1))
-        yield -low, high
+def _candidates() -> Iterator[float]:
+    # One number for both sides: a range that holds zero is given as much below it as above it.
+    return (_REACH * (1 + _SPREAD * (index * _GOLDEN % 1)) for index in itertools.count())
 
 
 def _differ(one: tuple[float, float], other: tuple[float, float], apart: float) -> bool:
