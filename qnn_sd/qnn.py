@@ -71,7 +71,8 @@ def session(
     for key, value in (entries or {}).items():
         options.add_session_config_entry(key, value)
     options.add_provider_for_devices([device], provider_options)
-    return onnxruntime.InferenceSession(str(model) if isinstance(model, Path) else model, options)
+    # By default a failure has the Python package try the CPU's provider, whose complaint then hides the failure.
+    return onnxruntime.InferenceSession(str(model) if isinstance(model, Path) else model, options, enable_fallback=0)
 
 
 def versions() -> dict[str, str]:
