@@ -15,7 +15,9 @@ gain       over nearest, dB, of a layer's output on the inputs that the float gr
            alone. Of the held-out samples ours has looked at some: a layer that gains nothing on them keeps nearest;
            how many did is said below the table
 pictures   PSNR against the float model's, dB, same prompts and seeds, with nothing but the UNet quantized
-seconds    of rounding alone: recording, ranges and starting up count for neither; on the clock, and of the processors
+seconds    of rounding alone: recording, ranges and starting up count for neither; on the clock, and of the processors.
+           Threads are as many as processors that the run may use; where others work as well, torch's wait for each
+           other for long, so better ``taskset -c 0 python benchmarks/adaround.py``
 
 AIMET's result is kept in ``--work``, by its data, settings and packages' versions, and taken from there the next time;
 a line below the table says so then. Seeds are the model config's; the n-th picture's is n.
@@ -180,7 +182,8 @@ def explain(aimet: AimetRounding, iterations: int, seconds: Mapping[str, tuple[f
     """Prints what is to be known of AIMET's row."""
     (ours, ours_worked), (theirs, theirs_worked) = seconds[OURS], seconds[AIMET]
     print(
-        f"AIMET took {theirs / ours:,.0f} times as long, {theirs_worked / ours_worked:,.0f} times the processors' time"
+        f"AIMET took {theirs / ours:,.0f} times as long, {theirs_worked / ours_worked:,.1f} times the processors' time"
+        f"{', by an earlier run of it' if aimet.stored else ''}"
     )
     versions = ", ".join(f"{name} {version}" for name, version in aimet.versions.items())
     print(f"AIMET: {iterations} iterations a layer; {versions}")
