@@ -14,35 +14,24 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+from held_out import outputs, sqnr_of_all_and_worst
 
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
-from qnn_sd.metrics import sqnr_db
-from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize.adaround.report import REPORT_FILE
 from qnn_sd.quantize.choose import choose_encodings
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.qdq import QdqWriter
 from qnn_sd.quantize.ranges import measure
 from qnn_sd.quantize.rules import ROOM
-from qnn_sd.runner import Feeds
 
 ROOMS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 
 
-def outputs(folder: Path, samples: list[Feeds]) -> np.ndarray:
-    """A graph's answers on ONNX Runtime's CPU."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"])
-    return np.array([session.run(None, dict(feeds))[0] for feeds in samples])
-
-
 def row(name: str, expected: np.ndarray, found: np.ndarray) -> None:
-    worst = min(sqnr_db(a, b) for a, b in zip(expected, found, strict=True))
-    print(f"{name:<44}{sqnr_db(expected, found):>10.1f}{worst:>10.1f}", flush=True)
+    overall, worst = sqnr_of_all_and_worst(expected, found)
+    print(f"{name:<44}{overall:>10.1f}{worst:>10.1f}", flush=True)
 
 
 def main() -> None:

@@ -1,0 +1,26 @@
+"""What benchmarks ask of a graph on held-out data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.runner import Feeds
+
+
+def outputs(folder: Path, samples: Sequence[Feeds]) -> np.ndarray:
+    """A graph's answers on ONNX Runtime's CPU: [samples, ...] float32."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"])
+    return np.array([session.run(None, dict(feeds))[0] for feeds in samples])
+
+
+def sqnr_of_all_and_worst(expected: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """SQNR in dB over all samples (their power and their error added up), and of the worst sample."""
+    return sqnr_db(expected, found), min(sqnr_db(a, b) for a, b in zip(expected, found, strict=True))
