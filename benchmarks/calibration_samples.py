@@ -13,12 +13,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from quantization import outputs
+from held_out import outputs, sqnr_of_all_and_worst
 
 from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
-from qnn_sd.metrics import sqnr_db
 from qnn_sd.quantize.calibration import plan_trajectories
 
 # Prompts, sampling steps, steps kept of each.
@@ -57,9 +56,8 @@ def main() -> None:
             road = OtherCalibration(model.model_copy(update={"calibration": config}), Console(), cache=Path(cache))
             road.judged_by = known
             for name in JUDGED:
-                found = outputs(road.quantize(name).folder, judging[name])
-                worst = min(sqnr_db(a, b) for a, b in zip(expected[name], found, strict=True))
-                print(f"{sqnr_db(expected[name], found):18.1f}{worst:8.1f}", end="", flush=True)
+                every, worst = sqnr_of_all_and_worst(expected[name], outputs(road.quantize(name).folder, judging[name]))
+                print(f"{every:18.1f}{worst:8.1f}", end="", flush=True)
         print()
 
 

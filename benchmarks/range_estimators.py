@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from held_out import outputs
 from onnx import TensorProto, helper
-from quantization import outputs
 
 from qnn_sd.build import Road
 from qnn_sd.config import load_model
