@@ -224,6 +224,10 @@ def gone(serial: str, why: str) -> DeviceError:
     )
 
 
+# A command that hasn't said anything for so long has said it all.
+_QUIET_SECONDS = 0.5
+
+
 class Running:
     """A command that runs on the phone; leaving the block ends it.
 
@@ -238,6 +242,7 @@ class Running:
         self._code: int | None = None
         self._raw = bytearray()
         self._follower: threading.Thread | None = None
+        self._heard = threading.Event()
 
     def __enter__(self) -> Running:
         return self
@@ -320,6 +325,7 @@ class Running:
         with suppress(DeviceError):
             while self._code is None:
                 self._receive()
+                self._heard.set()
 
     def await_end(self, seconds: float) -> None:
         """Waits for the end of a command that is followed, but no longer than that."""
@@ -329,6 +335,16 @@ class Running:
     def log(self) -> str:
         """What came on standard error so far."""
         return self._err.decode("utf-8", "replace")
+
+    def await_log(self) -> None:
+        """Waits until nothing more comes of a command that is followed.
+
+        What it said just before it answered on another road may still be on its way.
+        """
+        while self._follower is not None and self._follower.is_alive():
+            self._heard.clear()
+            if not self._heard.wait(_QUIET_SECONDS):
+                return
 
     def _result(self) -> Result:
         assert self._code is not None

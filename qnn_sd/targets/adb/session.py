@@ -87,8 +87,8 @@ class WorkerSession:
             self.info = client.hello(address.token)
             self.start_seconds = time.perf_counter() - started
         except BaseException as error:
-            running.close()
             self._note_log(error)
+            running.close()
             raise
         return client, address
 
@@ -105,10 +105,10 @@ class WorkerSession:
                 if self._running is not None:
                     self._running.await_end(_GOODBYE_SECONDS)
         finally:
-            if self._running is not None:
-                self._running.close()
             if error is not None:
                 self._note_log(error)
+            if self._running is not None:
+                self._running.close()
 
     def _note_log(self, error: BaseException) -> None:
         if self.was_warm:
@@ -118,7 +118,10 @@ class WorkerSession:
 
     def log(self) -> str:
         """What the worker, ONNX Runtime and QNN wrote on standard error, less ONNX Runtime's colours."""
-        return "" if self._running is None else _COLOUR.sub("", self._running.log())
+        if self._running is None:
+            return ""
+        self._running.await_log()
+        return _COLOUR.sub("", self._running.log())
 
     def _await_ready(self) -> None:
         assert self._running is not None
