@@ -5,7 +5,7 @@
 
 One row a component at 512x512, full size, random weights and stand-in encodings, beside its floor:
 every weight once, the graph's own ends, and each activation that doesn't fit on chip written and read
-once. UNet and VAE are compiled in parts (``enable_htp_graph_splitting``), all of which are added up.
+once. What the model config compiles in parts (``enable_htp_graph_splitting``) is here too, all of them added up.
 
 --forms   each switch of ``qnn_sd/export/forms.py`` alone the other way: what it is worth in the whole graph
 --parts   each block compiled alone, the dearest first
@@ -25,13 +25,12 @@ from pathlib import Path
 from sd15_shape import write_random
 
 from qnn_sd.compile.cost import Chip, Cost, measure, measure_parts
-from qnn_sd.config import load_profile
+from qnn_sd.config import load_model, load_profile
 from qnn_sd.errors import CompileError
 from qnn_sd.export import Forms
 from qnn_sd.quantize import quantize_with_stand_ins
 
 COMPONENTS = ("text_encoder", "unet", "vae_decoder")
-SPLIT = ("unet", "vae_decoder")
 # Each switch alone the other way, where it says something of the component.
 OTHERWISE: dict[str, dict[str, Forms]] = {
     "unet": {
@@ -85,6 +84,7 @@ class Bench:
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
+        self.split = load_model("sd15").split_graph
 
     def measured(self, title: str, source: Path, split: bool, best: Cost | None = None) -> Cost | None:
         """Quantizes and measures a float graph and prints its row; None where the compiler gives up."""
@@ -103,7 +103,7 @@ class Bench:
         """A component in some forms."""
         with tempfile.TemporaryDirectory(prefix="qnn-sd-bench-") as source:
             write_random(component, Path(source), forms)
-            return self.measured(title, Path(source), component in SPLIT, best)
+            return self.measured(title, Path(source), component in self.split, best)
 
     def parts(self, component: str) -> None:
         """A component's blocks, the dearest first."""
@@ -125,7 +125,7 @@ class Bench:
                 continue
             with tempfile.TemporaryDirectory(prefix="qnn-sd-bench-") as source:
                 subprocess.run([python, str(script), source, *option], check=True, stdout=subprocess.DEVNULL)
-                self.measured(title, Path(source), True, best)
+                self.measured(title, Path(source), "unet" in self.split, best)
 
 
 def main() -> None:
