@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from qnn_sd.console import Console, Transfer
 from qnn_sd.errors import DeviceError, StagingError, UnknownSocError
 from qnn_sd.targets.adb.client import Adb, Phone
 from qnn_sd.targets.adb.devices import HOME, choose, facts, profile_of
+from qnn_sd.targets.adb.joiner import Joiner
 from qnn_sd.targets.adb.session import MAIN
 from qnn_sd.targets.adb.staging import SPARE_BYTES, FileSet, stage, unstage
 from qnn_sd.targets.adb.virtual_phone import Battery, Faults
@@ -310,6 +312,20 @@ def test_a_warm_worker_is_not_taken_for_something_else(host: AdbHost, command: C
 
 def test_keep_alive_needs_a_phone(cli: Cli) -> None:
     assert "--keep-alive has no meaning" in cli.refused(3, "run", PROMPT, "--keep-alive")
+
+
+@pytest.mark.parametrize("there_already", [True, False])
+def test_a_file_gets_its_name_whenever_its_last_piece_arrives(there_already: bool, running: PhoneOnAdb) -> None:
+    phone, data = Adb().phone(running.address), b"a small file"
+    target = f"{HOME}/worker/0/small"
+    phone.shell(f"mkdir -p {HOME}/worker/0")
+    with Joiner(phone) as joiner:
+        joiner.begin(target, 0)
+        joiner.send(target, [memoryview(data)])
+        if there_already:
+            joiner._arrive(wait=True)
+        joiner.end(target, hashlib.sha256(data).hexdigest())
+    assert (running.root / target[1:]).read_bytes() == data
 
 
 def test_a_cable_pulled_while_staging_is_told_and_the_next_run_goes_on(

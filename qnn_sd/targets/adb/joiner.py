@@ -81,10 +81,12 @@ class Joiner:
             target: its path on the phone.
             digest: its SHA-256, hex.
         """
-        if self._last_piece is None:
+        piece = self._last_piece
+        if piece is None or piece not in self._joined_by:
+            # None came, or it is there already: on a fast phone a small file is.
             self._later(self._finish, target, digest)
         else:
-            self._whole_with[self._last_piece] = (target, digest)
+            self._whole_with[piece] = (target, digest)
 
     def _settle(self, wait: bool = False) -> None:
         """Raises what went wrong on the phone so far."""
