@@ -281,13 +281,13 @@ class Road:
         """
         proofs = {component: self._proof(component, profile) for component in components}
         cores = usable_cores()
-        with Prover(cores) as prover:
-            return self._production.produce_side_by_side(
-                {name: (recipe, partial(build, prover)) for name, (recipe, build) in proofs.items()},
-                "proving on the emulator",
-                workers=len(cores),
-                call_off=prover.close,
-            )
+        prover = Prover(cores)
+        return self._production.produce_side_by_side(
+            {name: (recipe, partial(build, prover)) for name, (recipe, build) in proofs.items()},
+            "proving on the emulator",
+            workers=len(cores),
+            call_off=prover.close,
+        )
 
     def _proof(
         self, component: str, profile: DeviceProfile

@@ -98,7 +98,8 @@ def test_binaries_are_proven_side_by_side(road: Road) -> None:
         qdq, compiled = road.quantize(component).folder, road.compile(component, profile).folder
         binaries[component] = Binary(qdq, compiled, profile.soc_model, profile.htp_arch)
         samples[component] = list(road.samples(road.calibration(), component))[:1]
-    with ThreadPoolExecutor() as pool, Prover(usable_cores()) as prover:
+    prover = Prover(usable_cores())
+    with ThreadPoolExecutor() as pool:
         found = dict(zip(binaries, pool.map(prover.sqnr, binaries.values(), samples.values()), strict=True))
     for component, binary in binaries.items():
         here = sqnr_against_qdq(*astuple(binary), samples[component])
@@ -108,8 +109,10 @@ def test_binaries_are_proven_side_by_side(road: Road) -> None:
 
 def test_a_binary_that_cannot_be_loaded_is_told(road: Road, tmp_path: Path) -> None:
     feeds = [{"input_ids": np.zeros((1, 77), np.int32)}]
-    with Prover(usable_cores()) as prover, pytest.raises(TargetError, match="The emulator failed on"):
+    prover = Prover(usable_cores())
+    with pytest.raises(TargetError, match="The emulator failed on"):
         prover.sqnr(Binary(road.quantize("text_encoder").folder, tmp_path, 57, 75), feeds)
+    prover.close()
     with pytest.raises(TargetError, match="called off"):
         prover.sqnr(Binary(tmp_path, tmp_path, 57, 75), feeds)
 

@@ -1,7 +1,7 @@
 """Proofs of several binaries at once, each in a child process on a core of its own.
 
 The emulator computes in one thread, and another waits for it in a busy loop: unpinned it takes two cores and is no
-faster. A component of Stable Diffusion 1.5 takes it a quarter of an hour, so those that there are run side by side.
+faster. A component of Stable Diffusion 1.5 takes it many minutes, so those that there are run side by side.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -47,7 +46,7 @@ def usable_cores() -> list[int]:
 
 
 class Prover:
-    """Measures binaries, each on a core of its own; at the end of the block none is left running.
+    """Measures binaries, each on a core of its own.
 
     Args:
         cores: those to use.
@@ -60,12 +59,6 @@ class Prover:
         self._running: set[subprocess.Popen[str]] = set()
         self._closed = False
         self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Ends what runs; nothing more can be measured."""
@@ -84,7 +77,7 @@ class Prover:
             samples: real inputs, by name.
 
         Raises:
-            TargetError: it can't be loaded or run, or the block has ended.
+            TargetError: it can't be loaded or run, or ``close`` was called.
         """
         core = self._cores.get()
         try:
@@ -119,7 +112,7 @@ class Prover:
         return float(json.loads((scratch / "answer.json").read_text("utf-8")))
 
     def _start(self, request: Mapping[str, object]) -> subprocess.Popen[str]:
-        # Under the lock, so that a block that ends meanwhile kills this one too.
+        # Under the lock, so that who closes meanwhile ends this one too.
         with self._lock:
             if self._closed:
                 raise TargetError("The proof was called off", hint="Start it again: what is proven stays proven.")

@@ -91,7 +91,7 @@ def quantize_by_adaround(
 
 
 def _measured_once(source: Path, samples: Iterable[Feeds], work: Path, each: Callable[[], None]) -> Ranges:
-    """Ranges, kept for a run that goes on where this one is cut off: at full size they take a quarter of an hour."""
+    """Ranges, kept for a run that goes on where this one is cut off: at full size they take minutes."""
     work.mkdir(parents=True, exist_ok=True)
     kept = work / "ranges.json"
     with suppress(FileNotFoundError, ValueError):  # a disk can lose what was written before the power went

@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -226,6 +227,7 @@ def gone(serial: str, why: str) -> DeviceError:
 
 # A command that hasn't said anything for so long has said it all.
 _QUIET_SECONDS = 0.5
+_MOST_TALK_SECONDS = 5.0
 
 
 class Running:
@@ -337,11 +339,12 @@ class Running:
         return self._err.decode("utf-8", "replace")
 
     def await_log(self) -> None:
-        """Waits until nothing more comes of a command that is followed.
+        """Waits until nothing more comes of a command that is followed, but not for one that never stops talking.
 
         What it said just before it answered on another road may still be on its way.
         """
-        while self._follower is not None and self._follower.is_alive():
+        until = time.monotonic() + _MOST_TALK_SECONDS
+        while self._follower is not None and self._follower.is_alive() and time.monotonic() < until:
             self._heard.clear()
             if not self._heard.wait(_QUIET_SECONDS):
                 return
