@@ -342,6 +342,8 @@ def test_killed_it_goes_on_and_ends_with_the_same_bytes(
         # Renamed before the power went, but never on the disk.
         lost.write_bytes(lost.read_bytes()[:200])
         del groups[lost]
+    if at == 3:
+        (work / "ranges.json").write_text("null", "utf-8")
     seen: dict[Path, int] = {}
     measured = []
 
@@ -351,7 +353,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_bytes(
     data = RoundingData(samples[:20], samples[20:], work, look)
     quantize_by_adaround(floats, samples, out, data, lambda: measured.append(1))
     assert seen == groups, "what was done is not done again"
-    assert not measured, "nor are ranges measured again"
+    assert bool(measured) == (at == 3), "nor are ranges measured again, unless they are damaged"
     assert not work.exists()
     for path in rounded.iterdir():
         assert sha256_of_file(out / path.name) == sha256_of_file(path), path.name

@@ -94,7 +94,8 @@ def _measured_once(source: Path, samples: Iterable[Feeds], work: Path, each: Cal
     """Ranges, kept for a run that goes on where this one is cut off: at full size they take minutes."""
     work.mkdir(parents=True, exist_ok=True)
     kept = work / "ranges.json"
-    with suppress(FileNotFoundError, ValueError):  # a disk can lose what was written before the power went
+    # A disk can lose what was written before the power went; what is no table of ranges is measured anew.
+    with suppress(FileNotFoundError, ValueError, TypeError, AttributeError):
         return {name: (low, high) for name, (low, high) in json.loads(kept.read_text("utf-8")).items()}
     ranges = measure(source, samples, each)
     with written_aside(kept) as aside:

@@ -194,6 +194,6 @@ def _load(path: Path) -> list[_Made] | None:
             ]
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         # A disk can lose what was written before the power went; to round the group again costs seconds.
         return None
