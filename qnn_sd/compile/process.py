@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qnn_sd.errors import CompileError
-from qnn_sd.onnx_files import MODEL_FILE
 
 CONTEXT_FILE = "model_ctx.onnx"
 _KEPT_LINES = 40
@@ -73,7 +72,7 @@ def run(job: Job, listen: Callable[[str], None]) -> Outcome:
         CompileError: it refused the graph, or wrote nothing.
     """
     request = {
-        "model": str(job.source / MODEL_FILE),
+        "source": str(job.source),
         "context": str(job.folder / CONTEXT_FILE),
         "soc_model": job.soc_model,
         "htp_arch": job.htp_arch,
