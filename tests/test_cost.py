@@ -219,8 +219,8 @@ def test_the_block_that_kills_the_compiler_is_named(tmp_path: Path, monkeypatch:
     wrapper = tmp_path / "python"
     wrapper.write_text(
         f"""#!/bin/sh
-        model=$(echo "$3" | sed 's/.*"model": "\\([^"]*\\)".*/\\1/')
-        grep -q second.weight "$model" && kill -SEGV $$
+        folder=$(echo "$3" | sed 's/.*"source": "\\([^"]*\\)".*/\\1/')
+        grep -q second.weight "$folder/model.onnx" && kill -SEGV $$
         exec "{sys.executable}" "$@"
         """
     )
