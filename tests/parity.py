@@ -23,6 +23,7 @@ FORMS: dict[str, Forms] = {
     "pieces": Forms(piece_above_mb=0.001, tokens_per_piece=24),
     "layer_norm": Forms(group_norm="layer_norm"),
     "matrix": Forms(group_mean="matrix"),
+    "means_of_rows": Forms(pool_at_once_up_to=0),
     "not_centred": Forms(centred_below_mb=0),
     "time_before_norm": Forms(time_in_norm=False),
     "affine_unfolded": Forms(fold_affine=False),

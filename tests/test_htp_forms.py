@@ -124,6 +124,31 @@ def test_attention_over_many_values_with_a_mean_is_not(tmp_path: Path) -> None:
 RIGHT = [name for name in FORMS if name not in ("unflattened", "no_separate_affine", "mask")]
 
 
+def norm_of_512(forms: Forms) -> Callable[[Graph], None]:
+    """GroupNorm of as many pixels as a picture of Stable Diffusion 1.5 has."""
+
+    def build(g: Graph) -> None:
+        affine = affine_of(RandomTensors(1), "norm", 8)
+        g.output(group_norm(g, "norm", g.input("x", (1, 8, 512, 512)), affine, 4, 1e-5, forms), "y")
+
+    return build
+
+
+def far_from_zero(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Channels whose means are three fifths of the largest value."""
+    return {"x": rng.standard_normal((1, 8, 512, 512), np.float32) + np.float32(8)}
+
+
+@pytest.mark.parametrize("soc", SOCS)
+def test_a_mean_over_many_pixels_is_right_wherever_it_lies(soc: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    assert htp_db(norm_of_512(Forms()), far_from_zero(rng), tmp_path, soc) >= FAITHFUL
+
+
+def test_a_mean_over_many_pixels_at_once_wraps_around(tmp_path: Path, rng: np.random.Generator) -> None:
+    at_once = Forms(pool_at_once_up_to=512 * 512)
+    assert htp_db(norm_of_512(at_once), far_from_zero(rng), tmp_path) < NOISE
+
+
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_small_unet_is_faithful_in_every_form(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     """Latents of 16x32: the forms beside each other, at 16x32 and 8x16."""

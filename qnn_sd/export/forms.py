@@ -20,6 +20,9 @@ class Forms:
         group_mean: how the pooled form gets from C channels to G groups and back. ``two_step``
             goes through [1, G, 1, 1] with two small matrices; ``matrix`` multiplies by one
             block-constant C x C matrix, whose bytes are read in every call.
+        pool_at_once_up_to: with more pixels than this, the pooled form takes the mean of each row and then of
+            the rows'. The HTP adds a pool's integers, less their zero point, in 32 bits: over 512x512
+            pixels a channel wraps around whose mean is an eighth of the range away from zero.
         centred_below_mb: tensors up to this size are normalized from their centred copy, which then
             replaces them on chip; larger ones from themselves, so that the centred copy is only
             ever a tile on its way into the variance.
@@ -57,6 +60,7 @@ class Forms:
 
     group_norm: Literal["layer_norm", "pooled"] = "pooled"
     group_mean: Literal["two_step", "matrix"] = "two_step"
+    pool_at_once_up_to: int = 65536
     centred_below_mb: float = 6.0
     time_in_norm: bool = True
     fold_affine: bool = True

@@ -124,7 +124,7 @@ class _Pooled:
         from_centred = 2 * math.prod(x.shape) <= self._forms.centred_below_mb * 1e6  # uint16
         if shift is not None and not (self._forms.time_in_norm and from_centred):
             x, shift = add(g, x, shift, "timed"), None
-        pooled = g.node("GlobalAveragePool", [x], row)
+        pooled = self._pooled(x)
         if shift is not None:
             pooled = add(g, pooled, shift, "pooled_timed")
         mean = self._group_mean(pooled, "mean")
@@ -133,8 +133,7 @@ class _Pooled:
             centred = g.node("Sub", [x, channel_mean], x.shape, "centred")
         else:
             centred = add(g, x, g.node("Sub", [shift, channel_mean], row, "to_centre"), "centred")
-        squares = g.node("GlobalAveragePool", [mul(g, centred, centred, "squared")], row)
-        variance = self._group_mean(squares, "variance")
+        variance = self._group_mean(self._pooled(mul(g, centred, centred, "squared")), "variance")
         raised = add(g, variance, g.constant("epsilon", np.full((1, 1, 1, 1), self._epsilon, np.float32)))
         deviation = g.node("Sqrt", [raised], raised.shape, "deviation")
         one = g.constant("one", np.ones((1, 1, 1, 1), np.float32))
@@ -147,6 +146,17 @@ class _Pooled:
         beta = None if affine is None else affine.beta
         offset = self._to_channels(mul(g, mean, inverse), "offset", -gamma, beta)
         return add(g, mul(g, x, scale, "scaled"), offset, "shifted")
+
+    def _pooled(self, x: Value) -> Value:
+        """Each channel's mean: [1, C, 1, 1]."""
+        g = self._g
+        _, channels, height, width = x.shape
+        row = (1, channels, 1, 1)
+        if height * width <= self._forms.pool_at_once_up_to:
+            return g.node("GlobalAveragePool", [x], row)
+        # Not pools one after the other: of those the compiler makes one.
+        rows = g.node("ReduceMean", [x, g.constant("axis", np.array([3], np.int64))], (1, channels, height, 1))
+        return g.node("ReduceMean", [rows, g.constant("axis", np.array([2], np.int64))], row)
 
     def _conv(self, x: Value, name: str, matrix: Array, bias: Array | None = None) -> Value:
         inputs = [x, self._g.constant(f"{name}.weight", matrix[:, :, None, None])]
