@@ -12,6 +12,8 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 MODEL_FILE = "model.onnx"
 DATA_FILE = "weights.bin"
+# Session config entry: what external tensors' locations are relative to, in a model that is given as bytes.
+EXTERNAL_FOLDER_ENTRY = "session.model_external_initializers_file_folder_path"
 _INLINE_BELOW_BYTES = 1024
 _ALIGNMENT = 4096  # so that ONNX Runtime can map a tensor instead of reading it
 

@@ -13,7 +13,7 @@ from qnn_sd.build import Road
 from qnn_sd.compile.float_constants import with_float_constants
 from qnn_sd.compile.process import Job, run
 from qnn_sd.config import load_profile
-from qnn_sd.onnx_files import load_structure
+from qnn_sd.onnx_files import EXTERNAL_FOLDER_ENTRY, load_structure
 
 STATIC = 4  # QNN_TENSOR_TYPE_STATIC
 PROFILE = load_profile("sm8650")
@@ -26,7 +26,7 @@ def test_constants_in_float_are_the_same_numbers(component: str, road: Road) -> 
     assert len(model.graph.node) < len(load_structure(folder).graph.node), "nothing was there to take away"
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    options.add_session_config_entry(EXTERNAL_FOLDER_ENTRY, str(folder))
     found, expected = (
         onnxruntime.InferenceSession(each, options, providers=["CPUExecutionProvider"])
         for each in (model.SerializeToString(), folder / "model.onnx")

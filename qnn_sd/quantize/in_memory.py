@@ -7,6 +7,8 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
+from qnn_sd.onnx_files import EXTERNAL_FOLDER_ENTRY
+
 
 def session_of(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSession:
     """An ONNX Runtime session on the CPU that runs nodes in the order of the graph.
@@ -21,5 +23,5 @@ def session_of(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSes
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    options.add_session_config_entry(EXTERNAL_FOLDER_ENTRY, str(folder))
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
