@@ -31,6 +31,8 @@ from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 
 EVERY_SECONDS = 0.5
+# The UNet, which takes longest, comes last: what is wrong with the others shows sooner.
+ORDER = sorted(COMPONENTS, key=lambda component: component == "unet")
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def stages(socs: list[str]) -> list[str]:
         "export",
         "calibrate",
         "held-out",
-        *(f"quantize {component}" for component in COMPONENTS),
-        *(f"compile {component} {soc}" for soc in socs for component in COMPONENTS),
+        *(f"quantize {component}" for component in ORDER),
+        *(f"compile {component} {soc}" for soc in socs for component in ORDER),
         *(f"prove {soc}" for soc in socs),
     ]
 

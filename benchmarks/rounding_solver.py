@@ -23,9 +23,10 @@ from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.onnx_files import load_structure, read_array
 from qnn_sd.quantize.adaround import solver
-from qnn_sd.quantize.adaround.gram import columns, error_power, gain_db, window_of
 from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
-from qnn_sd.quantize.adaround.segments import SegmentRunner
+from qnn_sd.quantize.adaround.moments import error_power, gain_db
+from qnn_sd.quantize.adaround.segments import QdqSegments
+from qnn_sd.quantize.adaround.windows import columns, window_of
 from qnn_sd.quantize.calibration import spread
 from qnn_sd.quantize.float_graph import FloatGraph
 
@@ -50,7 +51,7 @@ def sampled(road: Road, work: Path) -> list[Sampled]:
     graph, qdq, chosen = FloatGraph(road.export("unet").folder), road.quantize("unet").folder, road.model.rounding
     samples = spread(road.samples(road.calibration(), "unet"), chosen.samples)
     judging = spread(road.samples(road.held_out(), "unet"), chosen.held_out)
-    runner = SegmentRunner(qdq, [*samples, *judging], {}, work)
+    runner = QdqSegments(qdq, [*samples, *judging], {}, work)
     found = []
     for number, (source, layers) in enumerate(by_source(quantized_layers(load_structure(qdq))).items()):
         layer = layers[0]

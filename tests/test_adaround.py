@@ -25,13 +25,14 @@ from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
 from qnn_sd.quantize import RoundingData, quantize_by_adaround, quantize_component
-from qnn_sd.quantize.adaround import gram as gram_module
+from qnn_sd.quantize.adaround import moments
 from qnn_sd.quantize.adaround.backend import torch_backend
-from qnn_sd.quantize.adaround.gram import Gram, Window, columns, error_power
 from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
+from qnn_sd.quantize.adaround.moments import Gram, error_power
 from qnn_sd.quantize.adaround.report import REPORT_FILE
-from qnn_sd.quantize.adaround.segments import SegmentRunner
+from qnn_sd.quantize.adaround.segments import QdqSegments
 from qnn_sd.quantize.adaround.solver import Rounder, factor
+from qnn_sd.quantize.adaround.windows import Window, columns
 
 SHAPE = (1, 8, 12, 12)
 
@@ -178,7 +179,7 @@ def test_fewer_columns_are_some_of_all(rng: np.random.Generator) -> None:
 def test_the_error_of_the_outputs_follows_from_the_gram_matrix(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gram_module, "_STRIPE", 16)
+    monkeypatch.setattr(moments, "_STRIPE", 16)
     x, error = correlated(rng, 700, 50), rng.standard_normal((9, 50)).astype(np.float32)
     gram = Gram(50)
     for part in np.array_split(x, 7):
@@ -251,7 +252,7 @@ def test_pieces_give_what_the_whole_graph_gives(
         whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(whole.SerializeToString())
     expected = [dict(zip(sources, session.run(sources, feeds), strict=True)) for feeds in samples]
-    runner = SegmentRunner(nearest, samples, {}, tmp_path)
+    runner = QdqSegments(nearest, samples, {}, tmp_path)
     for name in sources:
         runner.reach(name)
         for found, values in zip(runner.values(name), expected, strict=True):

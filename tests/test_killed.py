@@ -39,7 +39,7 @@ console_script()
 """
 RECORDING = ("qnn_sd.quantize.calibration.record", "write_unit", 6)
 ROUNDING = ("qnn_sd.quantize.adaround.sequence", "_save", 4)
-RUNNING = ("qnn_sd.quantize.adaround.segments", "SegmentRunner._run", 3)
+RUNNING = ("qnn_sd.quantize.adaround.segments", "_SegmentRunner._run", 3)
 # The first graph that is written is the one to be rounded, the second the result.
 WRITING = ("qnn_sd.quantize.qdq", "QdqWriter._save", 2)
 

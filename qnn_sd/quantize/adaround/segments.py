@@ -1,13 +1,14 @@
-"""Runs a QDQ graph piece by piece, for all samples, keeping only what later pieces read.
+"""Runs a graph piece by piece, for all samples, keeping only what later pieces read.
 
 A piece ends where the input of the next layer is known. So each layer can be rounded knowing exactly what the layers
-before it, rounded already, will feed it, and yet every node runs once a sample. Between pieces tensors lie on disk as
-the integers that they are.
+before it, rounded already, will feed it, and yet every node runs once a sample. Between pieces tensors lie on disk: of
+the QDQ graph as the integers that they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qnn_sd.onnx_files import load_structure
+from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.in_memory import session_of
 from qnn_sd.runner import Feeds
 
-_QUANTIZE = "QuantizeLinear"
+_QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
 class _StoredTensor:
@@ -47,22 +49,21 @@ class _StoredTensor:
         return np.fromfile(self.path, self.dtype, self._bytes // self.dtype.itemsize, offset=offset).reshape(self.shape)
 
 
-class SegmentRunner:
-    """One pass of all samples through a QDQ graph, halting wherever it is told to.
+class _SegmentRunner:
+    """One pass of all samples through a graph, halting wherever it is told to.
 
     Args:
-        folder: of the QDQ graph.
+        model: the graph.
+        folder: of its external tensors.
         samples: feeds by input name.
-        rounded: integers to take for weights, by the name of their initializer, instead of the folder's; may grow
-            between two calls.
+        cuts: ONNX's data type of each tensor that may lie between two pieces; any other is computed again.
         work: an empty folder for what lies between pieces.
     """
 
     def __init__(
-        self, folder: Path, samples: Sequence[Feeds], rounded: Mapping[str, NDArray[np.int8]], work: Path
+        self, model: onnx.ModelProto, folder: Path, samples: Sequence[Feeds], cuts: Mapping[str, int], work: Path
     ) -> None:
-        self._folder, self._samples, self._rounded, self._work = folder, samples, rounded, work
-        self._model = load_structure(folder)
+        self._model, self._folder, self._samples, self._cuts, self._work = model, folder, samples, cuts, work
         graph = self._model.graph
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
         self._inputs = {value.name: value for value in graph.input}
@@ -72,45 +73,31 @@ class SegmentRunner:
             for name in node.input:
                 self._readers.setdefault(name, []).append(index)
         self._done: set[int] = set()
+        self._files = count()
         self._stored: dict[str, _StoredTensor] = {}
-
-    def reach(self, activation: str) -> None:
-        """Runs what is needed to know an activation, for every sample; drops what nobody will read any more.
-
-        Args:
-            activation: output of its DequantizeLinear.
-        """
-        target = self._graph_node(activation).input[0]
-        piece = self._closure(target)
-        self._done |= piece
-        fresh = [
-            node.output[0]
-            for index in sorted(piece)
-            if (node := self._model.graph.node[index]).op_type == _QUANTIZE
-            and node.output[0] not in self._stored
-            and (node.output[0] == target or self._is_read_later(node.output[0]))
-        ]
-        if fresh:
-            self._run(sorted(piece), fresh)
-        for name in [name for name in self._stored if name != target and not self._is_read_later(name)]:
-            self._drop(name)
-
-    def values(self, activation: str) -> Iterator[NDArray[np.float32]]:
-        """An activation that was reached, for each sample in turn: float32, its own shape."""
-        node = self._graph_node(activation)
-        scale, zero = (numpy_helper.to_array(self._constants[name]) for name in node.input[1:3])
-        stored = self._stored[node.input[0]]
-        for number in range(len(self._samples)):
-            yield (stored[number].astype(np.float32) - np.float32(zero)) * np.float32(scale)
 
     def close(self) -> None:
         """Removes what lies on disk."""
         for name in list(self._stored):
             self._drop(name)
 
-    def _graph_node(self, output: str) -> onnx.NodeProto:
-        node: onnx.NodeProto = self._model.graph.node[self._producer[output]]
-        return node
+    def _reach(self, target: str) -> None:
+        piece = self._closure(target)
+        self._done |= piece
+        fresh = [
+            name
+            for index in sorted(piece)
+            for name in self._model.graph.node[index].output
+            if name in self._cuts and name not in self._stored and (name == target or self._is_read_later(name))
+        ]
+        if fresh:
+            self._run(sorted(piece), fresh)
+        for name in [name for name in self._stored if name != target and not self._is_read_later(name)]:
+            self._drop(name)
+
+    def _constant(self, name: str) -> onnx.TensorProto:
+        tensor: onnx.TensorProto = self._constants[name]
+        return tensor
 
     def _closure(self, target: str) -> set[int]:
         """The nodes that compute a tensor from stored ones, graph inputs and constants."""
@@ -125,11 +112,11 @@ class SegmentRunner:
             todo += [each for each in self._model.graph.node[index].input if each]
         return found
 
-    def _is_read_later(self, integers: str) -> bool:
-        """Whether a node that hasn't run reads the activation behind these integers."""
-        for index in self._readers.get(integers, ()):
-            output = self._model.graph.node[index].output[0]
-            readers = self._readers.get(output, ())
+    def _is_read_later(self, name: str) -> bool:
+        """Whether a node that hasn't run reads a tensor, or the activation behind stored integers."""
+        for index in self._readers.get(name, ()):
+            node = self._model.graph.node[index]
+            readers = self._readers.get(node.output[0], ()) if node.op_type == _DEQUANTIZE else (index,)
             if any(reader not in self._done for reader in readers):
                 return True
         return False
@@ -145,7 +132,7 @@ class SegmentRunner:
                 helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(stored.dtype), stored.shape)
             )
         constants = [self._constant(name) for name in sorted(read & self._constants.keys())]
-        ends = [helper.make_tensor_value_info(name, self._dtype(name), None) for name in outputs]
+        ends = [helper.make_tensor_value_info(name, self._cuts[name], None) for name in outputs]
         model = helper.make_model(
             helper.make_graph(nodes, "piece", inputs, ends, constants), opset_imports=self._model.opset_import
         )
@@ -156,17 +143,77 @@ class SegmentRunner:
             given = {name: feeds[name] for name in fed} | {name: self._stored[name][number] for name in kept}
             for name, found in zip(outputs, session.run(list(outputs), given), strict=True):
                 if name not in self._stored:
-                    self._stored[name] = _StoredTensor(self._work / str(self._producer[name]), found)
+                    self._stored[name] = _StoredTensor(self._work / str(next(self._files)), found)
                 self._stored[name].append(found)
+
+    def _drop(self, name: str) -> None:
+        self._stored.pop(name).path.unlink()
+
+
+class QdqSegments(_SegmentRunner):
+    """A pass through a QDQ graph.
+
+    Args:
+        folder: of the QDQ graph.
+        samples: feeds by input name.
+        rounded: integers to take for weights, by the name of their initializer, instead of the folder's; may grow
+            between two calls.
+        work: an empty folder for what lies between pieces.
+    """
+
+    def __init__(
+        self, folder: Path, samples: Sequence[Feeds], rounded: Mapping[str, NDArray[np.int8]], work: Path
+    ) -> None:
+        model = load_structure(folder)
+        types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+        cuts = {node.output[0]: types[node.input[2]] for node in model.graph.node if node.op_type == _QUANTIZE}
+        super().__init__(model, folder, samples, cuts, work)
+        self._rounded = rounded
+
+    def reach(self, activation: str) -> None:
+        """Runs what is needed to know an activation, for every sample; drops what nobody will read any more.
+
+        Args:
+            activation: output of its DequantizeLinear.
+        """
+        self._reach(self._dequantize(activation).input[0])
+
+    def values(self, activation: str) -> Iterator[NDArray[np.float32]]:
+        """An activation that was reached, for each sample in turn: float32, its own shape."""
+        node = self._dequantize(activation)
+        scale, zero = (numpy_helper.to_array(self._constants[name]) for name in node.input[1:3])
+        stored = self._stored[node.input[0]]
+        for number in range(len(self._samples)):
+            yield (stored[number].astype(np.float32) - np.float32(zero)) * np.float32(scale)
+
+    def _dequantize(self, output: str) -> onnx.NodeProto:
+        node: onnx.NodeProto = self._model.graph.node[self._producer[output]]
+        return node
 
     def _constant(self, name: str) -> onnx.TensorProto:
         if name in self._rounded:
             return numpy_helper.from_array(np.ascontiguousarray(self._rounded[name]), name)
-        tensor: onnx.TensorProto = self._constants[name]
-        return tensor
+        return super()._constant(name)
 
-    def _dtype(self, integers: str) -> int:
-        return int(self._constants[self._graph_node(integers).input[2]].data_type)
 
-    def _drop(self, name: str) -> None:
-        self._stored.pop(name).path.unlink()
+class FloatSegments(_SegmentRunner):
+    """A pass through a float graph.
+
+    Args:
+        graph: the float graph.
+        samples: feeds by input name.
+        work: an empty folder for what lies between pieces.
+    """
+
+    def __init__(self, graph: FloatGraph, samples: Sequence[Feeds], work: Path) -> None:
+        cuts = dict.fromkeys(graph.roles.floats, onnx.TensorProto.FLOAT)
+        super().__init__(graph.model, graph.folder, samples, cuts, work)
+
+    def reach(self, activation: str) -> None:
+        """Runs what is needed to know an activation, for every sample; drops what nobody will read any more."""
+        self._reach(activation)
+
+    def values(self, activation: str) -> Iterator[NDArray[np.float32]]:
+        """An activation that was reached, or an input, for each sample in turn: float32, its own shape."""
+        for number, feeds in enumerate(self._samples):
+            yield feeds[activation] if activation in self._inputs else self._stored[activation][number]

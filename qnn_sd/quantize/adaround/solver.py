@@ -6,6 +6,10 @@ one for gradient descent. Over the Gram matrix G of the inputs the choice can be
 error handed on to the weights that can still make up for it (as GPTQ does, Frantar et al. 2022, with the integers held
 to the two that AdaRound allows), then coordinate descent until no single change helps.
 
+What the layers before it have cost is made up for as well: with D = E[d x^T], where d is what the layer's output lacks
+on account of its inputs (moments.py), weights of W + D G^-1 would come closest to the float model's output. These are
+what is aimed at, by choices among the neighbours of W: AdaRound's asymmetric reconstruction, solved directly too.
+
 GPTQ hands errors on by the inverse of G. With G = L L^T the same choices follow from L itself (Chee et al. 2023,
 "QuIP"): |L^T e|^2 is a sum with one term per weight, which holds that weight's error and those before it.
 """
@@ -59,20 +63,36 @@ class Rounder:
         self._mixed = backend.put(gram[np.ix_(self._order, self._order)])
         self._factor = factor(self._mixed, backend)
 
-    def round(self, weight: Floats, scale: Floats) -> NDArray[np.int8]:
+    def aim(self, weight: Floats, drift: Floats) -> Floats:
+        """The weights, of any size, that would come closest to the float model's output from the inputs that they get.
+
+        Args:
+            weight: the float model's, [out, K] float32.
+            drift: D, [out, K] float32.
+
+        Returns:
+            [out, K] float32.
+        """
+        lacking = self._backend.put((1 - self._shrinkage) * drift[:, self._order] / self._spread)
+        aimed = weight.copy()
+        aimed[:, self._order] += self._backend.get(_solve(self._factor, lacking, self._backend)) / self._spread
+        return aimed
+
+    def round(self, weight: Floats, scale: Floats, aimed: Floats | None = None) -> NDArray[np.int8]:
         """The integers, each the one below or above its weight, with which a layer errs least.
 
         Args:
             weight: [out, K] float32.
             scale: [out] float32, each channel's step.
+            aimed: [out, K] float32, the weights without which it errs; ``weight`` if not given.
 
         Returns:
             [out, K] int8.
         """
-        steps = weight[:, self._order] / scale[:, None]
-        low = np.clip(np.floor(steps), -_LARGEST, _LARGEST - 1)
+        low = np.clip(np.floor(weight[:, self._order] / scale[:, None]), -_LARGEST, _LARGEST - 1)
+        exact = (weight if aimed is None else aimed)[:, self._order] / scale[:, None]
         # Errors count in steps times the power of their input: so measured, each has the same weight.
-        down = self._backend.put((low - steps) * self._spread)
+        down = self._backend.put((low - exact) * self._spread)
         size = self._backend.put(self._spread)
         error = _in_order(down, size, self._factor)
         _descend(error, down, size, self._mixed, self._backend)
@@ -82,7 +102,7 @@ class Rounder:
         return integers
 
     def power(self, error: Floats) -> float:
-        """tr(E G E^T), the mean squared error of the outputs, added up over channels, of weights' errors [out, K]."""
+        """tr(E G E^T), the mean square, added up over channels, of what weights' errors [out, K] do to the outputs."""
         scaled = self._backend.put(error[:, self._order] * self._spread)
         mixed, own = (float((matrix * scaled).sum()) for matrix in (scaled @ self._mixed, scaled))
         return max(0.0, (mixed - self._shrinkage * own) / (1 - self._shrinkage))
@@ -113,6 +133,21 @@ def factor(matrix: Matrix, backend: Backend = NUMPY) -> Matrix:
             rows = panel[first - end :]
             lower[first:, first : first + _FACTOR_BLOCK] -= rows @ rows[:_FACTOR_BLOCK].T
     return lower
+
+
+def _solve(lower: Matrix, right: Matrix, backend: Backend) -> Matrix:
+    """X with X L L^T = right, by the blocks of ``factor``; right is [out, K].
+
+    As for the factor, numpy's own would take a copy of the matrix and no heed of its triangle.
+    """
+    found = right + 0
+    blocks = [slice(start, start + _FACTOR_BLOCK) for start in range(0, len(lower), _FACTOR_BLOCK)]
+    corners = [backend.library.linalg.inv(lower[block, block]) for block in blocks]
+    for block, corner in zip(blocks, corners, strict=True):
+        found[:, block] = (found[:, block] - found[:, : block.start] @ lower[block, : block.start].T) @ corner.T
+    for block, corner in zip(reversed(blocks), reversed(corners), strict=True):
+        found[:, block] = (found[:, block] - found[:, block.stop :] @ lower[block.stop :, block]) @ corner
+    return found
 
 
 def _in_order(down: Matrix, size: Matrix, lower: Matrix) -> Matrix:

@@ -1,12 +1,7 @@
-"""The second moments of what goes into a layer: all that its rounding error depends on.
-
-With E the error of a layer's weights [out, K] and x its input columns [K], the mean squared error of its output is
-E[|E x|^2] = tr(E G E^T) with G = E[x x^T], the Gram matrix of the inputs. So the activations are looked at once.
-"""
+"""How a layer reads its input, and the input columns that this makes of an activation."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,13 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from qnn_sd.quantize.adaround.backend import NUMPY, Backend
-
 Floats = NDArray[np.float32]
-# A power that float32 can't tell from zero beside the other.
-_VANISHED = 1e-20
-# Rows of a Gram matrix that are added to at a time.
-_STRIPE = 2048
 
 
 @dataclass(frozen=True)
@@ -83,46 +72,3 @@ def _drawn(count: int, rows: int, rng: np.random.Generator) -> NDArray[np.int64]
     if count <= rows:
         return np.arange(count)
     return np.sort(rng.choice(count, rows, replace=False))
-
-
-class Gram:
-    """A running sum of x x^T.
-
-    Args:
-        size: K.
-        backend: where it is computed.
-    """
-
-    def __init__(self, size: int, backend: Backend = NUMPY) -> None:
-        self._backend = backend
-        self._sum = backend.put(np.zeros((size, size), np.float32))
-        self.rows = 0
-
-    def add(self, matrix: Floats) -> None:
-        """Adds input columns, [rows, K]."""
-        x = self._backend.put(matrix)
-        # The half below the diagonal is the same once more. In stripes, for the product needs memory too.
-        for start in range(0, len(self._sum), _STRIPE):
-            self._sum[start : start + _STRIPE, start:] += x[:, start : start + _STRIPE].T @ x[:, start:]
-        self.rows += len(matrix)
-
-    def mean(self) -> Floats:
-        """[K, K], the mean over all columns; the sum is given up for it."""
-        total = self._backend.get(self._sum)
-        total /= np.float32(max(1, self.rows))
-        for start in range(0, len(total), _STRIPE):
-            end = start + _STRIPE
-            corner = total[start:end, start:end]
-            corner[:] = np.triu(corner) + np.triu(corner, 1).T
-            total[end:, start:end] = total[start:end, end:].T
-        return total
-
-
-def error_power(error: Floats, matrix: Floats) -> float:
-    """Mean squared error of the outputs for some input columns [rows, K], added up over channels; error is [out, K]."""
-    return float(np.square(error @ matrix.T).sum(dtype=np.float64)) / max(1, len(matrix))
-
-
-def gain_db(before: float, after: float) -> float:
-    """How much smaller a power became, in dB; 0 where there was none, and at most what float32 can tell."""
-    return 10 * math.log10(before / max(after, _VANISHED * before)) if before > 0 else 0.0
