@@ -97,7 +97,9 @@ class Aimet:
     def _made(self, source: Path, data: Path, versions: dict[str, str]) -> Artifact:
         read = [source / MODEL_FILE, source / DATA_FILE, *sorted(data.iterdir())]
         settings = {"iterations": self.iterations, "threads": self.threads}
-        recipe = Recipe("aimet", source.name, {path.name: sha256_of_file(path) for path in read}, settings, versions)
+        # What it was exported by is no matter: the files' own hashes are there.
+        name = source.name.rpartition("-")[0]
+        recipe = Recipe("aimet", name, {path.name: sha256_of_file(path) for path in read}, settings, versions)
 
         def build(folder: Path) -> dict[str, float]:
             options = [f"--{name}={value}" for name, value in settings.items()]

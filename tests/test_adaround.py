@@ -146,7 +146,8 @@ def test_it_makes_up_for_what_the_layers_before_it_cost(rng: np.random.Generator
     blind = of.round(weight, scale)
     aimed = of.round(weight, scale, of.aim(weight, drift_of(weight, x[:3000], lacking[:3000]).mean()))
     steps = weight / scale[:, None]
-    assert ((aimed == np.floor(steps)) | (aimed == np.ceil(steps))).all()
+    # What is an integer already, as a channel's largest weight is, may move by one too.
+    assert (np.abs(aimed - steps) < 1.0001).all()
 
     def error(integers: np.ndarray) -> float:
         return error_power(integers * scale[:, None] - weight, x[3000:], lacking[3000:] @ weight.T)

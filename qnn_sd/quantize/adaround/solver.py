@@ -81,6 +81,8 @@ class Rounder:
     def round(self, weight: Floats, scale: Floats, aimed: Floats | None = None) -> NDArray[np.int8]:
         """The integers, each the one below or above its weight, with which a layer errs least.
 
+        What is an integer already, as a channel's largest weight is, may become the next one as well.
+
         Args:
             weight: [out, K] float32.
             scale: [out] float32, each channel's step.
