@@ -46,6 +46,7 @@ class Gram:
     def mean(self) -> Floats:
         """[K, K], the mean over all columns; the sum is given up for it."""
         total = self._backend.get(self._sum)
+        del self._sum  # a wide layer's is gigabytes, and who rounds by it makes two more of its size
         total /= np.float32(max(1, self.rows))
         for start in range(0, len(total), _STRIPE):
             end = start + _STRIPE
