@@ -13,12 +13,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from graphs import quantized, run, small_graph
+from graphs import htp_db, quantized, run, small_graph
 from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.build import Road
 from qnn_sd.errors import QuantizeError
 from qnn_sd.export.blocks.attention import Attention
+from qnn_sd.export.blocks.basic import add, mul
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
@@ -215,6 +216,31 @@ def test_every_tensor_gets_the_encoding_that_the_htp_wants(tmp_path: Path, rng: 
         output = next(other for other in model.graph.node if other.input and other.input[0] == node.output[0])
         before = made_by[node.input[0]]
         assert read_array(constants[before.input[1]], qdq) == read_array(constants[output.input[1]], qdq)
+
+
+@pytest.mark.parametrize("soc", ["sm8550", "sm8650"])
+def test_rows_of_one_size_are_looked_up_in_a_table_of_8_bits(
+    soc: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """And become 16 bits for what works on them; a table whose rows differ in size has 16 bits itself."""
+    table = rng.standard_normal((50, 32)).astype(np.float32) * np.exp(rng.standard_normal((50, 1))).astype(np.float32)
+    sizes = np.abs(table).max(axis=1, keepdims=True)
+    ids = rng.integers(0, 50, (1, 20)).astype(np.int32)
+
+    def build(g: Graph) -> None:
+        numbers = g.input("ids", (1, 20), TensorProto.INT32)
+        rows, size, plain = (
+            g.node("Gather", [g.constant(f"{name}.table", of), numbers], (1, 20, of.shape[1]), name, axis=0)
+            for name, of in (("rows", table / sizes), ("size", sizes), ("plain", table))
+        )
+        g.output(add(g, mul(g, rows, size), plain), "y")
+
+    assert htp_db(build, {"ids": ids}, tmp_path, soc) >= 60
+    model = onnx.load(tmp_path / "qdq" / MODEL_FILE)
+    stored = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert stored["rows.table.q"] == TensorProto.INT8
+    assert stored["size.table.q"] == stored["plain.table.q"] == TensorProto.UINT16
+    assert sqnr_db(table[ids] * 2, run(tmp_path / "qdq", {"ids": ids})) >= 45
 
 
 @pytest.mark.parametrize(("spread", "highest"), [(0.0, 2 / 64), (40.0, 1.0)])

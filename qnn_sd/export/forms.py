@@ -54,6 +54,8 @@ class Forms:
             product with constant weights: gamma and beta as a Mul and an Add of their own. With exactly
             16 rows the HTP compiler of QAIRT 2.51 computes noise without one (whatever the width;
             4, 8, 15, 17, 32 and more rows are right).
+        token_sizes_apart: a token's embedding is a row whose largest number is 1 times the row's size. Of such rows
+            8 bits are enough (``quantize/choose.py``), and the table is the text encoder's largest tensor.
         mask_value: what masked attention scores get. -inf has no encoding, and -1e4 would leave
             the uint16 scores a step of 0.15; exp(-100) is zero beside any real score.
     """
@@ -73,4 +75,5 @@ class Forms:
     subpixel_above_mb: float = 100.0
     flat_act_below: int = 16
     separate_affine_at: tuple[int, ...] = (16,)
+    token_sizes_apart: bool = True
     mask_value: float = -100.0

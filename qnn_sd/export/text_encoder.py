@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from qnn_sd.export.blocks.activation import CLIP_ACTIVATIONS, activation
 from qnn_sd.export.blocks.attention import Attention, AttentionNames
-from qnn_sd.export.blocks.basic import add
+from qnn_sd.export.blocks.basic import add, mul
 from qnn_sd.export.blocks.linear import Affine, Linear, Weights
 from qnn_sd.export.blocks.norm import affine_of, fold, layer_norm
 from qnn_sd.export.checkpoint import Array, TensorSource
@@ -99,9 +99,8 @@ class TextEncoderBuilder:
         options = self.options
         width, tokens, epsilon = options["hidden_size"], self.tokens, options["layer_norm_eps"]
         ids = g.input("input_ids", (1, tokens), TensorProto.INT32)
-        name = "embeddings.token_embedding.weight"
-        table = g.constant(name, weights.get(name, (options["vocab_size"], width)))
-        x = g.node("Gather", [table, ids], (1, tokens, width), "embeddings.token_embedding", axis=0)
+        name = "embeddings.token_embedding"
+        x = _looked_up(g, name, weights.get(f"{name}.weight", (options["vocab_size"], width)), ids, self.forms)
         name = "embeddings.position_embedding.weight"
         positions = weights.get(name, (tokens, width)).reshape(1, tokens, width)
         x = add(g, x, g.constant(name, positions), "embeddings.sum")
@@ -142,3 +141,18 @@ class TextEncoderBuilder:
         with g.scope(f"{prefix}.mlp"):
             hidden = activation(g, self.act, hidden)
         return add(g, Linear(g, f"{prefix}.mlp.fc2", fc2, self.forms)(hidden), x, f"{prefix}.mlp.sum")
+
+
+def _looked_up(g: Graph, name: str, table: Array, ids: Value, forms: Forms) -> Value:
+    """Rows of a table [N, D] by their numbers [1, tokens]: [1, tokens, D]."""
+
+    def rows(of: Array, constant: str, label: str) -> Value:
+        shape = (*ids.shape, of.shape[1])
+        return g.node("Gather", [g.constant(constant, of), ids], shape, label, axis=0)
+
+    if not forms.token_sizes_apart:
+        return rows(table, f"{name}.weight", name)
+    sizes: Array = np.maximum(table.max(axis=1, keepdims=True), -table.min(axis=1, keepdims=True))
+    # A row of zeros, if there is one, stays zeros.
+    alike: Array = np.divide(table, sizes, out=np.zeros(table.shape, np.float32), where=sizes > 0)
+    return mul(g, rows(alike, f"{name}.weight", f"{name}.rows"), rows(sizes, f"{name}.sizes", f"{name}.size"), name)

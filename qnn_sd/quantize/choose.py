@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.errors import QuantizeError
-from qnn_sd.quantize.encodings import Encoding, asymmetric, per_channel
+from qnn_sd.quantize.encodings import Encoding, asymmetric, per_channel, symmetric
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.ranges import Ranges
 from qnn_sd.quantize.roles import Layer, Roles
 from qnn_sd.quantize.rules import ROOM
+
+# By how much the largest numbers of rows may differ that count as equal.
+_ALIKE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,17 @@ def _widened(name: str, found: tuple[float, float], room: float, roles: Roles) -
 def choose_value(graph: FloatGraph, name: str) -> Encoding:
     """The encoding of a constant that is data like an activation: uint16 from its smallest to its largest value.
 
+    A table whose rows all reach equally far has int8: no row is small beside the steps.
+
     Raises:
         QuantizeError: it isn't finite.
     """
     values = _finite(name, graph.array(name))
+    if name in graph.roles.tables and values.shape[1] > 1:
+        reaches = np.maximum(values.max(axis=1), -values.min(axis=1))
+        reaches = reaches[reaches > 0]
+        if np.ptp(reaches) <= _ALIKE * reaches.max(initial=0):
+            return symmetric(float(reaches.max(initial=0)), 8)
     return asymmetric(float(values.min(initial=0)), float(values.max(initial=0)))
 
 

@@ -49,6 +49,12 @@ class Encoding:
         """The integers' numpy dtype."""
         return np.dtype(DTYPES[self.bits, self.signed])
 
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest number that it holds; of a tensor's one scale."""
+        info = np.iinfo(self.dtype)
+        low, high = ((int(end) - self.zero_point) * float(self.scale) for end in (info.min, info.max))
+        return low, high
+
     def quantize(self, values: NDArray[Any]) -> NDArray[Any]:
         """The integers that stand for real values; beside the result it needs a few MB.
 
@@ -126,6 +132,5 @@ def second_operand(encoding: Encoding) -> Encoding:
 
     For the second operand of a product of two activations: the HTP computes a uint16 one with 8 bits.
     """
-    info = np.iinfo(encoding.dtype)
-    steps = max(encoding.zero_point - int(info.min), int(info.max) - encoding.zero_point)
-    return symmetric(steps * float(encoding.scale))
+    low, high = encoding.range()
+    return symmetric(max(-low, high))

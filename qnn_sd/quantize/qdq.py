@@ -17,9 +17,10 @@ from onnx import helper, numpy_helper
 
 from qnn_sd.onnx_files import MODEL_FILE, ExternalData
 from qnn_sd.quantize.choose import Encodings
-from qnn_sd.quantize.encodings import Encoding, bias, second_operand
+from qnn_sd.quantize.encodings import Encoding, asymmetric, bias, second_operand
 from qnn_sd.quantize.float_graph import IR_VERSION, OPSET, FloatGraph
 from qnn_sd.quantize.roles import Layer, is_data
+from qnn_sd.quantize.rules import MOVES
 
 
 class QdqWriter:
@@ -81,7 +82,7 @@ class QdqWriter:
             if not name:
                 continue
             if name not in self._roles.constants:
-                copy.input[index] = self._ready[name]
+                copy.input[index] = self._ready[name] if node.op_type in MOVES else self._widened(name)
             elif layer and layer.bias and index == 2:
                 copy.input[index] = self._bias(layer)
             elif quantized and is_data(self._roles.constants, node, index):
@@ -123,6 +124,18 @@ class QdqWriter:
         if (name, "int16") not in self._ready:
             self._ready[name, "int16"] = self._pair(self._ready[name], final, second_operand(encoding))
         return final
+
+    def _widened(self, name: str) -> str:
+        """Rows of an 8-bit table as uint16: only ops that move numbers take them as they are."""
+        if name not in self._floats or self._roles.owner(name) not in self._roles.tables:
+            return self._ready[name]
+        encoding = self._encodings.activations[name]
+        if encoding.bits != 8:
+            return self._ready[name]
+        if (name, "uint16") not in self._ready:
+            wide = asymmetric(*encoding.range())
+            self._ready[name, "uint16"] = self._pair(self._ready[name], f"{name}.uint16", wide)
+        return self._ready[name, "uint16"]
 
     def _dequantized(self, name: str, integers: NDArray[Any], encoding: Encoding) -> str:
         """A constant stored as integers, with the DequantizeLinear that reads it."""

@@ -51,6 +51,7 @@ class Roles:
         layers: nodes with a constant weight, by their output.
         weights: constants that are weights: the axis of their output channels.
         values: float constants that are data like an activation: tables, factors, norms' parameters.
+        tables: of the values, those whose rows are looked up, and nothing else.
         source: for a tensor that an op only moved, the tensor it was (an activation or a value).
         known: activations whose range is known without looking.
         shares: activations that are shares of one.
@@ -63,6 +64,7 @@ class Roles:
     layers: Mapping[str, Layer]
     weights: Mapping[str, int]
     values: tuple[str, ...]
+    tables: frozenset[str]
     source: Mapping[str, str]
     known: Mapping[str, tuple[float, float]]
     shares: frozenset[str]
@@ -142,7 +144,8 @@ class _Reader:
     floats: list[str] = field(default_factory=list)
     layers: dict[str, Layer] = field(default_factory=dict)
     weights: dict[str, int] = field(default_factory=dict)
-    values: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
+    # Whether each is read by lookups of its rows alone.
+    values: dict[str, bool] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
     known: dict[str, tuple[float, float]] = field(default_factory=dict)
     shares: set[str] = field(default_factory=set)
@@ -188,7 +191,7 @@ class _Reader:
         for index, name in enumerate(node.input):
             part_of_layer = layer and (index == 1 or (index == 2 and layer.bias))
             if is_data(self.constants, node, index) and not part_of_layer:
-                self.values[name] = None
+                self.values[name] = self.values.get(name, True) and self._looks_up_rows(node)
         for name in outputs:
             if self._moves(node):
                 self.source[name] = node.input[0]
@@ -216,6 +219,7 @@ class _Reader:
             self.layers,
             self.weights,
             tuple(self.values),
+            frozenset(name for name, looked_up in self.values.items() if looked_up),
             self.source,
             self.known,
             frozenset(self.shares),
@@ -262,6 +266,10 @@ class _Reader:
     def _is_ramp(self, node: onnx.NodeProto) -> bool:
         fed = [name for name in node.input if name and name not in self.constants]
         return node.op_type in RAMPS | MOVES and len(fed) == 1 and fed[0] in self.ramps
+
+    def _looks_up_rows(self, node: onnx.NodeProto) -> bool:
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+        return node.op_type == "Gather" and axis == 0 and len(self.constants[node.input[0]].dims) == 2
 
     def _moves(self, node: onnx.NodeProto) -> bool:
         if node.op_type == "Cast":
