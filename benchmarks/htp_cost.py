@@ -55,6 +55,7 @@ OTHERWISE: dict[str, dict[str, Forms]] = {
         "heads together": Forms(heads="together"),
         "attention's values centred": Forms(centred_values_above=0),
         "linear layers as 1x1 conv": Forms(linear="conv"),
+        "tokens' sizes within the table": Forms(token_sizes_apart=False),
     },
 }
 

@@ -33,6 +33,7 @@ FORMS: dict[str, Forms] = {
     "values_centred": Forms(centred_values_above=0),
     "conv": Forms(linear="conv"),
     "subpixel": Forms(subpixel_above_mb=0),
+    "token_table_whole": Forms(token_sizes_apart=False),
     "unflattened": Forms(flat_act_below=0),
     "no_separate_affine": Forms(separate_affine_at=()),
     "mask": Forms(mask_value=-1e4),
