@@ -67,7 +67,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         road = Road(config, Console(quiet=True), Sources(options.checkpoint), Path(cache))
         bundle = road.bundle_for_cpu("float")
-        loop = TextToImage(CpuRunner(bundle.file, options.threads), bundle.info, bundle.tokenizer)
+        loop = TextToImage(
+            CpuRunner(bundle.file, options.threads, optimize=not bundle.is_quantized), bundle.info, bundle.tokenizer
+        )
         ours: list[float] = []
 
         def our_round() -> None:

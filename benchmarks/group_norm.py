@@ -36,7 +36,7 @@ def main() -> None:
         road = Road(load_model("tiny-sd"), Console(quiet=True), forms=Forms(group_norm=form))
         for component in COMPONENTS:
             stages = {
-                "float": CpuRunner(lambda name, road=road: road.export(name).file(MODEL_FILE)),
+                "float": CpuRunner(lambda name, road=road: road.export(name).file(MODEL_FILE), optimize=True),
                 "qdq": CpuRunner(lambda name, road=road: road.quantize(name).file(MODEL_FILE)),
                 "htp": EmulatorRunner(
                     lambda name, road=road: road.compile(name, profile).file(CONTEXT_FILE),

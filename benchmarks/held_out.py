@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
 
 def outputs(folder: Path, samples: Sequence[Feeds]) -> np.ndarray:
     """A graph's answers on ONNX Runtime's CPU: [samples, ...] float32."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"])
+    session = reference_session(folder / MODEL_FILE)
     return np.array([session.run(None, dict(feeds))[0] for feeds in samples])
 
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.quantize.choose import Encodings
 from qnn_sd.quantize.float_graph import FloatGraph
-from qnn_sd.quantize.in_memory import session_of
+from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
 Integers = Mapping[str, NDArray[np.int8]]
@@ -43,7 +43,8 @@ def error_powers(
         By the rounding's name, then by layer: squares of the error, added up over samples, positions and channels.
     """
     pairs = [(rounding, layer) for rounding in roundings for layer in layers]
-    session = session_of(_with_errors(graph, encodings, roundings, layers), graph.folder)
+    model = _with_errors(graph, encodings, roundings, layers)
+    session = reference_session(model, folder=graph.folder, in_order=True)
     names = [_power(*pair) for pair in pairs]
     total = np.zeros(len(pairs))
     for feeds in samples:

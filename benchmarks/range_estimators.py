@@ -28,10 +28,10 @@ from qnn_sd.quantize.calibration import spread
 from qnn_sd.quantize.choose import Encodings, choose_encodings
 from qnn_sd.quantize.encodings import Encoding
 from qnn_sd.quantize.float_graph import FloatGraph
-from qnn_sd.quantize.in_memory import session_of
 from qnn_sd.quantize.qdq import QdqWriter
 from qnn_sd.quantize.ranges import measure
 from qnn_sd.quantize.rules import ROOM, SHARES
+from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
 COUNT, AT_A_TIME = 16, 60
@@ -95,7 +95,7 @@ def estimated(graph: FloatGraph, samples: list[Feeds], names: list[str]) -> dict
         model = load_structure(graph.folder)
         del model.graph.output[:]
         model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in some)
-        session = session_of(model, graph.folder)
+        session = reference_session(model, folder=graph.folder, in_order=True)
         seen = [session.run(some, dict(feeds)) for feeds in samples]
         for index, name in enumerate(some):
             values = np.concatenate([each[index].reshape(-1) for each in seen])

@@ -182,7 +182,7 @@ class Road:
             )
             TextToImage(runner, info, self.checkpoint.tokenizer).generate(request, lambda _seconds: on_step())
 
-        cpu = CpuRunner(lambda name: floats[name].file(MODEL_FILE))
+        cpu = CpuRunner(lambda name: floats[name].file(MODEL_FILE), optimize=True)
         return Painter(cpu, {name: made.folder for name, made in floats.items()}, self._passes, generate)
 
     @staticmethod

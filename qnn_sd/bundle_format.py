@@ -115,6 +115,11 @@ class OpenBundle:
         """Path of a component's ONNX file."""
         return self.folder / self.info.components[component].file
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether its components are QDQ graphs or were compiled from them."""
+        return any(part.kind != "float" for part in self.info.components.values())
+
     def fallback(self, component: str) -> Path:
         """Path of the QDQ graph that the CPU runs where the component's file can't be used.
 

@@ -21,9 +21,9 @@ Build = Callable[[Path], Mapping[str, Any]]
 _CODE = {
     "export": ("export", "onnx_files.py"),
     "calibrate": ("generate", "quantize/calibration", "recording.py", "tokenizer_files.py"),
-    "quantize": ("quantize", "onnx_files.py"),
+    "quantize": ("quantize", "onnx_files.py", "reference.py"),
     "compile": ("compile", "qnn.py"),
-    "prove": ("compile", "qnn.py", "metrics.py"),
+    "prove": ("compile", "qnn.py", "metrics.py", "reference.py"),
     "bundle": ("bundle", "bundle_format.py", "tokenizer_files.py"),
 }
 

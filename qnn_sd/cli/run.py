@@ -220,7 +220,7 @@ def _paths(output: Path, request: Request) -> list[Path]:
 def _runner(bundle: OpenBundle, fallback: bool, console: Console) -> Runner:
     soc = bundle.info.soc
     if soc is None:
-        return CpuRunner(bundle.file)
+        return CpuRunner(bundle.file, optimize=not bundle.is_quantized)
     emulator = EmulatorRunner(bundle.file, soc.soc_model, soc.htp_arch)
     if not fallback:
         return emulator

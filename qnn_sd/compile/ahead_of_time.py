@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from qnn_sd.compile.levels import Tell, nobody, run_at_best_level, split_options
-from qnn_sd.compile.process import Job
+from qnn_sd.compile.process import CONTEXT_FILE, Job
+from qnn_sd.compile.wrapper import simplify_wrapper
 
 
 def compile_component(
@@ -39,6 +40,7 @@ def compile_component(
     """
     job = Job(source, folder, soc_model, htp_arch, optimization_mode, split_options(split_graph))
     compiled = run_at_best_level(job, tell, lambda: nobody)
+    simplify_wrapper(folder / CONTEXT_FILE)
     binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))
     return {
         "context_binary_bytes": binaries,

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from qnn_sd import qnn
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.errors import VerificationError
 from qnn_sd.metrics import FAITHFUL_DB, sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
 
@@ -33,11 +33,8 @@ def sqnr_against_qdq(qdq: Path, compiled: Path, soc_model: int, htp_arch: int, s
     Raises:
         TargetError: the QNN plugin can't be loaded.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     # By itself the runtime would take every core, also those that this process is kept from.
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    cpu = onnxruntime.InferenceSession(str(qdq / MODEL_FILE), options, providers=["CPUExecutionProvider"])
+    cpu = reference_session(qdq / MODEL_FILE, threads=len(os.sched_getaffinity(0)))
     expected = np.stack([cpu.run(None, dict(feeds))[0] for feeds in samples])
     # A large graph's weights, as floats: not to be held beside the emulator's.
     del cpu

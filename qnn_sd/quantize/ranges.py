@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.errors import QuantizeError
 from qnn_sd.onnx_files import MODEL_FILE, load_structure
-from qnn_sd.quantize.in_memory import session_of
 from qnn_sd.quantize.roles import roles
+from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
 # Smallest and largest value by activation.
@@ -39,7 +39,7 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
     model = load_structure(folder)
     names = list(roles(model).floats)
     _reduce_to_ranges(model.graph, names)
-    session = session_of(model, folder)
+    session = reference_session(model, folder=folder, in_order=True)
     low = np.full(len(names), np.inf)
     high = np.full(len(names), -np.inf)
     count = 0

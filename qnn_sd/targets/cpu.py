@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnxruntime
 
+from qnn_sd.reference import reference_session
 from qnn_sd.targets.sessions import SessionRunner
 
 
@@ -16,11 +17,13 @@ class CpuRunner(SessionRunner):
     Args:
         file: gives a component's ONNX file.
         threads: for the ops; 0 lets ONNX Runtime choose.
+        optimize: whether ONNX Runtime may replace nodes by faster ones. For float graphs alone: in QDQ graphs newer
+            versions round what the graph doesn't round (``reference``).
     """
 
-    def __init__(self, file: Callable[[str], Path], threads: int = 0) -> None:
+    def __init__(self, file: Callable[[str], Path], threads: int = 0, *, optimize: bool = False) -> None:
         super().__init__()
-        self._file, self._threads = file, threads
+        self._file, self._threads, self._optimize = file, threads, optimize
 
     @property
     def target(self) -> str:
@@ -28,6 +31,8 @@ class CpuRunner(SessionRunner):
         return "cpu"
 
     def _open(self, component: str) -> onnxruntime.InferenceSession:
+        if not self._optimize:
+            return reference_session(self._file(component), threads=self._threads)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = self._threads

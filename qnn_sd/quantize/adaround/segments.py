@@ -19,7 +19,7 @@ from onnx import helper, numpy_helper
 
 from qnn_sd.onnx_files import load_structure
 from qnn_sd.quantize.float_graph import FloatGraph
-from qnn_sd.quantize.in_memory import session_of
+from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -137,7 +137,7 @@ class _SegmentRunner:
             helper.make_graph(nodes, "piece", inputs, ends, constants), opset_imports=self._model.opset_import
         )
         model.ir_version = self._model.ir_version
-        session = session_of(model, self._folder)
+        session = reference_session(model, folder=self._folder, in_order=True)
         fed = [value.name for value in inputs if value.name in self._inputs]
         for number, feeds in enumerate(self._samples):
             given = {name: feeds[name] for name in fed} | {name: self._stored[name][number] for name in kept}

@@ -43,15 +43,23 @@ final class Sessions {
                 resolveBackend(provider);
                 OrtEpDevice device = device(library == null ? DEFAULT_PLUGIN : library);
                 options.addExecutionProvider(Collections.singletonList(device), provider);
-            } else if (!provider.isEmpty()) {
-                throw new Refusal(
-                        Protocol.LOAD_FAILED,
-                        opening.component + " can't be loaded",
-                        "The CPU has no option " + provider.keySet() + ".");
+            } else {
+                refuseOptions(opening.component, provider);
+                // The CPU gets QDQ graphs. Newer optimizers round what such a graph doesn't round.
+                options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.NO_OPT);
             }
             return environment.createSession(file.getPath(), options);
         } catch (OrtException error) {
             throw new Refusal(Protocol.LOAD_FAILED, opening.component + " can't be loaded", Text.of(error));
+        }
+    }
+
+    private static void refuseOptions(String component, Map<String, String> provider) throws Refusal {
+        if (!provider.isEmpty()) {
+            throw new Refusal(
+                    Protocol.LOAD_FAILED,
+                    component + " can't be loaded",
+                    "The CPU has no option " + provider.keySet() + ".");
         }
     }
 

@@ -1,0 +1,65 @@
+"""The EPContext wrapper loads in every ONNX Runtime of the tried toolchains, whichever wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from other_runtime import OtherRuntime
+
+from qnn_sd import qnn
+from qnn_sd.build import Road
+from qnn_sd.compile.process import CONTEXT_FILE
+from qnn_sd.compile.wrapper import IR_VERSION, simplify_wrapper
+from qnn_sd.config import load_profile
+
+# Of the tried toolchains' phone libraries.
+OLDEST = "1.26.0"
+# What ONNX Runtime 1.32 writes.
+TOO_NEW = 14
+
+RUN = """
+import sys
+from pathlib import Path
+import numpy as np
+from qnn_sd import qnn
+try:
+    session = qnn.session(Path(sys.argv[1]), qnn.htp_options(57, 75))
+except Exception as error:
+    print(error)
+else:
+    np.save(sys.argv[2], session.run(None, {"input_ids": np.ones((1, 77), np.int32)})[0])
+"""
+
+
+@pytest.fixture(scope="module")
+def oldest(tmp_path_factory: pytest.TempPathFactory) -> OtherRuntime:
+    return OtherRuntime(OLDEST, tmp_path_factory.mktemp("onnxruntime"))
+
+
+def test_the_oldest_runtime_runs_what_a_newer_one_wrote(road: Road, oldest: OtherRuntime, tmp_path: Path) -> None:
+    made = road.compile("text_encoder", load_profile("sm8650"))
+    for path in made.folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    wrapper, result = tmp_path / CONTEXT_FILE, tmp_path / "result.npy"
+    model = onnx.load(str(wrapper), load_external_data=False)
+    model.ir_version = TOO_NEW
+    model.opset_import.append(onnx.helper.make_opsetid("org.pytorch.aten", 1))
+    wrapper.unlink()
+    onnx.save(model, str(wrapper))
+    assert "IR version" in oldest.run(RUN, wrapper, result)
+    simplify_wrapper(wrapper)
+    assert "IR version" not in oldest.run(RUN, wrapper, result)
+    session = qnn.session(made.file(CONTEXT_FILE), qnn.htp_options(57, 75))
+    expected = session.run(None, {"input_ids": np.ones((1, 77), np.int32)})[0]
+    np.testing.assert_array_equal(np.load(result), expected)
+
+
+@pytest.mark.parametrize("component", ["text_encoder", "unet"])
+def test_the_wrapper_needs_no_more_than_its_graph(component: str, road: Road) -> None:
+    made = road.compile(component, load_profile("sm8650"))
+    model = onnx.load(made.file(CONTEXT_FILE), load_external_data=False)
+    assert model.ir_version == IR_VERSION
+    assert sorted(entry.domain for entry in model.opset_import) == ["", "com.microsoft"]
