@@ -19,7 +19,7 @@ from qnn_sd.bundle import assemble
 from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
 from qnn_sd.compile import Binary, Prover, compile_component, refuse_unfaithful, usable_cores
 from qnn_sd.compile.process import CONTEXT_FILE
-from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig, RecordedConfig, Rounding
+from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig, RecordedConfig, Rounding, VerificationConfig
 from qnn_sd.console import Bar, Console
 from qnn_sd.errors import QuantizeError, nearest
 from qnn_sd.export import Forms, export_component
@@ -29,7 +29,18 @@ from qnn_sd.generate import Request, TextToImage, tokenizer_of
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.production import Production, tools
 from qnn_sd.quantize import RoundingData, best_backend, quantize_by_adaround, quantize_component
-from qnn_sd.quantize.calibration import Painter, Samples, Trajectory, plan_trajectories, read_prompts, record, spread
+from qnn_sd.quantize.calibration import (
+    Painter,
+    Samples,
+    Texts,
+    Trajectory,
+    plan_trajectories,
+    plan_verification,
+    read_prompts,
+    record,
+    spread,
+    unit_name,
+)
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner
 from qnn_sd.tokenizer_files import tokenizer_files
@@ -52,6 +63,11 @@ def _encodings_by_component(folder: Path) -> dict[str, Path]:
         if name not in COMPONENTS:
             raise QuantizeError(f"{path} is for no component", why=nearest(name, COMPONENTS), hint=hint)
     return found
+
+
+def _texts_of(config: RecordedConfig | VerificationConfig) -> Texts:
+    """The texts of a config's files."""
+    return Texts(*(read_prompts(resources.assets() / name) for name in (config.prompts, config.negatives)))
 
 
 class Road:
@@ -90,7 +106,10 @@ class Road:
         self._forms = forms or Forms()
         self.encodings = _encodings_by_component(encodings) if encodings else {}
         # Before a checkpoint is looked for, which may be a download.
-        self._prompts = read_prompts(prompts or resources.assets() / model.calibration.prompts)
+        self._texts = Texts(
+            read_prompts(prompts or resources.assets() / model.calibration.prompts),
+            read_prompts(resources.assets() / model.calibration.negatives),
+        )
         sources = sources or Sources()
         if sources.checkpoint is None:
             own = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
@@ -121,7 +140,7 @@ class Road:
 
     def calibration(self) -> Artifact:
         """What the float model's components are fed along real trajectories."""
-        return self._recorded("all", "", "calibrating", self.model.calibration, self._prompts)
+        return self._recorded_for("all", "", "calibrating", self.model.calibration, self._texts)
 
     def held_out(self) -> Artifact:
         """The same from other prompts and noise, to judge with: no range and no rounding is fitted to it.
@@ -129,25 +148,51 @@ class Road:
         The prompts are the model's own, whatever it is calibrated with: results of several calibrations compare.
         """
         config = self.model.calibration.held_out
-        prompts = read_prompts(resources.assets() / config.prompts)
-        return self._recorded("held-out", ".held_out", "recording held-out data", config, prompts)
+        return self._recorded_for("held-out", ".held_out", "recording held-out data", config, _texts_of(config))
 
-    def _recorded(self, part: str, suffix: str, title: str, config: RecordedConfig, prompts: Sequence[str]) -> Artifact:
+    def verification_plan(self) -> tuple[Trajectory, ...]:
+        """The trajectories of ``verification()``: the model's own guidance first, with a negative prompt."""
+        config = self.model.verification
+        own = self.model.own_settings
+        others = [each for each in self.model.settings if each not in own]
+        return plan_verification(
+            _texts_of(config), [*reversed(own), *others], config.kept, config.pictures, config.seed
+        )
+
+    def verification(self) -> Artifact:
+        """The same once more, to verify with: not even a choice between two roundings was made by it."""
+        config = self.model.verification
+        texts = _texts_of(config)
+        longest = max(texts.prompts, key=len)
+        chosen = list(dict.fromkeys([longest, "", texts.negatives[0], *texts.prompts]))[: config.texts]
+        title = "recording what to verify with"
+        return self._recorded("verification", ".verification", title, self.verification_plan(), chosen, config.steps)
+
+    def _recorded_for(self, part: str, suffix: str, title: str, config: RecordedConfig, texts: Texts) -> Artifact:
+        # The empty prompt is what the other guidance pass is told where there is no negative one.
+        told = ["", *texts.negatives] if self._passes(self.model.guidance) == 2 else []
+        steps = self.model.calibration.steps
+        told += texts.prompts[: config.texts]
+        return self._recorded(part, suffix, title, self._plan(config, texts), told, steps)
+
+    def _plan(self, config: RecordedConfig, texts: Texts) -> tuple[Trajectory, ...]:
+        steps, kept = self.model.calibration.steps, self.model.calibration.kept_steps
+        settings = self.model.calibrated
+        return plan_trajectories(texts, settings, config.trajectories, steps, kept, config.pictures, config.seed)
+
+    def _recorded(
+        self, part: str, suffix: str, title: str, plan: Sequence[Trajectory], texts: Sequence[str], steps: int
+    ) -> Artifact:
         self._look_for_tokenizer()
         floats = {component: self.export(component) for component in PICTURE_COMPONENTS}
-        steps, kept = self.model.calibration.steps, self.model.calibration.kept_steps
-        plan = plan_trajectories(prompts, config.trajectories, steps, kept, config.pictures, config.seed)
-        # The empty prompt is what the other guidance pass is told.
-        texts = [*([""] if self._passes == 2 else []), *prompts[: config.texts]]
         recipe = Recipe(
             "calibrate",
             f"{self.model.name}{suffix}",
             {**{name: made.key for name, made in floats.items()}, **self._tokenizer_hashes},
             {
-                "texts": texts,
+                "texts": list(texts),
                 "trajectories": [asdict(each) for each in plan],
                 "steps": steps,
-                "guidance": self.model.guidance,
                 "scheduler": self.model.scheduler,
                 "model": self._facts,
             },
@@ -162,20 +207,20 @@ class Road:
                     f"{cut} of {len(texts)} prompts are too long for the text encoder: their ends are cut"
                 )
             ids = [{"input_ids": each.ids} for each in tokens]
-            record(folder, ids, plan, steps, self._painter(floats).paint, title, self._console)
+            record(folder, ids, plan, steps, self._painter(floats, steps).paint, title, self._console)
             return {component: len(Samples(folder, component)) for component in COMPONENTS}
 
         return self._production.produce(recipe, part, build, resumable=True)
 
-    def _painter(self, floats: Mapping[str, Artifact]) -> Painter:
+    def _painter(self, floats: Mapping[str, Artifact], steps: int) -> Painter:
         model, info = self.model, self._bundle_info({}, None)
 
         def generate(runner: Runner, trajectory: Trajectory, on_step: Callable[[], None]) -> None:
-            steps = model.calibration.steps
             request = Request(
                 trajectory.prompt,
+                trajectory.negative,
                 steps=steps,
-                guidance=model.guidance,
+                guidance=trajectory.guidance,
                 scheduler=model.scheduler,
                 seed=trajectory.seed,
                 stop_after=None if trajectory.picture else trajectory.length(steps),
@@ -184,6 +229,13 @@ class Road:
 
         cpu = CpuRunner(lambda name: floats[name].file(MODEL_FILE), optimize=True)
         return Painter(cpu, {name: made.folder for name, made in floats.items()}, self._passes, generate)
+
+    def _usual_and_rare(self, recorded: Artifact, component: str) -> tuple[Samples, Samples]:
+        """The feeds of ``calibration()`` that are of the model's own guidance, and the others."""
+        plan = self._plan(self.model.calibration, self._texts)
+        others = {unit_name(number) for number, each in enumerate(plan) if each.guidance != self.model.guidance}
+        usual = Samples(recorded.folder, component, lambda unit: unit not in others)
+        return usual, Samples(recorded.folder, component, lambda unit: unit in others)
 
     @staticmethod
     def samples(recorded: Artifact, component: str) -> Samples:
@@ -197,7 +249,13 @@ class Road:
             return self._quantize_as_given(component, source, given)
         calibration, held_out = self.calibration(), self.held_out() if self.rounding == "adaround" else None
         inputs = {"float": source.key, "calibration": calibration.key}
-        settings: dict[str, Any] = {"scheme": "W8A16", "rounding": self.rounding}
+        inputs_known = self._known_inputs
+        settings: dict[str, Any] = {
+            "scheme": "W8A16",
+            "rounding": self.rounding,
+            "inputs": inputs_known,
+            "usual": self.model.guidance,
+        }
         if held_out:
             inputs["held_out"] = held_out.key
             settings |= self.model.rounding.model_dump()
@@ -210,24 +268,35 @@ class Road:
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            samples = self.samples(calibration, component)
+            usual, rare = self._usual_and_rare(calibration, component)
+            total = len(usual) + len(rare)
             with ExitStack() as bars:
                 ranging = self._bar(f"ranges of {component}", bars)
                 if not held_out:
-                    return quantize_component(source.folder, samples, folder, lambda: ranging(len(samples)))
+                    return quantize_component(
+                        source.folder, usual, folder, lambda: ranging(total), inputs=inputs_known, rare=rare
+                    )
                 backend = best_backend()
                 rounding_bar = self._bar(f"rounding {component} with {backend.title}", bars)
                 chosen, judging = self.model.rounding, self.samples(held_out, component)
                 rounding = RoundingData(
-                    spread(samples, chosen.samples),
+                    spread(usual, chosen.samples),
                     spread(judging, chosen.held_out),
                     folder / ".rounding",
                     lambda _done, total: rounding_bar(total),
                     backend,
                 )
-                return quantize_by_adaround(source.folder, samples, folder, rounding, lambda: ranging(len(samples)))
+                return quantize_by_adaround(
+                    source.folder, usual, folder, rounding, lambda: ranging(total), inputs_known, rare
+                )
 
         return self._production.produce(recipe, component, build, resumable=held_out is not None)
+
+    @property
+    def _known_inputs(self) -> dict[str, tuple[float, float]]:
+        """What the UNet's inputs may be by their nature: times of the schedule, sines of the guidance scale."""
+        train_steps = float(self.checkpoint.scheduler.get("num_train_timesteps", 1000))
+        return {"timestep": (0.0, train_steps - 1), "timestep_cond": (-1.0, 1.0)}
 
     def _bar(self, title: str, bars: ExitStack) -> Callable[[int], None]:
         """What advances a bar of so many steps; it appears with the first, in the place of the one before it."""
@@ -298,13 +367,13 @@ class Road:
             "prove",
             f"{self.model.name}.{component}.{profile.soc}",
             {"binary": compiled.key, "calibration": calibration.key},
-            {"samples": self.model.proof_samples},
+            {"samples": 3},
             {**tools("prove"), **qnn.versions()},
         )
 
         def build(prover: Prover, _folder: Path) -> dict[str, Any]:
             # Over prompts and times: from nearly pure noise to a nearly finished picture.
-            chosen = spread(self.samples(calibration, component), self.model.proof_samples)
+            chosen = spread(self.samples(calibration, component), 3)
             found = prover.sqnr(Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch), chosen)
             refuse_unfaithful(component, found)
             return {"sqnr_db_against_qdq": round(found, 1)}
@@ -380,10 +449,9 @@ class Road:
             "added_tokens": self.checkpoint.added_tokens,
         }
 
-    @property
-    def _passes(self) -> int:
-        """Of the UNet in a sampling step with the model's own guidance."""
-        return self._bundle_info({}, None).passes(self.model.guidance)
+    def _passes(self, guidance: float) -> int:
+        """Of the UNet in a sampling step."""
+        return self._bundle_info({}, None).passes(guidance)
 
     def _bundle_info(self, parts: Mapping[str, Part], soc: Soc | None) -> Bundle:
         return Bundle(soc=soc, components=dict(parts), **self._facts)

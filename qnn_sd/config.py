@@ -37,11 +37,24 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Setting(Strict):
+    """What of a command line changes what the UNet is fed.
+
+    Attributes:
+        guidance: scale of classifier-free guidance; 1 is none, and has no negative pass.
+        negative: whether there is a negative prompt.
+    """
+
+    guidance: float
+    negative: bool
+
+
 class RecordedConfig(Strict):
     """Which prompts the float model paints, to record what its components are fed.
 
     Attributes:
         prompts: file of prompts, one a line, relative to ``assets/``.
+        negatives: the same of negative prompts.
         texts: most prompts of the file that the text encoder is fed.
         trajectories: how many prompts are painted.
         pictures: how many of them to the end, for the VAE.
@@ -49,6 +62,7 @@ class RecordedConfig(Strict):
     """
 
     prompts: str
+    negatives: str
     texts: Annotated[int, Field(ge=1)] = 500
     trajectories: Annotated[int, Field(ge=1, le=9999)]
     pictures: Annotated[int, Field(ge=1)]
@@ -67,11 +81,14 @@ class CalibrationConfig(RecordedConfig):
     Attributes:
         steps: sampling steps from noise to picture.
         kept_steps: how many of them each prompt keeps (each guidance pass).
+        guidance: the scales, beside the model's own, at which prompts are painted. Each of them and the model's own is
+            met with and without a negative prompt.
         held_out: other prompts with other noise, to judge with; never measured.
     """
 
     steps: Annotated[int, Field(ge=1, le=1000)] = 20
     kept_steps: Annotated[int, Field(ge=1)] = 4
+    guidance: tuple[Annotated[float, Field(ge=1, le=50)], ...] = (1.0, 15.0)
     held_out: RecordedConfig
 
     @model_validator(mode="after")
@@ -82,6 +99,38 @@ class CalibrationConfig(RecordedConfig):
         if max(ours.start, theirs.start) < min(ours.stop, theirs.stop):
             raise ValueError("held-out seeds would be those of the calibration; move held_out.seed")
         return self
+
+
+class VerificationConfig(Strict):
+    """What a build is verified with: trajectories from other prompts and noise than anything was fitted to.
+
+    Attributes:
+        prompts: file of prompts, one a line, relative to ``assets/``.
+        negatives: the same of negative prompts.
+        seed: of the first prompt's noise.
+        steps: sampling steps from noise to picture.
+        looked_at: how many of these steps, from the first to the last; 1 is the last.
+        pictures: how many pictures the VAE's halves are verified on.
+        texts: how many texts the text encoder is verified on.
+        emulator_minutes: about how long the emulator takes for all components, said beforehand; 0 for seconds.
+    """
+
+    prompts: str
+    negatives: str
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    steps: Annotated[int, Field(ge=1, le=1000)] = 20
+    looked_at: Annotated[int, Field(ge=1)] = 3
+    pictures: Annotated[int, Field(ge=1)] = 2
+    texts: Annotated[int, Field(ge=1)] = 4
+    emulator_minutes: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The steps that are looked at, from 0."""
+        if self.looked_at == 1:
+            return (self.steps - 1,)
+        places = range(min(self.looked_at, self.steps))
+        return tuple(place * (self.steps - 1) // max(1, len(places) - 1) for place in places)
 
 
 class RoundingConfig(Strict):
@@ -112,8 +161,7 @@ class ModelConfig(Strict):
         split_graph: components that the compiler works on in parts: the large ones.
         calibration: what is recorded.
         rounding: what of it weights are rounded on.
-        proof_samples: recorded calls of a component that its context binary is proven on; the emulator takes
-            minutes for one of a large model.
+        verification: what its builds are verified with.
     """
 
     name: str
@@ -128,7 +176,28 @@ class ModelConfig(Strict):
     split_graph: tuple[Literal["text_encoder", "unet", "vae_decoder", "vae_encoder"], ...] = ()
     calibration: CalibrationConfig
     rounding: RoundingConfig = RoundingConfig()
-    proof_samples: Annotated[int, Field(ge=1)] = 3
+    verification: VerificationConfig
+
+    @property
+    def calibrated(self) -> tuple[Setting, ...]:
+        """The settings of its calibration in their turns: between two others, the model's own guidance each time."""
+        own, others = self.own_settings, [each for each in self.settings if each not in self.own_settings]
+        return tuple(turn for other in others for turn in (*own, other)) or own
+
+    @property
+    def own_settings(self) -> tuple[Setting, ...]:
+        """Those of the model's own guidance scale."""
+        return tuple(each for each in self.settings if each.guidance == self.guidance)
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """The settings that a build is calibrated and verified for: the model's own guidance scale first."""
+        scales = dict.fromkeys((self.guidance, *self.calibration.guidance))
+        return tuple(
+            Setting(guidance=scale, negative=negative)
+            for scale in scales
+            for negative in (False, True)[: 2 if scale > 1 else 1]
+        )
 
     @property
     def from_hub(self) -> bool:
@@ -158,10 +227,18 @@ class ModelConfig(Strict):
                 was distilled with its guidance inside, and needs no second pass.
         """
         # As diffusers' LatentConsistencyModelPipeline has them. So few steps are all kept.
-        calibration = self.calibration.model_copy(update={"steps": LCM_STEPS, "kept_steps": LCM_STEPS})
+        few = {"steps": LCM_STEPS, "kept_steps": LCM_STEPS, "guidance": ()}
+        calibration = self.calibration.model_copy(update=few)
+        verification = self.verification.model_copy(update={"steps": LCM_STEPS})
         guidance = 8.5 if embeds_guidance else 1.0
         return self.model_copy(
-            update={"steps": LCM_STEPS, "guidance": guidance, "scheduler": "lcm", "calibration": calibration}
+            update={
+                "steps": LCM_STEPS,
+                "guidance": guidance,
+                "scheduler": "lcm",
+                "calibration": calibration,
+                "verification": verification,
+            }
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from qnn_sd.errors import QuantizeError
 from qnn_sd.quantize.encodings import Encoding, asymmetric, per_channel, symmetric
 from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.ramps import known_ranges
 from qnn_sd.quantize.ranges import Ranges
 from qnn_sd.quantize.roles import Layer, Roles
 from qnn_sd.quantize.rules import ROOM
 
+NO_RANGES: Ranges = MappingProxyType({})
 # By how much the largest numbers of rows may differ that count as equal.
 _ALIKE = 1e-5
 
@@ -39,13 +42,21 @@ class Encodings:
         return self.activations[name] if name in self.activations else self.parameters[name]
 
 
-def choose_encodings(graph: FloatGraph, ranges: Ranges, room: float = ROOM) -> Encodings:
+def choose_encodings(
+    graph: FloatGraph,
+    ranges: Ranges,
+    room: float = ROOM,
+    inputs: Ranges = NO_RANGES,
+    beyond: Ranges = NO_RANGES,
+) -> Encodings:
     """W8A16: activations and values uint16, weights int8 with one scale per output channel.
 
     Args:
         graph: the float graph.
         ranges: smallest and largest value of every activation that owns its encoding.
         room: what ranges are widened by, where that is of use.
+        inputs: what inputs may be, whatever was measured of them (``ramps.known_ranges``).
+        beyond: ranges of rarer cases, which are covered as they are.
 
     Raises:
         QuantizeError: a constant that isn't finite.
@@ -53,10 +64,11 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges, room: float = ROOM) -> E
     roles = graph.roles
     parameters = {name: choose_value(graph, name) for name in roles.values}
     activations: dict[str, Encoding] = {}
+    known = {**roles.known, **known_ranges(graph, inputs)}
     for name in roles.floats:
         owner = roles.owner(name)
         if owner == name:
-            activations[name] = asymmetric(*(roles.known.get(name) or _widened(name, ranges[name], room, roles)))
+            activations[name] = asymmetric(*(known.get(name) or _widened(name, ranges, beyond, room, roles)))
         else:
             activations[name] = activations[owner] if owner in activations else parameters[owner]
     chosen = Encodings(activations, parameters)
@@ -70,12 +82,14 @@ def choose_encodings(graph: FloatGraph, ranges: Ranges, room: float = ROOM) -> E
     return chosen
 
 
-def _widened(name: str, found: tuple[float, float], room: float, roles: Roles) -> tuple[float, float]:
+def _widened(name: str, ranges: Ranges, beyond: Ranges, room: float, roles: Roles) -> tuple[float, float]:
+    found = ranges[name]
+    rare = beyond.get(name, found)
     if name in roles.ramps:
-        return found
+        return min(found[0], rare[0]), max(found[1], rare[1])
     if name in roles.squares:
         room *= room  # what is twice as large has four times its square
-    low, high = (room * end for end in found)
+    low, high = min(room * found[0], rare[0]), max(room * found[1], rare[1])
     if low < 0 < high:
         # Which side is the longer may be chance: a channel's mean, say, is one number a picture.
         low, high = -max(-low, high), max(-low, high)

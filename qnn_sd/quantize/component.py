@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,7 @@ from qnn_sd.artifact import written_aside
 from qnn_sd.quantize.adaround import RoundingData, round_layers
 from qnn_sd.quantize.adaround.report import REPORT_FILE, summary, write_report
 from qnn_sd.quantize.aimet import write_1_0_0, write_2_0_0
-from qnn_sd.quantize.choose import Encodings, choose_encodings
+from qnn_sd.quantize.choose import NO_RANGES, Encodings, choose_encodings
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.given import given_encodings
 from qnn_sd.quantize.qdq import QdqWriter
@@ -35,6 +36,8 @@ def quantize_component(
     folder: Path,
     each: Callable[[], None] = lambda: None,
     encodings: Path | None = None,
+    inputs: Ranges = NO_RANGES,
+    rare: Iterable[Feeds] = (),
 ) -> dict[str, Any]:
     """Writes a component's W8A16 QDQ graph, weights rounded to nearest, and its encodings to ``folder``.
 
@@ -45,6 +48,8 @@ def quantize_component(
         each: called after each sample.
         encodings: a file in AIMET's format whose encodings are taken instead of measured ones; the
             samples aren't looked at then.
+        inputs: what inputs may be, whatever the samples hold (``ramps.known_ranges``).
+        rare: further samples, from settings that few people use: covered, but with no margin.
 
     Returns:
         Facts for the manifest.
@@ -55,12 +60,19 @@ def quantize_component(
     """
     graph = FloatGraph(source)
     if encodings is None:
-        return _write(graph, choose_encodings(graph, measure(source, samples, each)), folder)
+        usual, beyond = _measure_both(source, samples, rare, each)
+        return _write(graph, choose_encodings(graph, usual, inputs=inputs, beyond=beyond), folder)
     return _write(graph, given_encodings(graph, encodings), folder)
 
 
 def quantize_by_adaround(
-    source: Path, samples: Iterable[Feeds], folder: Path, rounding: RoundingData, each: Callable[[], None]
+    source: Path,
+    samples: Iterable[Feeds],
+    folder: Path,
+    rounding: RoundingData,
+    each: Callable[[], None],
+    inputs: Ranges = NO_RANGES,
+    rare: Iterable[Feeds] = (),
 ) -> dict[str, Any]:
     """The same with weights rounded by AdaRound, and ``rounding.json``, what each layer gained by it.
 
@@ -70,6 +82,8 @@ def quantize_by_adaround(
         folder: existing folder; it holds ``rounding.work`` at most.
         rounding: what to round on; its folder of work is removed at the end.
         each: called after each sample whose ranges were measured.
+        inputs: what inputs may be, whatever the samples hold (``ramps.known_ranges``).
+        rare: further samples, from settings that few people use: covered, but with no margin.
 
     Returns:
         Facts for the manifest.
@@ -78,7 +92,8 @@ def quantize_by_adaround(
         QuantizeError: no samples, an activation that isn't finite, or an op that no rule covers.
     """
     graph = FloatGraph(source)
-    chosen = choose_encodings(graph, _measured_once(source, samples, rounding.work, each))
+    usual, beyond = _measured_once(source, samples, rare, rounding.work, each)
+    chosen = choose_encodings(graph, usual, inputs=inputs, beyond=beyond)
     nearest = rounding.work / "nearest"
     shutil.rmtree(nearest, ignore_errors=True)  # a run that was cut off may have left half of it
     nearest.mkdir()
@@ -90,17 +105,32 @@ def quantize_by_adaround(
     return {**facts, "rounded_with": rounding.backend.title}
 
 
-def _measured_once(source: Path, samples: Iterable[Feeds], work: Path, each: Callable[[], None]) -> Ranges:
+def _measure_both(
+    source: Path, samples: Iterable[Feeds], rare: Iterable[Feeds], each: Callable[[], None]
+) -> tuple[Ranges, Ranges]:
+    """Ranges of the usual samples, and of the rare ones; none where there are no such."""
+    beyond = list(itertools.islice(rare_samples := iter(rare), 1))
+    usual = measure(source, samples, each)
+    return usual, measure(source, itertools.chain(beyond, rare_samples), each) if beyond else NO_RANGES
+
+
+def _measured_once(
+    source: Path, samples: Iterable[Feeds], rare: Iterable[Feeds], work: Path, each: Callable[[], None]
+) -> tuple[Ranges, Ranges]:
     """Ranges, kept for a run that goes on where this one is cut off: at full size they take minutes."""
     work.mkdir(parents=True, exist_ok=True)
     kept = work / "ranges.json"
     # A disk can lose what was written before the power went; what is no table of ranges is measured anew.
     with suppress(FileNotFoundError, ValueError, TypeError, AttributeError):
-        return {name: (low, high) for name, (low, high) in json.loads(kept.read_text("utf-8")).items()}
-    ranges = measure(source, samples, each)
+        usual, beyond = (
+            {name: (low, high) for name, (low, high) in ranges.items()}
+            for ranges in json.loads(kept.read_text("utf-8"))
+        )
+        return usual, beyond
+    measured = _measure_both(source, samples, rare, each)
     with written_aside(kept) as aside:
-        aside.write_text(json.dumps(ranges), "utf-8")
-    return ranges
+        aside.write_text(json.dumps([dict(ranges) for ranges in measured]), "utf-8")
+    return measured
 
 
 def quantize_with_stand_ins(source: Path, folder: Path) -> dict[str, Any]:

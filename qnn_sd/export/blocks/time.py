@@ -11,20 +11,30 @@ from qnn_sd.export.blocks.basic import add, linear_row, mul, reshape
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
 
+# Of the frequencies, which span four decades.
+_BANDS = 8
+
 
 def sinusoids(g: Graph, timestep: Value, width: int, flip_sin_to_cos: bool, freq_shift: float) -> Value:
     """Sinusoidal embedding (Vaswani et al. 2017, as Ho et al. 2020 use it) of [1]: [1, width].
 
     The cosine is an op of its own: as a sine of the angle plus a quarter turn it would be rounded once more, and by the
-    HTP otherwise than by the CPU. With angles up to 1000 in 16 bits, each such step is 1/65 of a radian.
+    HTP otherwise than by the CPU. The fastest angle reaches 1000, so that a step of 16 bits is 1/65 of a radian, and
+    the HTP's product is off by a step where the CPU's isn't. Each octave or two of frequencies has an encoding of its
+    own: so only the fastest ones have steps so wide (docs/decisions.md).
     """
     half = width // 2
-    frequencies = np.exp(-math.log(10_000) * np.arange(half) / (half - freq_shift))
+    frequencies = np.exp(-math.log(10_000) * np.arange(half) / (half - freq_shift)).astype(np.float32)
     with g.scope("time_proj"):
-        constant = g.constant("frequencies", frequencies.reshape(1, half).astype(np.float32))
-        angles = mul(g, reshape(g, timestep, (1, 1)), constant, "angles")
-        halves = [g.node(op, [angles], (1, half)) for op in ("Sin", "Cos")]
-        return g.node("Concat", halves[::-1] if flip_sin_to_cos else halves, (1, width), axis=1)
+        time = reshape(g, timestep, (1, 1))
+        sines, cosines = [], []
+        for number, some in enumerate(np.array_split(frequencies, min(_BANDS, half))):
+            with g.scope(f"band{number}"):
+                angles = mul(g, time, g.constant("frequencies", some[None]), "angles")
+                sines.append(g.node("Sin", [angles], angles.shape))
+                cosines.append(g.node("Cos", [angles], angles.shape))
+        ordered = [*cosines, *sines] if flip_sin_to_cos else [*sines, *cosines]
+        return g.node("Concat", ordered, (1, width), axis=1)
 
 
 def time_embedding(

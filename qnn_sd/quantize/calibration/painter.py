@@ -22,11 +22,13 @@ class Painter:
     Args:
         runner: where the float graphs run; nothing is unloaded between trajectories.
         floats: folders of the float graphs, by component.
-        passes: of the UNet in a sampling step.
+        passes: of the UNet in a sampling step, by guidance scale.
         generate: the loop.
     """
 
-    def __init__(self, runner: Runner, floats: Mapping[str, Path], passes: int, generate: Generate) -> None:
+    def __init__(
+        self, runner: Runner, floats: Mapping[str, Path], passes: Callable[[float], int], generate: Generate
+    ) -> None:
         self._runner, self._floats, self._passes, self._generate = runner, floats, passes, generate
 
     def paint(self, trajectory: Trajectory, on_step: Callable[[], None]) -> dict[str, list[Feeds]]:
@@ -41,8 +43,10 @@ class Painter:
             TargetError: a component can't be loaded or fails.
         """
 
+        passes = self._passes(trajectory.guidance)
+
         def keeps(component: str, call: int) -> bool:
-            return component == "vae_decoder" or (component == "unet" and call // self._passes in trajectory.kept)
+            return component == "vae_decoder" or (component == "unet" and call // passes in trajectory.kept)
 
         recorder = RecordingRunner(self._runner, keeps, self._name_the_layer)
         self._generate(recorder, trajectory, on_step)

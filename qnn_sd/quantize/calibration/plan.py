@@ -1,4 +1,4 @@
-"""Which prompts are painted for calibration, with which noise, and which of their steps are kept."""
+"""Which prompts are painted for calibration, with which noise and guidance, and which of their steps are kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qnn_sd.config import Setting
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -14,33 +16,56 @@ class Trajectory:
 
     Attributes:
         prompt: what is painted.
+        negative: what it keeps away from, or "".
+        guidance: scale of classifier-free guidance.
         seed: of its noise.
         kept: the sampling steps, from 0, whose UNet inputs are kept (each guidance pass).
         picture: whether it is painted to the end, for the VAE's inputs.
     """
 
     prompt: str
+    negative: str
+    guidance: float
     seed: int
     kept: tuple[int, ...]
     picture: bool
+
+    @property
+    def setting(self) -> Setting:
+        """What of it is a setting of the command line."""
+        return Setting(guidance=self.guidance, negative=bool(self.negative))
 
     def length(self, steps: int) -> int:
         """How many of all sampling steps are to be done: a prompt whose last kept step is early ends there."""
         return steps if self.picture else max(self.kept) + 1
 
 
+@dataclass(frozen=True)
+class Texts:
+    """What trajectories draw from.
+
+    Attributes:
+        prompts: if there are fewer than trajectories, they come again with other noise.
+        negatives: negative prompts; likewise.
+    """
+
+    prompts: Sequence[str]
+    negatives: Sequence[str]
+
+
 def plan_trajectories(
-    prompts: Sequence[str], count: int, steps: int, kept: int, pictures: int, seed: int
+    texts: Texts, settings: Sequence[Setting], count: int, steps: int, kept: int, pictures: int, seed: int
 ) -> tuple[Trajectory, ...]:
     """A plan that is the same for the same arguments, from early steps to late ones.
 
     Each trajectory keeps neighbouring steps, and all of them together keep each step equally often (where the
     numbers don't divide, some once more). Neighbours, because to reach a late step costs all that come before:
     with 20 steps, 4 of them kept, a trajectory is 12 steps long on average; spread over it they would
-    take nearly 20. The longest ones are painted to the end.
+    take nearly 20. The longest ones are painted to the end. Settings take turns, so that each is met early and late.
 
     Args:
-        prompts: to draw from; if there are fewer than ``count``, they come again with other noise.
+        texts: to draw from.
+        settings: guidance scales, with and without a negative prompt.
         count: of trajectories.
         steps: sampling steps from noise to picture.
         kept: steps that each trajectory keeps, at most ``steps``.
@@ -50,9 +75,43 @@ def plan_trajectories(
     # Dealt round like cards, no step is ahead of another by more than one.
     hands = [tuple(sorted((number * kept + place) % steps for place in range(kept))) for number in range(count)]
     hands.sort(key=lambda hand: (max(hand), hand))
-    # numpy promises that RandomState's streams never change. Drawn, because a file may be sorted by subject.
-    order = np.random.RandomState(seed).permutation(len(prompts))
+    drawn = _Drawn(texts, seed)
     return tuple(
-        Trajectory(prompts[order[number % len(order)]], seed + number, hand, picture=number >= count - pictures)
+        drawn.trajectory(number, settings[number % len(settings)], hand, picture=number >= count - pictures)
         for number, hand in enumerate(hands)
     )
+
+
+def plan_verification(
+    texts: Texts, settings: Sequence[Setting], kept: tuple[int, ...], pictures: int, seed: int
+) -> tuple[Trajectory, ...]:
+    """A trajectory for each setting, all of which keep the same steps; the first ones are painted to the end.
+
+    Args:
+        texts: to draw from.
+        settings: guidance scales, with and without a negative prompt; the model's own come first.
+        kept: sampling steps, from 0.
+        pictures: how many trajectories are painted to the end.
+        seed: of the draw and of the first trajectory's noise; the next one has the next.
+    """
+    drawn = _Drawn(texts, seed)
+    return tuple(
+        drawn.trajectory(number, setting, kept, picture=number < pictures) for number, setting in enumerate(settings)
+    )
+
+
+class _Drawn:
+    """Texts in an order that the seed decides: a file may be sorted by subject."""
+
+    def __init__(self, texts: Texts, seed: int) -> None:
+        self._seed = seed
+        # numpy promises that RandomState's streams never change.
+        rng = np.random.RandomState(seed)
+        self._prompts, self._negatives = (
+            [some[place] for place in rng.permutation(len(some))] for some in (texts.prompts, texts.negatives)
+        )
+
+    def trajectory(self, number: int, setting: Setting, kept: tuple[int, ...], *, picture: bool) -> Trajectory:
+        prompt = self._prompts[number % len(self._prompts)]
+        negative = self._negatives[number % len(self._negatives)] if setting.negative else ""
+        return Trajectory(prompt, negative, setting.guidance, self._seed + number, kept, picture)

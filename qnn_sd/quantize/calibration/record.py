@@ -18,6 +18,11 @@ Paint = Callable[[Trajectory, Callable[[], None]], Recorded]
 _TEXTS = "texts"
 
 
+def unit_name(number: int) -> str:
+    """The unit of a plan's trajectory, counted from 0."""
+    return f"{number:04d}"
+
+
 def record(
     folder: Path,
     texts: Sequence[Feeds],
@@ -43,7 +48,7 @@ def record(
     """
     if not (folder / _TEXTS).exists():
         write_unit(folder, _TEXTS, {"text_encoder": texts})
-    units = {f"{number:04d}": trajectory for number, trajectory in enumerate(trajectories)}
+    units = {unit_name(number): trajectory for number, trajectory in enumerate(trajectories)}
     ahead = {unit: trajectory for unit, trajectory in units.items() if not (folder / unit).exists()}
     if len(ahead) < len(units):
         console.say(f"{len(units) - len(ahead)} of {len(units)} prompts were recorded before")

@@ -12,7 +12,7 @@ import bisect
 import io
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,13 @@ class Samples:
     Args:
         folder: holds the units.
         component: whose feeds.
+        wanted: told a unit's name: whether its samples belong to these.
     """
 
-    def __init__(self, folder: Path, component: str) -> None:
-        self._units = sorted(unit / component for unit in folder.iterdir() if (unit / component).is_dir())
+    def __init__(self, folder: Path, component: str, wanted: Callable[[str], bool] = lambda _unit: True) -> None:
+        self._units = sorted(
+            unit / component for unit in folder.iterdir() if (unit / component).is_dir() and wanted(unit.name)
+        )
         counts = (len(_mapped(next(unit.iterdir()))) for unit in self._units)
         self._ends = list(itertools.accumulate(counts))
 
