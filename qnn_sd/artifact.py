@@ -293,7 +293,7 @@ def _built(aside: Path, target: Path, recipe: Recipe, build: Callable[[Path], Ma
         "facts": facts,
         "files": files,
     }
-    (aside / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str) + "\n", "utf-8")
+    (aside / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str, allow_nan=False) + "\n", "utf-8")
     aside.chmod(0o755)
     try:
         aside.rename(target)

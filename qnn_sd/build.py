@@ -6,6 +6,7 @@ interrupted goes on where it stopped.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -17,7 +18,7 @@ from qnn_sd import artifact, qnn, resources
 from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.bundle import assemble
 from qnn_sd.bundle_format import Bundle, Kind, OpenBundle, Part, Soc
-from qnn_sd.compile import Binary, Prover, compile_component, refuse_unfaithful, usable_cores
+from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig, RecordedConfig, Rounding, VerificationConfig
 from qnn_sd.console import Bar, Console
@@ -28,7 +29,13 @@ from qnn_sd.export.component import model_facts
 from qnn_sd.generate import Request, TextToImage, tokenizer_of
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.production import Production, tools
-from qnn_sd.quantize import RoundingData, best_backend, quantize_by_adaround, quantize_component
+from qnn_sd.quantize import (
+    RoundingData,
+    best_backend,
+    likeness_to_float,
+    quantize_by_adaround,
+    quantize_component,
+)
 from qnn_sd.quantize.calibration import (
     Painter,
     Samples,
@@ -44,9 +51,21 @@ from qnn_sd.quantize.calibration import (
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner
 from qnn_sd.tokenizer_files import tokenizer_files
+from qnn_sd.verification import (
+    BINARY_AGAINST_QDQ,
+    QDQ_AGAINST_FLOAT,
+    ComponentVerification,
+    Likeness,
+    SettingLikeness,
+    VerificationInput,
+    doubt,
+    hold,
+)
 
 # What a picture needs; the VAE encoder is for pictures as input.
 PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
+# What a dry run, which measures nothing, hands on.
+_PLANNED: Mapping[str, Any] = {"qdq_against_float": {"all_db": 0.0, "worst_db": 200.0, "worst_input": "not measured"}}
 
 
 def _encodings_by_component(folder: Path) -> dict[str, Path]:
@@ -85,6 +104,7 @@ class Road:
             artifacts that aren't there are returned all the same, and a hub id isn't downloaded.
         prompts: a file of prompts to calibrate with instead of the model's own.
         rounding: of the weights whose ranges are measured; ``nearest`` is faster and errs more.
+        verify: whether graphs are verified before they are bundled; the bundle remembers if not.
     """
 
     def __init__(
@@ -98,8 +118,9 @@ class Road:
         dry_run: bool = False,
         prompts: Path | None = None,
         rounding: Rounding = "adaround",
+        verify: bool = True,
     ) -> None:
-        self._console = console
+        self._console, self._verified = console, verify
         self.rounding = rounding
         self._production = Production(cache or resources.cache(), console, dry_run)
         self.reports, self.plan = self._production.reports, self._production.plan
@@ -342,43 +363,125 @@ class Road:
             lambda folder: compile_component(qdq.folder, folder=folder, tell=self._console.warn, **settings),
         )
 
-    def prove(self, components: Sequence[str], profile: DeviceProfile) -> dict[str, Artifact]:
-        """The proof, by component, that its context binary computes its QDQ graph on the emulator; side by side.
+    def verification_inputs(self, component: str) -> list[VerificationInput]:
+        """What a component is verified with, labelled."""
+        recorded, plan = self.verification(), self.verification_plan()
+        steps, kept = self.model.verification.steps, self.model.verification.kept
+        if component != "unet":
+            what = "text" if component == "text_encoder" else "picture"
+            samples = self.samples(recorded, component)
+            return [VerificationInput(f"{what} {number + 1}", feeds) for number, feeds in enumerate(samples)]
+        found: list[VerificationInput] = []
+        for number, trajectory in enumerate(plan):
+            passes = self._passes(trajectory.guidance)
+            of_unit = Samples(recorded.folder, component, partial(operator.eq, unit_name(number)))
+            for place, feeds in enumerate(of_unit):
+                step = kept[place // passes]
+                negative = ", negative prompt" if trajectory.negative else ""
+                which = f", {('negative', 'prompt')[place % 2]} pass" if passes == 2 else ""
+                label = f"guidance {trajectory.guidance:g}{negative}, step {step + 1} of {steps}{which}"
+                pair = number * len(kept) + place // passes if passes == 2 else None
+                found.append(VerificationInput(label, feeds, pair, trajectory.setting))
+        return found
+
+    def verify_quantization(self, component: str) -> ComponentVerification:
+        """Holds a component's QDQ graph against the float model, on the CPU.
 
         Raises:
-            VerificationError: a binary doesn't. Those that were proven before it stay proven.
+            VerificationError: it is too far from it, or answers with NaN or infinity.
         """
-        proofs = {component: self._proof(component, profile) for component in components}
-        cores = usable_cores()
-        prover = Prover(cores)
-        return self._production.produce_side_by_side(
-            {name: (recipe, partial(build, prover)) for name, (recipe, build) in proofs.items()},
-            "proving on the emulator",
-            workers=len(cores),
-            call_off=prover.close,
-        )
+        verified = ComponentVerification.model_validate(self._judged(component).facts or _PLANNED)
+        if warning := doubt(QDQ_AGAINST_FLOAT, component, verified.qdq_against_float):
+            self._console.warn(warning)
+        return verified
 
-    def _proof(
-        self, component: str, profile: DeviceProfile
-    ) -> tuple[Recipe, Callable[[Prover, Path], Mapping[str, Any]]]:
-        """What a proof is of, and what makes it."""
-        qdq, compiled, calibration = self.quantize(component), self.compile(component, profile), self.calibration()
+    def _judged(self, component: str) -> Artifact:
+        source, qdq, recorded = self.export(component), self.quantize(component), self.verification()
         recipe = Recipe(
-            "prove",
-            f"{self.model.name}.{component}.{profile.soc}",
-            {"binary": compiled.key, "calibration": calibration.key},
-            {"samples": 3},
-            {**tools("prove"), **qnn.versions()},
+            "verify",
+            f"{self.model.name}.{component}.qdq",
+            {"float": source.key, "qdq": qdq.key, "verification": recorded.key},
+            {},
+            tools("verify", "onnxruntime", "numpy"),
         )
 
-        def build(prover: Prover, _folder: Path) -> dict[str, Any]:
-            # Over prompts and times: from nearly pure noise to a nearly finished picture.
-            chosen = spread(self.samples(calibration, component), 3)
-            found = prover.sqnr(Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch), chosen)
-            refuse_unfaithful(component, found)
-            return {"sqnr_db_against_qdq": round(found, 1)}
+        def build(_folder: Path) -> dict[str, Any]:
+            inputs = self.verification_inputs(component)
+            settings = list(dict.fromkeys(one.setting for one in inputs if one.setting is not None))
+            own = [one for one in inputs if one.setting is None or one.setting in self.model.own_settings]
+            groups = [own, *([one for one in inputs if one.setting == each] for each in settings)]
+            with self._console.progress(f"{component} against float", 2 * sum(map(len, groups))) as bar:
+                found, *others = likeness_to_float(component, source.folder, qdq.folder, groups, bar.advance)
+            hold(QDQ_AGAINST_FLOAT, component, found, *self._suspect_of_encodings(component))
+            pairs = zip(settings, others, strict=True)
+            verified = ComponentVerification(
+                qdq_against_float=found,
+                settings=tuple(SettingLikeness(setting=each, likeness=some) for each, some in pairs),
+            )
+            return verified.model_dump(mode="json")
+
+        return self._production.produce(recipe, component, build)
+
+    def _suspect_of_encodings(self, component: str) -> tuple[str, str]:
+        """Whose fault it is if a QDQ graph is far from float, and what to do; empty where nobody knows better."""
+        if given := self.encodings.get(component):
+            return f"The encodings in {given} don't fit this model", f"Correct {given.name}, or leave --encodings out."
+        return "", ""
+
+    def verify(self, components: Sequence[str], profile: DeviceProfile) -> dict[str, ComponentVerification]:
+        """Verifies components: QDQ graphs against float, then context binaries against QDQ graphs, side by side.
+
+        Raises:
+            VerificationError: a gate refuses one. Those that were verified before it stay so.
+        """
+        judged = {component: self.verify_quantization(component) for component in components}
+        recipes = {component: self._verification_of(component, profile) for component in components}
+        cores = usable_cores()
+        verifier = Verifier(cores)
+        minutes = self.model.verification.emulator_minutes
+        about = f" (about {minutes} minutes on two cores)" if minutes else ""
+        made = self._production.produce_side_by_side(
+            {name: (recipe, partial(build, verifier)) for name, (recipe, build) in recipes.items()},
+            f"verifying on the emulator{about}",
+            workers=len(cores),
+            call_off=verifier.close,
+        )
+        return {
+            name: judged[name].model_copy(
+                update={"binary_against_qdq": Likeness.model_validate(each.facts or _PLANNED["qdq_against_float"])}
+            )
+            for name, each in made.items()
+        }
+
+    def _verification_of(
+        self, component: str, profile: DeviceProfile
+    ) -> tuple[Recipe, Callable[[Verifier, Path], Mapping[str, Any]]]:
+        """What a verification on the emulator is of, and what makes it."""
+        qdq, compiled, recorded = self.quantize(component), self.compile(component, profile), self.verification()
+        recipe = Recipe(
+            "verify",
+            f"{self.model.name}.{component}.{profile.soc}",
+            {"binary": compiled.key, "verification": recorded.key},
+            {"trajectories": self.model.verification.pictures},
+            {**tools("verify"), **qnn.versions()},
+        )
+
+        def build(verifier: Verifier, _folder: Path) -> dict[str, Any]:
+            inputs = self.verification_inputs(component)
+            if component == "unet":
+                # The emulator takes minutes for a call of a large one: the model's own guidance alone.
+                inputs = [one for one in inputs if one.setting in self.model.own_settings[-self._painted :]]
+            binary = Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch)
+            found = verifier.likeness(component, binary, inputs)
+            hold(BINARY_AGAINST_QDQ, component, found)
+            return found.model_dump(mode="json")
 
         return recipe, build
+
+    @property
+    def _painted(self) -> int:
+        """How many of the verification's trajectories are painted to the end, and looked at on the emulator."""
+        return self.model.verification.pictures
 
     def bundle_for(self, profile: DeviceProfile, components: Sequence[str] = COMPONENTS) -> OpenBundle:
         """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP."""
@@ -389,7 +492,7 @@ class Road:
         self._look_for_tokenizer()
         sources: dict[str, Artifact] = {}
         parts: dict[str, Part] = {}
-        self.prove(components, profile)
+        verified = self.verify(components, profile) if self._verified else None
         for component in components:
             qdq = self.quantize(component)
             sources[f"{component}/cpu"] = qdq
@@ -400,7 +503,7 @@ class Road:
                 fallback=f"{component}/cpu/{MODEL_FILE}",
             )
         soc = Soc(name=profile.soc, dl_mode=profile.dl_mode, soc_model=profile.soc_model, htp_arch=profile.htp_arch)
-        return self._bundle(profile.soc, parts, sources, soc)
+        return self._bundle(profile.soc, parts, sources, soc, verified)
 
     def bundle_for_cpu(self, kind: Kind) -> OpenBundle:
         """Float or QDQ graphs for ONNX Runtime's CPU provider."""
@@ -412,12 +515,25 @@ class Road:
         make = self.export if kind == "float" else self.quantize
         sources = {component: make(component) for component in PICTURE_COMPONENTS}
         parts = {name: Part(file=f"{name}/{MODEL_FILE}", kind=kind) for name in sources}
-        return self._bundle(f"cpu-{kind}", parts, sources, None)
+        verified: dict[str, ComponentVerification] | None = {}
+        if kind != "float":
+            verified = {name: self.verify_quantization(name) for name in sources} if self._verified else None
+        return self._bundle(f"cpu-{kind}", parts, sources, None, verified)
 
     def _bundle(
-        self, name: str, parts: Mapping[str, Part], sources: Mapping[str, Artifact], soc: Soc | None
+        self,
+        name: str,
+        parts: Mapping[str, Part],
+        sources: Mapping[str, Artifact],
+        soc: Soc | None,
+        verified: Mapping[str, ComponentVerification] | None,
     ) -> Artifact:
-        info = self._bundle_info(parts, soc)
+        info = self._bundle_info(parts, soc, verified)
+        if verified is None:
+            self._console.warn(
+                f"{info.verified}: nothing shows that these graphs compute what the checkpoint does. "
+                "The bundle and every picture of it say so."
+            )
         inputs = {**{key: made.key for key, made in sources.items()}, **self._tokenizer_hashes}
         recipe = Recipe("bundle", f"{self.model.name}.{name}", inputs, info.model_dump(mode="json"), tools("bundle"))
 
@@ -453,5 +569,8 @@ class Road:
         """Of the UNet in a sampling step."""
         return self._bundle_info({}, None).passes(guidance)
 
-    def _bundle_info(self, parts: Mapping[str, Part], soc: Soc | None) -> Bundle:
-        return Bundle(soc=soc, components=dict(parts), **self._facts)
+    def _bundle_info(
+        self, parts: Mapping[str, Part], soc: Soc | None, verified: Mapping[str, ComponentVerification] | None = None
+    ) -> Bundle:
+        verification = None if verified is None else dict(verified)
+        return Bundle(soc=soc, components=dict(parts), verification=verification, **self._facts)

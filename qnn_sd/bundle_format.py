@@ -11,6 +11,7 @@ from pydantic import ValidationError, field_validator
 from qnn_sd.artifact import Artifact
 from qnn_sd.config import Strict
 from qnn_sd.errors import ArtifactError
+from qnn_sd.verification import ComponentVerification
 
 BUNDLE_FILE = "bundle.json"
 Kind = Literal["context_binary", "w8a16", "float"]
@@ -64,6 +65,7 @@ class Bundle(Strict):
         padding_token: the token that pads prompts.
         added_tokens: names of textual inversions, with the ids of the tokens that each stands for.
         components: by name.
+        verification: what was measured of each component; None if verifying was switched off, empty for float graphs.
     """
 
     model: str
@@ -79,6 +81,19 @@ class Bundle(Strict):
     padding_token: str | None
     added_tokens: dict[str, list[int]]
     components: dict[str, Part]
+    verification: dict[str, ComponentVerification] | None
+
+    @property
+    def verified(self) -> str:
+        """Whether what it holds was verified, for people."""
+        if self.verification is None:
+            return "NOT VERIFIED (--no-verify)"
+        if not self.verification:
+            return "float graphs: nothing to verify"
+        floats = min(each.qdq_against_float.worst_db for each in self.verification.values())
+        told = f"QDQ graphs against float at least {floats:.1f} dB SQNR"
+        binaries = [each.binary_against_qdq.worst_db for each in self.verification.values() if each.binary_against_qdq]
+        return f"{told}, context binaries against QDQ graphs at least {min(binaries):.1f} dB" if binaries else told
 
     def passes(self, guidance: float) -> int:
         """Passes of the UNet in a sampling step: 2 with classifier-free guidance, else 1.

@@ -32,7 +32,7 @@ from qnn_sd.errors import QnnSdError
 
 def json_text(value: object) -> str:
     """A document as ``--json`` prints it: plain JSON values, indented, with a line's end."""
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
 class Bar(Protocol):

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 # A graph on the HTP against the CPU's run of its QDQ graph, in dB SQNR: faithful binaries measure 55 dB and
 # more, wrongly compiled ones below 20 (docs/decisions.md).
 FAITHFUL_DB = 50.0
+# What equal arrays have instead of infinity, which JSON hasn't: no float32 result comes near it.
+LARGEST_DB = 200.0
 
 
 def _alike(reference: ArrayLike, other: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -23,22 +25,29 @@ def _alike(reference: ArrayLike, other: ArrayLike) -> tuple[NDArray[np.float64],
 def sqnr_db(reference: ArrayLike, other: ArrayLike) -> float:
     """Signal to quantization noise ratio in dB: power of the reference over power of the difference.
 
-    Infinite for equal arrays.
+    200 at most, -200 at least; NaN where either holds NaN or infinity, which no gate lets pass.
 
     Raises:
         ValueError: shapes differ.
     """
     a, b = _alike(reference, other)
-    noise = float(np.square(a - b).sum())
-    return math.inf if noise == 0 else 10 * math.log10(max(float(np.square(a).sum()), 1e-300) / noise)
+    return _decibels(float(np.square(a).sum()), float(np.square(a - b).sum()))
 
 
 def psnr_db(reference: ArrayLike, other: ArrayLike, peak: float = 255.0) -> float:
-    """Peak signal to noise ratio in dB of two pictures; infinite for equal ones.
+    """Peak signal to noise ratio in dB of two pictures; 200 for equal ones.
 
     Raises:
         ValueError: shapes differ.
     """
     a, b = _alike(reference, other)
-    error = float(np.square(a - b).mean())
-    return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
+    return _decibels(peak**2, float(np.square(a - b).mean()))
+
+
+def _decibels(signal: float, noise: float) -> float:
+    """Ten times the logarithm of a ratio of powers, within the bounds that a figure has."""
+    if not (math.isfinite(signal) and math.isfinite(noise)):
+        return math.nan
+    if noise == 0:
+        return LARGEST_DB
+    return min(max(10 * math.log10(max(signal, 1e-300) / noise), -LARGEST_DB), LARGEST_DB)

@@ -23,7 +23,10 @@ _CODE = {
     "calibrate": ("generate", "quantize/calibration", "recording.py", "tokenizer_files.py"),
     "quantize": ("quantize", "onnx_files.py", "reference.py"),
     "compile": ("compile", "qnn.py"),
-    "prove": ("compile", "qnn.py", "metrics.py", "reference.py"),
+    "verify": (
+        *(f"compile/{name}.py" for name in ("verify", "verifier", "verifier_child")),
+        *("quantize/judge.py", "verification.py", "qnn.py", "metrics.py", "reference.py"),
+    ),
     "bundle": ("bundle", "bundle_format.py", "tokenizer_files.py"),
 }
 

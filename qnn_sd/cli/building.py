@@ -48,6 +48,7 @@ class Building:
         prompts: a file of prompts to calibrate with; None for the model's own.
         rounding: of weights.
         encodings: a folder of given encodings; None for measured ones.
+        verify: whether what is built is verified.
     """
 
     model: ModelConfig
@@ -57,6 +58,7 @@ class Building:
     prompts: Path | None = None
     rounding: Rounding = "adaround"
     encodings: Path | None = None
+    verify: bool = True
 
     def road(self, console: Console) -> Road:
         """The road to it; opens the checkpoint.
@@ -73,6 +75,7 @@ class Building:
             dry_run=self.dry_run,
             prompts=self.prompts,
             rounding=self.rounding,
+            verify=self.verify,
         )
 
 
@@ -121,6 +124,12 @@ _QUANTIZE_OPTIONS = (
         help="Prompts to calibrate with, UTF-8, one a line [the model's]. Other prompts are another build.",
     ),
 )
+_VERIFY = click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Hold what is built against the float model, and binaries on the emulator; pictures remember if not.",
+)
 _DRY_RUN = click.option(
     "--dry-run", is_flag=True, help="Show the stages, what is cached and how long each took last time; make nothing."
 )
@@ -136,9 +145,14 @@ def float_options(command: Command) -> Command:
     return _with_building(command, (_DRY_RUN, *_MODEL_OPTIONS))
 
 
-def build_options(command: Command) -> Command:
-    """All of what is built: the model, how it is quantized, ``--dry-run``."""
+def quantize_options(command: Command) -> Command:
+    """The same and how the model is quantized, for a command that makes QDQ graphs."""
     return _with_building(command, (*_QUANTIZE_OPTIONS, _DRY_RUN, *_MODEL_OPTIONS))
+
+
+def build_options(command: Command) -> Command:
+    """All of what is built: the model, how it is quantized and verified, ``--dry-run``."""
+    return _with_building(command, (*_QUANTIZE_OPTIONS, _VERIFY, _DRY_RUN, *_MODEL_OPTIONS))
 
 
 def _with_building(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
@@ -157,7 +171,9 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         if rest["quiet"]:
             # huggingface_hub reads it when it is first imported, which a hub id does.
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-        how = {name: rest.pop(name) for name in ("dry_run", "prompts", "rounding", "encodings") if name in rest}
+        how = {
+            name: rest.pop(name) for name in ("dry_run", "prompts", "rounding", "encodings", "verify") if name in rest
+        }
         sources = Sources(
             checkpoint, vae, tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding)), tokenizer
         )

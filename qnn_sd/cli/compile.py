@@ -1,4 +1,4 @@
-"""``qnn-sd compile``: from checkpoint to context binaries, proven on the emulator."""
+"""``qnn-sd compile``: from checkpoint to context binaries, verified on the emulator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compile_command(
     building: Building,
     console: Console,
 ) -> None:
-    """Export, quantize and compile a model for one SoC, and prove each binary on the HTP emulator."""
+    """Export, quantize and compile a model for one SoC, and verify each component."""
     profile = load_profile(soc)
     road = building.road(console)
     if building.dry_run:
@@ -29,32 +29,36 @@ def compile_command(
         return
     bundle = road.bundle_for(profile)
     rows, document = [], {}
-    proofs = {each.component: each for each in road.reports if each.stage == "prove"}
+    verified = bundle.info.verification or {}
     for report in road.reports:
         if report.stage == "compile":
-            size, proven = report.facts["context_binary_bytes"], proofs[report.component]
-            proof = proven.facts["sqnr_db_against_qdq"]
+            size = report.facts["context_binary_bytes"]
+            figures = verified.get(report.component)
+            binary, floats = (figures.binary_against_qdq, figures.qdq_against_float) if figures else (None, None)
             ranges = "given" if report.component in road.encodings else "measured"
             state = "cached" if report.cached else "built"
             level = report.facts["optimization_mode"]
-            rows.append([report.component, size / 1e6, proof, ranges, level, report.seconds, proven.seconds, state])
+            shown = [each.text if each else "not verified" for each in (binary, floats)]
+            rows.append([report.component, size / 1e6, *shown, ranges, level, report.seconds, state])
             document[report.component] = {
                 "context_binary_bytes": size,
-                "sqnr_db_against_qdq": proof,
+                "verification": figures.model_dump(mode="json") if figures else None,
                 "seconds": round(report.seconds, 3),
-                "proof_seconds": round(proven.seconds, 3),
                 "cached": report.cached,
                 "optimization_mode": level,
                 "compiler_deaths": report.facts["compiler_deaths"],
                 "encodings": str(road.encodings.get(report.component, "measured")),
             }
-    console.table(["component", "MB", "dB against QDQ", "encodings", "level", "compile, s", "proof, s", ""], rows)
+    console.table(["component", "MB", "binary/QDQ, dB", "QDQ/float, dB", "encodings", "level", "compile, s", ""], rows)
+    if verified:
+        console.result("SQNR over all inputs / of the worst one / of the worst difference of the two guidance passes")
     console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
     console.document(
         {
             "model": road.model.name,
             "soc": profile.soc,
             "dl_mode": profile.dl_mode,
+            "verified": bundle.info.verified,
             "bundle": str(bundle.folder),
             "calibration": {
                 "prompts": str(building.prompts or road.model.calibration.prompts),

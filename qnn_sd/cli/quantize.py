@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from qnn_sd.cli.building import Building, build_options
+from qnn_sd.cli.building import Building, quantize_options
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import copies_option, facts_of, put_in_place, refuse_bad_copies
@@ -19,7 +19,7 @@ from qnn_sd.console import Console
 @click.command("quantize")
 @component_option(COMPONENTS, "quantize")
 @copies_option("model.onnx, its encodings and rounding.json")
-@build_options
+@quantize_options
 @output_options
 def quantize_command(
     components: tuple[str, ...],

@@ -14,7 +14,7 @@ from qnn_sd.bundle_format import Kind, OpenBundle
 from qnn_sd.cli.building import Building, build_options
 from qnn_sd.cli.options import DEFAULT_SOC, device_option, output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.run_report import remark_on_prompts, report
+from qnn_sd.cli.run_report import remark_on_prompts, remark_on_verification, report
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
@@ -127,6 +127,7 @@ def run_command(
             runner = deployment.runner
         result = _paint(request, paths, bundle, runner, console, config.name, precision, profile)
         remark_on_prompts(console, request, result)
+        remark_on_verification(console, request, bundle.info)
         report(console, runner, result, paths, profile.soc if profile else None, deployment)
     if keep_alive:
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
@@ -153,6 +154,7 @@ def _paint(
         "target": runner.target,
         "precision": precision or ("float" if profile is None else "w8a16"),
         "soc": profile.soc if profile else "none",
+        "verified": bundle.info.verified,
         "software": f"qnn-sd {__version__}",
         **qnn.versions(),
     }

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from qnn_sd.bundle_format import Bundle
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request
 from qnn_sd.generate.text_to_image import Usage
 from qnn_sd.generate.tokenizer import Tokens
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.deployment import Deployment
+from qnn_sd.verification import doubt_of_setting
 
 
 def remark_on_prompts(console: Console, request: Request, result: Generation) -> None:
@@ -20,6 +22,17 @@ def remark_on_prompts(console: Console, request: Request, result: Generation) ->
     for name, tokens in (("prompt", result.prompt), ("negative prompt", result.negative)):
         if tokens.cut:
             console.warn(f"the {name} is too long: {tokens.used} tokens were used, this was cut: {_shortened(tokens)}")
+
+
+def remark_on_verification(console: Console, request: Request, bundle: Bundle) -> None:
+    """Warns of a bundle that was never verified, and of settings at which it isn't known to be near the float model."""
+    if bundle.verification is None:
+        console.warn(f"{bundle.verified}: the picture says so too.")
+    unet = (bundle.verification or {}).get("unet")
+    if unet is not None:
+        guided = request.guidance > 1 and bool(request.negative.strip())
+        if warning := doubt_of_setting(unet.settings, request.guidance, guided):
+            console.warn(warning)
 
 
 def _shortened(tokens: Tokens, most: int = 300) -> str:

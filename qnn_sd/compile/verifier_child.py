@@ -1,4 +1,4 @@
-"""The child process of a proof: ``python -m qnn_sd.compile.proof_child REQUEST_JSON``."""
+"""The child process of a verification: ``python -m qnn_sd.compile.verifier_child REQUEST_JSON``."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from qnn_sd.compile.child import die_with
 
 
 def main() -> int:
-    """Measures what the request describes and writes it to the file that it names; a failure's message to stdout."""
+    """Runs what the request describes and writes both graphs' outputs; a failure's message goes to stdout."""
     request = json.loads(sys.argv[1])
     die_with(request["parent"])
     os.sched_setaffinity(0, [request["core"]])
-    from qnn_sd.compile.verify import sqnr_against_qdq  # noqa: PLC0415 (loads the runtime: after the core is chosen)
+    from qnn_sd.compile.verify import outputs_of  # noqa: PLC0415 (loads the runtime: after the core is chosen)
 
     samples = []
     for path in request["samples"]:
         with np.load(path, allow_pickle=False) as stored:
             samples.append(dict(stored))
     try:
-        found = sqnr_against_qdq(
+        expected, found = outputs_of(
             Path(request["qdq"]), Path(request["compiled"]), request["soc_model"], request["htp_arch"], samples
         )
     except Exception as error:
         print(error, flush=True)
         return 1
-    Path(request["answer"]).write_text(json.dumps(found), "utf-8")
+    np.savez(request["answer"], allow_pickle=False, expected=expected, found=found)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Proofs of several binaries at once, each in a child process on a core of its own.
+"""Verifies several binaries at once, each in a child process on a core of its own.
 
 The emulator computes in one thread, and another waits for it in a busy loop: unpinned it takes two cores and is no
 faster. A component of Stable Diffusion 1.5 takes it many minutes, so those that there are run side by side.
@@ -6,7 +6,6 @@ faster. A component of Stable Diffusion 1.5 takes it many minutes, so those that
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import subprocess
@@ -15,17 +14,27 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qnn_sd.compile.process import last_lines, start_child
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Feeds
+from qnn_sd.verification import (
+    BINARY_AGAINST_QDQ,
+    QDQ_AGAINST_FLOAT,
+    Likeness,
+    VerificationInput,
+    likeness,
+    require_finite,
+)
 
 
 @dataclass(frozen=True)
 class Binary:
-    """What is proven.
+    """What is verified.
 
     Attributes:
         qdq: folder of the QDQ model.
@@ -45,8 +54,8 @@ def usable_cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-class Prover:
-    """Measures binaries, each on a core of its own.
+class Verifier:
+    """Runs binaries on the emulator, each on a core of its own.
 
     Args:
         cores: those to use.
@@ -67,36 +76,44 @@ class Prover:
             for child in self._running:
                 child.kill()
 
-    def sqnr(self, binary: Binary, samples: Sequence[Feeds]) -> float:
-        """SQNR in dB of a context binary on the emulator against the CPU's run of its QDQ graph.
+    def likeness(self, component: str, binary: Binary, inputs: Sequence[VerificationInput]) -> Likeness:
+        """How near a context binary on the emulator is to the CPU's run of its QDQ graph.
 
         Blocks until there is a core and it is done; to be called from a thread for each binary.
 
         Args:
-            binary: what to measure.
-            samples: real inputs, by name.
+            component: for the messages.
+            binary: what to run.
+            inputs: what to feed it.
 
         Raises:
             TargetError: it can't be loaded or run, or ``close`` was called.
+            VerificationError: NaN or infinity in an output.
         """
         core = self._cores.get()
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                return self._measure(binary, samples, core, Path(scratch))
+                expected, found = self._run(binary, [one.feeds for one in inputs], core, Path(scratch))
         finally:
             self._cores.put(core)
+        require_finite(component, inputs, expected, "the QDQ graph", QDQ_AGAINST_FLOAT.hint)
+        require_finite(component, inputs, found, "the context binary", BINARY_AGAINST_QDQ.hint)
+        return likeness(inputs, expected, found)
 
-    def _measure(self, binary: Binary, samples: Sequence[Feeds], core: int, scratch: Path) -> float:
+    def _run(
+        self, binary: Binary, samples: Sequence[Feeds], core: int, scratch: Path
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         files = [scratch / f"{number}.npz" for number in range(len(samples))]
         for file, feeds in zip(files, samples, strict=True):
             np.savez(file, allow_pickle=False, **feeds)
+        answer = scratch / "answer.npz"
         request = {
             "qdq": str(binary.qdq),
             "compiled": str(binary.compiled),
             "soc_model": binary.soc_model,
             "htp_arch": binary.htp_arch,
             "samples": [str(file) for file in files],
-            "answer": str(scratch / "answer.json"),
+            "answer": str(answer),
             "core": core,
         }
         child = self._start(request)
@@ -109,13 +126,14 @@ class Prover:
                 why=last_lines(printed.splitlines()) or f"It ended with status {child.returncode}.",
                 hint="Is there enough memory? A full-size UNet needs 8 GB. Else run qnn-sd doctor.",
             )
-        return float(json.loads((scratch / "answer.json").read_text("utf-8")))
+        with np.load(answer, allow_pickle=False) as stored:
+            return stored["expected"], stored["found"]
 
     def _start(self, request: Mapping[str, object]) -> subprocess.Popen[str]:
         # Under the lock, so that who closes meanwhile ends this one too.
         with self._lock:
             if self._closed:
-                raise TargetError("The proof was called off", hint="Start it again: what is proven stays proven.")
-            child = start_child("qnn_sd.compile.proof_child", request)
+                raise TargetError("The verification was called off", hint="Start it again: what is verified stays so.")
+            child = start_child("qnn_sd.compile.verifier_child", request)
             self._running.add(child)
             return child
