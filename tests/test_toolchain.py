@@ -1,0 +1,170 @@
+"""The versions that were tried together, and all that has to agree with them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from qnn_sd.errors import ConfigError
+from qnn_sd.targets.adb.runtime import load_pins
+from qnn_sd.toolchain import TOOLCHAINS_FILE, load_toolchains, loads
+
+KNOWN = load_toolchains()
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
+
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def asked_for(*extras: str) -> list[Requirement]:
+    """What pyproject.toml asks for, with some extras and what builds the package."""
+    told = pyproject()
+    project = told["project"]
+    texts = [*project["dependencies"], *told["build-system"]["requires"]]
+    for extra in extras:
+        texts += project["optional-dependencies"][extra]
+    return [Requirement(text) for text in texts]
+
+
+def locked(name: str, python: str) -> dict[str, str]:
+    """The versions of a lock for one Python on Linux, x86-64."""
+    found: dict[str, str] = {}
+    for line in (ROOT / "requirements" / name).read_text("utf-8").splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        asked = Requirement(line)
+        [pin] = asked.specifier
+        assert pin.operator == "==", line
+        here = {"python_version": python, "python_full_version": f"{python}.1", "sys_platform": "linux"}
+        here |= {"platform_machine": "x86_64", "implementation_name": "cpython", "os_name": "posix"}
+        here |= {"platform_python_implementation": "CPython"}
+        if asked.marker is None or asked.marker.evaluate(here):
+            package = canonicalize_name(asked.name)
+            assert package not in found, f"{package} stands twice for Python {python}"
+            found[package] = pin.version
+    return found
+
+
+# --- the file
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("desktop_jvm = ", "desktop = ", "Did you mean desktop_jvm?"),
+        ('default = "2.50"', 'default = "2.51"', "no set with libraries for a phone"),
+        ('default = "2.50"', 'default = "2.5"', "no set with libraries for a phone"),
+        ('qnn_runtime = "2.50.0"', 'qnn_runtime = "2.49.0"', "not of release 2.50"),
+        ('onnxruntime_qnn = "2.7.0"', 'onnxruntime_qnn = "2.7"', "sets.3.onnxruntime_qnn"),
+        ('name = "2.48"\nqairt = "2.48.40"', 'name = "2.49"\nqairt = "2.49.40"', "not of release 2.49"),
+    ],
+)
+def test_the_file_is_strict(old: str, new: str, error: str, tmp_path: Path) -> None:
+    text = TOOLCHAINS_FILE.read_text("utf-8")
+    assert old in text
+    (tmp_path / "toolchains.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        load_toolchains(tmp_path / "toolchains.toml")
+    assert error in str(caught.value)
+
+
+def test_sets_out_of_order_are_refused(tmp_path: Path) -> None:
+    head, *sets = TOOLCHAINS_FILE.read_text("utf-8").split("[[sets]]")
+    (tmp_path / "toolchains.toml").write_text("[[sets]]".join([head, *reversed(sets)]))
+    with pytest.raises(ConfigError, match="not in order"):
+        load_toolchains(tmp_path / "toolchains.toml")
+
+
+def test_the_default_is_the_newest_set_that_published_phone_libraries_load() -> None:
+    loadable = [each for each in KNOWN.sets if loads(KNOWN.newest_for_phones, each.qairt)]
+    assert KNOWN.chosen == loadable[-1]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "binary", "expected"),
+    [
+        ("2.50.0", "2.50.40", True),
+        ("2.50.40", "2.50.0", True),
+        ("2.51.0", "2.50.40", True),
+        ("2.50.40", "2.51.0", False),
+        ("2.9.0", "2.10.0", False),
+        ("3.0.0", "2.99.9", True),
+    ],
+)
+def test_releases_decide_what_loads(runtime: str, binary: str, expected: bool) -> None:
+    assert loads(runtime, binary) is expected
+
+
+def test_a_set_is_known_by_both_of_its_packages() -> None:
+    for each in KNOWN.sets:
+        assert KNOWN.of(dict(each.packages)) is each
+    oldest, newest = KNOWN.sets[0], KNOWN.sets[-1]
+    assert KNOWN.of({"onnxruntime": oldest.onnxruntime, "onnxruntime-qnn": newest.onnxruntime_qnn}) is None
+
+
+# --- what has to agree with it
+
+
+def test_every_dependency_has_both_bounds() -> None:
+    for asked in asked_for(*pyproject()["project"]["optional-dependencies"]):
+        operators = sorted(each.operator for each in asked.specifier)
+        assert operators == ["<", ">="], str(asked)
+
+
+def test_pyproject_asks_for_the_default_sets_series() -> None:
+    specifiers = {asked.name: asked.specifier for asked in asked_for()}
+    for name, number in KNOWN.chosen.packages.items():
+        major, minor, _ = Version(number).release
+        lower, upper = sorted(specifiers[name], key=lambda each: each.operator, reverse=True)
+        assert (lower.version, upper.version) == (f"{major}.{minor}", f"{major}.{minor + 1}"), name
+
+
+def test_the_pins_are_the_sets_with_libraries_for_a_phone() -> None:
+    pins = load_pins()
+    assert pins.desktop.coordinate == f"com.microsoft.onnxruntime:onnxruntime:{KNOWN.desktop_jvm}"
+    assert [(entry.qairt, entry.compiler, *(pin.coordinate for pin in entry.pins)) for entry in pins.published] == [
+        (
+            each.phone.qnn_runtime,
+            each.onnxruntime_qnn,
+            f"com.qualcomm.qti:onnxruntime-android-qnn:{each.phone.plugin}",
+            f"com.microsoft.onnxruntime:onnxruntime-android:{each.phone.onnxruntime}",
+            f"com.qualcomm.qti:qnn-runtime:{each.phone.qnn_runtime}",
+        )
+        for each in KNOWN.sets
+        if each.phone
+    ]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize(("lock", "extras"), [("base.txt", ()), ("dev.txt", ("phone", "dev"))])
+def test_the_locks_satisfy_pyproject_and_hold_the_default_set(lock: str, extras: tuple[str, ...], python: str) -> None:
+    versions = locked(lock, python)
+    for asked in asked_for(*extras):
+        assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), str(asked)
+    assert KNOWN.chosen.packages.items() <= versions.items()
+    # Editable installs are built with it; without build isolation nothing else brings it.
+    assert "editables" in versions
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_larger_lock_has_the_smaller_ones_versions(python: str) -> None:
+    assert locked("base.txt", python).items() <= locked("dev.txt", python).items()
+
+
+def test_the_locks_name_no_index() -> None:
+    for name in ("base.txt", "dev.txt"):
+        assert not re.search(r"^-|://", (ROOT / "requirements" / name).read_text("utf-8"), re.M)
+
+
+def test_the_locks_bring_no_torch_but_for_development() -> None:
+    assert "torch" not in locked("base.txt", "3.11")
+    assert "torch" in locked("dev.txt", "3.11")
