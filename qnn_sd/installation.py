@@ -7,11 +7,14 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 DISTRIBUTION = "qnn-sd"
+_FOLDER = "in qnn-sd's folder (the checkout)"
+# The package is on no index: these work from a checkout.
+INSTALL = f"pip install . {_FOLDER} brings what it needs."
 
 
 def install_extra(extra: str) -> str:
-    """The command that adds an extra, such as ``phone``. The package is on no index: it works from a checkout."""
-    return f"pip install '.[{extra}]' in qnn-sd's folder (the checkout)"
+    """The command that adds an extra, such as ``phone``."""
+    return f"pip install '.[{extra}]' {_FOLDER}"
 
 
 def requirements() -> list[Requirement]:

@@ -16,6 +16,8 @@ from pydantic import Field, model_validator
 from qnn_sd.config import Strict, read_toml
 
 TOOLCHAINS_FILE = Path(__file__).with_name("toolchains.toml")
+# What a set is made of, beside Python.
+TOOLCHAIN_PACKAGES = ("onnxruntime", "onnxruntime-qnn")
 _VERSION = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
 _SERIES = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
 
@@ -104,7 +106,7 @@ class Toolchain(Strict):
     @property
     def packages(self) -> dict[str, str]:
         """The versions of its Python packages."""
-        return {"onnxruntime": self.onnxruntime, "onnxruntime-qnn": self.onnxruntime_qnn}
+        return dict(zip(TOOLCHAIN_PACKAGES, (self.onnxruntime, self.onnxruntime_qnn), strict=True))
 
     @property
     def install(self) -> str:
