@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import ROOT
-from packaging.requirements import Requirement
+from needs import BASE_LOCK, DEV_LOCK, asked_for, extras, locked
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -18,40 +15,7 @@ from qnn_sd.targets.adb.runtime import load_pins
 from qnn_sd.toolchain import TOOLCHAINS_FILE, load_toolchains, loads
 
 KNOWN = load_toolchains()
-PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-
-
-def pyproject() -> dict[str, Any]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-
-
-def asked_for(*extras: str) -> list[Requirement]:
-    """What pyproject.toml asks for, with some extras and what builds the package."""
-    told = pyproject()
-    project = told["project"]
-    texts = [*project["dependencies"], *told["build-system"]["requires"]]
-    for extra in extras:
-        texts += project["optional-dependencies"][extra]
-    return [Requirement(text) for text in texts]
-
-
-def locked(name: str, python: str) -> dict[str, str]:
-    """The versions of a lock for one Python on Linux, x86-64."""
-    found: dict[str, str] = {}
-    for line in (ROOT / "requirements" / name).read_text("utf-8").splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        asked = Requirement(line)
-        [pin] = asked.specifier
-        assert pin.operator == "==", line
-        here = {"python_version": python, "python_full_version": f"{python}.1", "sys_platform": "linux"}
-        here |= {"platform_machine": "x86_64", "implementation_name": "cpython", "os_name": "posix"}
-        here |= {"platform_python_implementation": "CPython"}
-        if asked.marker is None or asked.marker.evaluate(here):
-            package = canonicalize_name(asked.name)
-            assert package not in found, f"{package} stands twice for Python {python}"
-            found[package] = pin.version
-    return found
+PYTHONS = ("3.11.7", "3.12.1", "3.13.0", "3.14.0")
 
 
 # --- the file
@@ -115,7 +79,7 @@ def test_a_set_is_known_by_both_of_its_packages() -> None:
 
 
 def test_every_dependency_has_both_bounds() -> None:
-    for asked in asked_for(*pyproject()["project"]["optional-dependencies"]):
+    for asked in asked_for(*extras()):
         operators = sorted(each.operator for each in asked.specifier)
         assert operators == ["<", ">="], str(asked)
 
@@ -145,10 +109,10 @@ def test_the_pins_are_the_sets_with_libraries_for_a_phone() -> None:
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize(("lock", "extras"), [("base.txt", ()), ("dev.txt", ("phone", "dev"))])
-def test_the_locks_satisfy_pyproject_and_hold_the_default_set(lock: str, extras: tuple[str, ...], python: str) -> None:
+@pytest.mark.parametrize(("lock", "wanted"), [(BASE_LOCK, ()), (DEV_LOCK, ("phone", "dev"))])
+def test_the_locks_satisfy_pyproject_and_hold_the_default_set(lock: Path, wanted: tuple[str, ...], python: str) -> None:
     versions = locked(lock, python)
-    for asked in asked_for(*extras):
+    for asked in asked_for(*wanted):
         assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), str(asked)
     assert KNOWN.chosen.packages.items() <= versions.items()
     # Editable installs are built with it; without build isolation nothing else brings it.
@@ -157,14 +121,28 @@ def test_the_locks_satisfy_pyproject_and_hold_the_default_set(lock: str, extras:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_larger_lock_has_the_smaller_ones_versions(python: str) -> None:
-    assert locked("base.txt", python).items() <= locked("dev.txt", python).items()
+    assert locked(BASE_LOCK, python).items() <= locked(DEV_LOCK, python).items()
 
 
 def test_the_locks_name_no_index() -> None:
-    for name in ("base.txt", "dev.txt"):
-        assert not re.search(r"^-|://", (ROOT / "requirements" / name).read_text("utf-8"), re.M)
+    for lock in (BASE_LOCK, DEV_LOCK):
+        assert not re.search(r"^-|://", lock.read_text("utf-8"), re.M)
 
 
 def test_the_locks_bring_no_torch_but_for_development() -> None:
-    assert "torch" not in locked("base.txt", "3.11")
-    assert "torch" in locked("dev.txt", "3.11")
+    assert "torch" not in locked(BASE_LOCK)
+    assert "torch" in locked(DEV_LOCK)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("numpy>=2\n", "no exact version"),
+        ("numpy==2.4.6\nNumPy==2.5.5\n", "stands twice"),
+        ("numpy==2.4.6 ; python_full_version < '3.13'\nnumpy==2.5.5 ; python_full_version >= '3.12'\n", "stands twice"),
+    ],
+)
+def test_a_lock_that_is_none_is_refused(text: str, error: str, tmp_path: Path) -> None:
+    (tmp_path / "lock.txt").write_text(text)
+    with pytest.raises(ValueError, match=error):
+        locked(tmp_path / "lock.txt", "3.12.1")
