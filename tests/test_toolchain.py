@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from needs import BASE_LOCK, DEV_LOCK, asked_for, extras, locked
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from qnn_sd.errors import ConfigError
 from qnn_sd.targets.adb.runtime import load_pins
-from qnn_sd.toolchain import TOOLCHAINS_FILE, load_toolchains, loads
+from qnn_sd.toolchain import TOOLCHAINS_FILE, Toolchain, load_toolchains, loads
 
 KNOWN = load_toolchains()
 PYTHONS = ("3.11.7", "3.12.1", "3.13.0", "3.14.0")
@@ -146,3 +147,52 @@ def test_a_lock_that_is_none_is_refused(text: str, error: str, tmp_path: Path) -
     (tmp_path / "lock.txt").write_text(text)
     with pytest.raises(ValueError, match=error):
         locked(tmp_path / "lock.txt", "3.12.1")
+
+
+# --- the documents
+
+
+def table(document: str, first: str) -> list[list[str]]:
+    """The rows below a table's head that begins with some cells."""
+    lines = (ROOT / "docs" / document).read_text("utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(first))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def phone_of(each: Toolchain) -> str:
+    phone = each.phone
+    return f"{phone.plugin}, {phone.onnxruntime}, {phone.qnn_runtime}" if phone else "none"
+
+
+def test_the_documents_sets_are_the_files() -> None:
+    assert table("toolchains.md", "| set | `onnxruntime-qnn`") == [
+        [
+            f"**{each.name}**" if each == KNOWN.chosen else each.name,
+            each.onnxruntime_qnn,
+            each.qairt,
+            each.onnxruntime,
+            phone_of(each),
+            ", ".join(each.python),
+        ]
+        for each in KNOWN.sets
+    ]
+    assert table("toolchains.md", "| set | what it costs") == [[each.name, each.costs] for each in KNOWN.sets]
+
+
+def test_the_phones_document_has_the_files_versions() -> None:
+    assert table("phone.md", "| compiled with") == [
+        [f"`onnxruntime-qnn` {each.onnxruntime_qnn}", each.qairt, *phone_of(each).split(", "), each.phone.said_by]
+        for each in KNOWN.sets
+        if each.phone
+    ]
+
+
+def test_the_documents_command_is_the_newest_sets() -> None:
+    text = (ROOT / "docs" / "toolchains.md").read_text("utf-8")
+    assert KNOWN.sets[-1].install in text
+    assert f"ONNX Runtime {KNOWN.desktop_jvm} in" in text

@@ -45,7 +45,7 @@ SHORT_TESTS = (
 )
 # Generous: a machine under load must not look like a break.
 _LIMITS = {"environment": 300, "install": 1800, "compile": 1800, "picture": 900, "tests": 1800}
-_LINES_OF_AN_ERROR = 6
+_LINES_OF_AN_ERROR, _LONGEST_LINE = 8, 300
 
 
 class Broken(Exception):
@@ -94,15 +94,17 @@ def plans(pythons: Sequence[Path]) -> list[Plan]:
     """Every set of the file, the lower bounds and the newest of everything, with each Python."""
     asked = asked_for("phone")
     names = [each.name for each in asked]
+    # Wheels alone: what fails to build from source would be told in pages, and says nothing of the version.
+    wheels = ("--only-binary", ":all:")
     package = ("--no-deps", "--no-build-isolation", str(ROOT))
     found = []
     for python in pythons:
         for each in load_toolchains().sets:
             pair = [f"{name}=={number}" for name, number in each.packages.items()]
-            locked = ("--constraint", str(DEV_LOCK), *names, "pytest")
+            locked = (*wheels, "--constraint", str(DEV_LOCK), *names, "pytest")
             found.append(Plan(each.name, (locked, ("--no-deps", *pair), package), python))
-        found.append(Plan("lower bounds", ((*map(lowest, asked), "pytest"), package), python))
-        found.append(Plan("newest", (("--upgrade", *names, "pytest"), package), python))
+        found.append(Plan("lower bounds", ((*wheels, *map(lowest, asked), "pytest"), package), python))
+        found.append(Plan("newest", ((*wheels, "--upgrade", *names, "pytest"), package), python))
     return found
 
 
@@ -150,7 +152,8 @@ def run_step(command: Sequence[str | Path], limit: float, folder: Path, cache: P
 def _told(code: int, text: str) -> str:
     """A failure in few lines: how it ended, and the last that it said."""
     ended = f"died of {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return "\n".join([ended, *text.splitlines()[-_LINES_OF_AN_ERROR:]])
+    lines = [line[:_LONGEST_LINE] for line in text.splitlines() if line.strip()]
+    return "\n".join([ended, *lines[-_LINES_OF_AN_ERROR:]])
 
 
 def sqnr_of(compiled: dict[str, Any]) -> dict[str, list[float]]:
