@@ -123,7 +123,7 @@ def test_every_set_the_lower_bounds_and_the_newest_are_planned() -> None:
     assert list(planned) == [*(each.name for each in known.sets), "lower bounds", "newest"]
     for each in known.sets:
         assert planned[each.name][1] == ("--no-deps", *(f"{name}=={text}" for name, text in each.packages.items()))
-    assert {"numpy==2.1", "onnxruntime==1.27", "hatchling==1.25", "jgo==3.2"} <= set(planned["lower bounds"][0])
+    assert {"numpy==2.2", "onnxruntime==1.27", "hatchling==1.27", "jgo==3.2"} <= set(planned["lower bounds"][0])
     assert not any("=" in argument for argument in planned["newest"][0])
 
 
@@ -159,11 +159,11 @@ def test_without_a_network_the_comparison_says_nothing() -> None:
 
 
 def test_newer_releases_are_told_those_outside_the_bounds_first() -> None:
-    asked = [Requirement(text) for text in ("click>=8,<9", "numpy>=2.1,<3", "rich>=14,<16", "qai-hub>=0.30,<1")]
+    asked = [Requirement(text) for text in ("click>=8,<9", "numpy>=2.2,<3", "rich>=14,<16", "qai-hub>=0.30,<1")]
     held = {"click": "8.5.1", "numpy": "2.4.6", "rich": "15.0.0"}
     newest = {"click": "8.5.10", "numpy": "3.0.0", "rich": "15.0.0", "qai-hub": "1.0"}
     assert [each.line for each in releases.compared(asked, held, newest)] == [
-        "numpy: 2.4.6, newest 3.0.0, outside <3,>=2.1",
+        "numpy: 2.4.6, newest 3.0.0, outside <3,>=2.2",
         "qai-hub: not locked, newest 1.0, outside <1,>=0.30",
         "click: 8.5.1, newest 8.5.10, inside the bounds",
     ]

@@ -39,8 +39,8 @@ SHORT_TESTS = (
     "config",
     "doctor",
     "float_constants",
+    "prompts",
     "runtime_libraries",
-    "tokenizer",
     "toolchain",
 )
 # Generous: a machine under load must not look like a break.
