@@ -85,7 +85,7 @@ def _packages() -> Finding:
         except metadata.PackageNotFoundError:
             absent.append(name)
     if absent:
-        return Finding("packages", "failed", f"without {', '.join(absent)}", f"pip install {' '.join(absent)}")
+        return Finding("packages", "failed", f"without {', '.join(absent)}", INSTALL)
     return Finding("packages", "ok", ", ".join(found))
 
 
@@ -158,7 +158,7 @@ def _emulator() -> Finding:
     likeness = sqnr_db(expected, found)
     if not likeness >= FAITHFUL_DB:
         return Finding(
-            "emulator", "failed", f"a convolution came out at {likeness:.0f} dB", "Reinstall onnxruntime-qnn."
+            "emulator", "failed", f"a convolution came out at {likeness:.0f} dB", load_toolchains().chosen.reinstall
         )
     return Finding("emulator", "ok", f"ran a convolution for {profile.soc} ({likeness:.0f} dB against the CPU)")
 

@@ -114,6 +114,11 @@ class Toolchain(Strict):
         return f"pip install --no-deps {' '.join(f'{name}=={number}' for name, number in self.packages.items())}"
 
     @property
+    def reinstall(self) -> str:
+        """The command that installs it again over what is there."""
+        return self.install.replace("pip install", "pip install --force-reinstall")
+
+    @property
     def title(self) -> str:
         """It in one line."""
         return (
