@@ -39,7 +39,6 @@ SHORT_TESTS = (
     "config",
     "doctor",
     "float_constants",
-    "prompts",
     "runtime_libraries",
     "toolchain",
 )
