@@ -196,3 +196,9 @@ def test_the_documents_command_is_the_newest_sets() -> None:
     text = (ROOT / "docs" / "toolchains.md").read_text("utf-8")
     assert KNOWN.sets[-1].install in text
     assert f"ONNX Runtime {KNOWN.desktop_jvm} in" in text
+
+
+def test_a_set_is_installed_with_nothing_else_touched() -> None:
+    pair = f"onnxruntime=={KNOWN.chosen.onnxruntime} onnxruntime-qnn=={KNOWN.chosen.onnxruntime_qnn}"
+    assert KNOWN.chosen.install == f"pip install --no-deps {pair}"
+    assert KNOWN.chosen.reinstall == f"pip install --force-reinstall --no-deps {pair}"

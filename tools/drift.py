@@ -221,7 +221,7 @@ class Environment:
         run_step([self._plan.python, "-m", "venv", self._bin.parent], limit, self._folder)
 
     def _install(self, limit: float) -> None:
-        pip = [self._bin / "python", "-m", "pip", "--disable-pip-version-check"]
+        pip: list[str | Path] = [self._bin / "python", "-m", "pip", "--disable-pip-version-check"]
         for arguments in self._plan.installs:
             run_step([*pip, "install", "--quiet", *arguments], limit, self._folder)
         listed = json.loads(run_step([*pip, "list", "--format", "json"], limit, self._folder))
@@ -229,7 +229,7 @@ class Environment:
         self.outcome.versions = {"python": told} | {each["name"].lower(): each["version"] for each in listed}
 
     def _qnn_sd(self, limit: float, *arguments: str) -> dict[str, Any]:
-        command = [self._bin / "qnn-sd", *arguments, "--quiet", "--json"]
+        command: list[str | Path] = [self._bin / "qnn-sd", *arguments, "--quiet", "--json"]
         document: dict[str, Any] = json.loads(run_step(command, limit, self._folder, self._folder / "cache"))
         return document
 
@@ -247,7 +247,7 @@ class Environment:
     def _test(self, limit: float) -> None:
         files = [str(ROOT / "tests" / f"test_{name}.py") for name in self._tests]
         # pytest's own command: the checkout isn't put before the installed package.
-        command = [self._bin / "pytest", "-q", "-p", "no:cacheprovider", *files]
+        command: list[str | Path] = [self._bin / "pytest", "-q", "-p", "no:cacheprovider", *files]
         self.outcome.tests = last_line(run_step(command, limit, ROOT, self._folder / "cache"))
 
 
@@ -303,6 +303,7 @@ def main() -> int:
         if not options.only or plan.name in options.only:
             print(f"trying {plan.name} with {plan.python} ...", file=sys.stderr)
             outcomes.append(Environment(plan, WORK / plan.name.replace(" ", "-")).try_all())
+            print(report(outcomes[-1:]), file=sys.stderr)
     broken = any(each.broken for each in outcomes)
     if options.json:
         print(json.dumps({"broken": broken, "environments": [asdict(each) for each in outcomes]}, indent=2))
