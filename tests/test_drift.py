@@ -79,8 +79,10 @@ def compiled(**unet: Any) -> dict[str, Any]:
 def test_every_figure_of_a_component_is_taken() -> None:
     assert drift.sqnr_of(compiled(sqnr_db_against_qdq=63.4)) == {"unet": [63.4]}
     assert drift.sqnr_of(compiled(sqnr_db_against_qdq=63.4, sqnr_db_of_qdq=52.0)) == {"unet": [63.4, 52.0]}
-    with pytest.raises(Broken, match="no SQNR of unet"):
-        drift.sqnr_of(compiled())
+    assert drift.sqnr_of(compiled(sqnr_db_against_qdq=63.4, sqnr_db_of_qdq=None)) == {"unet": [63.4]}
+    for nothing in ({}, {"sqnr_db_against_qdq": None}, {"sqnr_db_against_qdq": float("nan")}):
+        with pytest.raises(Broken, match="no SQNR of unet"):
+            drift.sqnr_of(compiled(**nothing))
 
 
 def picture(path: Path, thing: tuple[int, int, int], background: tuple[int, int, int]) -> Path:

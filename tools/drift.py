@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -159,12 +160,13 @@ def sqnr_of(compiled: dict[str, Any]) -> dict[str, list[float]]:
     """The figures in dB of ``qnn-sd compile --json``, by component.
 
     Raises:
-        Broken: a component has none.
+        Broken: a component has none, or one that is no number.
     """
     found = {}
     for name, told in compiled["components"].items():
-        found[name] = [value for key, value in told.items() if key.startswith("sqnr_db")]
-        if not found[name]:
+        figures = [value for key, value in told.items() if key.startswith("sqnr_db") and value is not None]
+        found[name] = [float(value) for value in figures]
+        if not figures or any(map(math.isnan, found[name])):
             raise Broken(f"compile --json tells no SQNR of {name}")
     return found
 
