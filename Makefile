@@ -1,5 +1,7 @@
 # make demo   a picture from a prompt, on the HTP emulator
 # make test   lint, types and tests, as CI runs them
+# make drift  every set of versions tried again, and the newest of everything
+# make lock   requirements/*.txt anew, with the newest versions that pyproject.toml allows
 # make worker the phone's worker, built anew from worker/src
 # make bench  the benchmarks whose figures stand in the README
 PYTHON ?= python3
@@ -7,20 +9,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROMPT ?= a red circle on a blue background
 
-.PHONY: demo test lint worker bench full-size checkpoint clean
+.PHONY: demo test lint drift lock worker bench full-size checkpoint clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
 	  { echo "qnn-sd needs Python 3.11 to 3.14, $(PYTHON) is another: make PYTHON=python3.12 demo"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
+# The locked versions first, the package itself with nothing asked for beside them.
+PACKAGE := --quiet --no-deps --no-build-isolation --editable .
+
+$(VENV)/.base: pyproject.toml requirements/base.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements/base.txt
+	$(BIN)/python -m pip install $(PACKAGE)
 	@touch $@
 
 # Torch comes with its CUDA libraries: 6 GB, some minutes. Only tests and training need it.
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev,phone]'
+$(VENV)/.dev: pyproject.toml requirements/dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements/dev.txt
+	$(BIN)/python -m pip install $(PACKAGE)
 	@touch $@ $(VENV)/.base
 
 demo: $(VENV)/.base
@@ -36,6 +43,19 @@ test: lint
 
 full-size: $(VENV)/.dev
 	$(BIN)/python -m pytest -m full_size
+
+# Half an hour on two cores, some GB of disk in build/drift.
+drift: $(VENV)/.base
+	$(BIN)/python tools/drift.py
+
+LOCK := build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
+  --custom-compile-command "make lock" pyproject.toml requirements/build.in
+
+lock:
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet uv
+	$(LOCK) --output-file requirements/base.txt
+	$(LOCK) --extra phone --extra dev --output-file requirements/dev.txt
 
 # Needs Maven Central once. The bytes are the committed ones, whichever Java there is.
 worker: $(VENV)/.dev

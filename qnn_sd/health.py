@@ -17,10 +17,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd import config, qnn
+from qnn_sd.installation import INSTALL, install_extra, out_of_bounds
 from qnn_sd.metrics import FAITHFUL_DB, sqnr_db
 from qnn_sd.reference import check_reference, reference_session
+from qnn_sd.toolchain import TOOLCHAIN_PACKAGES, load_toolchains, loads
 
-Status = Literal["ok", "missing", "failed"]
+Status = Literal["ok", "missing", "warning", "failed"]
 _NEEDED = ("onnx", "onnxruntime", "onnxruntime-qnn", "numpy", "tokenizers", "huggingface-hub")
 _SPACE_FOR_DEMO = 1_000_000_000
 
@@ -31,7 +33,8 @@ class Finding:
 
     Attributes:
         check: what was looked at.
-        status: ``missing`` is something that only some commands need, ``failed`` stops the kit.
+        status: ``missing`` is something that only some commands need, a ``warning`` something that nobody tried or
+            that a phone will lack; ``failed`` stops the kit.
         found: what is there.
         advice: what to do; empty if all is well.
     """
@@ -52,6 +55,7 @@ def examine(cache: Path) -> Iterator[Finding]:
     checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
         ("python", _python),
         ("packages", _packages),
+        ("toolchain", _toolchain),
         ("reference", _reference),
         ("emulator", _emulator),
         ("disk", lambda: _disk(cache)),
@@ -81,8 +85,37 @@ def _packages() -> Finding:
         except metadata.PackageNotFoundError:
             absent.append(name)
     if absent:
-        return Finding("packages", "failed", f"without {', '.join(absent)}", f"pip install {' '.join(absent)}")
+        return Finding("packages", "failed", f"without {', '.join(absent)}", INSTALL)
     return Finding("packages", "ok", ", ".join(found))
+
+
+def _toolchain() -> Finding:
+    """Whether the installed versions were tried together, and whether a phone has libraries for their binaries."""
+    known, packages = load_toolchains(), {name: metadata.version(name) for name in TOOLCHAIN_PACKAGES}
+    strays = out_of_bounds()
+    chosen = known.of(packages)
+    if chosen is not None:
+        # Another set than the default is a choice, which the bounds don't know.
+        strays = {name: text for name, text in strays.items() if name not in packages}
+        found = [chosen.title]
+    else:
+        pair = " with ".join(f"{name} {number}" for name, number in packages.items())
+        found = [f"{pair} is none of the sets that were tried ({', '.join(each.name for each in known.sets)})"]
+    if strays:
+        found.append(f"outside the bounds: {', '.join(strays.values())}")
+    advice = [INSTALL] if strays else []
+    if chosen is None:
+        advice.append(f"{known.chosen.install} takes the default set.")
+    elif loads(known.newest_for_phones, chosen.qairt):
+        libraries = chosen.phone.qnn_runtime if chosen.phone else known.newest_for_phones
+        found.append(f"phone libraries: QAIRT {libraries}")
+    else:
+        found.append(f"no phone libraries are published for QAIRT {chosen.qairt}")
+        advice.append(
+            f"For a phone: {known.chosen.install}, or take the libraries of a QAIRT SDK "
+            "(qnn-sd runtime fetch --qairt-sdk PATH)."
+        )
+    return Finding("toolchain", "warning" if advice else "ok", "; ".join(found), " ".join(advice))
 
 
 def _one_op_model() -> onnx.ModelProto:
@@ -125,7 +158,7 @@ def _emulator() -> Finding:
     likeness = sqnr_db(expected, found)
     if not likeness >= FAITHFUL_DB:
         return Finding(
-            "emulator", "failed", f"a convolution came out at {likeness:.0f} dB", "Reinstall onnxruntime-qnn."
+            "emulator", "failed", f"a convolution came out at {likeness:.0f} dB", load_toolchains().chosen.reinstall
         )
     return Finding("emulator", "ok", f"ran a convolution for {profile.soc} ({likeness:.0f} dB against the CPU)")
 
@@ -161,7 +194,7 @@ def adb_path() -> Path | None:
 def _adb() -> Finding:
     path = adb_path()
     if path is None:
-        return Finding("adb", "missing", "not found", "For a phone: pip install 'qnn-sd[phone]'.")
+        return Finding("adb", "missing", "not found", f"For a phone: {install_extra('phone')}.")
     return Finding("adb", "ok", str(path))
 
 
@@ -172,5 +205,5 @@ def _ai_hub() -> Finding:
     if file.is_file():
         return Finding("ai hub", "ok", f"token in {file}")
     return Finding(
-        "ai hub", "missing", "no token", "For cloud devices: pip install 'qnn-sd[hub]', then qai-hub configure."
+        "ai hub", "missing", "no token", f"For cloud devices: {install_extra('hub')}, then qai-hub configure."
     )

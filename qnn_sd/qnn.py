@@ -13,6 +13,7 @@ from pathlib import Path
 import onnxruntime
 
 from qnn_sd.errors import TargetError
+from qnn_sd.toolchain import load_toolchains
 
 PROVIDER = "QNNExecutionProvider"
 
@@ -28,7 +29,7 @@ def _device() -> onnxruntime.OrtEpDevice:
         raise TargetError(
             "The QNN plugin can't be loaded",
             why=f"{type(error).__name__}: {error}",
-            hint="pip install --force-reinstall onnxruntime-qnn, then qnn-sd doctor.",
+            hint=f"{load_toolchains().chosen.reinstall}, then qnn-sd doctor.",
         ) from error
     if not devices:
         raise TargetError("The QNN plugin offers no device", hint="Run qnn-sd doctor.")

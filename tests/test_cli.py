@@ -318,7 +318,7 @@ def test_the_cache_is_used(cli: Cli, road: Road) -> None:
 def test_doctor_is_well_here(cli: Cli) -> None:
     document = cli.json("doctor")
     checks = {check["check"]: check for check in document["checks"]}
-    assert list(checks) == ["python", "packages", "emulator", "disk", "adb", "ai hub"]
+    assert list(checks) == ["python", "packages", "toolchain", "reference", "emulator", "disk", "adb", "ai hub"]
     assert document["healthy"]
     assert "ran a convolution for sm8650" in checks["emulator"]["found"]
     assert all(check["advice"] for check in checks.values() if check["status"] != "ok")

@@ -44,6 +44,7 @@ from qnn_sd.targets.adb import runtime
 from qnn_sd.targets.adb.runtime import archive, pins
 from qnn_sd.targets.adb.runtime.ledger import ledger_file
 from qnn_sd.targets.adb.runtime.repository import open_repository
+from qnn_sd.toolchain import load_toolchains
 
 QNN = "com.qualcomm.qti:qnn-runtime:2.50.0"
 QNN_PATH = maven_repository.coordinate_path(QNN)
@@ -334,7 +335,7 @@ def test_without_jgo_the_message_says_what_to_install(libraries: Path, monkeypat
     monkeypatch.setitem(sys.modules, "jgo.config", None)
     with pytest.raises(DownloadError) as caught:
         runtime.fetch(pins.load_pins().newest, "central", libraries, QUIET)
-    assert caught.value.hint == "pip install 'qnn-sd[phone]'"
+    assert "pip install '.[phone]'" in caught.value.hint
 
 
 def test_no_other_command_needs_jgo() -> None:
@@ -492,7 +493,9 @@ def test_the_sdks_version_is_in_its_yaml_or_its_name(tmp_path: Path) -> None:
         runtime.open_sdk(make_sdk(tmp_path / "qairt"))
 
 
-@pytest.mark.parametrize(("version", "plugin"), [("2.48.0", "2.4.0"), ("2.49.9", "2.4.0"), ("2.51.0", "2.6.0")])
+@pytest.mark.parametrize(
+    ("version", "plugin"), [("2.48.0", "2.4.0"), ("2.49.9", "2.4.0"), ("2.50.40", "2.6.0"), ("2.51.0", "2.6.0")]
+)
 def test_an_sdk_gets_a_plugin_that_is_not_newer(version: str, plugin: str, tmp_path: Path) -> None:
     sdk = runtime.open_sdk(make_sdk(tmp_path / version))
     assert runtime.companion_of(sdk, pins.load_pins()).plugin.coordinate.endswith(f":{plugin}")
@@ -531,8 +534,8 @@ def test_the_oldest_version_that_loads_the_binary_is_picked(
     fetch(repository, libraries, runtime.open_sdk(make_sdk(tmp_path / "2.51.0.1", arch=75)))
     fetch(repository, libraries, runtime.open_sdk(make_sdk(tmp_path / "2.100.0.1", arch=75)))
     assert [entry.qairt for entry in runtime.fetched(libraries)] == ["2.50.0", "2.51.0", "2.100.0"]
-    picked = {binary: runtime.pick(75, binary).qairt for binary in ("2.45.0", "2.50.0", "2.50.1", "2.51.0", "2.99.0")}
-    assert list(picked.values()) == ["2.50.0", "2.50.0", "2.51.0", "2.51.0", "2.100.0"]
+    picked = {binary: runtime.pick(75, binary).qairt for binary in ("2.45.0", "2.50.0", "2.50.40", "2.51.0", "2.99.0")}
+    assert list(picked.values()) == ["2.50.0", "2.50.0", "2.50.0", "2.51.0", "2.100.0"]
 
 
 def test_a_newer_folder_that_knows_the_htp_is_picked(repository: Repository, libraries: Path, tmp_path: Path) -> None:
@@ -549,8 +552,10 @@ def test_an_htp_that_no_folder_serves_is_named(repository: Repository, libraries
 
 
 def test_nothing_fetched_names_the_command(libraries: Path) -> None:
-    with pytest.raises(RuntimeLibraryError, match=r"QAIRT 2\.49\.0 or newer are here") as caught:
-        runtime.pick(75, "2.49.0")
+    with pytest.raises(
+        RuntimeLibraryError, match=r"No runtime libraries here load a binary of QAIRT 2\.49\.40"
+    ) as caught:
+        runtime.pick(75, "2.49.40")
     assert caught.value.hint == "qnn-sd runtime fetch --qairt 2.50.0"
     assert "Here: none" in caught.value.why
 
@@ -564,7 +569,8 @@ def test_a_binary_newer_than_all_that_is_published_names_the_compiler(
         RuntimeLibraryError, match=r"No published runtime libraries load a binary of QAIRT 2\.51\.0"
     ) as caught:
         runtime.pick(arch, "2.51.0")
-    assert f"pip install onnxruntime-qnn==2.6.0 && qnn-sd compile --soc {soc}" in caught.value.hint
+    default = load_toolchains().chosen
+    assert f"{default.install} && qnn-sd compile --soc {soc}" in caught.value.hint
     assert "--qairt-sdk" in caught.value.hint
 
 
@@ -584,7 +590,8 @@ def test_the_binarys_version_is_read_from_what_the_compiler_wrote(tmp_path: Path
     (tmp_path / "compiled").mkdir()
     compile_component(qdq, 57, 75, 1, tmp_path / "compiled")
     found = runtime.qairt_version_of(tmp_path / "compiled" / CONTEXT_FILE)
-    assert found == {"2.6.0": "2.50.0", "2.7.0": "2.51.0"}[metadata.version("onnxruntime-qnn")]
+    compilers = {each.onnxruntime_qnn: each.qairt for each in load_toolchains().sets}
+    assert found == compilers[metadata.version("onnxruntime-qnn")]
 
 
 def wrapper(path: Path, compatibility: str | None, sdk_version: str | None) -> Path:
@@ -602,15 +609,21 @@ def wrapper(path: Path, compatibility: str | None, sdk_version: str | None) -> P
 
 @pytest.mark.parametrize(
     ("compatibility", "sdk_version"),
-    [("v2:6:2.48.3:5.48.0:75:57:0:0", None), (None, "v2.48.3.260929181845"), ("unknown", "v2.48.3")],
+    [
+        ("v2:6:2.48.3:5.48.0:75:57:0:0", None),
+        ("6:2.48.3:5.48.0:0.0.0:75:0", None),  # as onnxruntime-qnn 2.4.0 writes it
+        (None, "v2.48.3.260929181845"),
+        ("unknown", "v2.48.3"),
+    ],
 )
 def test_either_mark_tells_the_version(compatibility: str | None, sdk_version: str | None, tmp_path: Path) -> None:
     assert runtime.qairt_version_of(wrapper(tmp_path / "m.onnx", compatibility, sdk_version)) == "2.48.3"
 
 
-def test_a_file_that_does_not_tell_its_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compatibility", ["v2:6", "6", "", "v2:6:new:2.50.0"])
+def test_a_file_that_does_not_tell_its_version_is_refused(compatibility: str, tmp_path: Path) -> None:
     with pytest.raises(RuntimeLibraryError, match="doesn't tell which QAIRT"):
-        runtime.qairt_version_of(wrapper(tmp_path / "m.onnx", "v2:6", "new"))
+        runtime.qairt_version_of(wrapper(tmp_path / "m.onnx", compatibility, "new"))
     (tmp_path / "broken.onnx").write_bytes(b"\xff" * 100)
     for name in ("broken.onnx", "missing.onnx"):
         with pytest.raises(RuntimeLibraryError, match="can't be read"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 
@@ -19,7 +20,8 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     venv.create(folder / "environment", with_pip=True)
     interpreter = folder / "environment" / "bin" / "python"
-    subprocess.run([interpreter, "-m", "pip", "install", "--quiet", wheel], check=True, timeout=1200)
+    locked = ["--constraint", ROOT / "requirements" / "base.txt"]
+    subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *locked, wheel], check=True, timeout=1200)
     return interpreter
 
 
@@ -58,5 +60,6 @@ def test_export_quantize_compile_and_run_from_the_wheel(python: Path, tmp_path: 
 def test_doctor_from_the_wheel(python: Path, tmp_path: Path) -> None:
     checks = {check["check"]: check for check in run(python, tmp_path, "doctor")["checks"]}
     assert checks["emulator"]["status"] == "ok"
+    assert checks["toolchain"]["status"] == "ok", checks["toolchain"]
     # adbutils is in the extra "phone": without it the line says what to type.
-    assert checks["adb"]["status"] == "ok" or "qnn-sd[phone]" in checks["adb"]["advice"]
+    assert checks["adb"]["status"] == "ok" or "pip install '.[phone]'" in checks["adb"]["advice"]

@@ -83,7 +83,7 @@ def measure(source: Path, chip: Chip, *, split_graph: bool = False, tell: Tell =
         raise CompileError(
             f"The QNN compiler told the memory traffic of {traffic.summaries} of {traffic.parts} parts of {source}",
             why="Its verbose log lacks a DDR bandwidth summary.",
-            hint="Is onnxruntime-qnn one of the versions that pyproject.toml names?",
+            hint="qnn-sd doctor tells whether the installed versions were tried together.",
         )
     return Cost(traffic, floor_of(QdqGraph(source), chip.on_chip_mb), compiled.level)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qnn_sd.errors import DeviceError
+from qnn_sd.installation import install_extra
 
 if TYPE_CHECKING:
     from adbutils import AdbClient, AdbDevice
@@ -86,7 +87,7 @@ class Adb:
             raise DeviceError(
                 "The phone needs adb",
                 why="adbutils, which brings it, isn't installed.",
-                hint='Type pip install "qnn-sd[phone]".',
+                hint=f"{install_extra('phone')}.",
             ) from error
         self._client: AdbClient = AdbClient()
         try:

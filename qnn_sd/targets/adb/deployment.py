@@ -16,12 +16,12 @@ from qnn_sd.targets.adb.client import Phone
 from qnn_sd.targets.adb.devices import is_virtual
 from qnn_sd.targets.adb.runner import AdbRunner, Compute
 from qnn_sd.targets.adb.runtime import RuntimeLibraries, pick, qairt_version_of
-from qnn_sd.targets.adb.runtime.pins import version
 from qnn_sd.targets.adb.session import WorkerSession
 from qnn_sd.targets.adb.staging import FileSet, Staged, stage
 from qnn_sd.targets.adb.worker_client import WorkerClient
 from qnn_sd.targets.adb.worker_protocol import Place, WorkerStatus
 from qnn_sd.targets.fallback import FallbackRunner
+from qnn_sd.toolchain import version
 
 _JARS = Path(__file__).with_name("jars")
 WORKER_JAR = "worker.dex.jar"

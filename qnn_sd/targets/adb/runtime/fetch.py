@@ -14,8 +14,9 @@ from qnn_sd.errors import IntegrityError, RuntimeLibraryError
 from qnn_sd.targets.adb.runtime import names
 from qnn_sd.targets.adb.runtime.archive import unpack
 from qnn_sd.targets.adb.runtime.obtain import Obtained, alone, obtain
-from qnn_sd.targets.adb.runtime.pins import Pins, PublishedSet, version
+from qnn_sd.targets.adb.runtime.pins import Pins, PublishedSet
 from qnn_sd.targets.adb.runtime.sdk import Sdk
+from qnn_sd.toolchain import loads, version
 
 STAGE = "runtime"
 # Raised when the same artifacts would give another folder.
@@ -76,7 +77,8 @@ def companion_of(sdk: Sdk, pins: Pins) -> PublishedSet:
     Raises:
         RuntimeLibraryError: the SDK is older than all of them.
     """
-    fitting = [entry for entry in pins.published if version(entry.qairt) <= version(sdk.version)]
+    # The same order by release as for binaries: within one, nothing says that the third number is a later version.
+    fitting = [entry for entry in pins.published if loads(sdk.version, entry.qairt)]
     if not fitting:
         raise RuntimeLibraryError(
             f"The QAIRT SDK {sdk.version} is too old",

