@@ -38,7 +38,7 @@ def compile_command(
             ranges = "given" if report.component in road.encodings else "measured"
             state = "cached" if report.cached else "built"
             level = report.facts["optimization_mode"]
-            shown = [each.text if each else "not verified" for each in (binary, floats)]
+            shown = [each.text if each else "-" for each in (binary, floats)]
             rows.append([report.component, size / 1e6, *shown, ranges, level, report.seconds, state])
             document[report.component] = {
                 "context_binary_bytes": size,
@@ -49,7 +49,7 @@ def compile_command(
                 "compiler_deaths": report.facts["compiler_deaths"],
                 "encodings": str(road.encodings.get(report.component, "measured")),
             }
-    console.table(["component", "MB", "binary/QDQ, dB", "QDQ/float, dB", "encodings", "level", "compile, s", ""], rows)
+    console.table(["component", "MB", "binary/QDQ, dB", "QDQ/float, dB", "ranges", "level", "s", ""], rows)
     if verified:
         console.result("SQNR over all inputs / of the worst one / of the worst difference of the two guidance passes")
     console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
