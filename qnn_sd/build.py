@@ -51,6 +51,7 @@ from qnn_sd.quantize.calibration import (
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner
 from qnn_sd.tokenizer_files import tokenizer_files
+from qnn_sd.toolchain import load_toolchains
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,
     QDQ_AGAINST_FLOAT,
@@ -87,6 +88,15 @@ def _encodings_by_component(folder: Path) -> dict[str, Path]:
 def _texts_of(config: RecordedConfig | VerificationConfig) -> Texts:
     """The texts of a config's files."""
     return Texts(*(read_prompts(resources.assets() / name) for name in (config.prompts, config.negatives)))
+
+
+def _suspect_of_versions() -> tuple[str, str]:
+    """Whose fault it is if a binary isn't its QDQ graph, and what to do; empty where the versions here were tried."""
+    here, known = qnn.versions(), load_toolchains()
+    if known.of(here) is not None:
+        return "", ""
+    told = ", ".join(f"{name} {number}" for name, number in here.items())
+    return f"Nobody tried {told} together, and the compiler is of these", known.chosen.install
 
 
 class Road:
@@ -428,6 +438,10 @@ class Road:
             return f"The encodings in {given} don't fit this model", f"Correct {given.name}, or leave --encodings out."
         return "", ""
 
+    def verification_prompt(self) -> str:
+        """A prompt that nothing was fitted to, for a picture beside the figures."""
+        return self.verification_plan()[-1].prompt
+
     def verify(self, components: Sequence[str], profile: DeviceProfile) -> dict[str, ComponentVerification]:
         """Verifies components: QDQ graphs against float, then context binaries against QDQ graphs, side by side.
 
@@ -473,7 +487,7 @@ class Road:
                 inputs = [one for one in inputs if one.setting in self.model.own_settings[-self._painted :]]
             binary = Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch)
             found = verifier.likeness(component, binary, inputs)
-            hold(BINARY_AGAINST_QDQ, component, found)
+            hold(BINARY_AGAINST_QDQ, component, found, *_suspect_of_versions())
             return found.model_dump(mode="json")
 
         return recipe, build

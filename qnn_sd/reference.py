@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from qnn_sd.errors import VerificationError
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import EXTERNAL_FOLDER_ENTRY
+from qnn_sd.toolchain import load_toolchains
 
 LEVEL = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 # float32 against float64: what is left are the last bits of float32.
@@ -77,7 +78,7 @@ def check_reference(level: onnxruntime.GraphOptimizationLevel = LEVEL) -> float:
             f"ONNX Runtime {onnxruntime.__version__} doesn't compute QDQ graphs as ONNX defines them",
             why=f"A MatMul and a Conv with int8 weights reach {likeness:.1f} dB SQNR from their definition, where "
             f"{_DEFINITION_DB:.0f} dB is the least. What it computes can't judge a binary.",
-            hint="Install the versions that were tried: qnn-sd doctor names them.",
+            hint=f"Install versions that were tried: {load_toolchains().chosen.install}",
         )
     return likeness
 

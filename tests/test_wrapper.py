@@ -14,9 +14,14 @@ from qnn_sd.build import Road
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.compile.wrapper import IR_VERSION, simplify_wrapper
 from qnn_sd.config import load_profile
+from qnn_sd.toolchain import load_toolchains, version
 
-# Of the tried toolchains' phone libraries.
-OLDEST = "1.26.0"
+_RUNTIMES = [
+    number
+    for each in load_toolchains().sets
+    for number in (each.onnxruntime, *([each.phone.onnxruntime] if each.phone else []))
+]
+OLDEST = min([*_RUNTIMES, load_toolchains().desktop_jvm], key=version)
 # What ONNX Runtime 1.32 writes.
 TOO_NEW = 14
 

@@ -17,6 +17,7 @@ from qnn_sd.cli.export import export_command
 from qnn_sd.cli.quantize import quantize_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.cli.runtime import runtime_group
+from qnn_sd.cli.verify import verify_command
 from qnn_sd.cli.virtual_phone import virtual_phone_command
 from qnn_sd.console import Console
 from qnn_sd.errors import INTERRUPTED, QnnSdError
@@ -31,6 +32,7 @@ def cli() -> None:
 cli.add_command(export_command)
 cli.add_command(quantize_command)
 cli.add_command(compile_command)
+cli.add_command(verify_command)
 cli.add_command(run_command)
 cli.add_command(bench_command)
 cli.add_command(devices_command)

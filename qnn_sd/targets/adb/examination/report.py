@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import Any
 
 from qnn_sd import __version__
 from qnn_sd.health import Finding
+from qnn_sd.markdown import table
 from qnn_sd.targets.adb.examination.examination import Findings
 from qnn_sd.targets.adb.examination.privacy import Privacy
 
@@ -81,7 +82,7 @@ def markdown(told: Mapping[str, Any], picture: str | None) -> str:
         _PHONES[told["phone"]],
         f"{len(states)} steps: {counts}. Made {told['made']} by qnn-sd {host['packages']['qnn-sd']}.",
         "## Steps",
-        _table(
+        table(
             ["", "step", "found", "seconds", "what to do"],
             [
                 [step["status"], step["name"], step["found"], f"{step['seconds']:.2f}", step["advice"]]
@@ -94,8 +95,8 @@ def markdown(told: Mapping[str, Any], picture: str | None) -> str:
     parts += [
         "## The computer",
         f"{host['system']}, {host['machine']}, Python {host['python']}.",
-        _table(["package", "version"], [[name, version] for name, version in host["packages"].items()]),
-        _table(
+        table(["package", "version"], [[name, version] for name, version in host["packages"].items()]),
+        table(
             ["", "check", "found", "what to do"],
             [[each["status"], each["check"], each["found"], each["advice"]] for each in told["machine"]],
         ),
@@ -106,15 +107,3 @@ def markdown(told: Mapping[str, Any], picture: str | None) -> str:
     data = json.dumps(told, ensure_ascii=False, indent=2)
     parts += ["## For machines", f"<details>\n\n```json\n{data}\n```\n\n</details>"]
     return "\n\n".join(parts) + "\n"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *([_cell(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """A table's cell is one line, in which nothing is markup."""
-    for mark in "\\|<>*_`":
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
