@@ -1,4 +1,4 @@
-"""Twenty fixed prompts, painted by the float graphs, the QDQ graphs and the HTP emulator.
+"""Twenty prompts of combinations that training never showed, painted by the float graphs, the QDQ graphs and the HTP emulator.
 
     python benchmarks/contact_sheet.py [--soc sm8650] [--output docs/contact_sheet.png]
 
@@ -40,7 +40,7 @@ def main() -> None:
         "QDQ on the CPU": road.bundle_for_cpu("w8a16"),
         f"{options.soc} on the emulator": road.bundle_for(load_profile(options.soc), PICTURE_COMPONENTS),
     }
-    chosen = prompts.seen()[:COUNT]
+    chosen = prompts.held_out()[:COUNT]
     painted = {name: judge.paint(bundle, [text for text, _ in chosen]) for name, bundle in bundles.items()}
     print(f"{'':28}{'right':>8}{'PSNR against float, median':>30}{'least':>8}")
     for name, pictures in painted.items():

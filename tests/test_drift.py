@@ -77,10 +77,12 @@ def compiled(**unet: Any) -> dict[str, Any]:
 
 
 def test_every_figure_of_a_component_is_taken() -> None:
-    assert drift.sqnr_of(compiled(sqnr_db_against_qdq=63.4)) == {"unet": [63.4]}
-    assert drift.sqnr_of(compiled(sqnr_db_against_qdq=63.4, sqnr_db_of_qdq=52.0)) == {"unet": [63.4, 52.0]}
-    assert drift.sqnr_of(compiled(sqnr_db_against_qdq=63.4, sqnr_db_of_qdq=None)) == {"unet": [63.4]}
-    for nothing in ({}, {"sqnr_db_against_qdq": None}, {"sqnr_db_against_qdq": float("nan")}):
+    def gates(binary: object, floats: object) -> dict[str, object]:
+        return {"binary_against_qdq": binary and {"worst_db": binary}, "qdq_against_float": {"worst_db": floats}}
+
+    assert drift.sqnr_of(compiled(verification=gates(63.4, 52.0))) == {"unet": [63.4, 52.0]}
+    for bad in (None, gates(None, 52.0), gates(float("nan"), 52.0), gates(63.4, float("nan"))):
+        nothing = {} if bad is None else {"verification": bad}
         with pytest.raises(Broken, match="no SQNR of unet"):
             drift.sqnr_of(compiled(**nothing))
 

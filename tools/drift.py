@@ -157,16 +157,17 @@ def _told(code: int, text: str) -> str:
 
 
 def sqnr_of(compiled: dict[str, Any]) -> dict[str, list[float]]:
-    """The figures in dB of ``qnn-sd compile --json``, by component.
+    """The worst input's SQNR in dB by ``qnn-sd compile --json``: binary against QDQ, QDQ against float; by component.
 
     Raises:
         Broken: a component has none, or one that is no number.
     """
     found = {}
     for name, told in compiled["components"].items():
-        figures = [value for key, value in told.items() if key.startswith("sqnr_db") and value is not None]
-        found[name] = [float(value) for value in figures]
-        if not figures or any(map(math.isnan, found[name])):
+        verified = told.get("verification") or {}
+        gates = [verified.get("binary_against_qdq"), verified.get("qdq_against_float")]
+        found[name] = [float(gate["worst_db"]) for gate in gates if gate]
+        if len(found[name]) != len(gates) or any(map(math.isnan, found[name])):
             raise Broken(f"compile --json tells no SQNR of {name}")
     return found
 

@@ -1,0 +1,331 @@
+"""The gates refuse what is planted, by the right gate and with the right culprit; what passes is what it says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from conftest import ROOT, Cli
+from onnx import numpy_helper
+from PIL import Image
+
+from qnn_sd import build, qnn
+from qnn_sd.build import Road
+from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
+from qnn_sd.config import COMPONENTS, Setting, load_profile
+from qnn_sd.console import Console, json_text
+from qnn_sd.errors import VerificationError
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.quantize import likeness_to_float
+from qnn_sd.quantize.calibration import read_prompts
+from qnn_sd.toolchain import load_toolchains
+from qnn_sd.verification import (
+    BINARY_AGAINST_QDQ,
+    QDQ_AGAINST_FLOAT,
+    Gate,
+    Likeness,
+    SettingLikeness,
+    VerificationInput,
+    doubt,
+    doubt_of_setting,
+    hold,
+    likeness,
+    require_finite,
+)
+
+INPUTS = [VerificationInput(f"step {n // 2}, pass {n % 2}", {}, pair=n // 2) for n in range(4)]
+
+
+def outputs(rng: np.random.Generator, error: float = 1e-4) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    exact = [rng.standard_normal((1, 4, 8, 8)) for _ in INPUTS]
+    return exact, [each + error * rng.standard_normal(each.shape) for each in exact]
+
+
+def test_likeness_is_of_all_of_the_worst_and_of_the_difference(rng: np.random.Generator) -> None:
+    exact, found = outputs(rng)
+    found[2] = exact[2] + 1e-2 * rng.standard_normal(exact[2].shape)
+    told = likeness(INPUTS, exact, found)
+
+    def decibels(a: Any, b: Any) -> float:
+        return float(10 * np.log10(np.square(a).sum() / np.square(np.subtract(a, b)).sum()))
+
+    assert told.all_db == pytest.approx(decibels(exact, found), abs=0.01)
+    assert told.worst_db == pytest.approx(decibels(exact[2], found[2]), abs=0.01)
+    assert told.worst_input == INPUTS[2].label
+    assert told.difference_db == pytest.approx(decibels(exact[3] - exact[2], found[3] - found[2]), abs=0.01)
+    assert told.worst_difference == INPUTS[3].label
+
+
+@pytest.mark.parametrize("gate", [BINARY_AGAINST_QDQ, QDQ_AGAINST_FLOAT], ids=lambda gate: gate.name)
+@pytest.mark.parametrize("bad", ["all_db", "worst_db", "difference_db"])
+@pytest.mark.parametrize("figure", ["below", float("nan")])
+def test_each_figure_of_each_gate_refuses(gate: Gate, bad: str, figure: str | float) -> None:
+    good = {"all_db": 90.0, "worst_db": 90.0, "worst_input": "that one", "difference_db": 90.0}
+    hold(gate, "unet", Likeness(**good, worst_difference="that pair"))
+    least = gate.least_difference_db if bad == "difference_db" else gate.least_db
+    value = least - 0.1 if figure == "below" else figure
+    # Unchecked, as a figure that isn't a number would come out of arithmetic.
+    found = Likeness.model_construct(**{**good, bad: value}, worst_difference="that pair")
+    with pytest.raises(VerificationError) as caught:
+        hold(gate, "unet", found)
+    told = str(caught.value)
+    assert gate.name in told
+    assert "unet" in told
+    assert gate.suspect in told
+    assert ("that pair" if bad == "difference_db" else "that one") in told
+
+
+@pytest.mark.parametrize("planted", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_pass_no_gate_and_reach_no_json(planted: float, rng: np.random.Generator) -> None:
+    exact, found = outputs(rng)
+    found[1][0, 0, 0, 0] = planted
+    with pytest.raises(VerificationError, match="NaN or infinity") as caught:
+        require_finite("unet", INPUTS, found, "the context binary", "cure")
+    assert INPUTS[1].label in str(caught.value)
+    told = likeness(INPUTS, exact, found)
+    assert told.worst_input == INPUTS[1].label
+    with pytest.raises(VerificationError):
+        hold(BINARY_AGAINST_QDQ, "unet", told)
+    with pytest.raises(ValueError, match="JSON"):
+        json_text(told.model_dump())
+    assert json.loads(json_text(likeness(INPUTS, exact, exact).model_dump()))["worst_db"] == 200
+
+
+def changed(source: Path, folder: Path, change: Callable[[onnx.GraphProto], None]) -> Path:
+    """A copy of a QDQ model, changed."""
+    shutil.copytree(source, folder)
+    model = onnx.load(str(folder / MODEL_FILE), load_external_data=False)
+    change(model.graph)
+    onnx.save(model, str(folder / MODEL_FILE))
+    return folder
+
+
+def scaled(graph: onnx.GraphProto, wanted: Callable[[str], bool], factor: float) -> None:
+    """Multiplies the steps of the weights whose names are wanted, and with them what the layers answer."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    count = 0
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants and wanted(node.input[0]):
+            scale = constants[node.input[1]]
+            scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(factor), scale.name))
+            count += 1
+    assert count, "nothing was planted"
+
+
+def groups(road: Road, component: str) -> list[list[VerificationInput]]:
+    return [[one for one in road.verification_inputs(component) if one.setting in (None, *road.model.own_settings)]]
+
+
+def test_a_conditioning_of_a_twentieth_is_refused_by_the_difference_alone(road: Road, tmp_path: Path) -> None:
+    """All that the text does to the UNet comes through the second attention's output."""
+
+    def is_conditioning(name: str) -> bool:
+        return ".attn2.to_out" in name and ".weight" in name
+
+    weak = changed(road.quantize("unet").folder, tmp_path / "weak", lambda graph: scaled(graph, is_conditioning, 0.05))
+    [found] = likeness_to_float("unet", road.export("unet").folder, weak, groups(road, "unet"))
+    assert found.difference_db is not None
+    assert found.difference_db < QDQ_AGAINST_FLOAT.least_difference_db
+    with pytest.raises(VerificationError, match="unet is refused: QDQ graph against float model"):
+        hold(QDQ_AGAINST_FLOAT, "unet", found)
+    # Whatever the passes alone come to, the difference can't miss it.
+    passed = found.model_copy(update={"all_db": 60.0, "worst_db": 60.0})
+    with pytest.raises(VerificationError, match="in the difference of the two guidance passes"):
+        hold(QDQ_AGAINST_FLOAT, "unet", passed)
+
+
+def test_a_binary_of_another_graph_is_the_compilers_fault(road: Road, tmp_path: Path) -> None:
+    """Compiled from a graph whose conditioning is weaker than in the graph that it is held against."""
+    qdq = road.quantize("unet").folder
+
+    def is_conditioning(name: str) -> bool:
+        return ".attn2.to_out" in name and ".weight" in name
+
+    weak = changed(qdq, tmp_path / "weak", lambda graph: scaled(graph, is_conditioning, 0.05))
+    compiled = tmp_path / "compiled"
+    compiled.mkdir()
+    compile_component(weak, 57, 75, 1, compiled)
+    found = Verifier(usable_cores()).likeness("unet", Binary(qdq, compiled, 57, 75), groups(road, "unet")[0][:2])
+    assert found.difference_db is not None
+    assert found.difference_db < BINARY_AGAINST_QDQ.least_difference_db
+    with pytest.raises(VerificationError, match="The HTP compiler computes something else"):
+        hold(BINARY_AGAINST_QDQ, "unet", found)
+
+
+def test_a_qdq_graph_that_answers_with_nan_is_named(road: Road, tmp_path: Path) -> None:
+    def spoil(graph: onnx.GraphProto) -> None:
+        last = next(node for node in graph.node if node.output[0] == graph.output[0].name)
+        scale = next(tensor for tensor in graph.initializer if tensor.name == last.input[1])
+        scale.CopyFrom(numpy_helper.from_array(np.array(np.nan, np.float32), scale.name))
+
+    broken = changed(road.quantize("text_encoder").folder, tmp_path / "broken", spoil)
+    with pytest.raises(VerificationError, match="text_encoder: the QDQ graph answers with NaN or infinity"):
+        likeness_to_float("text_encoder", road.export("text_encoder").folder, broken, groups(road, "text_encoder"))
+
+
+def test_halved_encodings_of_a_user_are_the_users_fault(cli: Cli, road: Road) -> None:
+    """AIMET's JSON with the activations' ranges of one component halved."""
+    encodings = json.loads((road.quantize("vae_decoder").folder / "encodings.json").read_text())
+    for each in encodings["activation_encodings"]:
+        each["scale"] = [scale / 2 for scale in each["scale"]]
+    folder = cli.folder / "encodings"
+    folder.mkdir()
+    (folder / "vae_decoder.json").write_text(json.dumps(encodings))
+    told = cli.refused(VerificationError.exit_code, "run", "a red circle", "--encodings", str(folder))
+    assert "vae_decoder is refused: QDQ graph against float model" in told
+    assert "The encodings in" in told
+    assert "vae_decoder.json" in told
+    assert "text_encoder" not in told.partition("error:")[2]
+
+
+def test_versions_that_nobody_tried_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert build._suspect_of_versions() == ("", ""), "the installed versions are of no tried set"
+    there: Mapping[str, str] = {**qnn.versions(), "onnxruntime": "9.9.9"}
+    monkeypatch.setattr(qnn, "versions", lambda: there)
+    suspect, hint = build._suspect_of_versions()
+    assert "onnxruntime 9.9.9" in suspect
+    assert hint == load_toolchains().chosen.install
+    low = Likeness(all_db=20.0, worst_db=20.0, worst_input="one")
+    with pytest.raises(VerificationError, match=r"Nobody tried .*onnxruntime 9\.9\.9"):
+        hold(BINARY_AGAINST_QDQ, "unet", low, suspect, hint)
+
+
+def test_what_is_verified_with_was_fitted_to_by_nothing(road: Road) -> None:
+    config = road.model.verification
+    ours = set(read_prompts(ROOT / "assets" / config.prompts))
+    theirs = {path for part in (road.model.calibration, road.model.calibration.held_out) for path in (part.prompts,)}
+    for path in theirs:
+        assert not ours & set(read_prompts(ROOT / "assets" / path))
+    plan = road.verification_plan()
+    for part in (road.model.calibration, road.model.calibration.held_out):
+        assert not {each.seed for each in plan} & set(range(part.seed, part.seed + part.trajectories))
+    assert not set(read_prompts(ROOT / "assets" / config.negatives)) & set(
+        read_prompts(ROOT / "assets" / road.model.calibration.negatives)
+    )
+
+
+def test_unet_is_asked_at_every_setting_first_middle_and_last_with_both_passes(road: Road) -> None:
+    inputs = road.verification_inputs("unet")
+    for setting in road.model.settings:
+        some = [one for one in inputs if one.setting == setting]
+        times = [float(one.feeds["timestep"][0]) for one in some]
+        passes = 2 if setting.guidance > 1 else 1
+        assert len(some) == 3 * passes
+        assert times[0] == max(times) == 999
+        assert times[-1] == min(times)
+        assert len(set(times)) == 3
+        if passes == 2:
+            first, second = some[:2]
+            assert first.pair == second.pair
+            assert not np.array_equal(first.feeds["encoder_hidden_states"], second.feeds["encoder_hidden_states"])
+            np.testing.assert_array_equal(first.feeds["sample"], second.feeds["sample"])
+            assert "negative pass" in first.label
+            assert "prompt pass" in second.label
+    assert inputs[0].setting == Setting(guidance=road.model.guidance, negative=True)
+
+
+def test_the_demo_passes_with_what_the_docs_promise(road: Road) -> None:
+    """At the model's own guidance, with a negative prompt and without, the worst of all inputs."""
+    verified = road.bundle_for(load_profile("sm8650")).info.verification
+    assert verified is not None
+    assert set(verified) == set(COMPONENTS)
+    for component, figures in verified.items():
+        assert figures.binary_against_qdq is not None
+        assert figures.binary_against_qdq.worst_db >= 55, component
+        assert figures.qdq_against_float.worst_db >= 45, component
+        assert figures.qdq_against_float.worst_db <= figures.qdq_against_float.all_db
+    assert {each.setting for each in verified["unet"].settings} == set(road.model.settings)
+
+
+def figures(**by_setting: float) -> list[SettingLikeness]:
+    found = []
+    for name, worst in by_setting.items():
+        scale, _, negative = name.removeprefix("g").partition("_")
+        setting = Setting(guidance=float(scale), negative=bool(negative))
+        found.append(SettingLikeness(setting=setting, likeness=Likeness(all_db=60, worst_db=worst, worst_input="x")))
+    return found
+
+
+def test_run_warns_of_settings_outside_and_of_poor_ones() -> None:
+    some = figures(g1=50, g4=48, g4_negative=47, g8=45, g8_negative=31)
+    assert doubt_of_setting(some, 4, negative=True) is None
+    assert doubt_of_setting(some, 8, negative=False) is None
+    for scale in (8.0, 6.0):  # between two, the worse counts
+        assert "31.0 dB" in (doubt_of_setting(some, scale, negative=True) or "")
+    outside = doubt_of_setting(some, 12, negative=False) or ""
+    assert "guidance 12 lies outside what was calibrated (1 to 8)" in outside
+    assert "45.0 dB" in outside
+    assert doubt_of_setting([], 12, negative=True) is None
+    barely = Likeness(all_db=60, worst_db=39.9, worst_input="that one")
+    assert "39.9 dB" in (doubt(QDQ_AGAINST_FLOAT, "unet", barely) or "")
+    assert doubt(QDQ_AGAINST_FLOAT, "unet", barely.model_copy(update={"worst_db": 40.0})) is None
+
+
+def test_what_was_not_verified_says_so_for_ever(cli: Cli) -> None:
+    options = ("--target", "cpu", "--precision", "w8a16", "--steps", "2", "--seed", "1")
+    done = cli("run", "a red circle", *options, "--no-verify", "-o", "bare.png")
+    assert done.returncode == 0, done.stderr
+    assert "NOT VERIFIED (--no-verify)" in done.stderr
+    assert Image.open(cli.folder / "bare.png").text["verified"] == "NOT VERIFIED (--no-verify)"  # type: ignore[attr-defined]
+    # Taken from the cache it is told as loudly.
+    assert "NOT VERIFIED" in cli("run", "a red circle", *options, "--no-verify", "-o", "again.png", "--quiet").stderr
+    done = cli("run", "a red circle", *options, "-o", "sound.png")
+    assert "NOT VERIFIED" not in done.stderr
+    assert "QDQ graphs against float at least" in Image.open(cli.folder / "sound.png").text["verified"]  # type: ignore[attr-defined]
+
+
+def test_run_tells_of_guidance_that_was_not_calibrated(cli: Cli) -> None:
+    options = ("--target", "cpu", "--precision", "w8a16", "--steps", "2", "--seed", "1")
+    done = cli("run", "a red circle", *options, "--guidance", "20")
+    assert "guidance 20 lies outside what was calibrated" in done.stderr
+    assert "dB SQNR from the float model" in done.stderr
+    assert "calibrated" not in cli("run", "a red circle", *options).stderr
+    assert "calibrated" not in cli("run", "a red circle", "--target", "cpu", "--guidance", "20", "--steps", "2").stderr
+
+
+def test_the_report_has_every_gate_and_nothing_private(cli: Cli, road: Road) -> None:
+    road.bundle_for(load_profile("sm8650"))
+    told = cli.json("verify", "--report", "report.md")
+    page = (cli.folder / "report.md").read_text()
+    for component in COMPONENTS:
+        gates = told["components"][component]
+        for gate in ("binary_against_qdq", "qdq_against_float"):
+            assert f"{gates[gate]['all_db']:.1f} / {gates[gate]['worst_db']:.1f}" in page
+    for needed in ("onnxruntime-qnn", "minutes", "GB", "UNet by setting", "![float, QDQ, binary](<report.png>)"):
+        assert needed in page
+    for private in (str(Path.home()), str(cli.folder), cli.environment["QNN_SD_CACHE"], "/root"):
+        assert private not in page
+    sheet = Image.open(cli.folder / "report.png")
+    assert sheet.height == road.model.height
+    assert sheet.width >= 3 * road.model.width
+    forms = told["pictures"]
+    assert all(each["psnr_db_against_float"] >= 50 for name, each in forms.items() if not name.startswith("float"))
+
+
+def test_a_refused_build_is_reported_too(cli: Cli, road: Road) -> None:
+    encodings = json.loads((road.quantize("text_encoder").folder / "encodings.json").read_text())
+    for each in encodings["activation_encodings"]:
+        each["scale"] = [scale / 4 for scale in each["scale"]]
+    folder = cli.folder / "secret-name"
+    folder.mkdir()
+    (folder / "text_encoder.json").write_text(json.dumps(encodings))
+    done = cli("verify", "--report", "report.md", "--encodings", str(folder))
+    assert done.returncode == VerificationError.exit_code
+    page = (cli.folder / "report.md").read_text()
+    assert "## Refused" in page
+    assert "text\\_encoder is refused" in page or "text_encoder is refused" in page
+    assert "## Versions" in page
+    assert str(cli.folder) not in page
+
+
+def test_a_bundle_for_a_phone_remembers_it_too(road: Road, cache: Path) -> None:
+    bare = Road(road.model, Console(quiet=True), cache=cache, verify=False)
+    info = bare.bundle_for(load_profile("sm8650")).info
+    assert info.verification is None
+    assert info.verified == "NOT VERIFIED (--no-verify)"
