@@ -1,4 +1,4 @@
-"""Twenty prompts of combinations that training never showed, painted by the float graphs, the QDQ graphs and the HTP emulator.
+"""Twenty prompts of combinations that training never showed: by float graphs, QDQ graphs and the HTP emulator.
 
     python benchmarks/contact_sheet.py [--soc sm8650] [--output docs/contact_sheet.png]
 

@@ -1,7 +1,8 @@
 """ONNX Runtime sessions on the QNN plugin: shared by the compiler and the emulator.
 
 The x86-64 wheel of onnxruntime-qnn is both: it writes context binaries for any SoC, and its
-libQnnHtp.so executes them on this machine's CPU, bit for bit as the HTP's arithmetic goes.
+libQnnHtp.so executes them on this machine's CPU, as an emulator of the HTP. How near its numbers are to a chip's
+nobody here has compared.
 """
 
 from __future__ import annotations
