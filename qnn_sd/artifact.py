@@ -195,6 +195,14 @@ def last_seconds(root: Path, recipe: Recipe) -> float | None:
     return None if newest is None else newest[1]
 
 
+def known_facts(folder: Path) -> Mapping[str, Any]:
+    """The facts of an artifact's manifest, whose files aren't looked at; none where there is no artifact."""
+    # One that can't be read will say so when it is used.
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads((folder / MANIFEST).read_text("utf-8"))["facts"])
+    return {}
+
+
 def probe_new_folder(target: Path) -> None:
     """Tries whether a folder can be made, before work whose result goes there.
 

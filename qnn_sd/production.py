@@ -155,7 +155,8 @@ class Production:
         place = artifact.place(self._cache, recipe)
         seconds = artifact.last_seconds(self._cache, recipe)
         self.plan.append(PlannedStage(recipe.stage, component, place.exists(), seconds))
-        made = self._made[recipe.key] = Artifact(place, recipe.key)
+        # What a verification measured is part of the bundle's recipe.
+        made = self._made[recipe.key] = Artifact(place, recipe.key, artifact.known_facts(place))
         return made
 
     def _keep(self, recipe: Recipe, component: str, made: Artifact) -> Artifact:

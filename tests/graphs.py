@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from qnn_sd import qnn
 from qnn_sd.config import load_profile
@@ -16,6 +15,7 @@ from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_component
+from qnn_sd.reference import reference_session
 
 # Two levels, both with attention.
 SMALL_UNET = {
@@ -41,9 +41,8 @@ def quantized(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], fold
 
 
 def run(folder: Path, feeds: dict[str, np.ndarray]) -> np.ndarray:
-    """The first output on ONNX Runtime's CPU provider."""
-    session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, feeds)[0])
+    """The first output on the CPU, as ONNX defines it."""
+    return np.asarray(reference_session(folder / MODEL_FILE).run(None, feeds)[0])
 
 
 def htp_db(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], folder: Path, soc: str = "sm8650") -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import operator
 import os
 import shutil
 import signal
@@ -11,6 +13,7 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +23,32 @@ from graphs import small_graph
 
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.build import Road
-from qnn_sd.config import COMPONENTS, ModelConfig, load_model, load_profile
+from qnn_sd.config import COMPONENTS, ModelConfig, Setting, load_model, load_profile, models
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, QuantizeError
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.export.graph import Graph
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.quantize.calibration import Painter, Samples, Trajectory, plan_trajectories, read_prompts, record
+from qnn_sd.quantize.calibration import (
+    Painter,
+    Samples,
+    Texts,
+    Trajectory,
+    plan_trajectories,
+    plan_verification,
+    read_prompts,
+    record,
+    unit_name,
+)
 from qnn_sd.quantize.calibration.store import write_unit
 from qnn_sd.recording import RecordingRunner
 from qnn_sd.runner import Feeds, Runner
 from qnn_sd.targets import CpuRunner
 
 PROMPTS = [f"prompt {number}" for number in range(40)]
+TEXTS = Texts(PROMPTS, [f"not this {number}" for number in range(7)])
+SETTINGS = (Setting(guidance=4.0, negative=False), Setting(guidance=4.0, negative=True))
 QUIET = Console(quiet=True)
 
 
@@ -44,12 +59,32 @@ def small_model() -> ModelConfig:
     return model.model_copy(update={"calibration": model.calibration.model_copy(update=few)})
 
 
+def plan_of(model: ModelConfig) -> tuple[Trajectory, ...]:
+    """The trajectories that a model is calibrated along."""
+    config = model.calibration
+    texts = Texts(*(read_prompts(ROOT / "assets" / name) for name in (config.prompts, config.negatives)))
+    return plan_trajectories(
+        texts,
+        model.calibrated,
+        config.trajectories,
+        config.steps,
+        config.kept_steps,
+        config.pictures,
+        config.seed,
+    )
+
+
+def passes(trajectory: Trajectory) -> int:
+    """Of the UNet in each of its steps: no guidance is a single one."""
+    return 2 if trajectory.guidance > 1 else 1
+
+
 @pytest.mark.parametrize(
     ("count", "steps", "kept", "pictures"),
     [(15, 20, 4, 6), (15, 20, 4, 10), (5, 20, 4, 2), (7, 20, 3, 1), (32, 25, 5, 32), (1, 4, 4, 1), (9, 4, 4, 2)],
 )
 def test_every_step_is_kept_equally_often(count: int, steps: int, kept: int, pictures: int) -> None:
-    plan = plan_trajectories(PROMPTS, count, steps, kept, pictures, seed=3)
+    plan = plan_trajectories(TEXTS, SETTINGS, count, steps, kept, pictures, seed=3)
     counts = Counter(step for each in plan for step in each.kept)
     assert set(counts) <= set(range(steps))
     assert max(counts.values()) - min(counts[step] for step in range(steps)) <= 1
@@ -57,87 +92,163 @@ def test_every_step_is_kept_equally_often(count: int, steps: int, kept: int, pic
     assert [each.seed for each in plan] == list(range(3, 3 + count))
     assert len({each.prompt for each in plan}) == count
     assert [each.picture for each in plan] == [False] * (count - pictures) + [True] * pictures
-    assert plan == plan_trajectories(PROMPTS, count, steps, kept, pictures, seed=3)
-    assert [each.prompt for each in plan] != [each.prompt for each in plan_trajectories(PROMPTS, count, 20, 4, 1, 4)]
+    assert plan == plan_trajectories(TEXTS, SETTINGS, count, steps, kept, pictures, seed=3)
+    other = plan_trajectories(TEXTS, SETTINGS, count, 20, 4, 1, seed=4)
+    assert [each.prompt for each in plan] != [each.prompt for each in other]
 
 
 def test_a_prompt_ends_with_its_last_kept_step() -> None:
-    plan = plan_trajectories(PROMPTS, 10, 20, 4, 3, seed=0)
+    plan = plan_trajectories(TEXTS, SETTINGS, 10, 20, 4, 3, seed=0)
     assert [each.length(20) for each in plan] == [4, 4, 8, 8, 12, 12, 16, 20, 20, 20]
 
 
 def test_few_prompts_come_again_with_other_noise() -> None:
-    plan = plan_trajectories(["a", "b", "c"], 7, 20, 4, 1, seed=0)
+    plan = plan_trajectories(Texts(["a", "b", "c"], ["d", "e"]), SETTINGS[1:], 7, 20, 4, 1, seed=0)
     assert sorted(Counter(each.prompt for each in plan).values()) == [2, 2, 3]
+    assert sorted(Counter(each.negative for each in plan).values()) == [3, 4]
     assert len({each.seed for each in plan}) == 7
 
 
+@pytest.mark.parametrize("name", models())
+def test_every_setting_is_met_early_and_late(name: str) -> None:
+    """In turns, the model's own guidance before each of the others; it alone meets every step."""
+    model = load_model(name)
+    config = model.calibration
+    plan = plan_of(model)
+    assert len(plan) == config.trajectories
+    for number, each in enumerate(plan):
+        assert each.setting == model.calibrated[number % len(model.calibrated)]
+        assert bool(each.negative) == each.setting.negative
+        assert each.negative in ("", *read_prompts(ROOT / "assets" / config.negatives))
+    for setting in model.settings:
+        steps = {step for each in plan if each.setting == setting for step in each.kept}
+        assert min(steps) < config.steps // 2 <= max(steps), setting
+    own = {step for each in plan if each.setting in model.own_settings for step in each.kept}
+    assert own == set(range(config.steps))
+    assert 2 * sum(each.setting in model.own_settings for each in plan) > len(plan)
+
+
+def test_settings_take_turns_whatever_the_count() -> None:
+    settings = [Setting(guidance=scale, negative=False) for scale in (1.0, 2.0, 3.0)]
+    plan = plan_trajectories(TEXTS, settings, 8, 20, 4, 1, seed=0)
+    assert [each.guidance for each in plan] == [1, 2, 3, 1, 2, 3, 1, 2]
+    assert {each.negative for each in plan} == {""}
+
+
+def test_verification_follows_each_setting_over_the_same_steps() -> None:
+    settings = [Setting(guidance=scale, negative=negative) for scale, negative in ((4, True), (4, False), (1, False))]
+    plan = plan_verification(TEXTS, settings, (0, 9, 19), pictures=2, seed=5)
+    assert [each.setting for each in plan] == settings
+    assert {each.kept for each in plan} == {(0, 9, 19)}
+    assert [each.seed for each in plan] == [5, 6, 7]
+    assert [each.picture for each in plan] == [True, True, False]
+    assert len({each.prompt for each in plan}) == 3
+    assert [each.negative in TEXTS.negatives for each in plan] == [True, False, False]
+    assert plan == plan_verification(TEXTS, settings, (0, 9, 19), pictures=2, seed=5)
+    other = plan_verification(TEXTS, settings, (0, 9, 19), pictures=2, seed=6)
+    assert [each.prompt for each in plan] != [each.prompt for each in other]
+
+
 def test_what_is_recorded_is_what_a_whole_generation_is_fed(road: Road) -> None:
-    """Every step equally often, both passes each; to end a prompt early changes nothing of what was before."""
-    unet = list(road.samples(road.calibration(), "unet"))
-    config = road.model.calibration
-    counts = Counter(float(feeds["timestep"][0]) for feeds in unet)
-    assert set(counts.values()) == {2 * config.trajectories * config.kept_steps // config.steps}
-    assert len(counts) == config.steps
-    plan = plan_trajectories(
-        read_prompts(ROOT / "assets" / config.prompts),
-        config.trajectories,
-        config.steps,
-        config.kept_steps,
-        config.pictures,
-        config.seed,
-    )
+    """Every step as planned, each pass; to end a prompt early changes nothing of what was before."""
+    config, plan, made = road.model.calibration, plan_of(road.model), road.calibration()
+    planned = Counter(step for each in plan for step in each.kept for _ in range(passes(each)))
+    counts = Counter(float(feeds["timestep"][0]) for feeds in road.samples(made, "unet"))
+    # The first step has the largest time.
+    assert [counts[time] for time in sorted(counts, reverse=True)] == [planned[step] for step in range(config.steps)]
     bundle = road.bundle_for_cpu("float")
-    recorder = RecordingRunner(CpuRunner(bundle.file))
-    first = plan[0]
-    assert first.length(config.steps) < config.steps
-    TextToImage(recorder, bundle.info, bundle.tokenizer).generate(
-        Request(first.prompt, guidance=road.model.guidance, seed=first.seed)
-    )
-    calls = [recorder.samples["unet"][2 * step + place].feeds for step in first.kept for place in range(2)]
-    for expected, found in zip(calls, unet[: len(calls)], strict=True):
-        assert set(found) == set(expected)
-        for name, value in found.items():
-            assert value.dtype == expected[name].dtype
-            np.testing.assert_array_equal(value, expected[name])
+    for setting in road.model.settings:
+        number, first = next((number, each) for number, each in enumerate(plan) if each.setting == setting)
+        assert first.length(config.steps) < config.steps
+        recorder = RecordingRunner(CpuRunner(bundle.file, optimize=True))
+        TextToImage(recorder, bundle.info, bundle.tokenizer).generate(
+            Request(first.prompt, first.negative, guidance=first.guidance, seed=first.seed)
+        )
+        each_step = passes(first)
+        assert len(recorder.samples["unet"]) == each_step * config.steps
+        calls = [
+            recorder.samples["unet"][each_step * step + place].feeds
+            for step in first.kept
+            for place in range(each_step)
+        ]
+        recorded = Samples(made.folder, "unet", partial(operator.eq, unit_name(number)))
+        for expected, found in zip(calls, recorded, strict=True):
+            assert set(found) == set(expected)
+            for name, value in found.items():
+                assert value.dtype == expected[name].dtype
+                np.testing.assert_array_equal(value, expected[name])
 
 
 def test_each_component_has_its_samples(road: Road) -> None:
     config = road.model.calibration
     for made, part in ((road.calibration(), config), (road.held_out(), config.held_out)):
-        prompts = read_prompts(ROOT / "assets" / part.prompts)
+        texts = [read_prompts(ROOT / "assets" / name) for name in (part.prompts, part.negatives)]
+        trajectories = json.loads(made.file("manifest.json").read_text())["settings"]["trajectories"]
+        assert len(trajectories) == part.trajectories
         counts = {component: len(road.samples(made, component)) for component in COMPONENTS}
         assert counts == made.facts
-        # Every prompt and the empty one; two passes.
-        assert counts["text_encoder"] == len(prompts) + 1
-        assert counts["unet"] == 2 * part.trajectories * config.kept_steps
+        # Every prompt, every negative one and the empty one; a pass or two of each kept step.
+        assert counts["text_encoder"] == len(texts[0]) + len(texts[1]) + 1
+        assert counts["unet"] == config.kept_steps * sum(2 if each["guidance"] > 1 else 1 for each in trajectories)
         assert counts["vae_decoder"] == counts["vae_encoder"] == part.pictures
         assert {path.suffix for path in made.folder.rglob("*") if path.is_file()} == {".npy", ".json"}
     for feeds in road.samples(road.calibration(), "vae_encoder"):
         assert np.abs(feeds["picture"]).max() <= 1
 
 
-def test_held_out_data_is_of_other_prompts_and_noise(road: Road) -> None:
-    ours, theirs = road.calibration(), road.held_out()
-    settings = [json.loads(made.file("manifest.json").read_text())["settings"] for made in (ours, theirs)]
-    texts = [set(one["texts"]) for one in settings]
-    assert texts[0] & texts[1] == {""}
-    for one, known in zip(settings, texts, strict=True):
-        assert {each["prompt"] for each in one["trajectories"]} <= known
-    seeds = [{each["seed"] for each in one["trajectories"]} for one in settings]
-    assert not seeds[0] & seeds[1]
-    recorded = [{feeds["sample"].tobytes() for feeds in road.samples(made, "unet")} for made in (ours, theirs)]
-    assert not recorded[0] & recorded[1]
+def test_verification_has_its_own_recording(road: Road) -> None:
+    """A trajectory for each setting, the same steps of each; few texts, the longest prompt and the empty one first."""
+    config, made, plan = road.model.verification, road.verification(), road.verification_plan()
+    assert {each.setting for each in plan} == set(road.model.settings)
+    assert plan[0].setting == road.model.own_settings[-1]
+    assert plan[0].setting.negative
+    counts = {component: len(road.samples(made, component)) for component in COMPONENTS}
+    assert counts == made.facts
+    assert counts["text_encoder"] == config.texts
+    assert counts["unet"] == len(config.kept) * sum(passes(each) for each in plan)
+    assert counts["vae_decoder"] == counts["vae_encoder"] == config.pictures
+    for number, trajectory in enumerate(plan):
+        of_unit = Samples(made.folder, "unet", partial(operator.eq, unit_name(number)))
+        times = [float(feeds["timestep"][0]) for feeds in of_unit]
+        assert len(times) == passes(trajectory) * len(config.kept)
+        assert times == sorted(times, reverse=True)
+        assert len(set(times)) == len(config.kept)
+    texts = json.loads(made.file("manifest.json").read_text())["settings"]["texts"]
+    prompts = read_prompts(ROOT / "assets" / config.prompts)
+    assert texts[:2] == [max(prompts, key=len), ""]
+
+
+def test_what_judges_is_of_other_prompts_and_noise(road: Road) -> None:
+    """Held-out data and verification share nothing with calibration, nor prompts or noise with each other."""
+    recordings = (road.calibration(), road.held_out(), road.verification())
+    settings = [json.loads(made.file("manifest.json").read_text())["settings"] for made in recordings]
+    for one in settings[:2]:
+        assert {each[text] for each in one["trajectories"] for text in ("prompt", "negative")} <= set(one["texts"])
+    for one, other in itertools.combinations(settings, 2):
+        for what in ("prompt", "seed"):
+            assert not {each[what] for each in one["trajectories"]} & {each[what] for each in other["trajectories"]}
+    ours = set(settings[0]["texts"])
+    for other in settings[1:]:
+        assert ours & {*other["texts"], *(each["negative"] for each in other["trajectories"])} == {""}
+    recorded = [{feeds["sample"].tobytes() for feeds in road.samples(made, "unet")} for made in recordings]
+    for one, other in itertools.combinations(recorded, 2):
+        assert not one & other
 
 
 def test_only_adarounds_judgement_needs_held_out_data(tmp_path: Path) -> None:
     road = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True, rounding="nearest")
     road.make_bundle_for(load_profile("sm8650"))
     assert [planned.component for planned in road.plan].count("all") == 2  # one recording, and the bundle
-    assert [planned.stage for planned in road.plan].count("calibrate") == 1
+    recorded = [planned.component for planned in road.plan if planned.stage == "calibrate"]
+    assert sorted(recorded) == ["all", "verification"]
     rounding = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True)
     rounding.make_bundle_for(load_profile("sm8650"))
-    assert [planned.component for planned in rounding.plan if planned.stage == "calibrate"] == ["all", "held-out"]
+    recorded = [planned.component for planned in rounding.plan if planned.stage == "calibrate"]
+    assert sorted(recorded) == ["all", "held-out", "verification"]
+    unverified = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True, rounding="nearest", verify=False)
+    unverified.make_bundle_for(load_profile("sm8650"))
+    assert [planned.component for planned in unverified.plan if planned.stage == "calibrate"] == ["all"]
+    assert "verify" not in {planned.stage for planned in unverified.plan}
 
 
 def test_data_of_another_model_or_setting_is_another_artifact(tmp_path: Path) -> None:
@@ -152,20 +263,21 @@ def test_data_of_another_model_or_setting_is_another_artifact(tmp_path: Path) ->
     mine = tmp_path / "mine.txt"
     mine.write_text("a red circle\n")
 
-    def keys(model: ModelConfig, sources: Sources | None = None, prompts: Path | None = None) -> tuple[str, str]:
+    def keys(model: ModelConfig, sources: Sources | None = None, prompts: Path | None = None) -> tuple[str, str, str]:
         road = Road(model, QUIET, sources, tmp_path / "cache", dry_run=True, prompts=prompts)
-        return road.calibration().key, road.held_out().key
+        return road.calibration().key, road.held_out().key, road.verification().key
 
     usual = keys(model)
     for changed in (
         keys(model.resized(192, 128)),
         keys(model, Sources(str(other))),
         keys(model.model_copy(update={"guidance": 5.0})),
+        keys(model.model_copy(update={"calibration": model.calibration.model_copy(update={"guidance": (12.0,)})})),
     ):
         assert not set(usual) & set(changed)
     # A user's prompts are calibrated with, and judged on ours.
     assert keys(model, prompts=mine)[0] != usual[0]
-    assert keys(model, prompts=mine)[1] == usual[1]
+    assert keys(model, prompts=mine)[1:] == usual[1:]
     assert keys(model) == usual
 
 
@@ -284,7 +396,7 @@ def test_a_full_disk_costs_only_the_prompt_at_hand(
 def test_memory_does_not_grow_with_the_samples(tmp_path: Path) -> None:
     """Neither while they are recorded, a prompt at a time, nor while they are read, one at a time."""
     sample_bytes = 4 * 50_000
-    plan = plan_trajectories(PROMPTS, 40, 20, 4, 1, seed=0)
+    plan = plan_trajectories(TEXTS, SETTINGS, 40, 20, 4, 1, seed=0)
 
     def paint(trajectory: Trajectory, _on_step: Callable[[], None]) -> dict[str, list[Feeds]]:
         noise = np.random.default_rng(trajectory.seed)
@@ -318,6 +430,25 @@ def test_samples_keep_their_place_and_type(tmp_path: Path) -> None:
     assert len(Samples(tmp_path, "vae_decoder")) == 0
 
 
+def test_samples_of_some_units_alone(tmp_path: Path) -> None:
+    for unit, values in (("0002", [5]), ("0001", [3, 4]), ("0000", [0, 1, 2]), ("texts", [9])):
+        write_unit(tmp_path, unit, {"unet": [{"x": np.full((1,), value, np.int32)} for value in values]})
+
+    def values(samples: Samples) -> list[int]:
+        return [int(feeds["x"][0]) for feeds in samples]
+
+    some = Samples(tmp_path, "unet", lambda unit: unit in ("0002", "0000"))
+    assert values(some) == [0, 1, 2, 5]
+    assert len(some) == 4
+    assert int(some[3]["x"][0]) == 5
+    with pytest.raises(IndexError):
+        some[4]
+    others = Samples(tmp_path, "unet", lambda unit: unit not in ("0002", "0000"))
+    assert values(others) == [3, 4, 9]
+    assert len(others) + len(some) == len(Samples(tmp_path, "unet"))
+    assert values(Samples(tmp_path, "unet", lambda _unit: False)) == []
+
+
 def test_a_model_that_overflows_names_the_layer_at_once(tmp_path: Path) -> None:
     with Graph("unet", tmp_path) as g:
         small_graph(g)
@@ -326,9 +457,26 @@ def test_a_model_that_overflows_names_the_layer_at_once(tmp_path: Path) -> None:
         runner.load("unet")
         runner.run("unet", {"x": np.full((1, 3, 6, 6), 3e38, np.float32)})
 
-    painter = Painter(CpuRunner(lambda _name: tmp_path / MODEL_FILE), {"unet": tmp_path}, 2, generate)
+    cpu = CpuRunner(lambda _name: tmp_path / MODEL_FILE, optimize=True)
+    painter = Painter(cpu, {"unet": tmp_path}, lambda _guidance: 2, generate)
     with pytest.raises(QuantizeError, match="NaN or infinity in first"):
-        painter.paint(Trajectory("", 0, (0,), False), lambda: None)
+        painter.paint(Trajectory("", "", 4.0, 0, (0,), False), lambda: None)
+
+
+@pytest.mark.parametrize(("guidance", "kept"), [(1.0, [0, 2]), (7.5, [0, 1, 4, 5])])
+def test_a_kept_step_has_as_many_passes_as_its_guidance_needs(guidance: float, kept: list[int], tmp_path: Path) -> None:
+    with Graph("unet", tmp_path) as g:
+        small_graph(g)
+
+    def generate(runner: Runner, _trajectory: Trajectory, _on_step: Callable[[], None]) -> None:
+        runner.load("unet")
+        for call in range(6):
+            runner.run("unet", {"x": np.full((1, 3, 6, 6), call, np.float32)})
+
+    cpu = CpuRunner(lambda _name: tmp_path / MODEL_FILE, optimize=True)
+    painter = Painter(cpu, {"unet": tmp_path}, lambda scale: 2 if scale > 1 else 1, generate)
+    painted = painter.paint(Trajectory("", "", guidance, 0, (0, 2), False), lambda: None)
+    assert [int(feeds["x"][0, 0, 0, 0]) for feeds in painted["unet"]] == kept
 
 
 @pytest.mark.parametrize(
@@ -373,10 +521,12 @@ def test_own_prompts_are_painted_and_long_ones_named(
     mine.write_text(f"a red circle\n{'blue ' * 100}\n", "utf-8")
     road = Road(small_model(), QUIET, cache=exported, prompts=mine)
     made = road.calibration()
-    assert "1 of 3 prompts are too long for the text encoder" in capsys.readouterr().err
+    # Two prompts, the empty one, and the model's negative ones.
+    texts = 3 + len(read_prompts(ROOT / "assets" / road.model.calibration.negatives))
+    assert f"1 of {texts} prompts are too long for the text encoder" in capsys.readouterr().err
     settings = json.loads(made.file("manifest.json").read_text())["settings"]
     assert {each["prompt"] for each in settings["trajectories"]} == set(read_prompts(mine))
-    assert len(road.samples(made, "text_encoder")) == 3
+    assert len(road.samples(made, "text_encoder")) == texts
 
 
 @pytest.mark.parametrize("command", ["compile", "run"])

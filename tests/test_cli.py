@@ -54,6 +54,7 @@ def test_run_saves_a_picture_with_what_made_it(cli: Cli) -> None:
     assert (facts["seed"], facts["steps"], facts["scheduler"], facts["model"]) == ("3", "2", "euler", "tiny-sd")
     assert facts["software"] == f"qnn-sd {__version__}"
     assert facts["onnxruntime-qnn"]
+    assert facts["verified"] == "float graphs: nothing to verify"
 
 
 def test_run_on_the_emulator_uses_the_socs_binary(cli: Cli) -> None:
@@ -62,6 +63,7 @@ def test_run_on_the_emulator_uses_the_socs_binary(cli: Cli) -> None:
     assert {c["target"] for c in document["components"].values()} == {"emulator"}
     facts = Image.open(cli.folder / "e.png").text
     assert (facts["target"], facts["soc"], facts["precision"]) == ("emulator", "sm8650", "w8a16")
+    assert "context binaries against QDQ graphs at least " in facts["verified"]
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -249,15 +251,17 @@ def test_ctrl_c_while_compiling(cli: Cli, own_cache: Path) -> None:
     assert compilers(own_cache) == []
 
 
-def test_ctrl_c_while_proving(cli: Cli, own_cache: Path) -> None:
+def test_ctrl_c_while_verifying(cli: Cli, own_cache: Path) -> None:
     """What was compiled stays; the emulator's processes don't."""
-    shutil.rmtree(own_cache / "prove")
+    shutil.rmtree(own_cache / "verify")
     with cli.start("compile", environment={"QNN_SD_CACHE": str(own_cache)}) as process:
-        said = interrupt_at(process, "proving on the emulator")
+        said = interrupt_at(process, "verifying on the emulator")
     assert process.returncode == 130, said
-    assert compilers(own_cache, "qnn_sd.compile.proof_child") == []
+    assert compilers(own_cache, "qnn_sd.compile.verifier_child") == []
     assert len(list(own_cache.glob("compile/*"))) == 4
-    assert not list(own_cache.glob("prove/.*"))
+    assert not list(own_cache.glob("verify/.*"))
+    # The QDQ graphs were held against float before.
+    assert len(list(own_cache.glob("verify/*.qdq-*"))) == 4
 
 
 def test_a_killed_command_takes_its_compiler_along(cli: Cli, own_cache: Path) -> None:
@@ -307,12 +311,41 @@ def test_the_cache_is_used(cli: Cli, road: Road) -> None:
     assert again["dl_mode"] == 2
     assert set(again["components"]) == {"text_encoder", "unet", "vae_decoder", "vae_encoder"}
     assert all(component["cached"] for component in again["components"].values())
-    assert all(component["seconds"] > 0 < component["proof_seconds"] for component in again["components"].values())
+    assert all(component["seconds"] > 0 for component in again["components"].values())
+    for name, component in again["components"].items():
+        verification = component["verification"]
+        assert verification["qdq_against_float"]["worst_db"] >= 40
+        assert verification["binary_against_qdq"]["worst_db"] >= 50
+        assert verification["binary_against_qdq"]["worst_input"]
+        # Every setting that was calibrated, of the UNet alone; the two guidance passes' difference as well.
+        settings = [(each["setting"]["guidance"], each["setting"]["negative"]) for each in verification["settings"]]
+        expected = [(1, False), (4, False), (4, True), (7.5, False), (7.5, True)] if name == "unet" else []
+        assert sorted(settings) == expected
+        for compared in ("qdq_against_float", "binary_against_qdq"):
+            assert (verification[compared]["difference_db"] is not None) == (name == "unet")
+    assert again["verified"] == first["verified"]
+    assert again["verified"].startswith("QDQ graphs against float at least ")
     assert again["calibration"]["prompts"] == "tiny_sd_prompts/calibration.txt"
     assert again["calibration"]["samples"]["unet"] > 0
     done = cli("compile")
-    assert "dB against QDQ" in done.stdout
+    assert "binary/QDQ, dB" in done.stdout
+    assert "QDQ/float, dB" in done.stdout
     assert "dl_mode 2" in done.stdout
+
+
+def test_what_was_never_verified_says_so(cli: Cli, own_cache: Path, road: Road) -> None:
+    """In the table, in the document, on stderr and in the picture; nothing is measured."""
+    cli.environment["QNN_SD_CACHE"] = str(own_cache)
+    shutil.rmtree(own_cache / "verify")
+    document = cli.json("compile", "--no-verify")
+    assert document["verified"] == "NOT VERIFIED (--no-verify)"
+    assert [component["verification"] for component in document["components"].values()] == [None] * 4
+    assert not list(own_cache.glob("verify/*"))
+    done = cli("run", PROMPT, "--steps", "1", "--seed", "3", "--no-verify", "-o", "n.png")
+    assert done.returncode == 0, done.stderr
+    assert "warning: NOT VERIFIED (--no-verify)" in done.stderr
+    assert Image.open(cli.folder / "n.png").text["verified"] == "NOT VERIFIED (--no-verify)"
+    assert not list(own_cache.glob("verify/*"))
 
 
 def test_doctor_is_well_here(cli: Cli) -> None:
@@ -407,7 +440,7 @@ def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli: Cli, own_cache: Pa
     stages = cli.json("run", PROMPT, "--dry-run")["stages"]
     assert all(stage["cached"] and stage["last_seconds"] >= 0 for stage in stages)
     of_unet = [stage["stage"] for stage in stages if stage["component"] == "unet"]
-    assert of_unet == ["export", "quantize", "compile", "prove"]
+    assert of_unet == ["export", "quantize", "verify", "compile", "verify"]
     other = cli.json("compile", "--soc", "sm8550", "--size", "64x64", "--dry-run")
     # Another size and SoC: all is to do, and the times are those of the size and SoC that were made.
     assert not any(stage["cached"] for stage in other["stages"])
@@ -415,7 +448,10 @@ def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli: Cli, own_cache: Pa
     assert known["export", "unet"] > 0
     assert known["quantize", "unet"] > 0
     assert known["compile", "unet"] is None, "named by SoC: none was made for this one here"
-    assert other["known_seconds"] == pytest.approx(sum(filter(None, known.values())), abs=0.01)
+    of_unet = [stage["last_seconds"] for stage in other["stages"] if stage["component"] == "unet"][-2:]
+    assert [seconds is None for seconds in of_unet] == [True, True], "compiled and verified on the emulator"
+    times = [stage["last_seconds"] for stage in other["stages"]]
+    assert other["known_seconds"] == pytest.approx(sum(filter(None, times)), abs=0.01)
     assert "to do" in cli("export", "--size", "64x64", "--dry-run").stdout
     assert sorted(own_cache.rglob("*")) == before
     assert list(cli.folder.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
@@ -15,9 +16,9 @@ from graphs import quantized, run
 
 from qnn_sd import qnn
 from qnn_sd.build import Road
-from qnn_sd.compile import Binary, Prover, compile_component, refuse_unfaithful, usable_cores
+from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
 from qnn_sd.compile.process import CONTEXT_FILE
-from qnn_sd.compile.verify import sqnr_against_qdq
+from qnn_sd.compile.verify import outputs_of
 from qnn_sd.config import COMPONENTS, load_profile
 from qnn_sd.errors import CompileError, TargetError, VerificationError
 from qnn_sd.export.blocks.basic import conv
@@ -27,6 +28,12 @@ from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.runner import Feeds
+from qnn_sd.verification import BINARY_AGAINST_QDQ, VerificationInput, hold, likeness
+
+
+def labelled(feeds: Sequence[Feeds]) -> list[VerificationInput]:
+    return [VerificationInput(f"call {number}", each) for number, each in enumerate(feeds)]
 
 
 @pytest.mark.parametrize("soc", ["sm8550", "sm8650"])
@@ -56,7 +63,7 @@ def test_a_graph_compiled_in_parts_computes_the_same(road: Road, tmp_path: Path)
         folder.mkdir()
         compile_component(qdq, 57, 75, 3, folder, split_graph=split)
     feeds = list(road.samples(road.calibration(), "unet"))[::40]
-    assert sqnr_against_qdq(qdq, parts, 57, 75, feeds) >= 55
+    assert sqnr_db(*outputs_of(qdq, parts, 57, 75, feeds)) >= 55
     sizes = [sum(path.stat().st_size for path in folder.glob("*.bin")) for folder in (whole, parts)]
     assert sizes[0] != sizes[1], "the option changed nothing"
 
@@ -71,7 +78,7 @@ def test_each_soc_has_a_binary_of_its_own(road: Road) -> None:
 
 
 def wrong_form(g: Graph) -> None:
-    """A form that the compiler of QAIRT 2.51 gets wrong (test_htp_forms.py)."""
+    """A form that the HTP compiler gets wrong (test_htp_forms.py)."""
     weights = RandomTensors(1)
     x = conv(g, weights, "first", g.input("x", (1, 64, 8, 8)), 64)
     forms = Forms(group_norm="layer_norm", flat_act_below=0)
@@ -86,35 +93,46 @@ def test_a_wrong_binary_is_found_before_the_phone_does(tmp_path: Path, rng: np.r
     compiled.mkdir()
     facts = compile_component(qdq, 57, 75, 3, compiled)
     assert facts["context_binary_bytes"] > 0
-    with pytest.raises(VerificationError, match="computes something else than its QDQ graph"):
-        refuse_unfaithful("block", sqnr_against_qdq(qdq, compiled, 57, 75, [feeds]))
+    inputs = labelled([feeds])
+    found = Verifier(usable_cores()).likeness("block", Binary(qdq, compiled, 57, 75), inputs)
+    assert found.worst_db < 20
+    with pytest.raises(VerificationError, match="block is refused: context binary against QDQ graph") as refused:
+        hold(BINARY_AGAINST_QDQ, "block", found)
+    assert "call 0" in refused.value.why
+    assert "The HTP compiler computes something else" in refused.value.why
 
 
-def test_binaries_are_proven_side_by_side(road: Road) -> None:
+def test_binaries_are_verified_side_by_side(road: Road) -> None:
     """In processes of their own, with the figures that one after the other gives here."""
     profile = load_profile("sm8650")
-    binaries, samples = {}, {}
+    binaries, inputs = {}, {}
     for component in ("text_encoder", "vae_decoder"):
         qdq, compiled = road.quantize(component).folder, road.compile(component, profile).folder
         binaries[component] = Binary(qdq, compiled, profile.soc_model, profile.htp_arch)
-        samples[component] = list(road.samples(road.calibration(), component))[:1]
-    prover = Prover(usable_cores())
+        inputs[component] = road.verification_inputs(component)[:2]
+        assert len(inputs[component]) == 2
+    verifier = Verifier(usable_cores())
     with ThreadPoolExecutor() as pool:
-        found = dict(zip(binaries, pool.map(prover.sqnr, binaries.values(), samples.values()), strict=True))
+        measured = pool.map(verifier.likeness, binaries, binaries.values(), inputs.values())
+        found = dict(zip(binaries, measured, strict=True))
     for component, binary in binaries.items():
-        here = sqnr_against_qdq(*astuple(binary), samples[component])
+        outputs = outputs_of(*astuple(binary), [one.feeds for one in inputs[component]])
+        here = likeness(inputs[component], *outputs)
         # Not to the last digit: the CPU adds up in another order with other threads.
-        assert found[component] == pytest.approx(here, abs=0.1)
+        assert found[component].all_db == pytest.approx(here.all_db, abs=0.1)
+        assert found[component].worst_db == pytest.approx(here.worst_db, abs=0.1)
+        assert found[component].worst_input == here.worst_input
+        assert found[component].difference_db is None
 
 
 def test_a_binary_that_cannot_be_loaded_is_told(road: Road, tmp_path: Path) -> None:
-    feeds = [{"input_ids": np.zeros((1, 77), np.int32)}]
-    prover = Prover(usable_cores())
+    inputs = labelled([{"input_ids": np.zeros((1, 77), np.int32)}])
+    verifier = Verifier(usable_cores())
     with pytest.raises(TargetError, match="The emulator failed on"):
-        prover.sqnr(Binary(road.quantize("text_encoder").folder, tmp_path, 57, 75), feeds)
-    prover.close()
+        verifier.likeness("text_encoder", Binary(road.quantize("text_encoder").folder, tmp_path, 57, 75), inputs)
+    verifier.close()
     with pytest.raises(TargetError, match="called off"):
-        prover.sqnr(Binary(tmp_path, tmp_path, 57, 75), feeds)
+        verifier.likeness("text_encoder", Binary(tmp_path, tmp_path, 57, 75), inputs)
 
 
 def test_a_graph_that_the_htp_refuses_is_an_error(tmp_path: Path) -> None:

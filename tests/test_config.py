@@ -68,12 +68,16 @@ def test_bad_values_are_named(old: str, new: str, key: str, profile: Path) -> No
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("trajectories = 15", "trajectories = 9", "10 pictures of 9 trajectories"),
+        ("trajectories = 36", "trajectories = 9", "12 pictures of 9 trajectories"),
         ("pictures = 2", "pictures = 6", "6 pictures of 5 trajectories"),
         ("kept_steps = 4", "kept_steps = 21", "21 kept steps of 20"),
-        ("seed = 900000", "seed = 1014", "held-out seeds would be those of the calibration"),
+        ("seed = 900000", "seed = 1035", "held-out seeds would be those of the calibration"),
         ("seed = 900000", "sed = 900000", "Did you mean seed?"),
         ("seed = 1000\n", "", "calibration.seed"),
+        ("[1.0, 7.5]", "[0.5, 7.5]", "calibration.guidance"),
+        ("seed = 500000\n", "", "verification.seed"),
+        ("seed = 500000", "seed = 500000\nlooked_at = 0", "verification.looked_at"),
+        ('negatives = "tiny_sd_prompts/negative.txt"\n', "", "calibration.negatives"),
     ],
 )
 def test_calibration_settings_that_contradict_each_other(
@@ -86,6 +90,46 @@ def test_calibration_settings_that_contradict_each_other(
     with pytest.raises(ConfigError) as caught:
         config.load_model("mine")
     assert said in str(caught.value)
+
+
+def test_each_guidance_scale_is_met_with_and_without_a_negative_prompt() -> None:
+    """The model's own first; 1 is none, and has no negative pass."""
+    model = config.load_model("tiny-sd")
+    assert (model.guidance, model.calibration.guidance) == (4.0, (1.0, 7.5))
+    settings = [(each.guidance, each.negative) for each in model.settings]
+    assert settings == [(4.0, False), (4.0, True), (1.0, False), (7.5, False), (7.5, True)]
+    assert list(model.own_settings) == list(model.settings[:2])
+
+
+@pytest.mark.parametrize("name", config.models())
+def test_the_models_own_guidance_stands_between_two_others(name: str) -> None:
+    """Its ranges get the margin: most of what is measured is of it, and no two rare settings follow each other."""
+    model = config.load_model(name)
+    turns = list(model.calibrated)
+    assert set(turns) == set(model.settings)
+    others = [each for each in model.settings if each not in model.own_settings]
+    assert others
+    assert [each for each in turns if each in others] == others, "each of them once a round"
+    for place, turn in enumerate(turns):
+        if turn in others:
+            assert tuple(turns[place - len(model.own_settings) : place]) == model.own_settings
+
+
+@pytest.mark.parametrize(("embeds_guidance", "own"), [(False, 1.0), (True, 8.5)])
+def test_a_distilled_model_has_its_own_guidance_alone(embeds_guidance: bool, own: float) -> None:
+    model = config.load_model("tiny-sd").for_lcm(embeds_guidance)
+    assert {each.guidance for each in model.settings} == {own}
+    assert model.calibrated == model.own_settings == model.settings
+    assert model.verification.kept[-1] == model.verification.steps - 1 == config.LCM_STEPS - 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "looked_at", "kept"),
+    [(20, 3, (0, 9, 19)), (20, 1, (19,)), (20, 2, (0, 19)), (10, 4, (0, 3, 6, 9)), (2, 3, (0, 1)), (1, 3, (0,))],
+)
+def test_verification_looks_at_the_first_and_the_last_step(steps: int, looked_at: int, kept: tuple[int, ...]) -> None:
+    shipped = config.load_model("tiny-sd").verification
+    assert shipped.model_copy(update={"steps": steps, "looked_at": looked_at}).kept == kept
 
 
 @pytest.mark.parametrize("place", ["../elsewhere", "/etc", "a/b/c", "./a", "", "owner/", "a b"])

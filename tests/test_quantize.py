@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -11,22 +12,31 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from conftest import CHECKPOINT
 from graphs import htp_db, quantized, run, small_graph
 from onnx import TensorProto, helper, numpy_helper
+from test_calibration import plan_of, small_model
 
 from qnn_sd.build import Road
+from qnn_sd.console import Console
 from qnn_sd.errors import QuantizeError
 from qnn_sd.export.blocks.attention import Attention
 from qnn_sd.export.blocks.basic import add, mul
-from qnn_sd.export.checkpoint import RandomTensors
+from qnn_sd.export.blocks.time import sinusoids
+from qnn_sd.export.checkpoint import RandomTensors, Sources
 from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
+from qnn_sd.quantize import quantize_component
+from qnn_sd.quantize.calibration import Samples, unit_name
+from qnn_sd.quantize.choose import choose_encodings
 from qnn_sd.quantize.encodings import Encoding, asymmetric, per_channel, symmetric
+from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.ramps import known_ranges
 from qnn_sd.quantize.ranges import measure
+from qnn_sd.reference import reference_session
 
 
 def quantized_by_onnxruntime(values: np.ndarray, encoding: Encoding) -> np.ndarray:
@@ -43,8 +53,7 @@ def quantized_by_onnxruntime(values: np.ndarray, encoding: Encoding) -> np.ndarr
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
     model.ir_version = 10
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"x": values})[0])
+    return np.asarray(reference_session(model).run(None, {"x": values})[0])
 
 
 @pytest.mark.parametrize(
@@ -98,7 +107,7 @@ def test_measured_ranges_are_the_activations_own(tmp_path: Path, rng: np.random.
     assert len(counted) == 3
     model = onnx.load(tmp_path / MODEL_FILE)
     model.graph.output.append(helper.make_tensor_value_info("first", TensorProto.FLOAT, None))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = reference_session(model)
     seen = np.stack([session.run(["first"], sample)[0] for sample in samples])
     assert ranges["first"] == pytest.approx((seen.min(), seen.max()), rel=1e-5)
     assert ranges["relu"] == pytest.approx((0, seen.max()), rel=1e-5)
@@ -272,29 +281,148 @@ def test_qdq_stays_close_to_float(component: str, road: Road) -> None:
         assert sqnr_db(run(floats, sample), run(qdq, sample)) >= 40
 
 
-def test_ranges_have_room_and_angles_have_none(road: Road) -> None:
-    """Twice what calibration saw, so that other noise isn't cut off; a time step is never larger than the first."""
-    made, source = road.quantize("unet"), road.export("unet").folder
-    document = json.loads(made.file("encodings.json").read_text())
-    entries = {entry["name"]: entry for entry in document["activation_encodings"]}
-    seen = measure(source, road.samples(road.calibration(), "unet"), lambda: None)
+def test_ranges_have_room_and_times_are_known(road: Road) -> None:
+    """Twice what calibration saw at the model's own guidance; other scales are covered as they are."""
+    made, source, recorded = road.quantize("unet"), road.export("unet").folder, road.calibration().folder
+    entries = activations(made.folder)
+    own = {unit_name(number) for number, each in enumerate(plan_of(road.model)) if each.guidance == road.model.guidance}
+    usual, rare = (
+        measure(source, Samples(recorded, "unet", wanted), lambda: None)
+        for wanted in (lambda unit: unit in own, lambda unit: unit not in own)
+    )
 
-    def spread(name: str) -> float:
-        return float(entries[name]["scale"][0]) * 65535
+    def reach(name: str, room: float) -> float:
+        return max(room * max(usual[name][1], -usual[name][0]), rare[name][1], -rare[name][0])
 
     for name in ("sample", "conv_in", "noise_pred"):
-        low, high = seen[name]
-        assert spread(name) == pytest.approx(2 * 2 * max(high, -low), rel=1e-4), "as much below zero as above it"
+        assert spread(entries[name]) == pytest.approx(2 * reach(name, 2), rel=1e-4), "as much below zero as above it"
     squares = [name for name in entries if name.endswith("norm1.squared")]
     assert squares
     for name in squares:
-        assert spread(name) == pytest.approx(4 * seen[name][1], rel=1e-4), name
-    for name in ("timestep", "time_proj.angles"):
-        assert spread(name) == pytest.approx(seen[name][1], rel=1e-4), name
-    assert spread("time_proj.Sin") == pytest.approx(2, rel=1e-4)
+        assert spread(entries[name]) == pytest.approx(reach(name, 4), rel=1e-4), name
+    assert entries["timestep"] == (1 / 64, 0)
+    angles = sorted(name for name in entries if re.fullmatch(r"time_proj\.band\d+\.angles", name))
+    assert len(angles) == 8
+    for name in angles:
+        # The largest frequency of a band times the largest time step; met or not.
+        largest = float(FloatGraph(source).array(name.replace("angles", "frequencies")).max())
+        assert spread(entries[name]) == pytest.approx(largest * 65535 / 64, rel=1e-4), name
+        for wave in ("Sin", "Cos"):
+            assert spread(entries[name.replace("angles", wave)]) == pytest.approx(2, rel=1e-4)
     shares = [name for name in entries if name.endswith("Softmax")]
     assert shares
-    assert all(spread(name) <= 1.0001 for name in shares)
+    assert all(spread(entries[name]) <= 1.0001 for name in shares)
+
+
+def activations(folder: Path) -> dict[str, tuple[float, int]]:
+    """Scale and zero point of every activation that a QDQ graph was written with."""
+    entries = json.loads((folder / "encodings.json").read_text("utf-8"))["activation_encodings"]
+    return {entry["name"]: (float(entry["scale"][0]), -int(entry["offset"][0])) for entry in entries}
+
+
+def spread(encoding: tuple[float, int]) -> float:
+    """From the smallest to the largest number of 16 bits."""
+    return encoding[0] * 65535
+
+
+def embedding(folder: Path) -> Path:
+    """A float graph of a time step's embedding."""
+    folder.mkdir()
+    with Graph("test", folder) as g:
+        g.output(sinusoids(g, g.input("timestep", (1,)), 32, True, 0), "y")
+    return folder
+
+
+def at(time: float) -> dict[str, np.ndarray]:
+    return {"timestep": np.array([time], np.float32)}
+
+
+def test_times_are_covered_whatever_calibration_met(tmp_path: Path) -> None:
+    source = embedding(tmp_path / "float")
+    made = []
+    for number, met in enumerate(([1.0], [951.0, 1.0], [999.0, 0.0], [500.5])):
+        made.append(tmp_path / f"known{number}")
+        made[-1].mkdir()
+        quantize_component(source, map(at, met), made[-1], inputs={"timestep": (0.0, 999.0)})
+    names = {name for name in activations(made[0]) if name != "y"}
+    assert len(names) == 1 + 1 + 8 * 3, "the time, the same as [1, 1], each band's angles, sines and cosines"
+    known = [{name: activations(folder)[name] for name in names} for folder in made]
+    assert all(each == known[0] for each in known)
+    measured = tmp_path / "measured"
+    measured.mkdir()
+    quantize_component(source, [at(500)], measured)
+    for time in (0, 1, 17, 500, 998, 999):
+        assert sqnr_db(run(source, at(time)), run(made[1], at(time))) >= 40
+    assert sqnr_db(run(source, at(999)), run(measured, at(999))) < 10, "cut off where it was measured alone"
+
+
+@pytest.mark.parametrize("last", [999, 499, 1, 4095, 65535])
+def test_whole_time_steps_are_exact(last: int, tmp_path: Path) -> None:
+    """Their encoding begins at 0, in steps of a power of two that 16 bits of them reach the last time with."""
+    graph = FloatGraph(embedding(tmp_path / "float"))
+    known = known_ranges(graph, {"timestep": (0.0, float(last)), "nowhere": (0.0, 1.0)})
+    assert set(known) == {"timestep", *(name for name in graph.roles.ramps if name != "timestep")}
+    ranges = measure(tmp_path / "float", [at(1)], lambda: None)
+    encoding = choose_encodings(graph, ranges, inputs={"timestep": (0.0, float(last))}).activations["timestep"]
+    assert encoding.zero_point == 0
+    exponent = np.log2(float(encoding.scale))
+    assert exponent == round(exponent) <= 0
+    assert 65535 * float(encoding.scale) >= last > 65535 * float(encoding.scale) / 2
+    times = np.arange(last + 1, dtype=np.float32)
+    np.testing.assert_array_equal(encoding.quantize(times).astype(np.float64) * float(encoding.scale), times)
+
+
+def test_what_is_no_count_from_zero_keeps_its_range(tmp_path: Path) -> None:
+    graph = FloatGraph(embedding(tmp_path / "float"))
+    assert known_ranges(graph, {"timestep": (-1.0, 1.0)})["timestep"] == (-1.0, 1.0)
+    assert known_ranges(graph, {}) == {}
+
+
+@pytest.mark.parametrize(("spacing", "train_steps", "scale"), [("leading", 1000, 1 / 64), ("trailing", 500, 1 / 128)])
+def test_times_of_a_schedule_that_calibration_does_not_reach(
+    spacing: str, train_steps: int, scale: float, tmp_path: Path
+) -> None:
+    """With leading spacing no calibration meets the last time, which a user's own number of steps may come near."""
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    file = checkpoint / "scheduler" / "scheduler_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "timestep_spacing": spacing, "num_train_timesteps": train_steps}))
+    few = Road(small_model(), Console(quiet=True), Sources(str(checkpoint)), tmp_path / "cache", rounding="nearest")
+    times = {float(feeds["timestep"][0]) for feeds in few.samples(few.calibration(), "unet")}
+    assert len(times) == small_model().calibration.steps
+    assert (max(times) < train_steps - 1) == (spacing == "leading")
+    entries = activations(few.quantize("unet").folder)
+    assert entries["timestep"] == (scale, 0)
+    assert spread(entries["time_proj.band0.angles"]) == pytest.approx(65535 * scale, rel=1e-4)
+
+
+def test_rare_samples_are_covered_without_a_margin(tmp_path: Path) -> None:
+    """What usual ones reach gets room; what only rare ones reach is covered, and no more."""
+    source = tmp_path / "float"
+    source.mkdir()
+    with Graph("test", source) as g:
+        x = g.input("x", (1, 4))
+        g.output(g.node("Tanh", [g.node("Mul", [x, x], x.shape, "squared")], x.shape), "y")
+
+    def ends(usual: list[float], rare: list[list[float]], name: str) -> tuple[float, float]:
+        folder = tmp_path / "qdq"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        feeds = [{"x": np.array([values], np.float32)} for values in (usual, *rare)]
+        counted = []
+        quantize_component(source, feeds[:1], folder, lambda: counted.append(1), rare=iter(feeds[1:]))
+        assert len(counted) == len(feeds), "each sample is measured once"
+        encoding = activations(folder)[name]
+        low = -encoding[1] * encoding[0]
+        return low, low + spread(encoding)
+
+    usual = [-1.0, 0.0, 0.5, 1.0]
+    assert ends(usual, [], "x") == pytest.approx((-2, 2), abs=1e-3)
+    assert ends(usual, [[1.9, 0, 0, -1.9]], "x") == pytest.approx((-2, 2), abs=1e-3), "within the usual ones' room"
+    assert ends(usual, [[0, 0, 0, 1.5], [-5.0, 0, 0, 0]], "x") == pytest.approx((-5, 5), abs=1e-3)
+    assert ends(usual, [[0, 0, 0, -1.9]], "squared") == pytest.approx((0, 4), abs=1e-3), "four times, as of squares"
+    assert ends(usual, [[0, 0, 0, -3.0]], "squared") == pytest.approx((0, 9), abs=1e-3)
 
 
 def test_encodings_file_restores_the_weights(road: Road) -> None:
