@@ -186,9 +186,8 @@ class Road:
         config = self.model.verification
         own = self.model.own_settings
         others = [each for each in self.model.settings if each not in own]
-        return plan_verification(
-            _texts_of(config), [*reversed(own), *others], config.kept, config.pictures, config.seed
-        )
+        turns = [*reversed(own), *others] * config.prompts_per_setting
+        return plan_verification(_texts_of(config), turns, config.kept, config.pictures, config.seed)
 
     def verification(self) -> Artifact:
         """The same once more, to verify with: not even a choice between two roundings was made by it."""
@@ -389,9 +388,10 @@ class Road:
                 step = kept[place // passes]
                 negative = ", negative prompt" if trajectory.negative else ""
                 which = f", {('negative', 'prompt')[place % 2]} pass" if passes == 2 else ""
-                label = f"guidance {trajectory.guidance:g}{negative}, step {step + 1} of {steps}{which}"
+                where = f"prompt {number + 1}, guidance {trajectory.guidance:g}{negative}"
+                label = f"{where}, step {step + 1} of {steps}{which}"
                 pair = number * len(kept) + place // passes if passes == 2 else None
-                found.append(VerificationInput(label, feeds, pair, trajectory.setting))
+                found.append(VerificationInput(label, feeds, pair, trajectory.setting, number))
         return found
 
     def verify_quantization(self, component: str) -> ComponentVerification:
@@ -483,19 +483,15 @@ class Road:
         def build(verifier: Verifier, _folder: Path) -> dict[str, Any]:
             inputs = self.verification_inputs(component)
             if component == "unet":
-                # The emulator takes minutes for a call of a large one: the model's own guidance alone.
-                inputs = [one for one in inputs if one.setting in self.model.own_settings[-self._painted :]]
+                # The emulator takes minutes for a call of a large one: the first ones, of the model's own guidance.
+                painted = range(self.model.verification.pictures)
+                inputs = [one for one in inputs if one.trajectory in painted]
             binary = Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch)
             found = verifier.likeness(component, binary, inputs)
             hold(BINARY_AGAINST_QDQ, component, found, *_suspect_of_versions())
             return found.model_dump(mode="json")
 
         return recipe, build
-
-    @property
-    def _painted(self) -> int:
-        """How many of the verification's trajectories are painted to the end, and looked at on the emulator."""
-        return self.model.verification.pictures
 
     def bundle_for(self, profile: DeviceProfile, components: Sequence[str] = COMPONENTS) -> OpenBundle:
         """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP."""

@@ -110,7 +110,8 @@ class VerificationConfig(Strict):
         seed: of the first prompt's noise.
         steps: sampling steps from noise to picture.
         looked_at: how many of these steps, from the first to the last; 1 is the last.
-        pictures: how many pictures the VAE's halves are verified on.
+        prompts_per_setting: how many prompts are painted at each guidance scale, with and without a negative prompt.
+        pictures: how many of these prompts are painted to the end, for the VAE's halves, and asked of the emulator.
         texts: how many texts the text encoder is verified on.
         emulator_minutes: about how long the emulator takes for all components, said beforehand; 0 for seconds.
     """
@@ -120,6 +121,7 @@ class VerificationConfig(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     steps: Annotated[int, Field(ge=1, le=1000)] = 20
     looked_at: Annotated[int, Field(ge=1)] = 3
+    prompts_per_setting: Annotated[int, Field(ge=1)] = 3
     pictures: Annotated[int, Field(ge=1)] = 2
     texts: Annotated[int, Field(ge=1)] = 4
     emulator_minutes: Annotated[int, Field(ge=0)] = 0

@@ -34,12 +34,14 @@ class VerificationInput:
         pair: number of the sampling step whose two guidance passes belong together, the negative one first; None for
             a call that has no other.
         setting: of the trajectory that it is from; None where that changes nothing.
+        trajectory: number of that trajectory, from 0; likewise.
     """
 
     label: str
     feeds: Feeds
     pair: int | None = None
     setting: Setting | None = None
+    trajectory: int | None = None
 
 
 class Likeness(Strict):

@@ -17,6 +17,7 @@ from qnn_sd.quantize.ramps import known_ranges
 from qnn_sd.quantize.ranges import Ranges
 from qnn_sd.quantize.roles import Layer, Roles
 from qnn_sd.quantize.rules import ROOM
+from qnn_sd.quantize.signs import never_negative
 
 NO_RANGES: Ranges = MappingProxyType({})
 # By how much the largest numbers of rows may differ that count as equal.
@@ -65,10 +66,13 @@ def choose_encodings(
     parameters = {name: choose_value(graph, name) for name in roles.values}
     activations: dict[str, Encoding] = {}
     known = {**roles.known, **known_ranges(graph, inputs)}
+    positive = never_negative(graph)
     for name in roles.floats:
         owner = roles.owner(name)
         if owner == name:
-            activations[name] = asymmetric(*(known.get(name) or _widened(name, ranges, beyond, room, roles)))
+            activations[name] = asymmetric(
+                *(known.get(name) or _widened(name, ranges, beyond, room, roles, name in positive))
+            )
         else:
             activations[name] = activations[owner] if owner in activations else parameters[owner]
     chosen = Encodings(activations, parameters)
@@ -82,14 +86,21 @@ def choose_encodings(
     return chosen
 
 
-def _widened(name: str, ranges: Ranges, beyond: Ranges, room: float, roles: Roles) -> tuple[float, float]:
+def _widened(
+    name: str, ranges: Ranges, beyond: Ranges, room: float, roles: Roles, never_negative: bool
+) -> tuple[float, float]:
     found = ranges[name]
     rare = beyond.get(name, found)
     if name in roles.ramps:
         return min(found[0], rare[0]), max(found[1], rare[1])
     if name in roles.squares:
         room *= room  # what is twice as large has four times its square
-    low, high = min(room * found[0], rare[0]), max(room * found[1], rare[1])
+    low, high = room * found[0], room * found[1]
+    if not never_negative:
+        # Zero is no border, but for those that can't cross it: the end beside it gets its share of room, too.
+        margin = (room - 1) * (found[1] - found[0])
+        low, high = min(low, found[0] - margin), max(high, found[1] + margin)
+    low, high = min(low, rare[0]), max(high, rare[1])
     if low < 0 < high:
         # Which side is the longer may be chance: a channel's mean, say, is one number a picture.
         low, high = -max(-low, high), max(-low, high)

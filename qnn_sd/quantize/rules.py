@@ -51,6 +51,13 @@ ROOM = 2.0
 RAMPS = frozenset({"Add", "Cast", "Mul", "Neg", "Sub"})
 # Ops whose output is never negative, whatever comes in.
 NEVER_NEGATIVE = frozenset({"Abs", "Exp", "Relu", "Softmax", "Sqrt"})
+# Ops whose output is never negative where no input is.
+KEEPS_SIGN = (
+    MOVES
+    | WEIGHTED
+    | {"Add", "Concat", "Div", "Max", "Min", "Mul", "Pow", "Reciprocal"}
+    | {"AveragePool", "GlobalAveragePool", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
+)
 # Float constants that are no data but say what an op does: they stay float. An input of Range that
 # were rounded could change how long its output is.
 SETTINGS: Mapping[str, frozenset[int]] = {

@@ -89,14 +89,18 @@ def plan_verification(
 
     Args:
         texts: to draw from.
-        settings: guidance scales, with and without a negative prompt; the model's own come first.
+        settings: guidance scales, with and without a negative prompt, in turns; the model's own come first.
         kept: sampling steps, from 0.
         pictures: how many trajectories are painted to the end.
         seed: of the draw and of the first trajectory's noise; the next one has the next.
     """
     drawn = _Drawn(texts, seed)
     return tuple(
-        drawn.trajectory(number, setting, kept, picture=number < pictures) for number, setting in enumerate(settings)
+        # Moved on by one at each time round: else the turns of settings could always meet the same negative prompt.
+        drawn.trajectory(
+            number, setting, kept, picture=number < pictures, negative=number + number // len(texts.negatives)
+        )
+        for number, setting in enumerate(settings)
     )
 
 
@@ -111,7 +115,10 @@ class _Drawn:
             [some[place] for place in rng.permutation(len(some))] for some in (texts.prompts, texts.negatives)
         )
 
-    def trajectory(self, number: int, setting: Setting, kept: tuple[int, ...], *, picture: bool) -> Trajectory:
+    def trajectory(
+        self, number: int, setting: Setting, kept: tuple[int, ...], *, picture: bool, negative: int | None = None
+    ) -> Trajectory:
         prompt = self._prompts[number % len(self._prompts)]
-        negative = self._negatives[number % len(self._negatives)] if setting.negative else ""
-        return Trajectory(prompt, negative, setting.guidance, self._seed + number, kept, picture)
+        place = (number if negative is None else negative) % len(self._negatives)
+        told = self._negatives[place] if setting.negative else ""
+        return Trajectory(prompt, told, setting.guidance, self._seed + number, kept, picture)
