@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from graphs import run
@@ -34,6 +33,7 @@ from qnn_sd.quantize.adaround.segments import FloatSegments, QdqSegments
 from qnn_sd.quantize.adaround.solver import Rounder, factor
 from qnn_sd.quantize.adaround.windows import Window, columns
 from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.reference import reference_session
 
 SHAPE = (1, 8, 12, 12)
 
@@ -314,7 +314,7 @@ def test_pieces_give_what_the_whole_graph_gives(
     whole = onnx.load(nearest / MODEL_FILE)
     for name in sources:
         whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    session = onnxruntime.InferenceSession(whole.SerializeToString())
+    session = reference_session(whole)
     expected = [dict(zip(sources, session.run(sources, feeds), strict=True)) for feeds in samples]
     runner = QdqSegments(nearest, samples, {}, tmp_path)
     for name in sources:
@@ -334,13 +334,13 @@ def test_pieces_give_what_the_whole_float_graph_gives(
     whole = onnx.load(floats / MODEL_FILE)
     for name in sources[1:]:
         whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    session = onnxruntime.InferenceSession(whole.SerializeToString())
+    session = reference_session(whole)
     expected = [{**feeds, **dict(zip(sources[1:], session.run(sources[1:], feeds), strict=True))} for feeds in samples]
     runner = FloatSegments(graph, samples, tmp_path)
     for name in sources:
         runner.reach(name)
         for found, values in zip(runner.values(name), expected, strict=True):
-            assert np.allclose(found, values[name], rtol=1e-5, atol=1e-6)
+            assert np.array_equal(found, values[name])
     runner.close()
     assert not list(tmp_path.iterdir())
 
@@ -394,6 +394,28 @@ def test_a_layer_that_gains_nothing_on_other_data_keeps_nearest(
         assert rows[name]["training_gain_db"] > 0
         assert rows[name]["gain_db"] <= 0
         assert np.array_equal(integers(folder)[name], integers(nearest)[name])
+
+
+def test_rare_samples_are_covered_and_not_rounded_on(
+    floats: Path, rounded: Path, samples: list[dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    """Ranges are as without AdaRound, whose own data is the usual samples alone."""
+    rare = [{"x": 3 * feeds["x"]} for feeds in samples[:2]]
+    out, by_nearest = tmp_path / "out", tmp_path / "nearest"
+    out.mkdir()
+    by_nearest.mkdir()
+    data = RoundingData(samples[:20], samples[20:], tmp_path / "work")
+    quantize_by_adaround(floats, samples, out, data, lambda: None, rare=rare)
+    quantize_component(floats, samples, by_nearest, rare=iter(rare))
+    encodings = [
+        json.loads((folder / "encodings.json").read_text("utf-8"))["activation_encodings"]
+        for folder in (out, by_nearest, rounded)
+    ]
+    assert encodings[0] == encodings[1]
+    assert encodings[0] != encodings[2]
+    x = [{entry["name"]: entry["scale"][0] for entry in each}["x"] for each in encodings]
+    # Three times what is usual instead of twice.
+    assert x[0] == pytest.approx(1.5 * x[2], rel=0.2)
 
 
 KILLED = """

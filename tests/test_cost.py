@@ -26,6 +26,7 @@ from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_with_stand_ins
+from qnn_sd.reference import reference_session
 
 PROFILE = load_profile("sm8650")
 CHIP = Chip(PROFILE.soc_model, PROFILE.htp_arch, PROFILE.vtcm_mb)
@@ -155,9 +156,7 @@ def test_parts_compute_what_the_whole_computes(tmp_path: Path, rng: np.random.Ge
         ends.update(dict.fromkeys(value.name for value in (*part.input, *part.output)))
     del seen.graph.output[:]
     seen.graph.output.extend(graph.values[name] for name in ends if name not in feeds)
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(seen.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = reference_session(seen)
     names = [value.name for value in session.get_outputs()]
     known = {**feeds, **dict(zip(names, session.run(None, feeds), strict=True))}
     for name, folder in parts.items():

@@ -47,7 +47,7 @@ class Watched(CpuRunner):
     """A CPU runner that notes what it is asked."""
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+        super().__init__(*arguments, optimize=True)
         self.log: list[tuple[str, Feeds]] = []
 
     def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
@@ -66,7 +66,9 @@ def test_a_seed_means_the_same_picture_as_in_diffusers(
 ) -> None:
     request = Request(PROMPT, negative, steps=8, guidance=guidance, scheduler=scheduler, seed=11)
     bundle = road.bundle_for_cpu("float")
-    [picture] = TextToImage(CpuRunner(bundle.file), bundle.info, bundle.tokenizer).generate(request).pictures
+    [picture] = (
+        TextToImage(CpuRunner(bundle.file, optimize=True), bundle.info, bundle.tokenizer).generate(request).pictures
+    )
     expected = theirs(pipeline, request)
     # Float sums in another order: here and there a value rounds to the neighbouring pixel value.
     assert psnr_db(expected, picture) >= 55
