@@ -12,7 +12,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from qnn_sd import artifact, qnn, resources
 from qnn_sd.artifact import Artifact, Recipe
@@ -22,7 +24,7 @@ from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig, RecordedConfig, Rounding, VerificationConfig
 from qnn_sd.console import Bar, Console
-from qnn_sd.errors import QuantizeError, nearest
+from qnn_sd.errors import ArtifactError, QuantizeError, nearest
 from qnn_sd.export import Forms, export_component
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.export.component import model_facts
@@ -65,6 +67,7 @@ from qnn_sd.verification import (
 
 # What a picture needs; the VAE encoder is for pictures as input.
 PICTURE_COMPONENTS = ("text_encoder", "unet", "vae_decoder")
+Figures = TypeVar("Figures", ComponentVerification, Likeness)
 # What a dry run, which measures nothing, hands on.
 _PLANNED: Mapping[str, Any] = {"qdq_against_float": {"all_db": 0.0, "worst_db": 200.0, "worst_input": "not measured"}}
 
@@ -88,6 +91,22 @@ def _encodings_by_component(folder: Path) -> dict[str, Path]:
 def _texts_of(config: RecordedConfig | VerificationConfig) -> Texts:
     """The texts of a config's files."""
     return Texts(*(read_prompts(resources.assets() / name) for name in (config.prompts, config.negatives)))
+
+
+def _measured(made: Artifact, kind: type[Figures]) -> Figures:
+    """The figures of a verification's artifact.
+
+    Raises:
+        ArtifactError: it has none, or others.
+    """
+    try:
+        return kind.model_validate(made.facts)
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{made.folder} doesn't say what was measured",
+            why="; ".join(str(error).splitlines()[:2]),
+            hint=f"Delete {made.folder} and run again.",
+        ) from error
 
 
 def _suspect_of_versions() -> tuple[str, str]:
@@ -115,6 +134,10 @@ class Road:
         prompts: a file of prompts to calibrate with instead of the model's own.
         rounding: of the weights whose ranges are measured; ``nearest`` is faster and errs more.
         verify: whether graphs are verified before they are bundled; the bundle remembers if not.
+
+    Attributes:
+        judged: what was measured of components so far, those of a build that is refused included.
+        doubts: warnings of those that passed, but barely.
     """
 
     def __init__(
@@ -130,7 +153,9 @@ class Road:
         rounding: Rounding = "adaround",
         verify: bool = True,
     ) -> None:
-        self._console, self._verified = console, verify
+        self._console, self._verified, self._dry_run = console, verify, dry_run
+        self.judged: dict[str, ComponentVerification] = {}
+        self.doubts: list[str] = []
         self.rounding = rounding
         self._production = Production(cache or resources.cache(), console, dry_run)
         self.reports, self.plan = self._production.reports, self._production.plan
@@ -194,7 +219,7 @@ class Road:
         config = self.model.verification
         texts = _texts_of(config)
         longest = max(texts.prompts, key=len)
-        chosen = list(dict.fromkeys([longest, "", texts.negatives[0], *texts.prompts]))[: config.texts]
+        chosen = list(dict.fromkeys([longest, texts.negatives[0], *texts.prompts]))[: config.texts]
         title = "recording what to verify with"
         return self._recorded("verification", ".verification", title, self.verification_plan(), chosen, config.steps)
 
@@ -265,6 +290,8 @@ class Road:
         plan = self._plan(self.model.calibration, self._texts)
         others = {unit_name(number) for number, each in enumerate(plan) if each.guidance != self.model.guidance}
         usual = Samples(recorded.folder, component, lambda unit: unit not in others)
+        if not len(usual):  # so few pictures that none is of it
+            return self.samples(recorded, component), usual
         return usual, Samples(recorded.folder, component, lambda unit: unit in others)
 
     @staticmethod
@@ -400,8 +427,15 @@ class Road:
         Raises:
             VerificationError: it is too far from it, or answers with NaN or infinity.
         """
-        verified = ComponentVerification.model_validate(self._judged(component).facts or _PLANNED)
-        if warning := doubt(QDQ_AGAINST_FLOAT, component, verified.qdq_against_float):
+        made = self._judged(component)
+        if self._dry_run:
+            return ComponentVerification.model_validate(made.facts or _PLANNED)
+        verified = self.judged[component] = _measured(made, ComponentVerification)
+        # What the cache says is held to the gate like what was measured just now.
+        hold(QDQ_AGAINST_FLOAT, component, verified.qdq_against_float, *self._suspect_of_encodings(component))
+        warning = doubt(QDQ_AGAINST_FLOAT, component, verified.qdq_against_float)
+        if warning and warning not in self.doubts:
+            self.doubts.append(warning)
             self._console.warn(warning)
         return verified
 
@@ -460,12 +494,15 @@ class Road:
             workers=len(cores),
             call_off=verifier.close,
         )
-        return {
-            name: judged[name].model_copy(
-                update={"binary_against_qdq": Likeness.model_validate(each.facts or _PLANNED["qdq_against_float"])}
-            )
-            for name, each in made.items()
-        }
+        for name, each in made.items():
+            if self._dry_run:
+                found = Likeness.model_validate(each.facts or _PLANNED["qdq_against_float"])
+            else:
+                found = _measured(each, Likeness)
+                hold(BINARY_AGAINST_QDQ, name, found, *_suspect_of_versions())
+            judged[name] = judged[name].model_copy(update={"binary_against_qdq": found})
+        self.judged |= judged
+        return judged
 
     def _verification_of(
         self, component: str, profile: DeviceProfile

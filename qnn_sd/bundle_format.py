@@ -91,7 +91,7 @@ class Bundle(Strict):
         if not self.verification:
             return "float graphs: nothing to verify"
         floats = min(each.qdq_against_float.worst_db for each in self.verification.values())
-        told = f"QDQ graphs against float at least {floats:.1f} dB SQNR"
+        told = f"at the model's own guidance QDQ graphs against float at least {floats:.1f} dB SQNR"
         binaries = [each.binary_against_qdq.worst_db for each in self.verification.values() if each.binary_against_qdq]
         return f"{told}, context binaries against QDQ graphs at least {min(binaries):.1f} dB" if binaries else told
 

@@ -164,6 +164,7 @@ class ModelConfig(Strict):
         calibration: what is recorded.
         rounding: what of it weights are rounded on.
         verification: what its builds are verified with.
+        embeds_guidance: whether the UNet takes the guidance scale as an input: it has no negative pass then.
     """
 
     name: str
@@ -179,6 +180,7 @@ class ModelConfig(Strict):
     calibration: CalibrationConfig
     rounding: RoundingConfig = RoundingConfig()
     verification: VerificationConfig
+    embeds_guidance: bool = False
 
     @property
     def calibrated(self) -> tuple[Setting, ...]:
@@ -198,7 +200,7 @@ class ModelConfig(Strict):
         return tuple(
             Setting(guidance=scale, negative=negative)
             for scale in scales
-            for negative in (False, True)[: 2 if scale > 1 else 1]
+            for negative in (False, True)[: 2 if scale > 1 and not self.embeds_guidance else 1]
         )
 
     @property
@@ -240,6 +242,7 @@ class ModelConfig(Strict):
                 "scheduler": "lcm",
                 "calibration": calibration,
                 "verification": verification,
+                "embeds_guidance": embeds_guidance,
             }
         )
 

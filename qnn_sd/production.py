@@ -26,6 +26,8 @@ _CODE = {
     "verify": (
         *(f"compile/{name}.py" for name in ("verify", "verifier", "verifier_child")),
         *("quantize/judge.py", "verification.py", "qnn.py", "metrics.py", "reference.py"),
+        # What is asked, and whether the answer is held to the gates.
+        *("build.py", "config.py"),
     ),
     "bundle": ("bundle", "bundle_format.py", "tokenizer_files.py"),
 }

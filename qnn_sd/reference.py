@@ -65,7 +65,7 @@ def check_reference(level: onnxruntime.GraphOptimizationLevel = LEVEL) -> float:
         level: of the optimizer.
 
     Returns:
-        SQNR in dB against the definition, infinite where they are equal.
+        SQNR in dB against the definition.
 
     Raises:
         VerificationError: less than 100 dB: its runs are no reference.

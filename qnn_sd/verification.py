@@ -2,8 +2,8 @@
 
 Two gates: the context binary against its QDQ graph, and the QDQ graph against the float model. At each, the worst input
 counts beside the sum of all, and so does the difference of the two guidance passes. That difference is all that the
-prompt does to the picture, and a small part of each pass: a UNet whose conditioning is twenty times too weak can come
-within 30 dB in either pass alone.
+prompt does to the picture, and a small part of each pass, at which an error in it can hide: of the demo with its
+conditioning a twelfth too weak each pass is over 30 dB, the difference under 10.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from qnn_sd.runner import Feeds
 
 # One for each input; or all of them along a first axis.
 Outputs = Sequence[NDArray[Any]] | NDArray[Any]
+
+# What the figures of ``Likeness.text`` are.
+FIGURES = "SQNR over all inputs / of the worst / of the worst guidance difference"
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Gate:
         least_db: refused below it, over all inputs and of the worst one.
         least_difference_db: refused below it, of the worst guidance difference: 20 dB is off by a tenth, 10 by a third.
         doubtful_db: warned of below it; 0 for never.
+        doubtful_difference_db: the same of the worst guidance difference.
         suspect: whose fault a refusal is, unless somebody knows better.
         hint: what to do about it.
     """
@@ -107,6 +111,7 @@ class Gate:
     least_db: float
     least_difference_db: float
     doubtful_db: float
+    doubtful_difference_db: float
     suspect: str
     hint: str
 
@@ -116,6 +121,7 @@ BINARY_AGAINST_QDQ = Gate(
     FAITHFUL_DB,
     20.0,
     0.0,
+    0.0,
     "The HTP compiler computes something else than the graph says",
     "See docs/decisions.md for the forms that it gets wrong; qnn-sd doctor tells whether your versions were tried.",
 )
@@ -124,6 +130,7 @@ QDQ_AGAINST_FLOAT = Gate(
     30.0,
     10.0,
     40.0,
+    20.0,
     "The ranges or the rounding don't fit this model",
     "Calibrate with prompts of your kind (--prompts FILE), and with --rounding adaround.",
 )
@@ -133,8 +140,10 @@ def likeness(inputs: Sequence[VerificationInput], expected: Outputs, found: Outp
     """Compares two graphs' outputs, one for each input.
 
     Raises:
-        ValueError: shapes differ, or there is no input.
+        ValueError: shapes differ, there is no input or an output without one, or a guidance pass lacks its other.
     """
+    if not inputs or not len(inputs) == len(expected) == len(found):
+        raise ValueError(f"{len(inputs)} inputs, {len(expected)} and {len(found)} outputs")
     each = [sqnr_db(a, b) for a, b in zip(expected, found, strict=True)]
     # NaN loses no comparison by chance: it counts as the worst.
     worst = int(np.argmin(np.nan_to_num(each, nan=-np.inf)))
@@ -142,9 +151,11 @@ def likeness(inputs: Sequence[VerificationInput], expected: Outputs, found: Outp
     for number, one in enumerate(inputs):
         if one.pair is not None:
             pairs.setdefault(one.pair, []).append(number)
+    if any(len(both) != 2 for both in pairs.values()):
+        raise ValueError("a guidance pass lacks its other")
     differences = {
         second: sqnr_db(expected[second] - expected[first], found[second] - found[first])
-        for first, second in (both for both in pairs.values() if len(both) == 2)
+        for first, second in pairs.values()
     }
     furthest = min(differences, key=lambda number: np.nan_to_num(differences[number], nan=-np.inf), default=None)
     return Likeness(
@@ -208,19 +219,27 @@ def hold(gate: Gate, component: str, found: Likeness, suspect: str = "", hint: s
         if reached is not None and not reached >= least:
             raise VerificationError(
                 f"{component} is refused: {gate.name}, {reached:.1f} dB SQNR {what}, where {least:.0f} dB is the least",
-                why=f"Worst input: {label}. {suspect or gate.suspect}.",
+                why=f"{FIGURES}: {found.text} dB. Worst: {label}. {suspect or gate.suspect}.",
                 hint=hint or gate.hint,
             )
 
 
 def doubt(gate: Gate, component: str, found: Likeness) -> str | None:
     """A warning where a component passes a gate, but barely."""
-    if found.worst_db >= gate.doubtful_db:
-        return None
-    return (
-        f"{component}: {gate.name} is {found.worst_db:.1f} dB SQNR for the worst input ({found.worst_input}); below "
-        f"{gate.doubtful_db:.0f} dB pictures may differ from the float model's"
-    )
+    poor = _poor(gate, found)
+    return f"{component}: {gate.name}, {poor} pictures may differ from the float model's" if poor else None
+
+
+def _poor(gate: Gate, found: Likeness) -> str:
+    """What of a likeness is doubtful, and below what; empty if nothing is."""
+    if not found.worst_db >= gate.doubtful_db:
+        return (
+            f"{found.worst_db:.1f} dB SQNR for the worst input ({found.worst_input}); below {gate.doubtful_db:.0f} dB"
+        )
+    if found.difference_db is not None and not found.difference_db >= gate.doubtful_difference_db:
+        told = f"{found.difference_db:.1f} dB SQNR in the difference of the two guidance passes"
+        return f"{told} ({found.worst_difference}); below {gate.doubtful_difference_db:.0f} dB"
+    return ""
 
 
 def doubt_of_setting(figures: Sequence[SettingLikeness], guidance: float, negative: bool) -> str | None:
@@ -237,11 +256,15 @@ def doubt_of_setting(figures: Sequence[SettingLikeness], guidance: float, negati
     clamped = min(max(guidance, scales[0]), scales[-1])
     around = {max(s for s in scales if s <= clamped), min(s for s in scales if s >= clamped)}
     near = [each for each in figures if each.setting.guidance in around and (negative or not each.setting.negative)]
-    worst = min(near, key=lambda each: each.likeness.worst_db)
+    # Poor ones first, whichever figure it is that is poor.
+    worst = min(near, key=lambda each: (not _poor(QDQ_AGAINST_FLOAT, each.likeness), each.likeness.worst_db))
     at = f"at guidance {worst.setting.guidance:g}{' with a negative prompt' if worst.setting.negative else ''}"
-    known = f"{at} the UNet's QDQ graph is {worst.likeness.worst_db:.1f} dB SQNR from the float model (worst input)"
     if not scales[0] <= guidance <= scales[-1]:
-        return f"guidance {guidance:g} lies outside what was calibrated ({scales[0]:g} to {scales[-1]:g}); {known}"
-    if not worst.likeness.worst_db >= QDQ_AGAINST_FLOAT.doubtful_db:
-        return f"{known}; below {QDQ_AGAINST_FLOAT.doubtful_db:.0f} dB pictures may differ from the float model's"
+        known = f"{at}, the nearest, the UNet's QDQ graph is {worst.likeness.worst_db:.1f} dB SQNR from the float model"
+        return (
+            f"guidance {guidance:g} lies outside what was calibrated ({scales[0]:g} to {scales[-1]:g}): nothing was "
+            f"measured there; {known}. --target cpu --precision float shows what the model itself gives"
+        )
+    if poor := _poor(QDQ_AGAINST_FLOAT, worst.likeness):
+        return f"{at} the UNet's QDQ graph is near the float model by {poor} pictures may differ from its own"
     return None

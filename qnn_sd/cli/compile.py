@@ -9,6 +9,7 @@ from qnn_sd.cli.options import DEFAULT_SOC, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
+from qnn_sd.verification import FIGURES
 
 
 @click.command("compile")
@@ -51,7 +52,7 @@ def compile_command(
             }
     console.table(["component", "MB", "binary/QDQ, dB", "QDQ/float, dB", "ranges", "level", "s", ""], rows)
     if verified:
-        console.result("SQNR over all inputs / of the worst one / of the worst difference of the two guidance passes")
+        console.result(FIGURES)
     console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
     console.document(
         {
@@ -62,7 +63,10 @@ def compile_command(
             "bundle": str(bundle.folder),
             "calibration": {
                 "prompts": str(building.prompts or road.model.calibration.prompts),
-                "samples": dict(road.calibration().facts),
+                "samples": next(
+                    (dict(each.facts) for each in road.reports if (each.stage, each.component) == ("calibrate", "all")),
+                    None,  # all encodings were given
+                ),
             },
             "components": document,
         }

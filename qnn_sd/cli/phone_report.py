@@ -83,6 +83,10 @@ def private_names(building: Building, output: Path | None) -> Privacy:
             # What is made from a file bears its name.
             privacy.hide(path.name, "SOURCE")
             privacy.hide(path.stem, "SOURCE")
+    for given_file in (building.encodings, building.prompts):
+        if given_file is not None:
+            privacy.hide_path(given_file, "GIVEN")
+            privacy.hide(given_file.name, "GIVEN")
     for name, _path in sources.embeddings:
         privacy.hide(name or "", "SOURCE")
     return privacy

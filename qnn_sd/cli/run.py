@@ -125,9 +125,9 @@ def run_command(
             )
             deployment = stack.enter_context(place)
             runner = deployment.runner
+        remark_on_verification(console, request, bundle.info)
         result = _paint(request, paths, bundle, runner, console, config.name, precision, profile)
         remark_on_prompts(console, request, result)
-        remark_on_verification(console, request, bundle.info)
         report(console, runner, result, paths, profile.soc if profile else None, deployment)
     if keep_alive:
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")

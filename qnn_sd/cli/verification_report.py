@@ -7,28 +7,30 @@ import os
 import platform
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from qnn_sd import __version__, artifact, qnn
-from qnn_sd.build import PICTURE_COMPONENTS, Road
+from qnn_sd.build import Road
 from qnn_sd.config import COMPONENTS, DeviceProfile
 from qnn_sd.console import Bar, Console
 from qnn_sd.errors import VerificationError
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.png import save_png
-from qnn_sd.markdown import table
+from qnn_sd.markdown import cell, table
 from qnn_sd.metrics import psnr_db
+from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner
 from qnn_sd.targets.adb.examination import Privacy
-from qnn_sd.verification import BINARY_AGAINST_QDQ, QDQ_AGAINST_FLOAT, ComponentVerification
+from qnn_sd.verification import BINARY_AGAINST_QDQ, FIGURES, QDQ_AGAINST_FLOAT, ComponentVerification, Likeness
 
 _GAP = 8
 # Of the report's form; raised when a key changes its meaning.
@@ -40,11 +42,13 @@ class Comparison:
     """One prompt painted by every form of the model that this machine runs in reasonable time.
 
     Attributes:
+        request: what was asked for.
         pictures: by the form's name, float first.
         seconds: what each took.
         left_out: why the emulator painted none; "" if it did.
     """
 
+    request: Request
     pictures: Mapping[str, NDArray[np.uint8]]
     seconds: Mapping[str, float]
     left_out: str
@@ -76,9 +80,9 @@ def compare_pictures(road: Road, profile: DeviceProfile, prompt: str, console: C
     """Generates one picture by the float graphs, the QDQ graphs and, where that takes no hours, the emulator."""
     model = road.model
     request = Request(prompt, "", model.steps, model.guidance, model.scheduler, model.verification.seed)
-    floats, bundle = road.bundle_for_cpu("float"), road.bundle_for(profile, PICTURE_COMPONENTS)
+    bundle = road.bundle_for(profile)
     runners: dict[str, Runner] = {
-        "float on the CPU": CpuRunner(floats.file, optimize=True),
+        "float on the CPU": CpuRunner(lambda name: road.export(name).file(MODEL_FILE), optimize=True),
         "QDQ on the CPU": CpuRunner(bundle.fallback),
     }
     left_out = ""
@@ -93,7 +97,7 @@ def compare_pictures(road: Road, profile: DeviceProfile, prompt: str, console: C
             made = loop.generate(request, partial(_advance, bar))
         pictures[name] = made.pictures[0]
         seconds[name] = sum(usage.seconds for usage in made.usage.values())
-    return Comparison(pictures, seconds, left_out)
+    return Comparison(request, pictures, seconds, left_out)
 
 
 def _advance(bar: Bar, seconds: float) -> None:
@@ -108,6 +112,7 @@ def write_verification_report(
     comparison: Comparison | None,
     refused: VerificationError | None,
     privacy: Privacy,
+    own_checkpoint: bool,
 ) -> list[Path]:
     """Writes the page, and the pictures beside it; returns what was written.
 
@@ -115,11 +120,13 @@ def write_verification_report(
         OutputError: one can't be written; an earlier one stays as it was.
     """
     written = []
-    if comparison is not None:
-        path = output.with_suffix(".png")
+    path = output.with_suffix(".png")
+    if comparison is None:
+        path.unlink(missing_ok=True)  # of an earlier report: it would be taken for this one's
+    else:
         save_png(path, comparison.sheet, {"forms": ", ".join(comparison.pictures), "software": f"qnn-sd {__version__}"})
         written.append(path)
-    told = privacy.clean(_document(road, profile, verified, comparison, refused))
+    told = privacy.clean(_document(road, profile, verified, comparison, refused, own_checkpoint))
     with artifact.written_aside(output) as aside:
         aside.write_text(_markdown(told, written[0].name if written else None), "utf-8")
     return [output, *written]
@@ -131,17 +138,29 @@ def _document(
     verified: Mapping[str, ComponentVerification],
     comparison: Comparison | None,
     refused: VerificationError | None,
+    own_checkpoint: bool,
 ) -> dict[str, Any]:
     model = road.model
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {
         "format": _FORMAT,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "model": {"config": model.name, "width": model.width, "height": model.height, "guidance": model.guidance},
+        "model": {
+            "config": model.name,
+            "width": model.width,
+            "height": model.height,
+            "guidance": model.guidance,
+            "own_checkpoint": own_checkpoint,
+            "rounding": road.rounding,
+            "given_encodings": sorted(road.encodings),
+        },
+        "verdict": "refused" if refused else "passed with doubts" if road.doubts else "passed",
+        "doubts": road.doubts,
         "soc": profile.soc,
         "refused": None if refused is None else {"what": refused.what, "why": refused.why, "next": refused.hint},
         "components": {name: verified[name].model_dump(mode="json") for name in COMPONENTS if name in verified},
         "pictures": None if comparison is None else comparison.facts,
+        "request": None if comparison is None else asdict(comparison.request),
         "stages": [
             {"stage": each.stage, "component": each.component, "seconds": round(each.seconds, 1), "cached": each.cached}
             for each in road.reports
@@ -157,6 +176,7 @@ def _document(
             "python": platform.python_version(),
             "qnn-sd": __version__,
             **qnn.versions(),
+            "onnx": onnx.__version__,
             "numpy": np.__version__,
         },
     }
@@ -166,19 +186,23 @@ def _markdown(told: Mapping[str, Any], picture: str | None) -> str:
     model, machine = told["model"], told["machine"]
     parts = [
         "# qnn-sd verification report",
-        f"{model['config']}, {model['width']}x{model['height']}, for {told['soc']}. Made {told['made']}.",
+        f"**{told['verdict'].capitalize()}.** {model['config']}, "
+        f"{'another checkpoint, ' if model['own_checkpoint'] else ''}{model['width']}x{model['height']}, for {told['soc']}; "
+        f"rounding: {model['rounding']}; encodings given for: "
+        f"{', '.join(model['given_encodings']) or 'nothing'}. Made {told['made']}.",
+        "\n".join(f"- {cell(line)}" for line in told["doubts"]),
     ]
     if refused := told["refused"]:
         parts += ["## Refused", f"{refused['what']}.", f"{refused['why']}", f"Next: {refused['next']}"]
     if told["components"]:
         parts += [
             "## Gates",
-            f"SQNR in dB over all inputs / of the worst one / of the worst difference of the two guidance passes. "
+            f"{FIGURES}; dB, at guidance {model['guidance']:g}, the model's own. "
             f"Refused below {BINARY_AGAINST_QDQ.least_db:.0f} and, for the difference, "
             f"{BINARY_AGAINST_QDQ.least_difference_db:.0f} (binary against QDQ graph), "
             f"{QDQ_AGAINST_FLOAT.least_db:.0f} and {QDQ_AGAINST_FLOAT.least_difference_db:.0f} (QDQ graph against "
             "float).",
-            table(["component", "binary / QDQ", "QDQ / float", "worst input of QDQ / float"], _gates(told)),
+            table(["component", "binary / QDQ", "worst input", "QDQ / float", "worst input"], _gates(told)),
         ]
         if settings := told["components"].get("unet", {}).get("settings"):
             rows = [
@@ -196,7 +220,8 @@ def _markdown(told: Mapping[str, Any], picture: str | None) -> str:
             for name, each in pictures.items()
             if name != "left_out"
         ]
-        parts += ["## Pictures", f"![float, QDQ, binary](<{picture}>)", "From the left:"]
+        asked = f"{cell(told['request']['prompt'])}, seed {told['request']['seed']}, {told['request']['steps']} steps"
+        parts += ["## Pictures", f"![float, QDQ, binary](<{picture}>)", f"{asked}. From the left:"]
         parts += [table(["form", "PSNR against float, dB", "seconds"], rows), pictures.get("left_out", "")]
     stages = [
         [each["stage"], each["component"], f"{each['seconds'] / 60:.1f}", "cached" if each["cached"] else ""]
@@ -205,7 +230,7 @@ def _markdown(told: Mapping[str, Any], picture: str | None) -> str:
     parts += [
         "## Time and memory",
         f"{machine['system']} {machine['machine']}, {machine['cores']} cores, {machine['memory_bytes'] / 1e9:.0f} GB. "
-        f"Largest process: {told['peak_memory_bytes'] / 1e9:.1f} GB.",
+        f"Largest process of this run: {told['peak_memory_bytes'] / 1e9:.1f} GB.",
         table(["stage", "component", "minutes", ""], stages),
         "## Versions",
         table(["package", "version"], [[name, number] for name, number in told["versions"].items()]),
@@ -219,7 +244,8 @@ def _gates(told: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for name, each in told["components"].items():
         binary, floats = each["binary_against_qdq"], each["qdq_against_float"]
-        rows.append([name, "-" if binary is None else _text(binary), _text(floats), floats["worst_input"]])
+        told_of_binary = ["-", "not reached"] if binary is None else [_text(binary), binary["worst_input"]]
+        rows.append([name, *told_of_binary, _text(floats), floats["worst_input"]])
     return rows
 
 
@@ -228,5 +254,4 @@ def _decibels(figure: float | None) -> str:
 
 
 def _text(likeness: Mapping[str, Any]) -> str:
-    figures = [likeness["all_db"], likeness["worst_db"], likeness["difference_db"]]
-    return " / ".join(f"{figure:.1f}" for figure in figures if figure is not None)
+    return Likeness.model_validate(likeness).text

@@ -15,7 +15,8 @@ from qnn_sd.cli.verification_report import Comparison, compare_pictures, write_v
 from qnn_sd.config import COMPONENTS, DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import VerificationError
-from qnn_sd.verification import ComponentVerification
+from qnn_sd.export.checkpoint import Sources
+from qnn_sd.verification import FIGURES, ComponentVerification
 
 
 @click.command("verify")
@@ -47,17 +48,20 @@ def verify_command(soc: str, report: Path | None, prompt: str | None, building: 
             raise
         # Whoever gets the report learns most from a refusal.
         refused = error
+        verified = road.judged
     _show(console, verified)
     comparison = None
     if report is not None:
         if refused is None:
             comparison = compare_pictures(road, profile, prompt or road.verification_prompt(), console)
         privacy = private_names(building, report)
-        for path in write_verification_report(report, road, profile, verified, comparison, refused, privacy):
+        for path in write_verification_report(
+            report, road, profile, verified, comparison, refused, privacy, building.sources != Sources()
+        ):
             console.result(str(path))
+    console.document(_document(road, profile, verified, comparison, report, refused))
     if refused is not None:
         raise refused
-    console.document(_document(road, profile, verified, comparison, report))
 
 
 def _show(console: Console, verified: dict[str, ComponentVerification]) -> None:
@@ -68,8 +72,8 @@ def _show(console: Console, verified: dict[str, ComponentVerification]) -> None:
             rows.append([name, "-" if binary is None else binary.text, floats.text, floats.worst_input])
     if not rows:
         return
-    console.table(["component", "binary/QDQ, dB", "QDQ/float, dB", "worst input"], rows)
-    console.result("SQNR over all inputs / of the worst one / of the worst difference of the two guidance passes")
+    console.table(["component", "binary/QDQ, dB", "QDQ/float, dB", "worst input of QDQ/float"], rows)
+    console.result(FIGURES)
     settings = verified["unet"].settings if "unet" in verified else ()
     lines: list[list[object]] = [
         [f"{each.setting.guidance:g}", "yes" if each.setting.negative else "no", each.likeness.text]
@@ -84,8 +88,10 @@ def _document(
     verified: dict[str, ComponentVerification],
     comparison: Comparison | None,
     report: Path | None,
+    refused: VerificationError | None,
 ) -> dict[str, object]:
     return {
+        "refused": None if refused is None else {"what": refused.what, "why": refused.why, "next": refused.hint},
         "model": road.model.name,
         "soc": profile.soc,
         "components": {name: each.model_dump(mode="json") for name, each in verified.items()},

@@ -29,8 +29,8 @@ def simplify_wrapper(path: Path) -> None:
     model = onnx.load(str(path), load_external_data=False)
     used = {node.domain for node in model.graph.node} | set(_ONNX)
     kept = [entry for entry in model.opset_import if entry.domain in used]
-    opset = max(entry.version for entry in kept if entry.domain in _ONNX)
-    needed = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+    plain = [onnx.helper.make_opsetid("", entry.version) for entry in kept if entry.domain in _ONNX]
+    needed = onnx.helper.find_min_ir_version_for(plain, ignore_unknown=True)
     copies = [onnx.helper.make_opsetid(entry.domain, entry.version) for entry in kept]
     del model.opset_import[:]
     model.opset_import.extend(copies)

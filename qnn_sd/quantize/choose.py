@@ -101,7 +101,7 @@ def _widened(
         margin = (room - 1) * (found[1] - found[0])
         low, high = min(low, found[0] - margin), max(high, found[1] + margin)
     low, high = min(low, rare[0]), max(high, rare[1])
-    if low < 0 < high:
+    if found[0] < 0 < found[1]:
         # Which side is the longer may be chance: a channel's mean, say, is one number a picture.
         low, high = -max(-low, high), max(-low, high)
     return low, min(high, 1.0) if name in roles.shares else high
