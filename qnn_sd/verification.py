@@ -3,7 +3,7 @@
 Two gates: the context binary against its QDQ graph, and the QDQ graph against the float model. At each, the worst input
 counts beside the sum of all, and so does the difference of the two guidance passes. That difference is all that the
 prompt does to the picture, and a small part of each pass, at which an error in it can hide: of the demo with its
-conditioning a twelfth too weak each pass is over 30 dB, the difference under 10.
+conditioning a twentieth too weak each pass is over 30 dB, the difference under 10.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from qnn_sd.build import Road
 from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
 from qnn_sd.config import COMPONENTS, Setting, load_profile
 from qnn_sd.console import Console, json_text
-from qnn_sd.errors import VerificationError
+from qnn_sd.errors import ArtifactError, VerificationError
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import likeness_to_float
 from qnn_sd.quantize.calibration import read_prompts
@@ -122,31 +122,29 @@ def groups(road: Road, component: str) -> list[list[VerificationInput]]:
     return [[one for one in road.verification_inputs(component) if one.setting in (None, *road.model.own_settings)]]
 
 
-def test_a_conditioning_of_a_twentieth_is_refused_by_the_difference_alone(road: Road, tmp_path: Path) -> None:
+def is_conditioning(name: str) -> bool:
     """All that the text does to the UNet comes through the second attention's output."""
+    return ".attn2.to_out" in name and ".weight" in name
 
-    def is_conditioning(name: str) -> bool:
-        return ".attn2.to_out" in name and ".weight" in name
 
-    weak = changed(road.quantize("unet").folder, tmp_path / "weak", lambda graph: scaled(graph, is_conditioning, 0.05))
+@pytest.mark.parametrize(
+    ("factor", "what"), [(0.05, "over all inputs"), (0.95, "in the difference of the two guidance passes")]
+)
+def test_a_conditioning_that_is_too_weak_is_refused(factor: float, what: str, road: Road, tmp_path: Path) -> None:
+    """Weakened to a twentieth each pass shows it; weakened by a twentieth, their difference alone."""
+    weak = changed(
+        road.quantize("unet").folder, tmp_path / "weak", lambda graph: scaled(graph, is_conditioning, factor)
+    )
     [found] = likeness_to_float("unet", road.export("unet").folder, weak, groups(road, "unet"))
     assert found.difference_db is not None
     assert found.difference_db < QDQ_AGAINST_FLOAT.least_difference_db
-    with pytest.raises(VerificationError, match="unet is refused: QDQ graph against float model"):
+    with pytest.raises(VerificationError, match=f"unet is refused: QDQ graph against float model, .*{what}"):
         hold(QDQ_AGAINST_FLOAT, "unet", found)
-    # Whatever the passes alone come to, the difference can't miss it.
-    passed = found.model_copy(update={"all_db": 60.0, "worst_db": 60.0})
-    with pytest.raises(VerificationError, match="in the difference of the two guidance passes"):
-        hold(QDQ_AGAINST_FLOAT, "unet", passed)
 
 
 def test_a_binary_of_another_graph_is_the_compilers_fault(road: Road, tmp_path: Path) -> None:
     """Compiled from a graph whose conditioning is weaker than in the graph that it is held against."""
     qdq = road.quantize("unet").folder
-
-    def is_conditioning(name: str) -> bool:
-        return ".attn2.to_out" in name and ".weight" in name
-
     weak = changed(qdq, tmp_path / "weak", lambda graph: scaled(graph, is_conditioning, 0.05))
     compiled = tmp_path / "compiled"
     compiled.mkdir()
@@ -199,15 +197,13 @@ def test_versions_that_nobody_tried_are_named(monkeypatch: pytest.MonkeyPatch) -
 def test_what_is_verified_with_was_fitted_to_by_nothing(road: Road) -> None:
     config = road.model.verification
     ours = set(read_prompts(ROOT / "assets" / config.prompts))
-    theirs = {path for part in (road.model.calibration, road.model.calibration.held_out) for path in (part.prompts,)}
-    for path in theirs:
-        assert not ours & set(read_prompts(ROOT / "assets" / path))
+    negatives = set(read_prompts(ROOT / "assets" / config.negatives))
+    for part in (road.model.calibration, road.model.calibration.held_out):
+        assert not ours & set(read_prompts(ROOT / "assets" / part.prompts))
+        assert not negatives & set(read_prompts(ROOT / "assets" / part.negatives))
     plan = road.verification_plan()
     for part in (road.model.calibration, road.model.calibration.held_out):
         assert not {each.seed for each in plan} & set(range(part.seed, part.seed + part.trajectories))
-    assert not set(read_prompts(ROOT / "assets" / config.negatives)) & set(
-        read_prompts(ROOT / "assets" / road.model.calibration.negatives)
-    )
 
 
 def test_unet_is_asked_at_every_setting_first_middle_and_last_with_both_passes(road: Road) -> None:
@@ -216,10 +212,11 @@ def test_unet_is_asked_at_every_setting_first_middle_and_last_with_both_passes(r
         some = [one for one in inputs if one.setting == setting]
         times = [float(one.feeds["timestep"][0]) for one in some]
         passes = 2 if setting.guidance > 1 else 1
-        assert len(some) == 3 * passes
+        assert len(some) == 3 * passes * road.model.verification.prompts_per_setting
         assert times[0] == max(times) == 999
         assert times[-1] == min(times)
         assert len(set(times)) == 3
+        assert len({one.trajectory for one in some}) == road.model.verification.prompts_per_setting
         if passes == 2:
             first, second = some[:2]
             assert first.pair == second.pair
@@ -259,9 +256,13 @@ def test_run_warns_of_settings_outside_and_of_poor_ones() -> None:
     for scale in (8.0, 6.0):  # between two, the worse counts
         assert "31.0 dB" in (doubt_of_setting(some, scale, negative=True) or "")
     outside = doubt_of_setting(some, 12, negative=False) or ""
-    assert "guidance 12 lies outside what was calibrated (1 to 8)" in outside
+    assert "guidance 12 lies outside what was calibrated (1 to 8): nothing was measured there" in outside
     assert "45.0 dB" in outside
     assert doubt_of_setting([], 12, negative=True) is None
+    weak = [
+        each.model_copy(update={"likeness": each.likeness.model_copy(update={"difference_db": 19.0})}) for each in some
+    ]
+    assert "19.0 dB SQNR in the difference" in (doubt_of_setting(weak, 4, negative=False) or "")
     barely = Likeness(all_db=60, worst_db=39.9, worst_input="that one")
     assert "39.9 dB" in (doubt(QDQ_AGAINST_FLOAT, "unet", barely) or "")
     assert doubt(QDQ_AGAINST_FLOAT, "unet", barely.model_copy(update={"worst_db": 40.0})) is None
@@ -308,20 +309,77 @@ def test_the_report_has_every_gate_and_nothing_private(cli: Cli, road: Road) -> 
     assert all(each["psnr_db_against_float"] >= 50 for name, each in forms.items() if not name.startswith("float"))
 
 
-def test_a_refused_build_is_reported_too(cli: Cli, road: Road) -> None:
+def test_a_refused_build_is_reported_too(cli: Cli, road: Road, tmp_path_factory: pytest.TempPathFactory) -> None:
     encodings = json.loads((road.quantize("text_encoder").folder / "encodings.json").read_text())
     for each in encodings["activation_encodings"]:
         each["scale"] = [scale / 4 for scale in each["scale"]]
-    folder = cli.folder / "secret-name"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("secret-name")
     (folder / "text_encoder.json").write_text(json.dumps(encodings))
-    done = cli("verify", "--report", "report.md", "--encodings", str(folder))
+    (cli.folder / "report.png").write_bytes(b"of an earlier run")
+    done = cli("verify", "--report", "report.md", "--encodings", str(folder), "--json")
     assert done.returncode == VerificationError.exit_code
+    told = json.loads(done.stdout)
+    assert "text_encoder is refused" in told["refused"]["what"]
+    assert not (cli.folder / "report.png").exists()
     page = (cli.folder / "report.md").read_text()
     assert "## Refused" in page
     assert "text\\_encoder is refused" in page or "text_encoder is refused" in page
     assert "## Versions" in page
+    assert "**Refused.**" in page
+    assert "encodings given for: text_encoder" in page
+    assert "secret-name" not in page
     assert str(cli.folder) not in page
+
+
+def test_a_binary_that_the_gate_refuses_is_bundled_by_nobody(road: Road, own_cache: Path, monkeypatch: Any) -> None:
+    """The emulator's answer of the UNet is that of another graph."""
+    shutil.rmtree(own_cache / "verify", ignore_errors=True)
+    shutil.rmtree(own_cache / "bundle", ignore_errors=True)
+    honest = Verifier.likeness
+
+    def lie(self: Verifier, component: str, *rest: Any) -> Likeness:
+        found = honest(self, component, *rest)
+        return found.model_copy(update={"worst_db": 20.0}) if component == "text_encoder" else found
+
+    monkeypatch.setattr(Verifier, "likeness", lie)
+    bad = Road(road.model, Console(quiet=True), cache=own_cache)
+    with pytest.raises(VerificationError, match=r"text_encoder is refused: context binary against QDQ graph, 20\.0 dB"):
+        bad.bundle_for(load_profile("sm8650"), ("text_encoder",))
+    assert not list(own_cache.glob("bundle/*"))
+    assert not [path for path in own_cache.glob("verify/*") if "sm8650" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("facts", "error"),
+    [(None, ArtifactError), ({"all_db": 1}, ArtifactError), ("poor", VerificationError)],
+    ids=["none", "others", "below the gate"],
+)
+def test_cached_figures_are_held_to_the_gates_too(
+    facts: Any, error: type[Exception], road: Road, own_cache: Path
+) -> None:
+    road.verify_quantization("text_encoder")
+    shutil.rmtree(own_cache / "verify", ignore_errors=True)
+    Road(road.model, Console(quiet=True), cache=own_cache).verify_quantization("text_encoder")
+    [manifest] = own_cache.glob("verify/*text_encoder.qdq*/manifest.json")
+    told = json.loads(manifest.read_text())
+    if facts is None:
+        del told["facts"]
+    elif facts == "poor":
+        told["facts"]["qdq_against_float"]["worst_db"] = 29.0
+    else:
+        told["facts"] = facts
+    manifest.write_text(json.dumps(told))
+    with pytest.raises(error):
+        Road(road.model, Console(quiet=True), cache=own_cache).verify_quantization("text_encoder")
+
+
+def test_likeness_wants_an_output_for_each_input_and_both_passes(rng: np.random.Generator) -> None:
+    exact, found = outputs(rng)
+    for inputs, a, b in ((INPUTS[:2], exact, found), (INPUTS, exact[:1], found[:1]), ([], [], [])):
+        with pytest.raises(ValueError, match="inputs"):
+            likeness(inputs, a, b)
+    with pytest.raises(ValueError, match="lacks its other"):
+        likeness(INPUTS[:3], exact[:3], found[:3])
 
 
 def test_a_bundle_for_a_phone_remembers_it_too(road: Road, cache: Path) -> None:

@@ -186,9 +186,8 @@ def _markdown(told: Mapping[str, Any], picture: str | None) -> str:
     model, machine = told["model"], told["machine"]
     parts = [
         "# qnn-sd verification report",
-        f"**{told['verdict'].capitalize()}.** {model['config']}, "
-        f"{'another checkpoint, ' if model['own_checkpoint'] else ''}{model['width']}x{model['height']}, for {told['soc']}; "
-        f"rounding: {model['rounding']}; encodings given for: "
+        f"**{told['verdict'].capitalize()}.** {model['config']}{', another checkpoint' * model['own_checkpoint']}, "
+        f"{model['width']}x{model['height']}, for {told['soc']}; rounding: {model['rounding']}; encodings given for: "
         f"{', '.join(model['given_encodings']) or 'nothing'}. Made {told['made']}.",
         "\n".join(f"- {cell(line)}" for line in told["doubts"]),
     ]
