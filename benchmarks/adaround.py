@@ -38,6 +38,7 @@ import numpy as np
 from aimet_result import Aimet, AimetRounding
 from held_out import outputs, sqnr_of_all_and_worst
 from layer_errors import Integers, error_powers
+from measured import measured
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "assets"))
@@ -51,10 +52,9 @@ from qnn_sd.metrics import psnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize.adaround import LayerReport, RoundingData, round_layers
 from qnn_sd.quantize.calibration import spread
-from qnn_sd.quantize.choose import Encodings, choose_encodings
+from qnn_sd.quantize.choose import Encodings
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.qdq import QdqWriter
-from qnn_sd.quantize.ranges import measure
 
 COMPONENT = "unet"
 NEAREST, OURS, AIMET = "nearest", "AdaRound, qnn-sd", "AdaRound, AIMET"
@@ -70,10 +70,10 @@ class Bench:
 
     def __init__(self, road: Road, scratch: Path) -> None:
         self.road, self.scratch = road, scratch
-        training, judging = (road.samples(each, COMPONENT) for each in (road.calibration(), road.held_out()))
-        self.graph = FloatGraph(road.export(COMPONENT).folder)
-        self.encodings: Encodings = choose_encodings(self.graph, measure(self.graph.folder, training, lambda: None))
-        self.training = spread(training, road.model.rounding.samples)
+        ranges, judging = measured(road, COMPONENT), road.samples(road.held_out(), COMPONENT)
+        self.graph: FloatGraph = ranges.graph
+        self.encodings: Encodings = ranges.encodings()
+        self.training = spread(ranges.samples, road.model.rounding.samples)
         self.judging = list(judging)
         self.vetoing = spread(judging, road.model.rounding.held_out)
         weights = {layer.weight for layer in self.graph.roles.layers.values()}

@@ -18,7 +18,7 @@ from held_out import outputs, sqnr_of_all_and_worst
 from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
-from qnn_sd.quantize.calibration import plan_trajectories
+from qnn_sd.quantize.calibration import Texts, plan_trajectories
 
 # Prompts, sampling steps, steps kept of each.
 CALIBRATIONS = (
@@ -49,9 +49,10 @@ def main() -> None:
         config = model.calibration.model_copy(
             update={"trajectories": prompts, "steps": steps, "kept_steps": kept, "pictures": pictures}
         )
-        plan = plan_trajectories(["a"], prompts, steps, kept, pictures, 0)
-        calls = 2 * sum(each.length(steps) for each in plan)
-        print(f"{prompts:8}{steps:7}{kept:6}{2 * prompts * kept:9}{calls:7}", end="")
+        plan = plan_trajectories(Texts(["a"], ["b"]), model.calibrated, prompts, steps, kept, pictures, 0)
+        passes = [2 if each.guidance > 1 else 1 for each in plan]
+        calls = sum(times * each.length(steps) for times, each in zip(passes, plan, strict=True))
+        print(f"{prompts:8}{steps:7}{kept:6}{sum(passes) * kept:9}{calls:7}", end="")
         with tempfile.TemporaryDirectory() as cache:
             road = OtherCalibration(model.model_copy(update={"calibration": config}), Console(), cache=Path(cache))
             road.judged_by = known

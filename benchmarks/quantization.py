@@ -15,15 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from held_out import outputs, sqnr_of_all_and_worst
+from measured import measured
 
 from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.quantize.adaround.report import REPORT_FILE
-from qnn_sd.quantize.choose import choose_encodings
-from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.qdq import QdqWriter
-from qnn_sd.quantize.ranges import measure
 from qnn_sd.quantize.rules import ROOM
 
 ROOMS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
@@ -36,16 +34,15 @@ def row(name: str, expected: np.ndarray, found: np.ndarray) -> None:
 
 def main() -> None:
     road = Road(load_model("tiny-sd"), Console())
-    calibration, held_out = road.calibration(), road.held_out()
     for component in PICTURE_COMPONENTS:
         source = road.export(component).folder
-        training, judging = (list(road.samples(each, component)) for each in (calibration, held_out))
+        judging = list(road.samples(road.held_out(), component))
         expected = outputs(source, judging)
-        print(f"{component}: {len(training)} samples, {len(judging)} held out{'all':>20}{'worst':>10}")
-        graph, ranges = FloatGraph(source), measure(source, training, lambda: None)
+        ranges = measured(road, component)
+        print(f"{component}: {len(ranges.samples)} samples, {len(judging)} held out{'all':>20}{'worst':>10}")
         for room in ROOMS:
             with tempfile.TemporaryDirectory() as scratch:
-                QdqWriter(graph, choose_encodings(graph, ranges, room), Path(scratch)).write()
+                QdqWriter(ranges.graph, ranges.encodings(room), Path(scratch)).write()
                 row(f"nearest, room {room:g}", expected, outputs(Path(scratch), judging))
         made = road.quantize(component)
         row(f"adaround, room {ROOM:g}", expected, outputs(made.folder, judging))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from held_out import outputs
+from measured import measured
 from onnx import TensorProto, helper
 
 from qnn_sd.build import Road
@@ -29,7 +30,6 @@ from qnn_sd.quantize.choose import Encodings, choose_encodings
 from qnn_sd.quantize.encodings import Encoding
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.qdq import QdqWriter
-from qnn_sd.quantize.ranges import measure
 from qnn_sd.quantize.rules import ROOM, SHARES
 from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
@@ -125,15 +125,13 @@ def mse_weights(graph: FloatGraph, chosen: Encodings) -> Encodings:
 
 def main() -> None:
     road = Road(load_model("tiny-sd"), Console())
-    graph = FloatGraph(road.export("unet").folder)
-    training, judging = (list(road.samples(each, "unet")) for each in (road.calibration(), road.held_out()))
+    known = measured(road, "unet")
+    graph, judging = known.graph, list(road.samples(road.held_out(), "unet"))
     expected = outputs(graph.folder, judging)
-    measured = {
-        name: (ROOM * low, ROOM * high) for name, (low, high) in measure(graph.folder, training, lambda: None).items()
-    }
+    widened = {name: (ROOM * low, ROOM * high) for name, (low, high) in known.usual.items()}
     groups = classes(graph)
     names = [name for group in groups.values() for name in group]
-    ranges = estimated(graph, spread(road.samples(road.calibration(), "unet"), COUNT), names)
+    ranges = estimated(graph, spread(known.samples, COUNT), names)
 
     def reached(encodings: Encodings) -> float:
         with tempfile.TemporaryDirectory() as scratch:
@@ -141,7 +139,9 @@ def main() -> None:
             return sqnr_db(expected, outputs(Path(scratch), judging))
 
     def chosen(changed: Mapping[str, Range]) -> Encodings:
-        return choose_encodings(graph, {**measured, **changed}, room=1.0)
+        # What is estimated is taken as it is.
+        rare = {name: ends for name, ends in known.rare.items() if name not in changed}
+        return choose_encodings(graph, {**widened, **changed}, 1.0, known.inputs, rare)
 
     groups["all"] = set(names)
     print(f"{'':34}" + "".join(f"{f'{title} ({len(group)})':>18}" for title, group in groups.items()))

@@ -49,7 +49,8 @@ class Sampled:
 def sampled(road: Road, work: Path) -> list[Sampled]:
     """Layers of the UNet."""
     graph, qdq, chosen = FloatGraph(road.export("unet").folder), road.quantize("unet").folder, road.model.rounding
-    samples = spread(road.samples(road.calibration(), "unet"), chosen.samples)
+    usual, _rare = road.usual_and_rare(road.calibration(), "unet")
+    samples = spread(usual, chosen.samples)
     judging = spread(road.samples(road.held_out(), "unet"), chosen.held_out)
     runner = QdqSegments(qdq, [*samples, *judging], {}, work)
     found = []

@@ -285,7 +285,7 @@ class Road:
         cpu = CpuRunner(lambda name: floats[name].file(MODEL_FILE), optimize=True)
         return Painter(cpu, {name: made.folder for name, made in floats.items()}, self._passes, generate)
 
-    def _usual_and_rare(self, recorded: Artifact, component: str) -> tuple[Samples, Samples]:
+    def usual_and_rare(self, recorded: Artifact, component: str) -> tuple[Samples, Samples]:
         """The feeds of ``calibration()`` that are of the model's own guidance, and the others."""
         plan = self._plan(self.model.calibration, self._texts)
         others = {unit_name(number) for number, each in enumerate(plan) if each.guidance != self.model.guidance}
@@ -306,7 +306,7 @@ class Road:
             return self._quantize_as_given(component, source, given)
         calibration, held_out = self.calibration(), self.held_out() if self.rounding == "adaround" else None
         inputs = {"float": source.key, "calibration": calibration.key}
-        inputs_known = self._known_inputs
+        inputs_known = self.known_inputs
         settings: dict[str, Any] = {
             "scheme": "W8A16",
             "rounding": self.rounding,
@@ -325,7 +325,7 @@ class Road:
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            usual, rare = self._usual_and_rare(calibration, component)
+            usual, rare = self.usual_and_rare(calibration, component)
             total = len(usual) + len(rare)
             with ExitStack() as bars:
                 ranging = self._bar(f"ranges of {component}", bars)
@@ -350,7 +350,7 @@ class Road:
         return self._production.produce(recipe, component, build, resumable=held_out is not None)
 
     @property
-    def _known_inputs(self) -> dict[str, tuple[float, float]]:
+    def known_inputs(self) -> dict[str, tuple[float, float]]:
         """What the UNet's inputs may be by their nature: times of the schedule, sines of the guidance scale."""
         train_steps = float(self.checkpoint.scheduler.get("num_train_timesteps", 1000))
         return {"timestep": (0.0, train_steps - 1), "timestep_cond": (-1.0, 1.0)}

@@ -32,7 +32,11 @@ def _paint(
     def file(component: str) -> Path:
         return instead.get(component) or bundle.file(component)
 
-    runner = EmulatorRunner(file, soc.soc_model, soc.htp_arch) if soc else CpuRunner(file, threads=1)
+    runner = (
+        EmulatorRunner(file, soc.soc_model, soc.htp_arch)
+        if soc
+        else CpuRunner(file, threads=1, optimize=not (bundle.is_quantized or instead))
+    )
     loop = TextToImage(runner, info, bundle.tokenizer)
     config = load_model(info.model)
     pictures = []
