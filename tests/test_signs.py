@@ -73,6 +73,13 @@ def test_a_range_on_one_side_of_zero_gets_room_on_both(side: int, graph: FloatGr
         assert chosen[name].range()[0] == 0, name
 
 
+def test_a_range_on_both_sides_gets_its_room_once(graph: FloatGraph) -> None:
+    measured = dict.fromkeys((*CERTAIN, *UNCERTAIN), (0.5, 2.5)) | {"x": (-1.0, 2.0)}
+    low, high = choose_encodings(graph, measured).activations["x"].range()
+    assert low == pytest.approx(-4, abs=1e-3)
+    assert high == pytest.approx(4, abs=1e-3)
+
+
 def test_the_demos_norms_are_certain_of_their_variance_and_not_of_their_mean(road: Road) -> None:
     graph = FloatGraph(road.export("unet").folder)
     found = never_negative(graph)
