@@ -96,12 +96,13 @@ def _widened(
     if name in roles.squares:
         room *= room  # what is twice as large has four times its square
     low, high = room * found[0], room * found[1]
-    if not never_negative:
+    two_sided = found[0] < 0 < found[1]
+    if not (two_sided or never_negative):
         # Zero is no border, but for those that can't cross it: the end beside it gets its share of room, too.
         margin = (room - 1) * (found[1] - found[0])
         low, high = min(low, found[0] - margin), max(high, found[1] + margin)
     low, high = min(low, rare[0]), max(high, rare[1])
-    if found[0] < 0 < found[1]:
+    if two_sided:
         # Which side is the longer may be chance: a channel's mean, say, is one number a picture.
         low, high = -max(-low, high), max(-low, high)
     return low, min(high, 1.0) if name in roles.shares else high
