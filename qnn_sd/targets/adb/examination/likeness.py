@@ -25,7 +25,7 @@ class Likeness:
 
     Attributes:
         identical: whether they are equal to the bit.
-        db: their ratio in dB, infinite if they are equal.
+        db: their ratio in dB, 200 if they are equal; NaN if one holds what is no number.
     """
 
     identical: bool
