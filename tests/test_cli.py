@@ -324,7 +324,8 @@ def test_the_cache_is_used(cli: Cli, road: Road) -> None:
         for compared in ("qdq_against_float", "binary_against_qdq"):
             assert (verification[compared]["difference_db"] is not None) == (name == "unet")
     assert again["verified"] == first["verified"]
-    assert again["verified"].startswith("QDQ graphs against float at least ")
+    assert "QDQ graphs against float at least " in again["verified"]
+    assert "context binaries against QDQ graphs at least " in again["verified"]
     assert again["calibration"]["prompts"] == "tiny_sd_prompts/calibration.txt"
     assert again["calibration"]["samples"]["unet"] > 0
     done = cli("compile")
