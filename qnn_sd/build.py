@@ -340,7 +340,7 @@ class Road:
                     spread(usual, chosen.samples),
                     spread(judging, chosen.held_out),
                     folder / ".rounding",
-                    lambda _done, total: rounding_bar(total),
+                    lambda _done, layers: rounding_bar(layers),
                     backend,
                 )
                 return quantize_by_adaround(
@@ -452,10 +452,11 @@ class Road:
         def build(_folder: Path) -> dict[str, Any]:
             inputs = self.verification_inputs(component)
             settings = list(dict.fromkeys(one.setting for one in inputs if one.setting is not None))
-            own = [one for one in inputs if one.setting is None or one.setting in self.model.own_settings]
-            groups = [own, *([one for one in inputs if one.setting == each] for each in settings)]
-            with self._console.progress(f"{component} against float", 2 * sum(map(len, groups))) as bar:
-                found, *others = likeness_to_float(component, source.folder, qdq.folder, groups, bar.advance)
+            numbers = range(len(inputs))
+            own = [n for n in numbers if inputs[n].setting in (None, *self.model.own_settings)]
+            groups = [own, *([n for n in numbers if inputs[n].setting == each] for each in settings)]
+            with self._console.progress(f"{component} against float", 2 * len(inputs)) as bar:
+                found, *others = likeness_to_float(component, source.folder, qdq.folder, inputs, groups, bar.advance)
             hold(QDQ_AGAINST_FLOAT, component, found, *self._suspect_of_encodings(component))
             pairs = zip(settings, others, strict=True)
             verified = ComponentVerification(

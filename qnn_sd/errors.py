@@ -26,6 +26,11 @@ class QnnSdError(Exception):
         super().__init__(what)
         self.what, self.why, self.hint = what, why, hint
 
+    @property
+    def document(self) -> dict[str, str]:
+        """What a JSON document says of it."""
+        return {"what": self.what, "why": self.why, "next": self.hint}
+
     def __str__(self) -> str:
         return "\n".join(part for part in (self.what, self.why, self.hint) if part)
 

@@ -78,6 +78,11 @@ class SettingLikeness(Strict):
     setting: Setting
     likeness: Likeness
 
+    @property
+    def row(self) -> list[str]:
+        """For a table: guidance, whether there is a negative prompt, the figures."""
+        return [f"{self.setting.guidance:g}", "yes" if self.setting.negative else "no", self.likeness.text]
+
 
 class ComponentVerification(Strict):
     """What was measured of a component.

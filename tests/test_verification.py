@@ -118,8 +118,15 @@ def scaled(graph: onnx.GraphProto, wanted: Callable[[str], bool], factor: float)
     assert count, "nothing was planted"
 
 
-def groups(road: Road, component: str) -> list[list[VerificationInput]]:
-    return [[one for one in road.verification_inputs(component) if one.setting in (None, *road.model.own_settings)]]
+def own_inputs(road: Road, component: str) -> list[VerificationInput]:
+    """Those of the model's own guidance."""
+    return [one for one in road.verification_inputs(component) if one.setting in (None, *road.model.own_settings)]
+
+
+def compared(road: Road, component: str, qdq: Path) -> Likeness:
+    source, inputs = road.export(component).folder, own_inputs(road, component)
+    [found] = likeness_to_float(component, source, qdq, inputs, [range(len(inputs))])
+    return found
 
 
 def is_conditioning(name: str) -> bool:
@@ -135,7 +142,7 @@ def test_a_conditioning_that_is_too_weak_is_refused(factor: float, what: str, ro
     weak = changed(
         road.quantize("unet").folder, tmp_path / "weak", lambda graph: scaled(graph, is_conditioning, factor)
     )
-    [found] = likeness_to_float("unet", road.export("unet").folder, weak, groups(road, "unet"))
+    found = compared(road, "unet", weak)
     assert found.difference_db is not None
     assert found.difference_db < QDQ_AGAINST_FLOAT.least_difference_db
     with pytest.raises(VerificationError, match=f"unet is refused: QDQ graph against float model, .*{what}"):
@@ -149,7 +156,7 @@ def test_a_binary_of_another_graph_is_the_compilers_fault(road: Road, tmp_path: 
     compiled = tmp_path / "compiled"
     compiled.mkdir()
     compile_component(weak, 57, 75, 1, compiled)
-    found = Verifier(usable_cores()).likeness("unet", Binary(qdq, compiled, 57, 75), groups(road, "unet")[0][:2])
+    found = Verifier(usable_cores()).likeness("unet", Binary(qdq, compiled, 57, 75), own_inputs(road, "unet")[:2])
     assert found.difference_db is not None
     assert found.difference_db < BINARY_AGAINST_QDQ.least_difference_db
     with pytest.raises(VerificationError, match="The HTP compiler computes something else"):
@@ -164,7 +171,7 @@ def test_a_qdq_graph_that_answers_with_nan_is_named(road: Road, tmp_path: Path) 
 
     broken = changed(road.quantize("text_encoder").folder, tmp_path / "broken", spoil)
     with pytest.raises(VerificationError, match="text_encoder: the QDQ graph answers with NaN or infinity"):
-        likeness_to_float("text_encoder", road.export("text_encoder").folder, broken, groups(road, "text_encoder"))
+        compared(road, "text_encoder", broken)
 
 
 def test_halved_encodings_of_a_user_are_the_users_fault(cli: Cli, road: Road) -> None:

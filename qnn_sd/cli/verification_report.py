@@ -30,7 +30,14 @@ from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner
 from qnn_sd.targets.adb.examination import Privacy
-from qnn_sd.verification import BINARY_AGAINST_QDQ, FIGURES, QDQ_AGAINST_FLOAT, ComponentVerification, Likeness
+from qnn_sd.verification import (
+    BINARY_AGAINST_QDQ,
+    FIGURES,
+    QDQ_AGAINST_FLOAT,
+    ComponentVerification,
+    Likeness,
+    SettingLikeness,
+)
 
 _GAP = 8
 # Of the report's form; raised when a key changes its meaning.
@@ -157,7 +164,7 @@ def _document(
         "verdict": "refused" if refused else "passed with doubts" if road.doubts else "passed",
         "doubts": road.doubts,
         "soc": profile.soc,
-        "refused": None if refused is None else {"what": refused.what, "why": refused.why, "next": refused.hint},
+        "refused": None if refused is None else refused.document,
         "components": {name: verified[name].model_dump(mode="json") for name in COMPONENTS if name in verified},
         "pictures": None if comparison is None else comparison.facts,
         "request": None if comparison is None else asdict(comparison.request),
@@ -204,14 +211,7 @@ def _markdown(told: Mapping[str, Any], picture: str | None) -> str:
             table(["component", "binary / QDQ", "worst input", "QDQ / float", "worst input"], _gates(told)),
         ]
         if settings := told["components"].get("unet", {}).get("settings"):
-            rows = [
-                [
-                    f"{each['setting']['guidance']:g}",
-                    "yes" if each["setting"]["negative"] else "no",
-                    _text(each["likeness"]),
-                ]
-                for each in settings
-            ]
+            rows = [SettingLikeness.model_validate(each).row for each in settings]
             parts += ["## UNet by setting", table(["guidance", "negative prompt", "QDQ / float"], rows)]
     if pictures := told["pictures"]:
         rows = [

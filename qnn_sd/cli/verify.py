@@ -75,11 +75,7 @@ def _show(console: Console, verified: dict[str, ComponentVerification]) -> None:
     console.table(["component", "binary/QDQ, dB", "QDQ/float, dB", "worst input of QDQ/float"], rows)
     console.result(FIGURES)
     settings = verified["unet"].settings if "unet" in verified else ()
-    lines: list[list[object]] = [
-        [f"{each.setting.guidance:g}", "yes" if each.setting.negative else "no", each.likeness.text]
-        for each in settings
-    ]
-    console.table(["guidance", "negative prompt", "UNet: QDQ/float, dB"], lines)
+    console.table(["guidance", "negative prompt", "UNet: QDQ/float, dB"], [each.row for each in settings])
 
 
 def _document(
@@ -91,7 +87,7 @@ def _document(
     refused: VerificationError | None,
 ) -> dict[str, object]:
     return {
-        "refused": None if refused is None else {"what": refused.what, "why": refused.why, "next": refused.hint},
+        "refused": None if refused is None else refused.document,
         "model": road.model.name,
         "soc": profile.soc,
         "components": {name: each.model_dump(mode="json") for name, each in verified.items()},

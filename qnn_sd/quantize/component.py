@@ -109,9 +109,10 @@ def _measure_both(
     source: Path, samples: Iterable[Feeds], rare: Iterable[Feeds], each: Callable[[], None]
 ) -> tuple[Ranges, Ranges]:
     """Ranges of the usual samples, and of the rare ones; none where there are no such."""
-    beyond = list(itertools.islice(rare_samples := iter(rare), 1))
+    rest = iter(rare)
+    first = next(rest, None)
     usual = measure(source, samples, each)
-    return usual, measure(source, itertools.chain(beyond, rare_samples), each) if beyond else NO_RANGES
+    return usual, NO_RANGES if first is None else measure(source, itertools.chain([first], rest), each)
 
 
 def _measured_once(

@@ -17,7 +17,8 @@ def likeness_to_float(
     component: str,
     source: Path,
     qdq: Path,
-    groups: Sequence[Sequence[VerificationInput]],
+    inputs: Sequence[VerificationInput],
+    groups: Sequence[Sequence[int]],
     each: Callable[[], None] = lambda: None,
 ) -> list[Likeness]:
     """How near a QDQ graph is to its float graph, both on the CPU, computed as ONNX defines them.
@@ -26,7 +27,8 @@ def likeness_to_float(
         component: for the messages.
         source: folder of the float model.
         qdq: folder of the QDQ model.
-        groups: inputs that are looked at together.
+        inputs: what both graphs are fed, each once.
+        groups: numbers of the inputs that are looked at together; one may be of several groups.
         each: called after each run of either graph.
 
     Returns:
@@ -36,19 +38,15 @@ def likeness_to_float(
         VerificationError: NaN or infinity in an output, or this ONNX Runtime's runs are no reference.
     """
     check_reference()
-    inputs = [one for group in groups for one in group]
     exact = _run(source, inputs, each)
     require_finite(component, inputs, exact, "the float model", "Is the checkpoint sound? Get it again.")
     found = _run(qdq, inputs, each)
     require_finite(
         component, inputs, found, "the QDQ graph", "Are the encodings finite? Calibrate with --prompts FILE."
     )
-    results, start = [], 0
-    for group in groups:
-        part = slice(start, start + len(group))
-        results.append(likeness(group, exact[part], found[part]))
-        start += len(group)
-    return results
+    return [
+        likeness([inputs[n] for n in group], [exact[n] for n in group], [found[n] for n in group]) for group in groups
+    ]
 
 
 def _run(folder: Path, inputs: Sequence[VerificationInput], each: Callable[[], None]) -> list[NDArray[Any]]:
