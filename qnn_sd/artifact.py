@@ -60,7 +60,7 @@ def output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"Can't write {path}",
         why=error.strerror or str(error),
-        hint=hints.get(error.errno or 0, "Choose another path with -o (or QNN_SD_CACHE for the cache)."),
+        hint=hints.get(error.errno or 0, "Choose another path for what is written; QNN_SD_CACHE says where the cache is."),
     )
 
 
