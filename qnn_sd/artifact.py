@@ -53,14 +53,16 @@ def sha256_of_json(value: object) -> str:
 def output_error(path: Path, error: OSError) -> OutputError:
     """An ``OSError`` while writing, as something to act on."""
     hints = {
-        errno.ENOSPC: "Free some space, or choose another folder (-o, or QNN_SD_CACHE for the cache).",
-        errno.EROFS: "Choose a folder that you can write to (-o, or QNN_SD_CACHE for the cache).",
-        errno.EACCES: "Choose a folder that you can write to (-o, or QNN_SD_CACHE for the cache).",
+        errno.ENOSPC: "Free some space, or choose another folder",
+        errno.EROFS: "Choose a folder that you can write to",
+        errno.EACCES: "Choose a folder that you can write to",
     }
+    # No option by name: commands write with -o, --report or none.
+    cure = hints.get(error.errno or 0, "Choose another path")
     return OutputError(
         f"Can't write {path}",
         why=error.strerror or str(error),
-        hint=hints.get(error.errno or 0, "Choose another path for what is written; QNN_SD_CACHE says where the cache is."),
+        hint=f"{cure}; for the cache set QNN_SD_CACHE.",
     )
 
 
