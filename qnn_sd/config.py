@@ -247,6 +247,20 @@ class ModelConfig(Strict):
         )
 
 
+class PublishedMs(Strict):
+    """Measured milliseconds a call of SD 1.5 W8A16 at 512x512 on a chip, as somebody published them.
+
+    Attributes:
+        text_encoder: of the text encoder.
+        unet: of the UNet.
+        vae_decoder: of the VAE's decoder.
+    """
+
+    text_encoder: Annotated[float, Field(gt=0)]
+    unet: Annotated[float, Field(gt=0)]
+    vae_decoder: Annotated[float, Field(gt=0)]
+
+
 class DeviceProfile(Strict):
     """One SoC: what the compiler is told, and which binary a phone gets.
 
@@ -258,6 +272,8 @@ class DeviceProfile(Strict):
         htp_arch: the Hexagon architecture, such as 75 for v75.
         vtcm_mb: on-chip memory of the HTP.
         optimization_mode: ``htp_graph_finalization_optimization_mode``.
+        estimates: whether the compiler estimates how long a graph takes on it.
+        published_ms: what others measured on it, to scale another chip's estimate by.
     """
 
     soc: str
@@ -267,6 +283,8 @@ class DeviceProfile(Strict):
     htp_arch: Literal[68, 69, 73, 75, 79, 81]
     vtcm_mb: Annotated[int, Field(ge=1)] = 8
     optimization_mode: Literal[1, 2, 3] = 3
+    estimates: bool = False
+    published_ms: PublishedMs | None = None
 
 
 Model = TypeVar("Model", bound=Strict)

@@ -1,7 +1,8 @@
-"""What a QDQ graph costs in memory traffic on the HTP, and which of its blocks cost it.
+"""What a QDQ graph costs on the HTP in memory traffic and time, and which of its blocks cost it.
 
 A Snapdragon 8 Gen 3 moves about 77 GB/s: 10 GB through DDR are at least 130 ms, more than a whole
-UNet call should take. The compiler knows the traffic when it has laid out a graph; no phone is needed.
+UNet call should take. The compiler knows the traffic when it has laid out a graph, and estimates the time for some
+SoCs; no phone is needed. Less traffic is not less time (docs/htp-forms.md): look at both, of one compile.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnn_sd.compile.blocks import QdqGraph
+from qnn_sd.compile.estimate import Estimate, profiling_options, read_estimate
 from qnn_sd.compile.floor import Floor, floor_of
-from qnn_sd.compile.levels import Tell, nobody, run_at_best_level, split_options
+from qnn_sd.compile.levels import Tell, nobody, run_at_best_level
+from qnn_sd.compile.macs import macs_of
 from qnn_sd.compile.process import Job
 from qnn_sd.compile.traffic import Traffic, TrafficReader
+from qnn_sd.compile.uncosted import with_stand_ins
 from qnn_sd.errors import CompileError
 
 
@@ -38,17 +42,26 @@ class Chip:
 
 @dataclass(frozen=True)
 class Cost:
-    """A graph's traffic beside its floor.
+    """A graph's traffic beside its floor, and its time.
 
     Attributes:
         traffic: what the compiler says.
         floor: what no schedule can save.
         level: the optimization level at which it was compiled.
+        macs: multiply-accumulates of convolutions and products.
+        estimate: of the time, or None for a SoC that the compiler has none for.
     """
 
     traffic: Traffic
     floor: Floor
     level: int
+    macs: int
+    estimate: Estimate | None
+
+    @property
+    def macs_per_cycle(self) -> float | None:
+        """Of the estimate: what is slow for its work stands out."""
+        return self.macs / self.estimate.cycles if self.estimate and self.estimate.cycles else None
 
     @property
     def beyond(self) -> int:
@@ -56,13 +69,12 @@ class Cost:
         return self.traffic.total - self.floor.total
 
 
-def measure(source: Path, chip: Chip, *, split_graph: bool = False, tell: Tell = nobody) -> Cost:
-    """The traffic of one call of a QDQ graph, by compiling it; the binary is thrown away.
+def measure(source: Path, chip: Chip, *, tell: Tell = nobody) -> Cost:
+    """The traffic and the time of one call of a QDQ graph, by compiling it; the binary is thrown away.
 
     Args:
         source: folder of the QDQ model.
         chip: the SoC.
-        split_graph: whether the compiler works on the graph in parts, as for a full-size UNet.
         tell: gets a line for each level at which the compiler died.
 
     Raises:
@@ -75,9 +87,12 @@ def measure(source: Path, chip: Chip, *, split_graph: bool = False, tell: Tell =
         return readers[-1]
 
     with tempfile.TemporaryDirectory(prefix="qnn-sd-cost-") as aside:
-        options = split_options(split_graph)
+        # In the job's folder, which is emptied where the compiler dies: what it wrote before mustn't be counted.
+        profile = Path(aside) / "profile.csv"
+        options = profiling_options(profile)
         job = Job(source, Path(aside), chip.soc_model, chip.htp_arch, chip.optimization_mode, options, verbose=True)
         compiled = run_at_best_level(job, tell, listener)
+        estimate = read_estimate(profile)
     traffic = readers[-1].found
     if not traffic.complete:
         raise CompileError(
@@ -85,7 +100,30 @@ def measure(source: Path, chip: Chip, *, split_graph: bool = False, tell: Tell =
             why="Its verbose log lacks a DDR bandwidth summary.",
             hint="qnn-sd doctor tells whether the installed versions were tried together.",
         )
-    return Cost(traffic, floor_of(QdqGraph(source), chip.on_chip_mb), compiled.level)
+    graph = QdqGraph(source)
+    return Cost(traffic, floor_of(graph, chip.on_chip_mb), compiled.level, macs_of(graph), estimate)
+
+
+def measure_bound(source: Path, cost: Cost, chip: Chip, *, tell: Tell = nobody) -> Estimate | None:
+    """An upper bound for the time of a graph with uncosted ops: the estimate with a product in the place of each.
+
+    Args:
+        source: folder of the QDQ model.
+        cost: what was measured of it.
+        chip: the SoC.
+        tell: gets a line for each level at which the compiler died.
+
+    Returns:
+        The bound; the graph's own estimate where every op has a cost; None where the SoC has no estimate.
+
+    Raises:
+        CompileError: as ``measure``.
+    """
+    if cost.estimate is None or not cost.estimate.uncosted:
+        return cost.estimate
+    with tempfile.TemporaryDirectory(prefix="qnn-sd-bound-", dir=source.parent) as aside:
+        with_stand_ins(source, frozenset(cost.estimate.uncosted), Path(aside))
+        return measure(Path(aside), chip, tell=tell).estimate
 
 
 def measure_parts(

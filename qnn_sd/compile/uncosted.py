@@ -1,0 +1,45 @@
+"""A bound for ops that the compiler's estimate counts as nothing: a costed op of the same shape in their place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import onnx
+
+from qnn_sd.compile.blocks import QdqGraph
+from qnn_sd.onnx_files import MODEL_FILE
+
+
+def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> int:
+    """Writes a QDQ graph in which ops without a cost are products of their input with itself.
+
+    The result computes something else. It is for the estimate alone, which is an upper bound for the graph's own as far
+    as such an op takes no longer than the product. Its external data is the same file, linked.
+
+    Args:
+        source: folder of the QDQ model.
+        uncosted: names of ops, as ``Estimate.uncosted`` has them.
+        folder: existing empty folder for the model, on the same file system.
+
+    Returns:
+        How many ops were replaced; the others take no activation of their output's shape.
+    """
+    graph = QdqGraph(source)
+    replaced = 0
+    for node in graph.model.graph.node:
+        if node.name in uncosted or node.output[0] in uncosted:
+            made = graph.shape(node.output[0])
+            # A constant, such as the 1 of 1/x, comes first.
+            same = [name for name in node.input if graph.shape(name) == made]
+            if same:
+                del node.attribute[:]
+                node.op_type = "Mul"
+                node.input[:] = [same[-1], same[-1]]
+                replaced += 1
+    for file in source.iterdir():
+        if file.name != MODEL_FILE:
+            os.link(file, folder / file.name)
+    onnx.save_model(graph.model, folder / MODEL_FILE)
+    return replaced
