@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qnn_sd.export import Forms
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.component import write
 
@@ -25,16 +24,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
 TOKENS = 77
 
 
-def write_random(component: str, folder: Path, forms: Forms, height: int = 512, width: int = 512) -> RandomTensors:
+def write_random(component: str, folder: Path, height: int = 512, width: int = 512) -> RandomTensors:
     """Writes a component's float graph and returns where its weights came from (seed 0).
 
     Args:
         component: one of ``CONFIGS``.
         folder: existing empty folder.
-        forms: the HTP forms to write.
         height: of the picture, in pixels.
         width: of the picture, in pixels.
     """
     weights = RandomTensors(0)
-    write(component, CONFIGS[component], weights, height // 8, width // 8, TOKENS, folder, forms)
+    write(component, CONFIGS[component], weights, height // 8, width // 8, TOKENS, folder)
     return weights

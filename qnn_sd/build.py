@@ -25,7 +25,7 @@ from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import COMPONENTS, DeviceProfile, ModelConfig, RecordedConfig, Rounding, VerificationConfig
 from qnn_sd.console import Bar, Console
 from qnn_sd.errors import ArtifactError, QuantizeError, nearest
-from qnn_sd.export import Forms, export_component
+from qnn_sd.export import export_component
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.export.component import model_facts
 from qnn_sd.generate import Request, TextToImage, tokenizer_of
@@ -126,7 +126,6 @@ class Road:
         console: where progress is shown.
         sources: a checkpoint instead of the model's own, and what is put into it.
         cache: where artifacts stand; None for the user's cache.
-        forms: the HTP forms to export.
         encodings: a folder with ``<component>.json`` in AIMET's format, for the components whose
             ranges aren't to be measured.
         dry_run: whether to find out only which stages there are (``plan``) and make nothing;
@@ -146,7 +145,6 @@ class Road:
         console: Console,
         sources: Sources | None = None,
         cache: Path | None = None,
-        forms: Forms | None = None,
         encodings: Path | None = None,
         dry_run: bool = False,
         prompts: Path | None = None,
@@ -159,7 +157,6 @@ class Road:
         self.rounding = rounding
         self._production = Production(cache or resources.cache(), console, dry_run)
         self.reports, self.plan = self._production.reports, self._production.plan
-        self._forms = forms or Forms()
         self.encodings = _encodings_by_component(encodings) if encodings else {}
         # Before a checkpoint is looked for, which may be a download.
         self._texts = Texts(
@@ -183,15 +180,13 @@ class Road:
             "export",
             f"{self.model.name}.{component}",
             {name: artifact.sha256_of_file(path) for name, path in self.checkpoint.files(component).items()},
-            {**size, "forms": asdict(self._forms), **self.checkpoint.settings(component)},
+            {**size, **self.checkpoint.settings(component)},
             tools("export", "onnx"),
         )
         return self._production.produce(
             recipe,
             component,
-            lambda folder: export_component(
-                self.checkpoint, component, self.model.height, self.model.width, folder, self._forms
-            ),
+            lambda folder: export_component(self.checkpoint, component, self.model.height, self.model.width, folder),
         )
 
     def calibration(self) -> Artifact:

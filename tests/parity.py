@@ -10,34 +10,13 @@ import onnxruntime
 import torch
 from reference_models import ReferenceModels
 
-from qnn_sd.export import Forms, export_component
+from qnn_sd.export import export_component
 from qnn_sd.export.checkpoint import Checkpoint
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 
 LEAST_DB = 70.0
 COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
-# The forms as they are, and each switch alone the other way; limits low enough to matter in small models.
-FORMS: dict[str, Forms] = {
-    "default": Forms(),
-    "pieces": Forms(piece_above_mb=0.001, tokens_per_piece=24),
-    "layer_norm": Forms(group_norm="layer_norm"),
-    "matrix": Forms(group_mean="matrix"),
-    "means_of_rows": Forms(pool_at_once_up_to=0),
-    "not_centred": Forms(centred_below_mb=0),
-    "time_before_norm": Forms(time_in_norm=False),
-    "affine_unfolded": Forms(fold_affine=False),
-    "biases_unfolded": Forms(fold_biases=False),
-    "heads_together": Forms(heads="together"),
-    "values_not_centred": Forms(centred_values_above=10**6),
-    "values_centred": Forms(centred_values_above=0),
-    "conv": Forms(linear="conv"),
-    "subpixel": Forms(subpixel_above_mb=0),
-    "token_table_whole": Forms(token_sizes_apart=False),
-    "unflattened": Forms(flat_act_below=0),
-    "no_separate_affine": Forms(separate_affine_at=()),
-    "mask": Forms(mask_value=-1e4),
-}
 
 
 def reference_outputs(
@@ -66,11 +45,9 @@ def reference_outputs(
     }
 
 
-def check(
-    checkpoint: Checkpoint, component: str, size: tuple[int, int], forms: Forms, folder: Path, wanted: tuple
-) -> None:
+def check(checkpoint: Checkpoint, component: str, size: tuple[int, int], folder: Path, wanted: tuple) -> None:
     folder.mkdir(parents=True)
-    export_component(checkpoint, component, *size, folder, forms)
+    export_component(checkpoint, component, *size, folder)
     onnx.checker.check_model(str(folder / MODEL_FILE), full_check=True)
     session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
     feeds, expected = wanted

@@ -10,40 +10,36 @@ import onnxruntime
 import pytest
 import torch
 from conftest import CHECKPOINT
-from parity import COMPONENTS, FORMS, LEAST_DB, check, reference_outputs
+from parity import COMPONENTS, LEAST_DB, check, reference_outputs
 from reference_models import ARCHITECTURES, Architecture, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
 
 from qnn_sd.build import Road
 from qnn_sd.errors import CheckpointError, SettingError, UnsupportedModelError
-from qnn_sd.export import Forms, export_component
+from qnn_sd.export import export_component
 from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
-
-each_form = pytest.mark.parametrize("forms", FORMS.values(), ids=FORMS.keys())
 
 
 def opened(checkpoint: Path) -> Checkpoint:
     return open_checkpoint(Sources(checkpoint))
 
 
-@each_form
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.name)
-def test_random_architectures_match_diffusers(architecture: Architecture, forms: Forms, tmp_path: Path) -> None:
+def test_random_architectures_match_diffusers(architecture: Architecture, tmp_path: Path) -> None:
     models = save_random(architecture, tmp_path)
     factor = 2 ** (len(models.vae.config.block_out_channels) - 1)
     size = (factor * architecture.latent[0], factor * architecture.latent[1])
     outputs = reference_outputs(models, architecture.latent, architecture.extra_inputs, seed=1)
     for component in COMPONENTS:
-        check(opened(tmp_path), component, size, forms, tmp_path / "onnx" / component, outputs[component])
+        check(opened(tmp_path), component, size, tmp_path / "onnx" / component, outputs[component])
 
 
-@each_form
-def test_demo_checkpoint_matches_diffusers(forms: Forms, tmp_path: Path) -> None:
+def test_demo_checkpoint_matches_diffusers(tmp_path: Path) -> None:
     outputs = reference_outputs(ReferenceModels.load(CHECKPOINT), (16, 16), {}, seed=2)
     for component in COMPONENTS:
-        check(opened(CHECKPOINT), component, (128, 128), forms, tmp_path / component, outputs[component])
+        check(opened(CHECKPOINT), component, (128, 128), tmp_path / component, outputs[component])
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -87,7 +83,7 @@ def test_tensor_names_of_older_libraries_are_read(tmp_path: Path) -> None:
     save_file(renamed, text)
     outputs = reference_outputs(ReferenceModels.load(CHECKPOINT), (16, 16), {}, seed=3)
     for component in ("text_encoder", "vae_decoder"):
-        check(opened(checkpoint), component, (128, 128), Forms(), tmp_path / component, outputs[component])
+        check(opened(checkpoint), component, (128, 128), tmp_path / component, outputs[component])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -98,7 +94,7 @@ def test_half_precision_weights_are_read(dtype: torch.dtype, tmp_path: Path) -> 
         model.to(torch.float32)  # the reference computes in float32 with the rounded weights
     outputs = reference_outputs(models, ARCHITECTURES[1].latent, {}, seed=4)
     for component in COMPONENTS:
-        check(opened(tmp_path), component, (16, 32), Forms(), tmp_path / "onnx" / component, outputs[component])
+        check(opened(tmp_path), component, (16, 32), tmp_path / "onnx" / component, outputs[component])
 
 
 def edited(tmp_path: Path, part: str, **changes: object) -> Path:
@@ -130,7 +126,7 @@ def test_options_that_are_not_built_are_refused_by_name(
 ) -> None:
     checkpoint = edited(tmp_path, part, **{key: value})
     with pytest.raises(UnsupportedModelError, match=key):
-        export_component(opened(checkpoint), component, 128, 128, tmp_path, Forms())
+        export_component(opened(checkpoint), component, 128, 128, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -151,20 +147,20 @@ def test_options_that_are_not_built_are_refused_by_name(
 def test_values_that_cannot_be_are_refused_by_name(part: str, key: str, value: object, tmp_path: Path) -> None:
     checkpoint = edited(tmp_path, part, **{key: value})
     with pytest.raises(UnsupportedModelError, match=f"{key} is .* which can't be"):
-        export_component(opened(checkpoint), "unet", 128, 128, tmp_path, Forms())
+        export_component(opened(checkpoint), "unet", 128, 128, tmp_path)
 
 
 def test_levels_that_do_not_match_are_refused(tmp_path: Path) -> None:
     checkpoint = edited(tmp_path, "unet", attention_head_dim=[2, 3])
     with pytest.raises(UnsupportedModelError, match="attention_head_dim has 2 entries for 3 levels"):
-        export_component(opened(checkpoint), "unet", 128, 128, tmp_path, Forms())
+        export_component(opened(checkpoint), "unet", 128, 128, tmp_path)
 
 
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="doesn't fit this UNet"):
-        export_component(opened(CHECKPOINT), "unet", 136, 128, tmp_path, Forms())
+        export_component(opened(CHECKPOINT), "unet", 136, 128, tmp_path)
     with pytest.raises(SettingError, match="doesn't fit this VAE"):
-        export_component(opened(CHECKPOINT), "unet", 129, 128, tmp_path, Forms())
+        export_component(opened(CHECKPOINT), "unet", 129, 128, tmp_path)
 
 
 def damage(tmp_path: Path, **changes: torch.Tensor | None) -> Path:
@@ -190,4 +186,4 @@ def test_weights_that_do_not_fit_the_config_are_named(
     changes: dict[str, torch.Tensor | None], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match=message):
-        export_component(opened(damage(tmp_path, **changes)), "unet", 128, 128, tmp_path, Forms())
+        export_component(opened(damage(tmp_path, **changes)), "unet", 128, 128, tmp_path)

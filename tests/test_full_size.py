@@ -14,10 +14,9 @@ import numpy as np
 import onnxruntime
 import pytest
 from graphs import htp_db, run
-from parity import COMPONENTS, FORMS, check, reference_outputs
+from parity import COMPONENTS, check, reference_outputs
 from reference_models import SD15, ReferenceModels, save_random
 
-from qnn_sd.export import Forms
 from qnn_sd.export.blocks.resnet import downsample, resnet, upsample
 from qnn_sd.export.blocks.transformer import spatial_transformer
 from qnn_sd.export.checkpoint import RandomTensors, Sources, open_checkpoint
@@ -39,7 +38,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Referenc
 
 def test_the_unet_of_sd15_is_built_and_runs(tmp_path: Path) -> None:
     weights = RandomTensors(0)
-    write("unet", SD15.unet, weights, 64, 64, 77, tmp_path, Forms())
+    write("unet", SD15.unet, weights, 64, 64, 77, tmp_path)
     assert (weights.tensors, weights.parameters) == (686, 859_520_964)
     session = onnxruntime.InferenceSession(str(tmp_path / MODEL_FILE), providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
@@ -55,33 +54,13 @@ def test_the_unet_of_sd15_is_built_and_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_the_default_forms_match_diffusers(
+def test_every_component_matches_diffusers(
     component: str, checkpoint: tuple[Path, ReferenceModels], tmp_path: Path
 ) -> None:
     """At 512x512."""
     folder, models = checkpoint
     outputs = reference_outputs(models, SD15.latent, {}, seed=1)
-    check(open_checkpoint(Sources(folder)), component, (512, 512), Forms(), tmp_path / component, outputs[component])
-
-
-@pytest.mark.parametrize("name", [name for name in FORMS if name != "default"])
-def test_each_form_alone_off_matches_diffusers(
-    name: str, checkpoint: tuple[Path, ReferenceModels], tmp_path: Path
-) -> None:
-    """All components at their full widths, on pictures of 256x128."""
-    folder, models = checkpoint
-    outputs = reference_outputs(models, (16, 32), {}, seed=2)
-    for component in COMPONENTS:
-        check(
-            open_checkpoint(Sources(folder)),
-            component,
-            (128, 256),
-            FORMS[name],
-            tmp_path / component,
-            outputs[component],
-        )
-        for left in (tmp_path / component).iterdir():
-            left.unlink()
+    check(open_checkpoint(Sources(folder)), component, (512, 512), tmp_path / component, outputs[component])
 
 
 # What a program's children have used is counted from before they are started, so a small one must start them.
@@ -117,7 +96,7 @@ def unet_resnet(channels: int, out: int, side: int) -> Block:
     """A ResNet block of the UNet, the time embedding included."""
 
     def build(g: Graph, given: dict[str, Value]) -> Value:
-        options = {"groups": 32, "epsilon": 1e-5, "act": "silu", "forms": Forms(), "time": given["t"]}
+        options = {"groups": 32, "epsilon": 1e-5, "act": "silu", "time": given["t"]}
         return resnet(g, RandomTensors(1), "resnet", given["x"], out, **options)
 
     return {"x": (1, channels, side, side), "t": (1, 1280)}, build
@@ -127,17 +106,17 @@ def unet_transformer(channels: int, side: int) -> Block:
     """A spatial transformer of the UNet."""
 
     def build(g: Graph, given: dict[str, Value]) -> Value:
-        options = {"heads": 8, "layers": 1, "groups": 32, "linear_projection": False, "forms": Forms()}
+        options = {"heads": 8, "layers": 1, "groups": 32, "linear_projection": False}
         return spatial_transformer(g, RandomTensors(2), "transformer", given["x"], given["c"], **options)
 
     return {"x": (1, channels, side, side), "c": (1, 77, 768)}, build
 
 
-def vae_resnet(channels: int, out: int, forms: Forms) -> Block:
+def vae_resnet(channels: int, out: int) -> Block:
     """A ResNet block of the VAE."""
 
     def build(g: Graph, given: dict[str, Value]) -> Value:
-        options = {"groups": 32, "epsilon": 1e-6, "act": "silu", "forms": forms}
+        options = {"groups": 32, "epsilon": 1e-6, "act": "silu"}
         return resnet(g, RandomTensors(3), "resnet", given["x"], out, **options)
 
     return {"x": (1, channels, 64, 64)}, build
@@ -147,14 +126,14 @@ def vae_attention(side: int) -> Block:
     """The VAE's attention over 4096 tokens, one head of 512."""
 
     def build(g: Graph, given: dict[str, Value]) -> Value:
-        return VaeBuilder(SD15.vae, Forms()).attention(g, RandomTensors(4), "attention", given["x"])
+        return VaeBuilder(SD15.vae).attention(g, RandomTensors(4), "attention", given["x"])
 
     return {"x": (1, 512, side, side)}, build
 
 
-def upsampler(channels: int, side: int, forms: Forms) -> Block:
+def upsampler(channels: int, side: int) -> Block:
     """Nearest neighbour and conv."""
-    return {"x": (1, channels, side, side)}, lambda g, given: upsample(g, RandomTensors(5), "up", given["x"], forms)
+    return {"x": (1, channels, side, side)}, lambda g, given: upsample(g, RandomTensors(5), "up", given["x"])
 
 
 def downsampler(channels: int, side: int, padding: int) -> Block:
@@ -164,8 +143,6 @@ def downsampler(channels: int, side: int, padding: int) -> Block:
     )
 
 
-# As the VAE's large tensors are written; 64x64 pixels of them, or the emulator takes minutes for each.
-LARGE = Forms(centred_below_mb=0, subpixel_above_mb=0)
 BLOCKS: dict[str, Block] = {
     **{
         f"unet resnet {channels} to {out} at {side}": unet_resnet(channels, out, side)
@@ -195,17 +172,18 @@ BLOCKS: dict[str, Block] = {
         for channels, side in ((320, 64), (640, 32), (1280, 16))
     },
     **{
-        f"unet upsampler {channels} at {side}": upsampler(channels, side, Forms())
+        f"unet upsampler {channels} at {side}": upsampler(channels, side)
         for channels, side in ((1280, 8), (1280, 16), (640, 32))
     },
-    "vae resnet 512 at 64": vae_resnet(512, 512, Forms()),
+    "vae resnet 512 at 64": vae_resnet(512, 512),
     **{
-        f"vae resnet {channels} to {out}, large": vae_resnet(channels, out, LARGE)
+        # 64x64 pixels of them, or the emulator takes minutes for each.
+        f"vae resnet {channels} to {out}": vae_resnet(channels, out)
         for channels, out in ((512, 512), (512, 256), (256, 256), (256, 128), (128, 128), (128, 256), (256, 512))
     },
     "vae attention": vae_attention(64),
-    "vae upsampler 512": upsampler(512, 32, Forms()),
-    "vae upsampler 256, large": upsampler(256, 32, LARGE),
+    "vae upsampler 512": upsampler(512, 32),
+    "vae upsampler 256": upsampler(256, 32),
     "vae downsampler 128": downsampler(128, 64, 0),
 }
 

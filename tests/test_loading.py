@@ -24,7 +24,6 @@ from reference_models import LIKE_SD15_WIDE, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
 
 from qnn_sd.errors import CheckpointError, QnnSdError, UnsupportedModelError
-from qnn_sd.export import Forms
 from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 
@@ -71,7 +70,7 @@ def match(models: ReferenceModels, opened: Checkpoint, folder: Path, components:
     """Every component at 70 dB or more."""
     outputs = reference_outputs(models, LATENT, {}, seed=5)
     for component in components:
-        check(opened, component, SIZE, Forms(), folder / component, outputs[component])
+        check(opened, component, SIZE, folder / component, outputs[component])
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)

@@ -18,7 +18,6 @@ from test_loading import original
 from transformers import CLIPTokenizer
 
 from qnn_sd.errors import CheckpointError, QnnSdError, SettingError, UnsupportedModelError
-from qnn_sd.export import Forms
 from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint, parse_lora
 from qnn_sd.metrics import sqnr_db
 
@@ -139,7 +138,7 @@ def match(
     for component in touched:
         # Or the LoRA would be too weak to see a wrong one.
         assert sqnr_db(before[component][1], outputs[component][1]) < 30
-        check(opened, component, SIZE, Forms(), folder / component, outputs[component])
+        check(opened, component, SIZE, folder / component, outputs[component])
 
 
 NAMINGS = {

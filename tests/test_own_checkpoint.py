@@ -24,7 +24,6 @@ from qnn_sd.build import Road
 from qnn_sd.config import LCM_STEPS, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError
-from qnn_sd.export import Forms
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.metrics import psnr_db
@@ -194,7 +193,7 @@ def test_a_latent_consistency_model_as_a_single_file(lcm: Path, tmp_path: Path) 
     assert opened.is_lcm
     assert opened.scheduler["_class_name"] == "LCMScheduler"
     outputs = reference_outputs(ReferenceModels.load(lcm), (8, 8), {"timestep_cond": 256}, seed=8)
-    check(opened, "unet", (64, 64), Forms(), tmp_path / "onnx", outputs["unet"])
+    check(opened, "unet", (64, 64), tmp_path / "onnx", outputs["unet"])
 
 
 def test_the_command_takes_its_defaults_from_the_checkpoint(lcm: Path, cli: Cli) -> None:

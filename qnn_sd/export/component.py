@@ -10,7 +10,6 @@ from typing import Any
 from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Checkpoint, TensorSource
 from qnn_sd.export.checkpoint.parts import PART_OF
-from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
 from qnn_sd.export.text_encoder import TextEncoderBuilder
 from qnn_sd.export.unet import UnetBuilder
@@ -51,19 +50,17 @@ def model_facts(checkpoint: Checkpoint) -> ModelFacts:
     Raises:
         UnsupportedModelError: a config asks for something that isn't built.
     """
-    vae = VaeBuilder(checkpoint.config("vae"), Forms())
+    vae = VaeBuilder(checkpoint.config("vae"))
     return ModelFacts(
         vae.factor,
         vae.options["latent_channels"],
         vae.options["scaling_factor"],
-        TextEncoderBuilder(checkpoint.config("text_encoder"), Forms()).tokens,
-        UnetBuilder(checkpoint.config("unet"), Forms()).options["time_cond_proj_dim"],
+        TextEncoderBuilder(checkpoint.config("text_encoder")).tokens,
+        UnetBuilder(checkpoint.config("unet")).options["time_cond_proj_dim"],
     )
 
 
-def export_component(
-    checkpoint: Checkpoint, component: str, height: int, width: int, folder: Path, forms: Forms
-) -> dict[str, Any]:
+def export_component(checkpoint: Checkpoint, component: str, height: int, width: int, folder: Path) -> dict[str, Any]:
     """Writes a component's float graph to ``folder``.
 
     Args:
@@ -72,7 +69,6 @@ def export_component(
         height: of the picture, in pixels.
         width: of the picture, in pixels.
         folder: existing empty folder.
-        forms: the HTP forms to write.
 
     Returns:
         Facts for the manifest.
@@ -91,7 +87,7 @@ def export_component(
             hint=f"Choose a size in steps of {facts.factor} pixels.",
         )
     latent = height // facts.factor, width // facts.factor
-    write(component, checkpoint.config(PART_OF[component]), weights, *latent, facts.tokens, folder, forms)
+    write(component, checkpoint.config(PART_OF[component]), weights, *latent, facts.tokens, folder)
     weights.refuse_unread(_OF_OTHERS[component])
     return {"height": height, "width": width}
 
@@ -104,7 +100,6 @@ def write(
     latent_width: int,
     tokens: int,
     folder: Path,
-    forms: Forms,
 ) -> None:
     """Writes a component's float graph from any source of tensors.
 
@@ -116,10 +111,10 @@ def write(
     """
     with Graph(component, folder) as g:
         if component == "text_encoder":
-            TextEncoderBuilder(config, forms).build(g, weights)
+            TextEncoderBuilder(config).build(g, weights)
         elif component == "unet":
-            UnetBuilder(config, forms).build(g, weights, latent_height, latent_width, tokens)
+            UnetBuilder(config).build(g, weights, latent_height, latent_width, tokens)
         elif component == "vae_decoder":
-            VaeBuilder(config, forms).build_decoder(g, weights, latent_height, latent_width)
+            VaeBuilder(config).build_decoder(g, weights, latent_height, latent_width)
         else:
-            VaeBuilder(config, forms).build_encoder(g, weights, latent_height, latent_width)
+            VaeBuilder(config).build_encoder(g, weights, latent_height, latent_width)

@@ -9,12 +9,11 @@ import numpy as np
 from onnx import TensorProto
 
 from qnn_sd.export.blocks.activation import CLIP_ACTIVATIONS, activation
-from qnn_sd.export.blocks.attention import Attention, AttentionNames
+from qnn_sd.export.blocks.attention import AttentionNames, AttentionWeights, token_attention
 from qnn_sd.export.blocks.basic import add, mul
-from qnn_sd.export.blocks.linear import Affine, Linear, Weights
-from qnn_sd.export.blocks.norm import affine_of, fold, layer_norm
+from qnn_sd.export.blocks.linear import Weights, linear
+from qnn_sd.export.blocks.norm import affine_of, layer_norm
 from qnn_sd.export.checkpoint import Array, TensorSource
-from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
 from qnn_sd.export.options import Options
 
@@ -55,6 +54,9 @@ _IGNORED = (
     "transformers_version",
     "use_cache",
 )
+# What masked scores get. -inf has no encoding, and -1e4 would leave the uint16 scores a step of 0.15; exp(-100) is zero
+# beside any real score.
+_MASKED = -100.0
 _NAMES = AttentionNames("q_proj", "k_proj", "v_proj", "out_proj")
 
 
@@ -78,14 +80,13 @@ class TextEncoderBuilder:
 
     Args:
         raw: the parsed ``config.json``.
-        forms: the HTP forms to write.
 
     Raises:
         UnsupportedModelError: the config asks for something that isn't built; named.
     """
 
-    def __init__(self, raw: Mapping[str, Any], forms: Forms) -> None:
-        self.options, self.forms = Options("CLIPTextModel", raw, _READ, _ONLY, _IGNORED), forms
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.options = Options("CLIPTextModel", raw, _READ, _ONLY, _IGNORED)
         self.act = self.options.choice("hidden_act", CLIP_ACTIVATIONS)
 
     @property
@@ -100,58 +101,48 @@ class TextEncoderBuilder:
         width, tokens, epsilon = options["hidden_size"], self.tokens, options["layer_norm_eps"]
         ids = g.input("input_ids", (1, tokens), TensorProto.INT32)
         name = "embeddings.token_embedding"
-        x = _looked_up(g, name, weights.get(f"{name}.weight", (options["vocab_size"], width)), ids, self.forms)
+        x = _looked_up(g, name, weights.get(f"{name}.weight", (options["vocab_size"], width)), ids)
         name = "embeddings.position_embedding.weight"
         positions = weights.get(name, (tokens, width)).reshape(1, tokens, width)
         x = add(g, x, g.constant(name, positions), "embeddings.sum")
-        causal = np.triu(np.full((tokens, tokens), self.forms.mask_value, np.float32), 1)
+        causal = np.triu(np.full((tokens, tokens), _MASKED, np.float32), 1)
         mask = g.constant("causal_mask", causal.reshape(1, tokens, tokens))
         for layer in range(options["num_hidden_layers"]):
             x = self._layer(g, weights, f"encoder.layers.{layer}", x, mask, epsilon)
         affine = affine_of(weights, "final_layer_norm", width)
-        g.output(layer_norm(g, "final_layer_norm", x, affine, epsilon, self.forms), "last_hidden_state")
+        g.output(layer_norm(g, "final_layer_norm", x, affine, epsilon), "last_hidden_state")
 
     def _layer(self, g: Graph, weights: TensorSource, prefix: str, x: Value, mask: Value, epsilon: float) -> Value:
-        width, inner = x.shape[-1], self.options["intermediate_size"]
-
-        def norm(name: str, of: Value) -> tuple[Value, Affine | None]:
-            here, later = fold(affine_of(weights, f"{prefix}.{name}", width), self.forms)
-            return layer_norm(g, f"{prefix}.{name}", of, here, epsilon, self.forms), later
-
-        normed, later = norm("layer_norm1", x)
-        attention = Attention(
-            g,
-            weights,
-            f"{prefix}.self_attn",
-            width,
-            width,
-            self.options["num_attention_heads"],
-            self.forms,
-            projection_bias=True,
-            names=_NAMES,
-            query_affine=later,
-            context_affine=later,
+        width, inner, heads = x.shape[-1], self.options["intermediate_size"], self.options["num_attention_heads"]
+        name = f"{prefix}.self_attn"
+        affine = affine_of(weights, f"{prefix}.layer_norm1", width)
+        attention = AttentionWeights.read(
+            weights, name, width, width, heads, names=_NAMES, biases=True, query_affine=affine, context_affine=affine
         )
-        attended = attention.project(attention.heads(normed, attention.keys_and_values(normed), mask))
-        x = add(g, attended, x, f"{prefix}.self_attn.sum")
-        normed, later = norm("layer_norm2", x)
-        fc1 = Weights.read(weights, f"{prefix}.mlp.fc1", inner, width).after(later)
-        fc2 = Weights.read(weights, f"{prefix}.mlp.fc2", width, inner)
-        hidden = Linear(g, f"{prefix}.mlp.fc1", fc1, self.forms)(normed)
-        with g.scope(f"{prefix}.mlp"):
+        normed = layer_norm(g, f"{prefix}.layer_norm1", x, None, epsilon)
+        seen = token_attention(g, name, attention, heads, normed, mask)
+        x = add(g, linear(g, f"{name}.out_proj", seen, attention.out), x, f"{name}.sum")
+        name = f"{prefix}.mlp"
+        affine = affine_of(weights, f"{prefix}.layer_norm2", width)
+        normed = layer_norm(g, f"{prefix}.layer_norm2", x, None, epsilon)
+        hidden = linear(g, f"{name}.fc1", normed, Weights.read(weights, f"{name}.fc1", inner, width).after(affine))
+        with g.scope(name):
             hidden = activation(g, self.act, hidden)
-        return add(g, Linear(g, f"{prefix}.mlp.fc2", fc2, self.forms)(hidden), x, f"{prefix}.mlp.sum")
+        out = linear(g, f"{name}.fc2", hidden, Weights.read(weights, f"{name}.fc2", width, inner))
+        return add(g, out, x, f"{name}.sum")
 
 
-def _looked_up(g: Graph, name: str, table: Array, ids: Value, forms: Forms) -> Value:
-    """Rows of a table [N, D] by their numbers [1, tokens]: [1, tokens, D]."""
+def _looked_up(g: Graph, name: str, table: Array, ids: Value) -> Value:
+    """Rows of a table [N, D] by their numbers [1, tokens]: [1, tokens, D].
+
+    Each is a row whose largest number is 1, times the row's size. Of such rows 8 bits are enough
+    (``quantize/choose.py``), and the table is the text encoder's largest tensor.
+    """
 
     def rows(of: Array, constant: str, label: str) -> Value:
         shape = (*ids.shape, of.shape[1])
         return g.node("Gather", [g.constant(constant, of), ids], shape, label, axis=0)
 
-    if not forms.token_sizes_apart:
-        return rows(table, f"{name}.weight", name)
     sizes: Array = np.maximum(table.max(axis=1, keepdims=True), -table.min(axis=1, keepdims=True))
     # A row of zeros, if there is one, stays zeros.
     alike: Array = np.divide(table, sizes, out=np.zeros(table.shape, np.float32), where=sizes > 0)

@@ -13,7 +13,6 @@ from qnn_sd.export.blocks.resnet import downsample, resnet, upsample
 from qnn_sd.export.blocks.time import time_embedding
 from qnn_sd.export.blocks.transformer import spatial_transformer
 from qnn_sd.export.checkpoint import TensorSource
-from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
 from qnn_sd.export.options import Options
 
@@ -78,15 +77,14 @@ class UnetBuilder:
 
     Args:
         raw: the parsed ``config.json``.
-        forms: the HTP forms to write.
 
     Raises:
         UnsupportedModelError: the config asks for something that isn't built; named.
     """
 
-    def __init__(self, raw: Mapping[str, Any], forms: Forms) -> None:
+    def __init__(self, raw: Mapping[str, Any]) -> None:
         options = Options("UNet2DConditionModel", raw, _READ, _ONLY, _IGNORED, _PER_LEVEL)
-        self.options, self.forms = options, forms
+        self.options = options
         self.channels = list(options["block_out_channels"])
         levels = len(self.channels)
         self.act = options.choice("act_fn", UNET_ACTIVATIONS)
@@ -175,9 +173,9 @@ class UnetBuilder:
                 if kind == "CrossAttnUpBlock2D":
                     x = self._transformer(g, weights, f"{prefix}.attentions.{layer}", x, level)
             if level:
-                x = upsample(g, weights, f"{prefix}.upsamplers.0", x, self.forms)
+                x = upsample(g, weights, f"{prefix}.upsamplers.0", x)
         affine = affine_of(weights, "conv_norm_out", x.shape[1])
-        x = group_norm(g, "conv_norm_out", x, affine, self.groups, options["norm_eps"], self.forms, self.act)
+        x = group_norm(g, "conv_norm_out", x, affine, self.groups, options["norm_eps"], self.act)
         g.output(conv(g, weights, "conv_out", x, options["out_channels"]), "noise_pred")
 
     def _resnet(self, g: Graph, weights: TensorSource, prefix: str, x: Value, channels: int) -> Value:
@@ -190,7 +188,6 @@ class UnetBuilder:
             groups=self.groups,
             epsilon=self.options["norm_eps"],
             act=self.act,
-            forms=self.forms,
             time=self._time,
         )
 
@@ -205,5 +202,4 @@ class UnetBuilder:
             layers=self.depth[level],
             groups=self.groups,
             linear_projection=self.options["use_linear_projection"],
-            forms=self.forms,
         )

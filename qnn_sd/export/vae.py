@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from qnn_sd.export.blocks.activation import UNET_ACTIVATIONS
-from qnn_sd.export.blocks.attention import Attention, AttentionNames
-from qnn_sd.export.blocks.basic import add, conv, image_of, tokens_of
-from qnn_sd.export.blocks.norm import affine_of, fold, group_norm
-from qnn_sd.export.blocks.pieces import cut, join, piece_sizes
+from qnn_sd.export.blocks.attention import AttentionNames, AttentionWeights, self_attention
+from qnn_sd.export.blocks.basic import add, conv
+from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.blocks.resnet import downsample, resnet, upsample
 from qnn_sd.export.checkpoint import TensorSource
-from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
 from qnn_sd.export.options import Options
 
@@ -49,15 +47,14 @@ class VaeBuilder:
 
     Args:
         raw: the parsed ``config.json``.
-        forms: the HTP forms to write.
 
     Raises:
         UnsupportedModelError: the config asks for something that isn't built; named.
     """
 
-    def __init__(self, raw: Mapping[str, Any], forms: Forms) -> None:
+    def __init__(self, raw: Mapping[str, Any]) -> None:
         options = Options("AutoencoderKL", raw, _READ, _ONLY, _IGNORED)
-        self.options, self.forms = options, forms
+        self.options = options
         self.channels = list(options["block_out_channels"])
         self.act = options.choice("act_fn", UNET_ACTIVATIONS)
         levels = len(self.channels)
@@ -87,7 +84,7 @@ class VaeBuilder:
             for layer in range(options["layers_per_block"] + 1):
                 x = self._resnet(g, weights, f"{prefix}.resnets.{layer}", x, channels)
             if index + 1 < len(self.channels):
-                x = upsample(g, weights, f"{prefix}.upsamplers.0", x, self.forms)
+                x = upsample(g, weights, f"{prefix}.upsamplers.0", x)
         x = self._norm_out(g, weights, "decoder", x)
         g.output(conv(g, weights, "decoder.conv_out", x, options["out_channels"]), "sample")
 
@@ -115,11 +112,11 @@ class VaeBuilder:
 
     def _norm_out(self, g: Graph, weights: TensorSource, half: str, x: Value) -> Value:
         name, groups = f"{half}.conv_norm_out", self.options["norm_num_groups"]
-        return group_norm(g, name, x, affine_of(weights, name, x.shape[1]), groups, EPSILON, self.forms, self.act)
+        return group_norm(g, name, x, affine_of(weights, name, x.shape[1]), groups, EPSILON, self.act)
 
     def _resnet(self, g: Graph, weights: TensorSource, prefix: str, x: Value, channels: int) -> Value:
         groups = self.options["norm_num_groups"]
-        return resnet(g, weights, prefix, x, channels, groups=groups, epsilon=EPSILON, act=self.act, forms=self.forms)
+        return resnet(g, weights, prefix, x, channels, groups=groups, epsilon=EPSILON, act=self.act)
 
     def _middle(self, g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
         x = self._resnet(g, weights, f"{prefix}.resnets.0", x, x.shape[1])
@@ -129,32 +126,20 @@ class VaeBuilder:
 
     def attention(self, g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
         """Self-attention over the pixels, one head, with a residual."""
-        _, channels, height, width = x.shape
-        sizes = piece_sizes(height * width, height * width, self.forms)
-        here, later = fold(affine_of(weights, f"{prefix}.group_norm", channels), self.forms)
-        normed = group_norm(g, f"{prefix}.group_norm", x, here, self.options["norm_num_groups"], EPSILON, self.forms)
+        channels, groups = x.shape[1], self.options["norm_num_groups"]
         modern = AttentionNames()
         names = modern if weights.has(f"{prefix}.{modern.query}.weight") else _OLD_NAMES
-        layer = Attention(
-            g,
+        affine = affine_of(weights, f"{prefix}.group_norm", channels)
+        layer = AttentionWeights.read(
             weights,
             prefix,
             channels,
             channels,
             1,
-            self.forms,
-            projection_bias=True,
             names=names,
-            query_affine=later,
-            context_affine=later,
+            biases=True,
+            query_affine=affine,
+            context_affine=affine,
         )
-        with g.scope(prefix):
-            tokens = tokens_of(g, normed)
-            queries, residual = cut(g, tokens, sizes), cut(g, tokens_of(g, x), sizes)
-        over = layer.keys_and_values(tokens)
-        done = [
-            add(g, layer.project(layer.heads(piece, over)), skip, f"{prefix}.sum")
-            for piece, skip in zip(queries, residual, strict=True)
-        ]
-        with g.scope(prefix):
-            return image_of(g, join(g, done), height, width)
+        normed = group_norm(g, f"{prefix}.group_norm", x, None, groups, EPSILON)
+        return add(g, self_attention(g, prefix, layer, 1, normed), x, f"{prefix}.sum")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -33,10 +33,12 @@ class Encodings:
     Attributes:
         activations: of every float activation.
         parameters: of every weight and every float constant that is data.
+        operands: of activations as second operand of a product, where that isn't int16 (``operands.py``).
     """
 
     activations: Mapping[str, Encoding]
     parameters: Mapping[str, Encoding]
+    operands: Mapping[str, Encoding] = field(default_factory=dict)
 
     def of(self, name: str) -> Encoding:
         """The encoding of an activation or a parameter."""

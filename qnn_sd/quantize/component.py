@@ -20,6 +20,7 @@ from qnn_sd.quantize.aimet import write_1_0_0, write_2_0_0
 from qnn_sd.quantize.choose import NO_RANGES, Encodings, choose_encodings
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.given import given_encodings
+from qnn_sd.quantize.operands import candidates, in_8_bits, narrow
 from qnn_sd.quantize.qdq import QdqWriter
 from qnn_sd.quantize.ranges import Ranges, measure
 from qnn_sd.quantize.stand_in import stand_in_ranges
@@ -61,7 +62,8 @@ def quantize_component(
     graph = FloatGraph(source)
     if encodings is None:
         usual, beyond = _measure_both(source, samples, rare, each)
-        return _write(graph, choose_encodings(graph, usual, inputs=inputs, beyond=beyond), folder)
+        chosen = choose_encodings(graph, usual, inputs=inputs, beyond=beyond)
+        return _write(graph, in_8_bits(graph, chosen, usual, beyond, candidates(graph)), folder)
     return _write(graph, given_encodings(graph, encodings), folder)
 
 
@@ -97,12 +99,13 @@ def quantize_by_adaround(
     nearest = rounding.work / "nearest"
     shutil.rmtree(nearest, ignore_errors=True)  # a run that was cut off may have left half of it
     nearest.mkdir()
-    QdqWriter(graph, chosen, nearest).write()
+    QdqWriter(graph, in_8_bits(graph, chosen, usual, beyond, candidates(graph)), nearest).write()
     rounded, reports = round_layers(graph, nearest, rounding)
     write_report(folder / REPORT_FILE, reports)
-    facts = {**_write(graph, chosen, folder, rounded), "rounding": summary(reports)}
+    narrowed = narrow(graph, chosen, usual, beyond, rounded, rounding.held_out, rounding.work)
+    facts = {**_write(graph, narrowed.encodings, folder, rounded), "rounding": summary(reports)}
     shutil.rmtree(rounding.work)
-    return {**facts, "rounded_with": rounding.backend.title}
+    return {**facts, **narrowed.facts, "rounded_with": rounding.backend.title}
 
 
 def _measure_both(
@@ -148,7 +151,9 @@ def quantize_with_stand_ins(source: Path, folder: Path) -> dict[str, Any]:
         QuantizeError: an op that no rule covers, a weight that isn't finite.
     """
     graph = FloatGraph(source)
-    return _write(graph, choose_encodings(graph, stand_in_ranges(graph.model)), folder)
+    ranges = stand_in_ranges(graph.model)
+    chosen = choose_encodings(graph, ranges)
+    return _write(graph, in_8_bits(graph, chosen, ranges, NO_RANGES, candidates(graph)), folder)
 
 
 def _write(

@@ -116,14 +116,15 @@ class QdqWriter:
         return scale, zero
 
     def _second_operand(self, name: str) -> str:
-        """K transposed and V as int16 symmetric: the HTP computes a uint16 one with 8 bits only."""
+        """K transposed and V signed and symmetric: the HTP computes a uint16 one with 8 bits only."""
         encoding = self._encodings.activations[name]
         if encoding.signed:
             return self._ready[name]
-        final = f"{name}.int16"
-        if (name, "int16") not in self._ready:
-            self._ready[name, "int16"] = self._pair(self._ready[name], final, second_operand(encoding))
-        return final
+        if (name, "operand") not in self._ready:
+            chosen = self._encodings.operands.get(name) or second_operand(encoding)
+            final = f"{name}.{chosen.dtype.name}"
+            self._ready[name, "operand"] = self._pair(self._ready[name], final, chosen)
+        return self._ready[name, "operand"]
 
     def _widened(self, name: str) -> str:
         """Rows of an 8-bit table as uint16: only ops that move numbers take them as they are."""

@@ -1,21 +1,25 @@
 """Multi-head attention, head by head.
 
-One head at a time keeps the scores [1, N, M] small enough for the HTP's on-chip memory, and
-gives each head encodings of its own. The quantizer makes the second operand of each product
-(K transposed, V) int16 symmetric: the HTP drops a uint16 one to 8 bits.
+One head at a time keeps the scores small enough for the HTP's on-chip memory, and gives each head encodings of its own.
+An image's pixels stay an image: queries are [1, H, W, C / heads], scores [1, H, W, M]. The compiler computes that faster
+than with the pixels in one row, and nothing is laid out anew (docs/htp-forms.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 
 from qnn_sd.export.blocks.basic import add, concat, matmul, reshape, transpose
-from qnn_sd.export.blocks.linear import Affine, Linear, Weights
+from qnn_sd.export.blocks.linear import Affine, Weights, linear, pointwise
 from qnn_sd.export.checkpoint import TensorSource
-from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
+
+# With more keys than this, attention weighs the values' differences from their mean and adds the mean afterwards, which
+# is exact, since the shares sum to one. On the HTP they don't: it rounds shares down, half a step on average, and with
+# thousands of keys the halves come to percents. Of values whose sum is zero they take nothing.
+CENTRED_ABOVE = 128
 
 
 @dataclass(frozen=True)
@@ -29,136 +33,156 @@ class AttentionNames:
 
 
 @dataclass(frozen=True)
-class KeyValue:
-    """One product's second operands: keys transposed [1, D, M] and values [1, M, D], or with heads in front.
+class AttentionWeights:
+    """An attention layer's weights: C channels, D of what it attends to.
 
     Attributes:
-        key: the keys.
-        value: the values; their mean is zero where ``mean`` is given.
-        mean: [1, 1, D], what was taken from the values and is added to the result.
+        query: [C, C], with the scores' scale.
+        key: [C, D].
+        value: [C, D].
+        out: [C, C].
     """
 
-    key: Value
-    value: Value
-    mean: Value | None
+    query: Weights
+    key: Weights
+    value: Weights
+    out: Weights
 
-
-class Attention:
-    """Scaled dot-product attention (Vaswani et al. 2017) of tokens [1, N, C] over [1, M, D].
-
-    Keys and values, queries, and the output's projection are steps of their own, so that queries
-    can come in pieces.
-
-    Args:
-        g: the graph.
-        weights: the checkpoint's tensors.
-        prefix: of the layer.
-        width: C.
-        context_width: D; equal to C in self-attention.
-        heads: number of heads; C is a multiple of it.
-        forms: ``heads``, ``centred_values_above``, ``linear`` and ``fold_biases``.
-        projection_bias: whether q, k and v have biases.
-        names: the weights' names.
-        query_affine: gamma and beta of the norm before the queries, where they are folded.
-        context_affine: the same before keys and values.
-    """
-
-    def __init__(
-        self,
-        g: Graph,
+    @classmethod
+    def read(
+        cls,
         weights: TensorSource,
         prefix: str,
         width: int,
         context_width: int,
         heads: int,
-        forms: Forms,
         *,
-        projection_bias: bool = False,
         names: AttentionNames | None = None,
+        biases: bool = False,
         query_affine: Affine | None = None,
         context_affine: Affine | None = None,
-    ) -> None:
-        names = names or AttentionNames()
-        self._g, self._prefix, self._width, self._forms = g, prefix, width, forms
-        self._size = width // heads
+    ) -> AttentionWeights:
+        """From a checkpoint.
 
-        def read(name: str, of: int, affine: Affine | None) -> Weights:
-            return Weights.read(weights, f"{prefix}.{name}", width, of, projection_bias).after(affine)
-
-        # The scale is folded into q: one op and one rounding fewer.
-        query = read(names.query, width, query_affine).scaled(self._size**-0.5)
-        key = read(names.key, context_width, context_affine)
-        value = read(names.value, context_width, context_affine)
-        out = Weights.read(weights, f"{prefix}.{names.out}", width, width)
-        if forms.fold_biases:
-            key = Weights(key.weight)
-            if value.bias is not None:
-                out = out.plus(out.weight @ value.bias)
-                value = Weights(value.weight)
-        self._together = forms.heads == "together"
-        parts = 1 if self._together else heads
-        step = width // parts
-        self._heads = heads
-        self._scopes = [prefix] if self._together else [f"{prefix}.head{head}" for head in range(heads)]
-        self._projections = []
-        for part, scope in enumerate(self._scopes):
-            rows = slice(part * step, (part + 1) * step)
-            with g.scope(scope):
-                self._projections.append(
-                    tuple(Linear(g, n, w.rows(rows), forms) for n, w in (("q", query), ("k", key), ("v", value)))
-                )
-        self._out = Linear(g, f"{prefix}.{names.out}", out, forms)
-
-    def keys_and_values(self, context: Value) -> list[KeyValue]:
-        """Of [1, M, D], one for each product."""
-        results = []
-        for scope, (_, key, value) in zip(self._scopes, self._projections, strict=True):
-            with self._g.scope(scope):
-                k, v = key(context), value(context)
-                if self._together:
-                    k, v = self._split(k), self._split(v)
-                order = (0, 1, 3, 2) if self._together else (0, 2, 1)
-                v, mean = self._centred(v) if context.shape[1] > self._forms.centred_values_above else (v, None)
-                results.append(KeyValue(transpose(self._g, k, order), v, mean))
-        return results
-
-    def _centred(self, values: Value) -> tuple[Value, Value]:
-        """Values [..., M, D] less their mean over the tokens, and that mean."""
-        shape = (*values.shape[:-2], 1, values.shape[-1])
-        axis = self._g.constant("v.axis", np.array([len(shape) - 2]))
-        mean = self._g.node("ReduceMean", [values, axis], shape, "v.mean", keepdims=1)
-        return self._g.node("Sub", [values, mean], values.shape, "v.centred"), mean
-
-    def heads(self, x: Value, over: list[KeyValue], mask: Value | None = None) -> Value:
-        """What the heads see from tokens [1, N, C], side by side: [1, N, C], not yet projected.
+        The scale goes into q: one op and one rounding fewer. The key's bias is left out (it shifts all scores of a
+        query alike, which softmax ignores), the value's goes into the output's (the shares sum to one).
 
         Args:
-            x: the tokens.
-            over: keys and values.
-            mask: [1, N, M], added to the scores.
+            weights: the checkpoint's tensors.
+            prefix: of the layer.
+            width: C.
+            context_width: D; equal to C in self-attention.
+            heads: number of heads; C is a multiple of it.
+            names: the weights' names.
+            biases: whether q, k and v have biases.
+            query_affine: gamma and beta of the norm before the queries.
+            context_affine: the same before keys and values.
         """
-        g, results = self._g, []
-        for scope, (query, _, _), kv in zip(self._scopes, self._projections, over, strict=True):
-            with g.scope(scope):
-                q = self._split(query(x)) if self._together else query(x)
-                scores = matmul(g, q, kv.key, "scores")
-                if mask is not None:
-                    scores = add(g, scores, mask, "masked")
-                shares = g.node("Softmax", [scores], scores.shape, axis=-1)
-                if kv.mean is None:
-                    results.append(matmul(g, shares, kv.value, "out"))
-                else:
-                    results.append(add(g, matmul(g, shares, kv.value, "out.centred"), kv.mean, "out"))
-        with g.scope(self._prefix):
-            if self._together:
-                return reshape(g, transpose(g, results[0], (0, 2, 1, 3)), (1, x.shape[1], self._width))
-            return concat(g, results, 2)
+        names = names or AttentionNames()
 
-    def project(self, heads: Value) -> Value:
-        """The output's projection of [1, N, C]."""
-        return self._out(heads)
+        def read(name: str, of: int, affine: Affine | None) -> Weights:
+            found = Weights.read(weights, f"{prefix}.{name}", width, of, biases)
+            return found if affine is None else found.after(affine)
 
-    def _split(self, x: Value) -> Value:
-        """[1, N, C] as [1, heads, N, C / heads]."""
-        split = reshape(self._g, x, (1, x.shape[1], self._heads, self._size))
-        return transpose(self._g, split, (0, 2, 1, 3))
+        value = read(names.value, context_width, context_affine)
+        out = Weights.read(weights, f"{prefix}.{names.out}", width, width)
+        return cls(
+            read(names.query, width, query_affine).scaled((width // heads) ** -0.5),
+            Weights(read(names.key, context_width, context_affine).weight),
+            Weights(value.weight),
+            out if value.bias is None else out.plus(out.weight @ value.bias),
+        )
+
+    def heads(self, number: int) -> Iterator[AttentionWeights]:
+        """Each head's part; the output's projection is whole in all of them."""
+        size = self.query.weight.shape[0] // number
+        for start in range(0, size * number, size):
+            rows = slice(start, start + size)
+            yield AttentionWeights(self.query.rows(rows), self.key.rows(rows), self.value.rows(rows), self.out)
+
+
+def token_attention(
+    g: Graph, prefix: str, weights: AttentionWeights, heads: int, x: Value, mask: Value | None = None
+) -> Value:
+    """Self-attention of tokens (Vaswani et al. 2017), as the text encoder has it: [1, N, C], not yet projected.
+
+    Args:
+        g: the graph.
+        prefix: of the layer.
+        weights: the layer's.
+        heads: number of heads.
+        x: the tokens [1, N, C].
+        mask: [1, N, N], added to the scores, or None.
+    """
+    seen = []
+    for head, part in enumerate(weights.heads(heads)):
+        with g.scope(f"{prefix}.head{head}"):
+            q, k, v = linear(g, "q", x, part.query), linear(g, "k", x, part.key), linear(g, "v", x, part.value)
+            seen.append(_head(g, q, k, v, mask))
+    with g.scope(prefix):
+        return concat(g, seen, 2)
+
+
+def self_attention(g: Graph, prefix: str, weights: AttentionWeights, heads: int, x: Value) -> Value:
+    """Attention of an image's pixels [1, C, H, W] over one another, projected: [1, C, H, W].
+
+    Keys and values come from what the pixels have beyond their mean. Keys may: a constant shift of the keys changes
+    no softmax. What the values lack is the same for every pixel and is added after the projection.
+    """
+    _, channels, height, width = x.shape
+    pixels, size = height * width, channels // heads
+    centred, mean = x, None
+    if pixels > CENTRED_ABOVE:
+        with g.scope(prefix):
+            mean = g.node("GlobalAveragePool", [x], (1, channels, 1, 1), "mean")
+            centred = g.node("Sub", [x, mean], x.shape, "centred")
+    seen = []
+    for head, part in enumerate(weights.heads(heads)):
+        with g.scope(f"{prefix}.head{head}"):
+            k, v = (
+                reshape(g, _channels_last(g, pointwise(g, name, centred, of)), (1, 1, pixels, size))
+                for name, of in (("k", part.key), ("v", part.value))
+            )
+            seen.append(_head(g, _channels_last(g, pointwise(g, "q", x, part.query)), k, v))
+    projected = _projected(g, prefix, weights, seen)
+    if mean is None:
+        return projected
+    with g.scope(prefix):
+        shift = pointwise(g, "mean_out", mean, Weights(weights.out.weight @ weights.value.weight))
+        return add(g, projected, shift, "with_mean")
+
+
+def cross_attention(g: Graph, prefix: str, weights: AttentionWeights, heads: int, x: Value, context: Value) -> Value:
+    """Attention of an image's pixels [1, C, H, W] over tokens [1, M, D], projected: [1, C, H, W]."""
+    with g.scope(prefix):
+        context = reshape(g, context, (1, *context.shape))
+    seen = []
+    for head, part in enumerate(weights.heads(heads)):
+        with g.scope(f"{prefix}.head{head}"):
+            k, v = linear(g, "k", context, part.key), linear(g, "v", context, part.value)
+            seen.append(_head(g, _channels_last(g, pointwise(g, "q", x, part.query)), k, v))
+    return _projected(g, prefix, weights, seen)
+
+
+def _head(g: Graph, q: Value, k: Value, v: Value, mask: Value | None = None) -> Value:
+    """One head: queries [..., N, d] over keys and values [..., M, d].
+
+    The quantizer makes the second operand of each product (K transposed, V) signed and symmetric: the HTP drops
+    a uint16 one to 8 bits.
+    """
+    last = len(k.shape) - 1
+    scores = matmul(g, q, transpose(g, k, (*range(last - 1), last, last - 1)), "scores")
+    if mask is not None:
+        scores = add(g, scores, mask, "masked")
+    return matmul(g, g.node("Softmax", [scores], scores.shape, axis=-1), v, "out")
+
+
+def _channels_last(g: Graph, x: Value) -> Value:
+    """[1, C, H, W] as [1, H, W, C], which is how the HTP keeps it anyway."""
+    return transpose(g, x, (0, 2, 3, 1))
+
+
+def _projected(g: Graph, prefix: str, weights: AttentionWeights, seen: Sequence[Value]) -> Value:
+    """What the heads see, [1, H, W, C / heads] each, side by side as an image, through the output's projection."""
+    with g.scope(prefix):
+        return pointwise(g, "to_out", transpose(g, concat(g, seen, 3), (0, 3, 1, 2)), weights.out)

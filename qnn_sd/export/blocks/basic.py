@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -73,7 +72,7 @@ def mul(g: Graph, a: Value, b: Value, name: str = "") -> Value:
 
 
 def matmul(g: Graph, a: Value, b: Value, name: str = "") -> Value:
-    """Product of two activations, [1, M, K] by [1, K, N]."""
+    """Product of two activations, [..., M, K] by [..., K, N]."""
     return g.node("MatMul", [a, b], (*a.shape[:-1], b.shape[-1]), name)
 
 
@@ -97,28 +96,3 @@ def concat(g: Graph, values: Sequence[Value], axis: int) -> Value:
     shape = list(values[0].shape)
     shape[axis] = sum(value.shape[axis] for value in values)
     return g.node("Concat", list(values), shape, axis=axis)
-
-
-def tokens_of(g: Graph, x: Value) -> Value:
-    """[1, C, H, W] or [1, C, N] as tokens [1, N, C]."""
-    channels = x.shape[1]
-    return transpose(g, reshape(g, x, (1, channels, math.prod(x.shape[2:]))), (0, 2, 1))
-
-
-def image_of(g: Graph, tokens: Value, height: int, width: int) -> Value:
-    """Tokens [1, H*W, C] as [1, C, H, W]."""
-    return reshape(g, transpose(g, tokens, (0, 2, 1)), (1, tokens.shape[2], height, width))
-
-
-def upsample_nearest(g: Graph, x: Value) -> Value:
-    """Twice the height and width, each pixel repeated."""
-    scales = g.constant("scales", np.array([1, 1, 2, 2], np.float32))
-    _, channels, height, width = x.shape
-    return g.node(
-        "Resize",
-        [x, None, scales],
-        (1, channels, 2 * height, 2 * width),
-        mode="nearest",
-        nearest_mode="floor",
-        coordinate_transformation_mode="asymmetric",
-    )

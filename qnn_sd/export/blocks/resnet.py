@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from qnn_sd.export.blocks.basic import add, conv, conv_of, linear_row, reshape, upsample_nearest
+from qnn_sd.export.blocks.basic import add, concat, conv, conv_of, linear_row, reshape
 from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.checkpoint import TensorSource
-from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph, Value
 
 
@@ -23,7 +20,6 @@ def resnet(
     groups: int,
     epsilon: float,
     act: str,
-    forms: Forms,
     time: Value | None = None,
 ) -> Value:
     """norm, act, conv, (+ time), norm, act, conv, + shortcut.
@@ -35,7 +31,7 @@ def resnet(
 
     def norm(name: str, of: Value, shift: Value | None = None) -> Value:
         affine = affine_of(weights, f"{prefix}.{name}", of.shape[1])
-        return group_norm(g, f"{prefix}.{name}", of, affine, groups, epsilon, forms, act, shift)
+        return group_norm(g, f"{prefix}.{name}", of, affine, groups, epsilon, act, shift)
 
     hidden = conv(g, weights, f"{prefix}.conv1", norm("norm1", x), out_channels)
     shift = None
@@ -50,27 +46,28 @@ def resnet(
     return add(g, x, hidden, f"{prefix}.out")
 
 
-# Row a: which rows of a 3x3 kernel fall on the low-resolution rows -1, 0, 1 for output rows 2i + a.
-_PHASES = np.array([[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]], np.float32)
+# Row a: which rows of a 3x3 kernel fall on the low-resolution rows i - 1 + a and i + a for output row 2i + a.
+_PHASES = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
 
 
-def upsample(g: Graph, weights: TensorSource, prefix: str, x: Value, forms: Forms) -> Value:
-    """Nearest neighbour, then a conv; or both as one conv at the lower resolution.
+def upsample(g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
+    """Nearest neighbour, then a 3x3 conv: as four 2x2 convs at the lower resolution, one for each of a pixel's phases.
 
-    In the sub-pixel form (after Shi et al. 2016) each of an output pixel's four phases has a kernel of
-    its own, in which the taps that fall on the same input pixel are added up.
+    The taps that fall on the same input pixel are added up (after the sub-pixel convolution of Shi et al. 2016): exact,
+    2.25 times fewer multiply-accumulates, and no upsampled copy of the input.
     """
     _, channels, height, width = x.shape
-    if 4 * math.prod(x.shape) * 2 <= forms.subpixel_above_mb * 1e6:  # uint16
-        with g.scope(prefix):
-            larger = upsample_nearest(g, x)
-        return conv(g, weights, f"{prefix}.conv", larger, channels)
     kernel = weights.get(f"{prefix}.conv.weight", (channels, channels, 3, 3))
     bias = weights.get(f"{prefix}.conv.bias", (channels,))
-    phases = np.einsum("aik,ockl,bjl->abocij", _PHASES, kernel, _PHASES, optimize=True)
-    pixels = conv_of(g, f"{prefix}.conv", x, phases.reshape(4 * channels, channels, 3, 3), np.tile(bias, 4))
+    phases = []
+    for down in (0, 1):
+        for right in (0, 1):
+            taps = np.einsum("ik,ockl,jl->ocij", _PHASES[down], kernel, _PHASES[right], optimize=True)
+            pads = (1 - down, 1 - right, down, right)
+            phases.append(conv_of(g, f"{prefix}.conv.phase{down}{right}", x, taps, bias, pads=pads))
     with g.scope(prefix):
-        return g.node("DepthToSpace", [pixels], (1, channels, 2 * height, 2 * width), blocksize=2, mode="DCR")
+        shape = (1, channels, 2 * height, 2 * width)
+        return g.node("DepthToSpace", [concat(g, phases, 1)], shape, blocksize=2, mode="DCR")
 
 
 def downsample(g: Graph, weights: TensorSource, prefix: str, x: Value, padding: int) -> Value:

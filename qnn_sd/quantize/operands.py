@@ -1,0 +1,182 @@
+"""Second operands of products of two activations: attention's keys (transposed) and values, signed and symmetric.
+
+The HTP computes a uint16 second operand with 8 bits, whatever its range. Given as int16 it is exact, and where there
+are many keys it costs twice the time of int8 (docs/htp-forms.md). So those of many keys are int8, each head's with a range
+of its own, as long as data that nothing was fitted to loses next to nothing by it.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.quantize.choose import Encodings
+from qnn_sd.quantize.encodings import Encoding, second_operand, symmetric
+from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.qdq import QdqWriter
+from qnn_sd.quantize.ranges import Ranges
+from qnn_sd.reference import reference_session
+from qnn_sd.runner import Feeds
+
+# With fewer keys int8 saves no time.
+MANY_KEYS = 128
+# What int8 may cost of the SQNR against float on held-out data, in dB.
+MOST_LOSS_DB = 0.5
+# By how much the range of an int8 one is wider than what calibration met. Its steps are coarse, so that room costs more
+# than the rare number that is cut off: twice the range, as 16 bits have it, would cost 6 dB of these tensors' 40.
+ROOM_OF_8_BITS = 1.1
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """What became of the candidates for 8 bits.
+
+    Attributes:
+        encodings: with the chosen operands.
+        facts: for the manifest.
+    """
+
+    encodings: Encodings
+    facts: dict[str, Any]
+
+
+def candidates(graph: FloatGraph) -> tuple[str, ...]:
+    """The second operands of products over or with many keys, in the graph's order."""
+    inferred = onnx.shape_inference.infer_shapes(graph.model).graph
+    shapes = {
+        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in inferred.value_info
+    }
+    found = []
+    for node in graph.model.graph.node:
+        if node.op_type == "MatMul" and node.input[1] in shapes and node.input[1] not in graph.roles.constants:
+            keys = shapes[node.input[1]][-2 if graph.roles.owner(node.input[0]) in graph.roles.shares else -1]
+            if keys > MANY_KEYS:
+                found.append(node.input[1])
+    return tuple(dict.fromkeys(found))
+
+
+def in_8_bits(
+    graph: FloatGraph, encodings: Encodings, ranges: Ranges, beyond: Ranges, names: Iterable[str]
+) -> Encodings:
+    """The encodings with some operands in int8.
+
+    Args:
+        graph: the float graph.
+        encodings: of its tensors.
+        ranges: measured, by the name of what owns an encoding.
+        beyond: ranges of rarer cases, covered as they are.
+        names: the operands.
+    """
+
+    def encoding(name: str) -> Encoding:
+        owner = graph.roles.owner(name)
+        reach = max(map(abs, ranges[owner])) * ROOM_OF_8_BITS
+        widest = second_operand(encodings.activations[name]).range()[1]
+        return symmetric(min(widest, max(reach, *map(abs, beyond.get(owner, ranges[owner])))), 8)
+
+    return replace(encodings, operands={name: encoding(name) for name in names})
+
+
+def narrow(
+    graph: FloatGraph,
+    encodings: Encodings,
+    ranges: Ranges,
+    beyond: Ranges,
+    rounded: dict[str, NDArray[np.int8]],
+    held_out: Sequence[Feeds],
+    work: Path,
+) -> Narrowed:
+    """Gives operands of many keys 8 bits, as many as held-out data lets go by.
+
+    All of them first. Where that loses too much, those that int8 suits least keep 16 bits: half of them, a quarter, ...
+
+    Args:
+        graph: the float graph.
+        encodings: of its tensors.
+        ranges: measured.
+        beyond: ranges of rarer cases.
+        rounded: the weights' integers.
+        held_out: feeds that nothing was fitted to.
+        work: existing folder, for the graphs that are compared.
+    """
+    names = candidates(graph)
+    if not names:
+        return Narrowed(encodings, {})
+    expected = _outputs(graph.folder, held_out)
+
+    def db(chosen: Encodings) -> float:
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            QdqWriter(graph, chosen, Path(folder), rounded).write()
+            return sqnr_db(expected, _outputs(Path(folder), held_out))
+
+    wide = db(encodings)
+
+    def loss(chosen: Encodings) -> float:
+        return wide - db(chosen)
+
+    chosen, lost = _most(
+        functools.partial(in_8_bits, graph, encodings, ranges, beyond),
+        functools.partial(_by_suitability, graph, held_out[0]),
+        names,
+        loss,
+    )
+    facts = {
+        "int8_operands": len(chosen.operands),
+        "int16_operands": len(names) - len(chosen.operands),
+        "loss_db": lost,
+    }
+    return Narrowed(chosen, facts)
+
+
+def _most(
+    chosen: Callable[[Iterable[str]], Encodings],
+    ranked: Callable[[Encodings], Sequence[str]],
+    names: Sequence[str],
+    loss: Callable[[Encodings], float],
+) -> tuple[Encodings, float]:
+    """The most operands in 8 bits that lose little enough, and what they lose."""
+    every = chosen(names)
+    lost = loss(every)
+    if lost <= MOST_LOSS_DB:  # NaN isn't
+        return every, lost
+    best = ranked(every)
+    least, most = 0, len(names)  # how many are known to be few enough, and too many
+    fewer, lost = chosen(()), 0.0
+    while most - least > 1:
+        count = (least + most) // 2
+        tried = chosen(best[:count])
+        found = loss(tried)
+        if found <= MOST_LOSS_DB:
+            least, fewer, lost = count, tried, found
+        else:
+            most = count
+    return fewer, lost
+
+
+def _by_suitability(graph: FloatGraph, feeds: Feeds, chosen: Encodings) -> list[str]:
+    """The operands, those first that int8 changes least, on one sample of the float graph."""
+    names = list(chosen.operands)
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
+    values = reference_session(model, folder=graph.folder).run(names, dict(feeds))
+    likeness = {}
+    for name, value in zip(names, values, strict=True):
+        encoding = chosen.operands[name]
+        likeness[name] = sqnr_db(value, encoding.quantize(value) * np.float32(encoding.scale))
+    return sorted(names, key=lambda name: -likeness[name])
+
+
+def _outputs(folder: Path, samples: Sequence[Feeds]) -> NDArray[np.float32]:
+    session = reference_session(folder / MODEL_FILE)
+    return np.array([session.run(None, dict(feeds))[0] for feeds in samples])
