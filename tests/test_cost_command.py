@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import onnx
 import pytest
-from conftest import Cli
+from conftest import CHECKPOINT, Cli
 from graphs import small_graph
 
 from qnn_sd.build import Road
@@ -403,6 +403,20 @@ def test_the_graph_that_users_get_is_taken_where_it_is_quantized(cli: Cli, own: 
     os.truncate(made.file(DATA_FILE), 100)
     said = cli.refused(12, *arguments, "--encodings", str(given), environment=environment)
     assert f"{DATA_FILE} is damaged" in said
+
+
+def test_a_checkpoint_without_a_tokenizer_has_a_cost(cli: Cli, tmp_path: Path) -> None:
+    """Nothing is calibrated, so nothing is tokenized; that no quantized graph can be known is said."""
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    shutil.rmtree(checkpoint / "tokenizer")
+    arguments = ("--component", "vae_encoder", "--component", "unet", "--only", "quant_conv")
+    done = cli("cost", "--checkpoint", str(checkpoint), *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)["components"]
+    assert {name: each["graph"] for name, each in document.items()} == {"vae_encoder": "stand-ins"}
+    assert done.stderr.count("warning: no quantized graph is looked for: ") == 1
+    assert "tokenizer" in done.stderr
 
 
 def test_a_dry_run_compiles_nothing(cli: Cli, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from qnn_sd.build import Road
 from qnn_sd.cli.building import Building
 from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.console import Console
-from qnn_sd.errors import SettingError
+from qnn_sd.errors import CheckpointError, SettingError
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_with_stand_ins
 
@@ -66,18 +66,36 @@ def components_of(building: Building, components: Sequence[str], console: Consol
         The road, and what there is to measure.
     """
     road = building.road(console)
-    # It knows where a graph would be, and makes none. The checkpoint is there by now.
-    looking = replace(building, dry_run=True).road(Console(quiet=True))
+    places = _quantized(building, components, console)
     found = []
     for name in components:
-        place = looking.quantize(name).folder
-        if place.exists():
+        if name in places:
             # Opened as any artifact: its files are held against its manifest.
-            found.append(Subject(name, "quantized", artifact.load(place).folder))
+            found.append(Subject(name, "quantized", artifact.load(places[name]).folder))
         else:
             found.append(Subject(name, "stand-ins", road.export(name).folder))
         console.say(f"{name}: {ORIGIN[found[-1].encodings]}")
     return road, found
+
+
+def _quantized(building: Building, components: Sequence[str], console: Console) -> dict[str, Path]:
+    """Where the components stand in the cache that are quantized; the checkpoint is there by now."""
+    # It knows where a graph would be, and makes none.
+    looking = replace(building, dry_run=True).road(Console(quiet=True))
+    places: dict[str, Path] = {}
+    unknown: dict[str, None] = {}
+    for name in components:
+        try:
+            place = looking.quantize(name).folder
+        except CheckpointError as error:
+            # What a graph was calibrated with is part of its key, and a cost needs none of it: a tokenizer, say.
+            unknown[error.what] = None
+            continue
+        if place.exists():
+            places[name] = place
+    for what in unknown:
+        console.warn(f"no quantized graph is looked for: {what}")
+    return places
 
 
 def given_graph(folder: Path, name: str) -> Subject:
