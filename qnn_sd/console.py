@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -33,6 +33,11 @@ from qnn_sd.errors import QnnSdError
 def json_text(value: object) -> str:
     """A document as ``--json`` prints it: plain JSON values, indented, with a line's end."""
     return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def one_decimal(value: float) -> str:
+    """A number as most tables have it."""
+    return f"{value:,.1f}"
 
 
 class Bar(Protocol):
@@ -113,8 +118,16 @@ class Console:
         if not self.as_json:
             self._out.print(line, markup=False)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table of the result, on stdout; numbers to the right. Left out with ``--json``."""
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[object]], text: Callable[[float], str] = one_decimal
+    ) -> None:
+        """A table of the result, on stdout; numbers to the right. Left out with ``--json``.
+
+        Args:
+            columns: their heads.
+            rows: cells.
+            text: how a float is written.
+        """
         if self.as_json:
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -122,7 +135,7 @@ class Console:
             numeric = all(isinstance(row[index], (int, float)) for row in rows)
             table.add_column(column, justify="right" if numeric else "left")
         for row in rows:
-            table.add_row(*(Text(f"{cell:,.1f}" if isinstance(cell, float) else str(cell)) for cell in row))
+            table.add_row(*(Text(text(cell) if isinstance(cell, float) else str(cell)) for cell in row))
         self._out.print(table)
 
     def document(self, value: object) -> None:

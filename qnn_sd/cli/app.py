@@ -11,6 +11,7 @@ import click
 from qnn_sd import __version__
 from qnn_sd.cli.bench import bench_command
 from qnn_sd.cli.compile import compile_command
+from qnn_sd.cli.cost import cost_command
 from qnn_sd.cli.devices import devices_command, unstage_command
 from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.export import export_command
@@ -32,6 +33,7 @@ def cli() -> None:
 cli.add_command(export_command)
 cli.add_command(quantize_command)
 cli.add_command(compile_command)
+cli.add_command(cost_command)
 cli.add_command(verify_command)
 cli.add_command(run_command)
 cli.add_command(bench_command)

@@ -7,14 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from qnn_sd import __version__, resources
 from qnn_sd.cli.building import Building, model_options
-from qnn_sd.cli.options import device_option, output_options, refuse_bad_output
+from qnn_sd.cli.options import device_option, output_options, refuse_bad_output, refuse_typed
 from qnn_sd.cli.phone_report import examine_phone, make_document, private_names, write_report
 from qnn_sd.console import Console
-from qnn_sd.errors import SettingError, UnhealthyError
+from qnn_sd.errors import UnhealthyError
 from qnn_sd.health import Finding, examine
 from qnn_sd.targets.adb.examination import Step
 
@@ -45,7 +44,12 @@ def doctor_command(
     """Check this machine: Python, packages, the HTP emulator, disk, adb, AI Hub; with --phone a phone too."""
     phone = phone or device is not None
     if not phone:
-        _refuse_what_needs_a_phone()
+        refuse_typed(
+            _OF_THE_MACHINE,
+            "without --phone",
+            why="Without it the doctor checks this machine alone.",
+            hint="Add --phone, or --device SERIAL if there are several.",
+        )
     if output is not None:
         refuse_bad_output(output, ".md", "The report is Markdown.", beside=".png")
     machine = list(examine(building.cache or resources.cache()))
@@ -74,19 +78,6 @@ def doctor_command(
                 console.result(str(path))
     console.document(told)
     _raise_for([*machine, *steps])
-
-
-def _refuse_what_needs_a_phone() -> None:
-    """Raises for an option that was typed and does nothing without a phone."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        if name not in _OF_THE_MACHINE and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise SettingError(
-                f"{parameter.opts[-1]} has no meaning without --phone",
-                why="Without it the doctor checks this machine alone.",
-                hint="Add --phone, or --device SERIAL if there are several.",
-            )
 
 
 def _failed(lines: Sequence[Finding | Step]) -> list[Finding | Step]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from qnn_sd import artifact
 from qnn_sd.console import Console
-from qnn_sd.errors import OutputError
+from qnn_sd.errors import OutputError, SettingError
 
 DEFAULT_SOC = "sm8650"
 
@@ -42,8 +43,27 @@ def refuse_bad_output(output: Path, suffix: str, why: str, beside: str | None = 
 def _refuse_folder(path: Path, suffix: str) -> None:
     if path.is_dir() or not path.name:
         raise OutputError(
-            f"Can't write {path}", why="It is a folder.", hint=f"Give another name, such as -o out{suffix}."
+            f"Can't write {path}", why="It is a folder.", hint=f"Give a file's name, such as out{suffix}."
         )
+
+
+def refuse_typed(meaningful: Collection[str], where: str, *, why: str, hint: str) -> None:
+    """Refuses options that were typed and do nothing here: whoever typed them expects something.
+
+    Args:
+        meaningful: the parameters' names that mean something.
+        where: said after "has no meaning".
+        why: said of any other.
+        hint: what to type next.
+
+    Raises:
+        SettingError: another one was typed.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in meaningful and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise SettingError(f"{parameter.opts[-1]} has no meaning {where}", why=why, hint=hint)
 
 
 device_option = click.option(

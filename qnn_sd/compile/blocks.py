@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import onnx
-from onnx import helper
+from onnx import external_data_helper, helper
 
 from qnn_sd.errors import SettingError
 from qnn_sd.onnx_files import MODEL_FILE, ExternalData, load_structure, read_array
@@ -66,8 +67,25 @@ class QdqGraph:
         return {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """A tensor's static shape."""
+        """A tensor's static shape.
+
+        Raises:
+            KeyError: no shape is known of it.
+        """
+        if name in self.constants:
+            return tuple(self.constants[name].dims)
         return tuple(size.dim_value for size in self.values[name].type.tensor_type.shape.dim)
+
+    def external_files(self) -> dict[str, int]:
+        """The files beside the model that hold its weights, and how many bytes of each it reads at least."""
+        needed: dict[str, int] = {}
+        for tensor in self.constants.values():
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                info = external_data_helper.ExternalDataInfo(tensor)
+                size = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+                length = info.length or math.prod(tensor.dims) * size
+                needed[info.location] = max(needed.get(info.location, 0), (info.offset or 0) + length)
+        return needed
 
     def float_tensor(self, name: str) -> str:
         """The tensor before its QuantizeLinear, by its name there, in the float graph, or behind the pair.

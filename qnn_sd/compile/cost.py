@@ -121,7 +121,7 @@ def measure_bound(source: Path, cost: Cost, chip: Chip, *, tell: Tell = nobody) 
     """
     if cost.estimate is None or not cost.estimate.uncosted:
         return cost.estimate
-    with tempfile.TemporaryDirectory(prefix="qnn-sd-bound-", dir=source.parent) as aside:
+    with tempfile.TemporaryDirectory(prefix="qnn-sd-bound-") as aside:
         with_stand_ins(source, frozenset(cost.estimate.uncosted), Path(aside))
         return measure(Path(aside), chip, tell=tell).estimate
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from qnn_sd.errors import CompileError
 
 CONTEXT_FILE = "model_ctx.onnx"
 _KEPT_LINES = 40
+# ONNX Runtime's tags: what is worth keeping of a verbose run, and what buries it.
+_ERROR, _CHATTER = "[E:onnxruntime", re.compile(r"\[[VI]:onnxruntime")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
     before = signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number)) if in_main else None
     child = None
     last: deque[str] = deque(maxlen=_KEPT_LINES)
+    errors: deque[str] = deque(maxlen=3)
     try:
         child = start_child("qnn_sd.compile.child", request)
         if in_main:
@@ -134,7 +139,10 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
         assert child.stdout is not None, "it was asked for"
         for line in child.stdout:
             listen(line)
-            last.append(line)
+            if line.strip() and not _CHATTER.search(line):
+                last.append(line)
+            if _ERROR in line:
+                errors.append(line)
         child.wait()
     finally:
         if in_main:
@@ -145,10 +153,13 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
                 child.wait()
             if child.stdout is not None:
                 child.stdout.close()
-    return Outcome(child.returncode, last_lines(last))
+    # Between a verbose run's errors and its last word lie thousands of lines.
+    told = [*errors, *list(last)[-1:]] if request["verbose"] else last
+    return Outcome(child.returncode, last_lines(dict.fromkeys(told)))
 
 
 def last_lines(lines: Iterable[str], count: int = 4) -> str:
     """What a child printed last, for a message."""
-    kept = [line.strip() for line in lines if line.strip() and "LIBNATIVE" not in line]
+    plain = (_COLOUR.sub("", line).strip() for line in lines)
+    kept = [line for line in plain if line and "LIBNATIVE" not in line]
     return "\n        ".join(line[:400] for line in kept[-count:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -16,12 +17,13 @@ def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> int
     """Writes a QDQ graph in which ops without a cost are products of their input with itself.
 
     The result computes something else. It is for the estimate alone, which is an upper bound for the graph's own as far
-    as such an op takes no longer than the product. Its external data is the same file, linked.
+    as such an op takes no longer than the product. Its external data is the same file, linked; on another file system
+    a copy.
 
     Args:
         source: folder of the QDQ model.
         uncosted: names of ops, as ``Estimate.uncosted`` has them.
-        folder: existing empty folder for the model, on the same file system.
+        folder: existing empty folder for the model.
 
     Returns:
         How many ops were replaced; the others take no activation of their output's shape.
@@ -32,14 +34,17 @@ def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> int
         if node.name in uncosted or node.output[0] in uncosted:
             made = graph.shape(node.output[0])
             # A constant, such as the 1 of 1/x, comes first.
-            same = [name for name in node.input if graph.shape(name) == made]
+            same = [name for name in node.input if name and graph.shape(name) == made]
             if same:
                 del node.attribute[:]
                 node.op_type = "Mul"
                 node.input[:] = [same[-1], same[-1]]
                 replaced += 1
-    for file in source.iterdir():
-        if file.name != MODEL_FILE:
-            os.link(file, folder / file.name)
+    for name in graph.external_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source / name, folder / name)
+        except OSError:
+            shutil.copyfile(source / name, folder / name)
     onnx.save_model(graph.model, folder / MODEL_FILE)
     return replaced
