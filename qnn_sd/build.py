@@ -379,7 +379,6 @@ class Road:
         """The component's context binary for a SoC; nothing is known of it until it is proven."""
         qdq = self.quantize(component)
         settings = profile.model_dump(include={"soc_model", "htp_arch", "optimization_mode"})
-        settings["split_graph"] = component in self.model.split_graph
         recipe = Recipe(
             "compile",
             f"{self.model.name}.{component}.{profile.soc}",

@@ -160,7 +160,6 @@ class ModelConfig(Strict):
         guidance: default guidance scale.
         scheduler: default scheduler.
         licence: of the weights.
-        split_graph: components that the compiler works on in parts: the large ones.
         calibration: what is recorded.
         rounding: what of it weights are rounded on.
         verification: what its builds are verified with.
@@ -176,7 +175,6 @@ class ModelConfig(Strict):
     guidance: Annotated[float, Field(ge=1, le=50)] = 7.5
     scheduler: str = "dpm++2m"
     licence: str
-    split_graph: tuple[Literal["text_encoder", "unet", "vae_decoder", "vae_encoder"], ...] = ()
     calibration: CalibrationConfig
     rounding: RoundingConfig = RoundingConfig()
     verification: VerificationConfig

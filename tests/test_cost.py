@@ -10,7 +10,6 @@ import onnx
 import pytest
 from graphs import SMALL_UNET, run
 
-from qnn_sd import qnn
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.blocks import QdqGraph, block_name, level_name
 from qnn_sd.compile.cost import Chip, Cost, measure, measure_between, measure_parts
@@ -18,7 +17,6 @@ from qnn_sd.compile.floor import floor_of
 from qnn_sd.compile.traffic import TrafficReader
 from qnn_sd.config import load_profile
 from qnn_sd.errors import CompileError, SettingError
-from qnn_sd.export import Forms
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.checkpoint import RandomTensors
@@ -28,23 +26,22 @@ from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_with_stand_ins
 from qnn_sd.reference import reference_session
-from qnn_sd.toolchain import load_toolchains, release
 
 PROFILE = load_profile("sm8650")
 CHIP = Chip(PROFILE.soc_model, PROFILE.htp_arch, PROFILE.vtcm_mb)
 
 
-def small_unet(folder: Path, forms: Forms | None = None) -> Path:
+def small_unet(folder: Path) -> Path:
     """A QDQ UNet of two levels with stand-in encodings."""
     source, qdq = folder / "float", folder / "qdq"
     source.mkdir(parents=True)
     qdq.mkdir()
-    write("unet", SMALL_UNET, RandomTensors(3), 16, 16, 77, source, forms or Forms())
+    write("unet", SMALL_UNET, RandomTensors(3), 16, 16, 77, source)
     quantize_with_stand_ins(source, qdq)
     return qdq
 
 
-def norm_conv(folder: Path, side: int, channels: int, forms: Forms) -> Path:
+def norm_conv(folder: Path, side: int, channels: int) -> Path:
     """A QDQ graph of conv, GroupNorm, SiLU, conv with stand-in encodings."""
     source, qdq = folder / "float", folder / "qdq"
     source.mkdir(parents=True)
@@ -52,14 +49,14 @@ def norm_conv(folder: Path, side: int, channels: int, forms: Forms) -> Path:
     weights = RandomTensors(1)
     with Graph("test", source) as g:
         x = conv(g, weights, "first", g.input("x", (1, channels, side, side)), channels)
-        x = group_norm(g, "norm", x, affine_of(weights, "norm", channels), 16, 1e-5, forms, "silu")
+        x = group_norm(g, "norm", x, affine_of(weights, "norm", channels), 16, 1e-5, "silu")
         g.output(conv(g, weights, "second", x, channels), "y")
     quantize_with_stand_ins(source, qdq)
     return qdq
 
 
 def test_a_graph_that_fits_on_chip_reads_its_weights_once(tmp_path: Path) -> None:
-    cost = measure(norm_conv(tmp_path, 32, 128, Forms()), CHIP)
+    cost = measure(norm_conv(tmp_path, 32, 128), CHIP)
     weights = 2 * 128 * 128 * 9
     assert cost.floor.weights == pytest.approx(weights, rel=0.1)
     assert cost.floor.ends == 2 * 2 * 128 * 32 * 32
@@ -72,18 +69,11 @@ def test_a_graph_that_fits_on_chip_reads_its_weights_once(tmp_path: Path) -> Non
 
 def test_what_does_not_fit_on_chip_is_spilled_and_part_of_the_floor(tmp_path: Path) -> None:
     """80 channels of 256x256: 10.5 MB, and the norm's statistics need all of it."""
-    cost = measure(norm_conv(tmp_path, 256, 80, Forms()), CHIP)
+    cost = measure(norm_conv(tmp_path, 256, 80), CHIP)
     assert cost.floor.too_large == 2 * 2 * 80 * 256 * 256
     assert cost.traffic.spilled >= 2 * 80 * 256 * 256
     assert cost.traffic.total >= cost.floor.total
     assert cost.traffic.spill_buffer > 0
-
-
-def test_the_cheap_form_is_the_cheaper_one(tmp_path: Path) -> None:
-    """A block-constant C x C matrix is 1.6 MB at 1280 channels; the small ones instead are 41 KB each."""
-    cheap = measure(norm_conv(tmp_path / "a", 8, 1280, Forms()), CHIP)
-    dear = measure(norm_conv(tmp_path / "b", 8, 1280, Forms(group_mean="matrix")), CHIP)
-    assert dear.traffic.read - cheap.traffic.read >= 0.9 * 1280 * 1280
 
 
 def test_stand_in_encodings_cost_what_measured_ones_do(tmp_path: Path, road: object) -> None:
@@ -97,49 +87,19 @@ def test_stand_in_encodings_cost_what_measured_ones_do(tmp_path: Path, road: obj
     assert measure(stand_ins, CHIP).traffic.total == pytest.approx(measured.traffic.total, rel=0.05)
 
 
-def test_a_small_graph_is_split_by_the_compilers_that_split_it(tmp_path: Path) -> None:
-    """QAIRT 2.50 leaves it whole (and one of 110 MB of weights, too); that of set 2.51 doesn't."""
-    installed = load_toolchains().of(qnn.versions())
-    assert installed is not None, "none of the sets that were tried"
-    cost = measure(small_unet(tmp_path), CHIP, split_graph=True)
-    assert cost.traffic.complete
-    assert (cost.traffic.parts > 1) == (release(installed.qairt) >= (2, 51))
-    assert cost.traffic.total >= cost.floor.weights
-
-
-def test_parts_that_a_log_tells_of_are_added_up() -> None:
-    reader = TrafficReader()
-    reader("<V> prepare using 1 thread(s) for 2 split(s) (requested num_prepare_threads=1)")
-    for spilled, filled, written, read, buffer in ((1, 2, 30, 400, 17), (10, 20, 300, 4000, 170)):
-        for line in (
-            "====== DDR bandwidth summary ======",
-            f"x spill_bytes={spilled}",
-            f"x fill_bytes={filled}",
-            f"x write_total_bytes={written}",
-            f"x read_total_bytes={read}",
-            f"<V> spillFillBufferSizes={buffer}",
-        ):
-            reader(line)
-    found = reader.found
-    assert (found.spilled, found.filled, found.written, found.read, found.spill_buffer) == (11, 22, 330, 4400, 187)
-    assert (found.summaries, found.parts, found.complete, found.total) == (2, 2, True, 4730)
-
-
-def test_a_log_that_tells_of_some_parts_only_is_not_taken_for_whole() -> None:
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_log_without_one_summary_is_not_taken_for_whole(times: int) -> None:
     reader = TrafficReader()
     for line in (
-        "<V> prepare using 2 thread(s) for 3 split(s) (requested num_prepare_threads=2)",
         "====== DDR bandwidth summary ======",
         "x spill_bytes=1",
         "x fill_bytes=2",
         "x write_total_bytes=30",
         "x read_total_bytes=400",
         "<V> spillFillBufferSizes=17",
-    ):
-        reader(line)
-    found = reader.found
-    assert (found.spilled, found.filled, found.written, found.read, found.spill_buffer) == (1, 2, 30, 400, 17)
-    assert (found.summaries, found.parts, found.complete) == (1, 3, False)
+    ) * max(times, 1):
+        reader(line if times else line.replace("summary", "summery"))
+    assert not reader.found.complete
 
 
 def test_blocks_are_named_as_the_checkpoint_names_them() -> None:
@@ -200,7 +160,7 @@ def test_parts_say_which_blocks_move_the_bytes(tmp_path: Path) -> None:
 
 
 def test_a_cut_between_named_tensors(tmp_path: Path) -> None:
-    qdq = norm_conv(tmp_path, 16, 64, Forms())
+    qdq = norm_conv(tmp_path, 16, 64)
     whole, second = measure(qdq, CHIP), measure_between(qdq, ["norm.silu"], ["y"], CHIP)
     assert second.floor.weights == pytest.approx(64 * 64 * 9, rel=0.05)
     assert second.traffic.total < whole.traffic.total
@@ -219,7 +179,7 @@ def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, condition: str) -> No
 
 
 def test_the_next_level_is_tried_where_the_compiler_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    qdq = norm_conv(tmp_path, 16, 32, Forms())
+    qdq = norm_conv(tmp_path, 16, 32)
     out = tmp_path / "out"
     out.mkdir()
     dying(tmp_path, monkeypatch, """*'optimization_mode": "3"'*""")
@@ -237,7 +197,7 @@ def test_the_next_level_is_tried_where_the_compiler_dies(tmp_path: Path, monkeyp
 
 def test_the_block_that_kills_the_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault: a compiler that dies of any graph that holds the second conv's weights."""
-    qdq = norm_conv(tmp_path, 16, 32, Forms())
+    qdq = norm_conv(tmp_path, 16, 32)
     wrapper = tmp_path / "python"
     wrapper.write_text(
         f"""#!/bin/sh
@@ -262,7 +222,7 @@ def test_a_table_counts_by_the_rows_that_are_looked_up(tmp_path: Path) -> None:
     source.mkdir()
     qdq.mkdir()
     config = {"vocab_size": 5000, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
-    write("text_encoder", config, RandomTensors(1), 8, 8, 77, source, Forms())
+    write("text_encoder", config, RandomTensors(1), 8, 8, 77, source)
     quantize_with_stand_ins(source, qdq)
     cost = measure(qdq, CHIP)
     # 4 projections and 2 layers of the feed-forward in int8; 77 rows, and as many positions, in uint16.
@@ -271,7 +231,7 @@ def test_a_table_counts_by_the_rows_that_are_looked_up(tmp_path: Path) -> None:
 
 
 def test_costs_are_comparable(tmp_path: Path) -> None:
-    qdq = norm_conv(tmp_path, 16, 32, Forms())
+    qdq = norm_conv(tmp_path, 16, 32)
     cost = measure(qdq, CHIP)
     assert isinstance(cost, Cost)
     assert cost.beyond == cost.traffic.total - floor_of(QdqGraph(qdq), CHIP.on_chip_mb).total

@@ -21,11 +21,10 @@ from test_calibration import plan_of, small_model
 from qnn_sd.build import Road
 from qnn_sd.console import Console
 from qnn_sd.errors import QuantizeError
-from qnn_sd.export.blocks.attention import Attention
+from qnn_sd.export.blocks.attention import AttentionWeights, token_attention
 from qnn_sd.export.blocks.basic import add, mul
 from qnn_sd.export.blocks.time import sinusoids
 from qnn_sd.export.checkpoint import RandomTensors, Sources
-from qnn_sd.export.forms import Forms
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
@@ -200,8 +199,8 @@ def test_every_tensor_gets_the_encoding_that_the_htp_wants(tmp_path: Path, rng: 
     def build(g: Graph) -> None:
         weights = RandomTensors(5)
         x = g.input("x", (1, 8, 32))
-        layer = Attention(g, weights, "attn", 32, 32, 2, Forms())
-        g.output(layer.project(layer.heads(x, layer.keys_and_values(x))), "y")
+        layer = AttentionWeights.read(weights, "attn", 32, 32, 2)
+        g.output(token_attention(g, "attn", layer, 2, x), "y")
 
     qdq = quantized(build, {"x": rng.standard_normal((1, 8, 32), np.float32)}, tmp_path)
     model = load_structure(qdq)

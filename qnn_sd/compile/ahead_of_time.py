@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qnn_sd.compile.levels import Tell, nobody, run_at_best_level, split_options
+from qnn_sd.compile.levels import Tell, nobody, run_at_best_level
 from qnn_sd.compile.process import CONTEXT_FILE, Job
 from qnn_sd.compile.wrapper import simplify_wrapper
 
@@ -17,7 +17,6 @@ def compile_component(
     optimization_mode: int,
     folder: Path,
     *,
-    split_graph: bool = False,
     tell: Tell = nobody,
 ) -> dict[str, Any]:
     """Compiles a QDQ model to ``model_ctx.onnx`` (an EPContext wrapper) and its context binary.
@@ -29,7 +28,6 @@ def compile_component(
         optimization_mode: ``htp_graph_finalization_optimization_mode``, 1 to 3. Where the compiler
             dies of it, the next lower one is tried.
         folder: existing folder that gets the files.
-        split_graph: whether the compiler works on the graph in parts.
         tell: gets a line for each level at which the compiler died.
 
     Returns:
@@ -38,7 +36,7 @@ def compile_component(
     Raises:
         CompileError: the compiler refused the graph, or died at every level; nothing usable is left.
     """
-    job = Job(source, folder, soc_model, htp_arch, optimization_mode, split_options(split_graph))
+    job = Job(source, folder, soc_model, htp_arch, optimization_mode)
     compiled = run_at_best_level(job, tell, lambda: nobody)
     simplify_wrapper(folder / CONTEXT_FILE)
     binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))

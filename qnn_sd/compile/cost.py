@@ -96,8 +96,8 @@ def measure(source: Path, chip: Chip, *, tell: Tell = nobody) -> Cost:
     traffic = readers[-1].found
     if not traffic.complete:
         raise CompileError(
-            f"The QNN compiler told the memory traffic of {traffic.summaries} of {traffic.parts} parts of {source}",
-            why="Its verbose log lacks a DDR bandwidth summary.",
+            f"The QNN compiler told no memory traffic of {source}",
+            why=f"Its verbose log has {traffic.summaries} DDR bandwidth summaries, not one.",
             hint="qnn-sd doctor tells whether the installed versions were tried together.",
         )
     graph = QdqGraph(source)

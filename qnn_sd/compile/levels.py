@@ -31,18 +31,6 @@ class Compiled:
     deaths: tuple[str, ...]
 
 
-def split_options(split_graph: bool) -> dict[str, str]:
-    """Provider options that have the compiler work on a graph in parts, or none.
-
-    Large graphs are the better for it: compiled whole, SD 1.5's UNet spills activations that no
-    level of it spills alone (``docs/decisions.md``). One prepare thread, because with more the
-    compiler tells the memory traffic of some parts only, and holds more memory.
-    """
-    if not split_graph:
-        return {}
-    return {"enable_htp_graph_splitting": "1", "htp_graph_splitting_num_prepare_threads": "1"}
-
-
 def run_at_best_level(job: Job, tell: Tell, listener: Callable[[], Callable[[str], None]]) -> Compiled:
     """Runs a job at its level, or at the highest below it that the compiler survives.
 

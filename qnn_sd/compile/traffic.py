@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 _SUMMARY = "DDR bandwidth summary"
 _FIGURE = re.compile(r"\b(spill_bytes|fill_bytes|write_total_bytes|read_total_bytes)=(\d+)")
 _SPILL_BUFFER = re.compile(r"\bspillFillBufferSizes=(\d+)")
-_PARTS = re.compile(r"thread\(s\) for (\d+) split\(s\)")
 
 
 @dataclass
 class Traffic:
-    """Bytes to and from DDR in one call of a graph, all parts of a split one added up.
+    """Bytes to and from DDR in one call of a graph.
 
     Attributes:
         read: all bytes read, weights and fills included.
@@ -21,8 +20,7 @@ class Traffic:
         spilled: activations written because the on-chip memory was full.
         filled: activations read back.
         spill_buffer: bytes of DDR set aside for spilled activations.
-        summaries: how many parts the compiler told of.
-        parts: how many parts there are; 1 for a graph that wasn't split.
+        summaries: how often the compiler told; once, unless its log has another form than it had.
     """
 
     read: int = 0
@@ -31,7 +29,6 @@ class Traffic:
     filled: int = 0
     spill_buffer: int = 0
     summaries: int = 0
-    parts: int = 1
 
     @property
     def total(self) -> int:
@@ -40,8 +37,8 @@ class Traffic:
 
     @property
     def complete(self) -> bool:
-        """Whether every part was told of (with several prepare threads some are not)."""
-        return self.summaries == self.parts
+        """Whether that is the traffic of the one graph."""
+        return self.summaries == 1
 
 
 @dataclass
@@ -67,5 +64,3 @@ class TrafficReader:
                     self.found.read += value
         if match := _SPILL_BUFFER.search(line):
             self.found.spill_buffer += int(match[1])
-        if match := _PARTS.search(line):
-            self.found.parts = int(match[1])

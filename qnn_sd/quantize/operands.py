@@ -1,8 +1,8 @@
 """Second operands of products of two activations: attention's keys (transposed) and values, signed and symmetric.
 
 The HTP computes a uint16 second operand with 8 bits, whatever its range. Given as int16 it is exact, and where there
-are many keys it costs twice the time of int8 (docs/htp-forms.md). So those of many keys are int8, each head's with a range
-of its own, as long as data that nothing was fitted to loses next to nothing by it.
+are many keys it costs half as much time again (docs/htp-forms.md). So those of many keys are int8, each head's with a
+range of its own, as long as data that nothing was fitted to loses next to nothing by it.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
 """Multi-head attention, head by head.
 
 One head at a time keeps the scores small enough for the HTP's on-chip memory, and gives each head encodings of its own.
-An image's pixels stay an image: queries are [1, H, W, C / heads], scores [1, H, W, M]. The compiler computes that faster
-than with the pixels in one row, and nothing is laid out anew (docs/htp-forms.md).
+An image's pixels stay an image: queries are [1, H, W, C / heads], scores [1, H, W, M]. That is faster on the HTP than
+pixels in one row, and nothing is laid out anew (docs/htp-forms.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
 
 from qnn_sd.export.blocks.basic import add, concat, matmul, reshape, transpose
 from qnn_sd.export.blocks.linear import Affine, Weights, linear, pointwise

@@ -16,8 +16,8 @@ from qnn_sd.export.blocks.linear import Affine, Weights, pointwise
 from qnn_sd.export.checkpoint import Array, TensorSource
 from qnn_sd.export.graph import Graph, Value
 
-# With fewer rows or columns ``x * sigmoid(x)`` after a norm is computed on [1, C, H*W]: of the 4-D form the compilers of
-# QAIRT 2.50 and 2.51 make noise at 9 to 12 rows. The flat one is right at every size.
+# With fewer rows or columns ``x * sigmoid(x)`` after a norm is computed on [1, C, H*W]: the HTP compiler makes noise of
+# the 4-D form at 9 to 12 rows. The flat one is right at every size.
 FLAT_ACT_BELOW = 16
 # With more pixels a mean is taken of each row and then of the rows'. The HTP adds a pool's integers, less their zero
 # point, in 32 bits: over 512x512 pixels a channel wraps around whose mean is an eighth of the range away from zero.
