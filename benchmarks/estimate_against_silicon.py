@@ -44,7 +44,6 @@ from qnn_sd.compile.cost import Chip, Cost, measure, measure_bound
 from qnn_sd.compile.estimate import Estimate
 from qnn_sd.config import load_profile
 from qnn_sd.errors import CompileError
-from qnn_sd.export import Forms
 from qnn_sd.export.graph import Graph
 from qnn_sd.onnx_files import load_structure
 from qnn_sd.quantize import quantize_with_stand_ins
@@ -115,7 +114,7 @@ def header() -> str:
 def written(name: str, folder: Path, facts: Published) -> int:
     """Writes a net's float graph and returns how many parameters it has, which are as many as published."""
     # What isn't there is a network of this package, in its own forms.
-    parameters = write_net(name, folder) if name in BUILDERS else write_random(name, folder, Forms()).parameters
+    parameters = write_net(name, folder) if name in BUILDERS else write_random(name, folder).parameters
     if facts.parameters is not None and not abs(parameters / facts.parameters - 1) <= SLACK:
         raise SystemExit(f"{name} has {parameters:,} parameters here; published are {facts.parameters:,.0f}")
     return parameters

@@ -34,7 +34,6 @@ from qnn_sd.compile import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
-from qnn_sd.export import Forms
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.component import write
 from qnn_sd.health import adb_path
@@ -139,7 +138,7 @@ def small_unet(folder: Path) -> Path:
     floats, qdq, binary = (folder / name for name in ("float", "qdq", "binary"))
     for each in (floats, qdq, binary):
         each.mkdir()
-    write("unet", UNET, RandomTensors(0), LATENT[2], LATENT[3], CONTEXT[1], floats, Forms())
+    write("unet", UNET, RandomTensors(0), LATENT[2], LATENT[3], CONTEXT[1], floats)
     quantize_component(floats, [feeds], qdq)
     compile_component(qdq, PROFILE.soc_model, PROFILE.htp_arch, 3, binary)
     return binary

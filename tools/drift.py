@@ -39,7 +39,7 @@ SHORT_TESTS = (
     "bundle",
     "config",
     "doctor",
-    "float_constants",
+    "htp_forms",
     "runtime_libraries",
     "toolchain",
 )

@@ -1,7 +1,7 @@
 """LayerNormalization's parameters as AI Hub Models quantizes them: gamma with 8 bits, beta with 32.
 
 The QNN plugin computes a LayerNormalization in integers only so. With 16-bit parameters, as this package's quantizer
-writes them, it computes in float (``qnn_sd/compile/float_constants.py``).
+writes a gamma of several numbers, it computes in float.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ def make_norms_integer(folder: Path) -> int:
     added: list[onnx.NodeProto] = []
 
     def encode(pair: onnx.NodeProto, integers: NDArray[Any], scale: float, zero: int) -> None:
-        # Constant nodes, not initializers: DequantizeLinears of initializers the compile stage takes away.
         stored = (integers, np.array(scale, np.float32), np.array(zero, integers.dtype))
         for index, (part, of) in enumerate(zip(("q", "scale", "zero_point"), stored, strict=True)):
             name = f"{pair.output[0]}.integer.{part}"

@@ -25,19 +25,16 @@ def main() -> int:
     request = json.loads(sys.argv[1])
     die_with(request["parent"])
     from qnn_sd import qnn  # noqa: PLC0415 (loads the runtime: not before the parent is watched)
-    from qnn_sd.compile.float_constants import with_float_constants  # noqa: PLC0415
-    from qnn_sd.onnx_files import EXTERNAL_FOLDER_ENTRY  # noqa: PLC0415
+    from qnn_sd.onnx_files import MODEL_FILE  # noqa: PLC0415
 
     options = {**qnn.htp_options(request["soc_model"], request["htp_arch"]), **request["options"]}
     entries = {
         "ep.context_enable": "1",
         "ep.context_file_path": request["context"],
         "ep.context_embed_mode": "0",
-        EXTERNAL_FOLDER_ENTRY: request["source"],
     }
     try:
-        model = with_float_constants(Path(request["source"])).SerializeToString()
-        qnn.session(model, options, entries, verbose=request["verbose"])
+        qnn.session(Path(request["source"]) / MODEL_FILE, options, entries, verbose=request["verbose"])
     except Exception as error:
         print(error, flush=True)
         return 1

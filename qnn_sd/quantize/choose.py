@@ -113,7 +113,9 @@ def _widened(
 def choose_value(graph: FloatGraph, name: str) -> Encoding:
     """The encoding of a constant that is data like an activation: uint16 from its smallest to its largest value.
 
-    A table whose rows all reach equally far has int8: no row is small beside the steps.
+    A table whose rows all reach equally far has int8: no row is small beside the steps. A LayerNormalization's gamma
+    that
+    is one number, as where the layers that follow have it, has uint8, which holds it exactly.
 
     Raises:
         QuantizeError: it isn't finite.
@@ -124,7 +126,8 @@ def choose_value(graph: FloatGraph, name: str) -> Encoding:
         reaches = reaches[reaches > 0]
         if np.ptp(reaches) <= _ALIKE * reaches.max(initial=0):
             return symmetric(float(reaches.max(initial=0)), 8)
-    return asymmetric(float(values.min(initial=0)), float(values.max(initial=0)))
+    alike = name in graph.roles.gammas and np.ptp(values) == 0
+    return asymmetric(float(values.min(initial=0)), float(values.max(initial=0)), 8 if alike else 16)
 
 
 def _least_scale(graph: FloatGraph, layer: Layer, source: Encoding) -> NDArray[np.float64]:

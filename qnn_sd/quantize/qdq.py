@@ -19,7 +19,7 @@ from qnn_sd.onnx_files import MODEL_FILE, ExternalData
 from qnn_sd.quantize.choose import Encodings
 from qnn_sd.quantize.encodings import Encoding, asymmetric, bias, second_operand
 from qnn_sd.quantize.float_graph import IR_VERSION, OPSET, FloatGraph
-from qnn_sd.quantize.roles import Layer, is_data
+from qnn_sd.quantize.roles import is_data
 from qnn_sd.quantize.rules import MOVES
 
 
@@ -84,7 +84,9 @@ class QdqWriter:
             if name not in self._roles.constants:
                 copy.input[index] = self._ready[name] if node.op_type in MOVES else self._widened(name)
             elif layer and layer.bias and index == 2:
-                copy.input[index] = self._bias(layer)
+                copy.input[index] = self._bias(layer.input, layer.weight, name)
+            elif node.op_type == "LayerNormalization" and index == 2 and self._in_integers(node):
+                copy.input[index] = self._bias(node.input[0], node.input[1], name)
             elif quantized and is_data(self._roles.constants, node, index):
                 copy.input[index] = self._parameter(name)
             else:
@@ -167,14 +169,23 @@ class QdqWriter:
             self._ready[name] = self._dequantized(name, integers, encoding)
         return self._ready[name]
 
-    def _bias(self, layer: Layer) -> str:
-        weight = self._encodings.parameters[layer.weight]
-        encoding = bias(self._encodings.of(layer.input), weight)
-        form = f"bias of {layer.input} by {layer.weight}"
-        if (layer.bias, form) not in self._ready:
-            values = self._graph.array(layer.bias).reshape(-1)
-            self._ready[layer.bias, form] = self._dequantized(layer.bias, encoding.quantize(values), encoding)
-        return self._ready[layer.bias, form]
+    def _in_integers(self, norm: onnx.NodeProto) -> bool:
+        """Whether the HTP can compute a LayerNormalization in integers: gamma has 8 bits then, and beta 32.
+
+        With 16-bit parameters it computes in float, and Stable Diffusion 1.5's text encoder takes half as long again
+        (docs/htp-forms.md).
+        """
+        gamma = self._encodings.parameters.get(norm.input[1])
+        return gamma is not None and gamma.bits == 8
+
+    def _bias(self, source: str, weight: str, name: str) -> str:
+        """A bias in the integers that a layer's products add up to."""
+        encoding = bias(self._encodings.of(source), self._encodings.parameters[weight])
+        form = f"bias of {source} by {weight}"
+        if (name, form) not in self._ready:
+            values = self._graph.array(name).reshape(-1)
+            self._ready[name, form] = self._dequantized(name, encoding.quantize(values), encoding)
+        return self._ready[name, form]
 
     def _plain(self, name: str) -> str:
         """Shapes, indices and settings, which stay as they are."""

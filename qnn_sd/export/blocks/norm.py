@@ -32,6 +32,8 @@ def affine_of(weights: TensorSource, prefix: str, channels: int) -> Affine:
 def layer_norm(g: Graph, name: str, x: Value, affine: Affine | None, epsilon: float) -> Value:
     """LayerNorm (Ba et al. 2016) over the last axis of tokens [1, N, C].
 
+    Gamma and beta are no part of the op: it is one of integers then (``quantize/qdq.py``).
+
     Args:
         name: of the layer.
         x: tokens.
@@ -39,11 +41,13 @@ def layer_norm(g: Graph, name: str, x: Value, affine: Affine | None, epsilon: fl
         epsilon: added to the variance.
     """
     width = x.shape[-1]
-    gamma, beta = (np.ones(width), np.zeros(width)) if affine is None else (affine.gamma, affine.beta)
     with g.scope(name):
-        # The QNN plugin takes one with 16-bit parameters only if the bias is there.
-        parameters = [g.constant("gamma", gamma), g.constant("beta", beta)]
-        return g.node("LayerNormalization", [x, *parameters], x.shape, axis=-1, epsilon=epsilon)
+        parameters = [g.constant("gamma", np.ones(width)), g.constant("beta", np.zeros(width))]
+        normed = g.node("LayerNormalization", [x, *parameters], x.shape, axis=-1, epsilon=epsilon)
+        if affine is None:
+            return normed
+        scaled = mul(g, normed, g.constant("weight", affine.gamma), "scaled")
+        return add(g, scaled, g.constant("bias", affine.beta), "shifted")
 
 
 def channel_norm(g: Graph, name: str, x: Value, epsilon: float) -> Value:
