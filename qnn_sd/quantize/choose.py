@@ -114,8 +114,7 @@ def choose_value(graph: FloatGraph, name: str) -> Encoding:
     """The encoding of a constant that is data like an activation: uint16 from its smallest to its largest value.
 
     A table whose rows all reach equally far has int8: no row is small beside the steps. A LayerNormalization's gamma
-    that
-    is one number, as where the layers that follow have it, has uint8, which holds it exactly.
+    that is one number, as where the layers that follow have taken it in, has uint8, which holds it exactly.
 
     Raises:
         QuantizeError: it isn't finite.

@@ -102,8 +102,9 @@ def group_norm(
             centred = g.node("Sub", [x, mean], x.shape, "centred")
         else:
             centred = add(g, x, g.node("Sub", [shift, mean], row, "to_centre"), "centred")
-        variance = pointwise(g, "variance", _channel_means(g, mul(g, centred, centred, "squared")), share)
-        inverse = _inverse_deviation(g, variance, epsilon)
+        # Over a group's channels first: its pixels are fewer numbers then.
+        squares = pointwise(g, "group_squares", mul(g, centred, centred, "squared"), share)
+        inverse = _inverse_deviation(g, _channel_means(g, squares), epsilon)
         scale = spread if affine is None else spread * affine.gamma[:, None]
         normed = mul(g, centred, pointwise(g, "scale", inverse, Weights(scale)), "scaled")
         if affine is not None:
