@@ -18,7 +18,9 @@ from qnn_sd.export.blocks.basic import add, concat, conv_of, mul, reshape, trans
 from qnn_sd.export.blocks.linear import Weights, linear, pointwise
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
-from qnn_sd.quantize import component
+from qnn_sd.quantize import choose, component
+from qnn_sd.quantize.encodings import Encoding, asymmetric
+from qnn_sd.quantize.float_graph import FloatGraph
 
 
 def _tokens(g: Graph, x: Value) -> Value:
@@ -52,26 +54,35 @@ def attention_of_tokens(g: Graph, prefix: str, weights: AttentionWeights, heads:
         return add(g, projected, shift, "with_mean")
 
 
-def norm_by_op(g: Graph, name: str, x: Value, epsilon: float) -> Value:
-    """LayerNorm over channels by the op, between two transposes."""
-    with g.scope(name):
-        rows = transpose(g, x, (0, 2, 3, 1))
-        parameters = [g.constant("gamma", np.ones(x.shape[1])), g.constant("beta", np.zeros(x.shape[1]))]
-        normed = g.node("LayerNormalization", [rows, *parameters], rows.shape, axis=-1, epsilon=epsilon)
-        return transpose(g, normed, (0, 3, 1, 2))
+def norm_by_convs(g: Graph, name: str, x: Value, epsilon: float) -> Value:
+    """LayerNorm over channels spelled out, its means by 1x1 convs to one channel (weights of 1 / C: exact in int8)."""
+    share = Weights(np.full((1, x.shape[1]), 1 / x.shape[1], np.float32))
+    return _spelled_out(g, name, x, epsilon, lambda of, called: pointwise(g, called, of, share))
 
 
 def norm_by_reduce_mean(g: Graph, name: str, x: Value, epsilon: float) -> Value:
-    """LayerNorm over channels with means by ReduceMean (QAIRT 2.50 computes them wrongly over more than 128)."""
+    """The same with means by ReduceMean (QAIRT 2.50 computes them wrongly over more than 128 channels)."""
 
     def mean(of: Value, called: str) -> Value:
         axis = g.constant(f"{called}.axis", np.array([1]))
         return g.node("ReduceMean", [of, axis], (1, 1, *x.shape[2:]), called, keepdims=1)
 
+    return _spelled_out(g, name, x, epsilon, mean)
+
+
+def _spelled_out(g: Graph, name: str, x: Value, epsilon: float, mean: Callable[[Value, str], Value]) -> Value:
+    one, raised = (np.full((1, 1, 1, 1), value, np.float32) for value in (1, epsilon))
     with g.scope(name):
         centred = g.node("Sub", [x, mean(x, "mean")], x.shape, "centred")
         variance = mean(mul(g, centred, centred, "squared"), "variance")
-        return mul(g, centred, norm._inverse_deviation(g, variance, epsilon), "normed")
+        deviation = g.node("Sqrt", [add(g, variance, g.constant("epsilon", raised))], variance.shape)
+        return mul(g, centred, g.node("Div", [g.constant("one", one), deviation], variance.shape), "normed")
+
+
+def sixteen_bits(graph: FloatGraph, name: str) -> Encoding:
+    """Constants as they were encoded before: a LayerNormalization whose gamma has 16 bits runs in float on the HTP."""
+    values = graph.array(name)
+    return asymmetric(float(values.min()), float(values.max()))
 
 
 def upsample_by_resize(g: Graph, weights: TensorSource, prefix: str, x: Value) -> Value:
@@ -109,23 +120,21 @@ def upsample_by_transposed_conv(g: Graph, weights: TensorSource, prefix: str, x:
     return g.node("ConvTranspose", [x, *constants], (1, channels, 2 * height, 2 * width), **sizes)
 
 
-def group_norm_by_channels(*args: Any, **kwargs: Any) -> Value:
-    """GroupNorm whose variance pools each channel's squares, and then the channels of a group."""
+def group_norm_by_groups(g: Graph, name: str, x: Value, *args: Any, **kwargs: Any) -> Value:
+    """GroupNorm whose variance adds up a group's channels at each pixel, and then the pixels."""
     pointwise_, means = norm.pointwise, norm._channel_means
-    kept: list[Weights] = []
+    share: list[Weights] = []
 
-    def later(g: Graph, name: str, x: Value, weights: Weights) -> Value:
-        if name == "group_squares":
-            kept.append(weights)
-            return x
-        return pointwise_(g, name, x, weights)
+    def earlier(g: Graph, name: str, x: Value, weights: Weights) -> Value:
+        if name == "mean":
+            share.append(weights)
+        return x if name == "variance" else pointwise_(g, name, x, weights)
 
-    def pooled(g: Graph, x: Value) -> Value:
-        found = means(g, x)
-        return pointwise_(g, "variance", found, kept.pop()) if kept else found
+    def pooled(g: Graph, of: Value) -> Value:
+        return means(g, pointwise_(g, "variance", of, share[0]) if share else of)
 
-    with mock.patch.object(norm, "pointwise", later), mock.patch.object(norm, "_channel_means", pooled):
-        return norm.group_norm(*args, **kwargs)
+    with mock.patch.object(norm, "pointwise", earlier), mock.patch.object(norm, "_channel_means", pooled):
+        return norm.group_norm(g, name, x, *args, **kwargs)
 
 
 Change = tuple[Any, str, Any]
@@ -137,12 +146,13 @@ TRANSFORMERS: dict[str, tuple[Change, ...]] = {
     "pixels in one row, by MatMul": ((transformer, "self_attention", attention_of_tokens),),
     "the same, int16": ((transformer, "self_attention", attention_of_tokens), *INT16),
     "values not centred": ((attention, "CENTRED_ABOVE", 10**9),),
-    "LayerNormalization op": ((transformer, "channel_norm", norm_by_op),),
-    "means over channels by ReduceMean": ((transformer, "channel_norm", norm_by_reduce_mean),),
+    "LayerNormalization in float": ((choose, "choose_value", sixteen_bits),),
+    "LayerNorm spelled out, convs": ((transformer, "channel_norm", norm_by_convs),),
+    "LayerNorm spelled out, ReduceMean": ((transformer, "channel_norm", norm_by_reduce_mean),),
 }
 RESNETS: dict[str, tuple[Change, ...]] = {
     "the form that users get": NOTHING,
-    "squares pooled before groups": ((resnet, "group_norm", group_norm_by_channels),),
+    "squares by group before pixels": ((resnet, "group_norm", group_norm_by_groups),),
 }
 UPSAMPLERS: dict[str, Callable[[Graph, TensorSource, str, Value], Value]] = {
     "four 2x2 convs": resnet.upsample,

@@ -84,7 +84,7 @@ def test_a_norm_over_channels_is_right_at_every_size(
 def test_means_over_channels_by_reduce_mean_are_right_to_128(
     channels: int, tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    """Over more, and after a conv, QAIRT 2.50 computes them wrongly: why ``channel_norm`` takes convolutions."""
+    """Over more, and after a conv, QAIRT 2.50 computes them wrongly: why no norm is spelled out with them."""
 
     def build(g: Graph) -> None:
         x = conv(g, RandomTensors(1), "first", g.input("x", (1, channels, 16, 16)), channels, kernel=1)

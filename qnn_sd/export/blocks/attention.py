@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from qnn_sd.export.blocks.basic import add, concat, matmul, reshape, transpose
+from qnn_sd.export.blocks.basic import add, channels_first, channels_last, concat, matmul, reshape, transpose
 from qnn_sd.export.blocks.linear import Affine, Weights, linear, pointwise
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
@@ -139,10 +139,10 @@ def self_attention(g: Graph, prefix: str, weights: AttentionWeights, heads: int,
     for head, part in enumerate(weights.heads(heads)):
         with g.scope(f"{prefix}.head{head}"):
             k, v = (
-                reshape(g, _channels_last(g, pointwise(g, name, centred, of)), (1, 1, pixels, size))
+                reshape(g, channels_last(g, pointwise(g, name, centred, of)), (1, 1, pixels, size))
                 for name, of in (("k", part.key), ("v", part.value))
             )
-            seen.append(_head(g, _channels_last(g, pointwise(g, "q", x, part.query)), k, v))
+            seen.append(_head(g, channels_last(g, pointwise(g, "q", x, part.query)), k, v))
     projected = _projected(g, prefix, weights, seen)
     if mean is None:
         return projected
@@ -159,7 +159,7 @@ def cross_attention(g: Graph, prefix: str, weights: AttentionWeights, heads: int
     for head, part in enumerate(weights.heads(heads)):
         with g.scope(f"{prefix}.head{head}"):
             k, v = linear(g, "k", context, part.key), linear(g, "v", context, part.value)
-            seen.append(_head(g, _channels_last(g, pointwise(g, "q", x, part.query)), k, v))
+            seen.append(_head(g, channels_last(g, pointwise(g, "q", x, part.query)), k, v))
     return _projected(g, prefix, weights, seen)
 
 
@@ -176,12 +176,7 @@ def _head(g: Graph, q: Value, k: Value, v: Value, mask: Value | None = None) -> 
     return matmul(g, g.node("Softmax", [scores], scores.shape, axis=-1), v, "out")
 
 
-def _channels_last(g: Graph, x: Value) -> Value:
-    """[1, C, H, W] as [1, H, W, C], which is how the HTP keeps it anyway."""
-    return transpose(g, x, (0, 2, 3, 1))
-
-
 def _projected(g: Graph, prefix: str, weights: AttentionWeights, seen: Sequence[Value]) -> Value:
     """What the heads see, [1, H, W, C / heads] each, side by side as an image, through the output's projection."""
     with g.scope(prefix):
-        return pointwise(g, "to_out", transpose(g, concat(g, seen, 3), (0, 3, 1, 2)), weights.out)
+        return pointwise(g, "to_out", channels_first(g, concat(g, seen, 3)), weights.out)

@@ -96,3 +96,13 @@ def concat(g: Graph, values: Sequence[Value], axis: int) -> Value:
     shape = list(values[0].shape)
     shape[axis] = sum(value.shape[axis] for value in values)
     return g.node("Concat", list(values), shape, axis=axis)
+
+
+def channels_last(g: Graph, x: Value) -> Value:
+    """[1, C, H, W] as [1, H, W, C]."""
+    return transpose(g, x, (0, 2, 3, 1))
+
+
+def channels_first(g: Graph, x: Value) -> Value:
+    """[1, H, W, C] as [1, C, H, W]."""
+    return transpose(g, x, (0, 3, 1, 2))

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from qnn_sd.export.blocks.activation import activation
-from qnn_sd.export.blocks.basic import add, mul, reshape
+from qnn_sd.export.blocks.basic import add, channels_first, channels_last, mul, reshape
 from qnn_sd.export.blocks.linear import Affine, Weights, pointwise
 from qnn_sd.export.checkpoint import Array, TensorSource
 from qnn_sd.export.graph import Graph, Value
@@ -30,13 +30,13 @@ def affine_of(weights: TensorSource, prefix: str, channels: int) -> Affine:
 
 
 def layer_norm(g: Graph, name: str, x: Value, affine: Affine | None, epsilon: float) -> Value:
-    """LayerNorm (Ba et al. 2016) over the last axis of tokens [1, N, C].
+    """LayerNorm (Ba et al. 2016) over the last axis of [..., C].
 
     Gamma and beta are no part of the op: it is one of integers then (``quantize/qdq.py``).
 
     Args:
         name: of the layer.
-        x: tokens.
+        x: what is normalized.
         affine: gamma and beta; None where they went into the layers that follow.
         epsilon: added to the variance.
     """
@@ -53,15 +53,13 @@ def layer_norm(g: Graph, name: str, x: Value, affine: Affine | None, epsilon: fl
 def channel_norm(g: Graph, name: str, x: Value, epsilon: float) -> Value:
     """LayerNorm over the channels of an image [1, C, H, W]; gamma and beta are in the layers that follow.
 
-    The means are 1x1 convolutions to one channel whose weights are all 1 / C, which int8 holds exactly. ReduceMean
-    costs as much, but the compiler of QAIRT 2.50 computes it wrongly over more than 128 channels.
+    The HTP keeps channels last, so that neither transpose costs anything there.
     """
-    channels = x.shape[1]
-    share = Weights(np.full((1, channels), 1 / channels, np.float32))
     with g.scope(name):
-        centred = g.node("Sub", [x, pointwise(g, "mean", x, share)], x.shape, "centred")
-        variance = pointwise(g, "variance", mul(g, centred, centred, "squared"), share)
-        return mul(g, centred, _inverse_deviation(g, variance, epsilon), "normed")
+        rows = channels_last(g, x)
+    normed = layer_norm(g, name, rows, None, epsilon)
+    with g.scope(name):
+        return channels_first(g, normed)
 
 
 def group_norm(
@@ -102,9 +100,10 @@ def group_norm(
             centred = g.node("Sub", [x, mean], x.shape, "centred")
         else:
             centred = add(g, x, g.node("Sub", [shift, mean], row, "to_centre"), "centred")
-        # Over a group's channels first: its pixels are fewer numbers then.
-        squares = pointwise(g, "group_squares", mul(g, centred, centred, "squared"), share)
-        inverse = _inverse_deviation(g, _channel_means(g, squares), epsilon)
+        variance = pointwise(g, "variance", _channel_means(g, mul(g, centred, centred, "squared")), share)
+        one, raised = (np.full((1, 1, 1, 1), value, np.float32) for value in (1, epsilon))
+        deviation = g.node("Sqrt", [add(g, variance, g.constant("epsilon", raised))], variance.shape, "deviation")
+        inverse = g.node("Div", [g.constant("one", one), deviation], variance.shape, "inverse")
         scale = spread if affine is None else spread * affine.gamma[:, None]
         normed = mul(g, centred, pointwise(g, "scale", inverse, Weights(scale)), "scaled")
         if affine is not None:
@@ -115,12 +114,6 @@ def group_norm(
             flat = reshape(g, normed, (1, channels, math.prod(x.shape[2:])))
             return reshape(g, activation(g, act, flat), x.shape)
         return activation(g, act, normed)
-
-
-def _inverse_deviation(g: Graph, variance: Value, epsilon: float) -> Value:
-    one, raised = (np.full((1, 1, 1, 1), value, np.float32) for value in (1, epsilon))
-    deviation = g.node("Sqrt", [add(g, variance, g.constant("epsilon", raised))], variance.shape, "deviation")
-    return g.node("Div", [g.constant("one", one), deviation], variance.shape, "inverse")
 
 
 def _channel_means(g: Graph, x: Value) -> Value:
