@@ -84,7 +84,7 @@ def test_a_norm_over_channels_is_right_at_every_size(
 def test_means_over_channels_by_reduce_mean_are_right_to_128(
     channels: int, tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    """Over more, and after a conv, QAIRT 2.50 computes them wrongly: why no norm is spelled out with them."""
+    """Over more, and after a conv, QAIRT 2.48 to 2.50 compute them wrongly: why no norm is spelled out with them."""
 
     def build(g: Graph) -> None:
         x = conv(g, RandomTensors(1), "first", g.input("x", (1, channels, 16, 16)), channels, kernel=1)
@@ -93,7 +93,7 @@ def test_means_over_channels_by_reduce_mean_are_right_to_128(
 
     installed = load_toolchains().of(qnn.versions())
     assert installed is not None, "none of the sets that were tried"
-    wrong = channels > 128 and release(installed.qairt) == (2, 50)
+    wrong = channels > 128 and release(installed.qairt) < (2, 51)
     found = htp_db(build, image(rng, channels, 16, 16), tmp_path)
     assert found < NOISE if wrong else found >= FAITHFUL
 

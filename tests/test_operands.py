@@ -1,0 +1,128 @@
+"""Keys and values: which of them get 8 bits, with which ranges, and which keep 16."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import run
+
+from qnn_sd.export.blocks.attention import AttentionWeights, self_attention, token_attention
+from qnn_sd.export.blocks.linear import Weights
+from qnn_sd.export.checkpoint import RandomTensors
+from qnn_sd.export.graph import Graph
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import load_structure, read_array
+from qnn_sd.quantize import operands, quantize_component
+from qnn_sd.quantize.choose import NO_RANGES, Encodings, choose_encodings
+from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.operands import MOST_LOSS_DB, ROOM_OF_8_BITS, candidates, in_8_bits, narrow
+from qnn_sd.quantize.qdq import QdqWriter
+from qnn_sd.quantize.ranges import Ranges, measure
+
+Feeds = dict[str, np.ndarray]
+HEADS = 2
+
+
+def attention(folder: Path, side: int = 12, outlier: float = 1.0) -> Path:
+    """Self-attention of an image of 32 channels; of the first head's keys one channel is that many times as large,
+    and its queries as much smaller, so that the scores are the same."""
+    folder.mkdir()
+    layer = AttentionWeights.read(RandomTensors(1), "attn", 32, 32, HEADS)
+    factor = np.ones((32, 1), np.float32)
+    factor[0] = outlier
+    layer = AttentionWeights(
+        Weights(layer.query.weight / factor), Weights(layer.key.weight * factor), layer.value, layer.out
+    )
+    with Graph("test", folder) as g:
+        g.output(self_attention(g, "attn", layer, HEADS, g.input("x", (1, 32, side, side))), "y")
+    return folder
+
+
+def feeds(seed: int, side: int = 12) -> Feeds:
+    return {"x": np.random.default_rng(seed).standard_normal((1, 32, side, side), np.float32)}
+
+
+def prepared(folder: Path) -> tuple[FloatGraph, Encodings, Ranges]:
+    graph = FloatGraph(folder)
+    ranges = measure(folder, [feeds(1)], lambda: None)
+    return graph, choose_encodings(graph, ranges), ranges
+
+
+def test_keys_and_values_are_candidates_where_there_are_many(tmp_path: Path) -> None:
+    graph = FloatGraph(attention(tmp_path / "many"))
+    made_by = {node.output[0]: node.op_type for node in graph.model.graph.node}
+    names = candidates(graph)
+    assert len(names) == 2 * HEADS
+    assert [made_by[name] for name in names] == ["Transpose", "Reshape"] * HEADS  # K transposed, V
+    # 121 pixels are no more than 128; neither is a head's width mistaken for keys.
+    assert candidates(FloatGraph(attention(tmp_path / "few", side=11))) == ()
+
+
+def test_a_prompt_of_77_tokens_keeps_16_bits(tmp_path: Path) -> None:
+    with Graph("test", tmp_path) as g:
+        layer = AttentionWeights.read(RandomTensors(1), "attn", 512, 512, HEADS)
+        g.output(token_attention(g, "attn", layer, HEADS, g.input("x", (1, 77, 512))), "y")
+    assert candidates(FloatGraph(tmp_path)) == ()
+
+
+def test_each_int8_operand_has_the_range_that_was_met(tmp_path: Path) -> None:
+    source, qdq = attention(tmp_path / "float"), tmp_path / "qdq"
+    qdq.mkdir()
+    quantize_component(source, [feeds(1)], qdq)
+    graph, _, ranges = prepared(source)
+    model = load_structure(qdq)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name in candidates(graph):
+        zero, scale = (read_array(constants[f"{name}.int8.{part}"], qdq) for part in ("zero_point", "scale"))
+        assert (zero.dtype, int(zero)) == (np.int8, 0)
+        reach = max(map(abs, ranges[graph.roles.owner(name)]))
+        assert float(scale) * 127 == pytest.approx(ROOM_OF_8_BITS * reach, rel=1e-5)
+
+
+def test_rare_samples_are_covered_and_the_16_bit_range_is_never_passed(tmp_path: Path) -> None:
+    graph, chosen, ranges = prepared(attention(tmp_path / "float"))
+    name = candidates(graph)[0]
+    owner = graph.roles.owner(name)
+    reach = max(map(abs, ranges[owner]))
+    for beyond, expected in ((1.5 * reach, 1.5 * reach), (9 * reach, chosen.activations[name].range()[1])):
+        found = in_8_bits(graph, chosen, ranges, {owner: (-beyond, 0.0)}, [name]).operands[name]
+        assert found.range()[1] == pytest.approx(expected, rel=1e-3)
+
+
+def test_all_are_narrow_where_that_loses_little(tmp_path: Path) -> None:
+    graph, chosen, ranges = prepared(attention(tmp_path / "float"))
+    found = narrow(graph, chosen, ranges, NO_RANGES, {}, [feeds(2), feeds(3)], tmp_path)
+    assert found.facts["int8_operands"] == 2 * HEADS
+    assert found.facts["int16_operands"] == 0
+    assert found.facts["loss_db"] <= MOST_LOSS_DB
+
+
+def test_an_operand_that_int8_does_not_suit_keeps_16_bits(tmp_path: Path) -> None:
+    """A channel 300 times the others' size leaves those no steps."""
+    source = attention(tmp_path / "float", outlier=300)
+    graph, chosen, ranges = prepared(source)
+    every, held_out = in_8_bits(graph, chosen, ranges, NO_RANGES, candidates(graph)), [feeds(2), feeds(3)]
+
+    def db(encodings: Encodings, folder: Path) -> float:
+        folder.mkdir()
+        QdqWriter(graph, encodings, folder).write()
+        pairs = [(run(source, each), run(folder, each)) for each in held_out]
+        return sqnr_db(*(np.array(side) for side in zip(*pairs, strict=True)))
+
+    wide = db(chosen, tmp_path / "wide")
+    assert db(every, tmp_path / "every") < wide - MOST_LOSS_DB, "the fault does no harm"
+    found = narrow(graph, chosen, ranges, NO_RANGES, {}, held_out, tmp_path)
+    assert candidates(graph)[0] not in found.encodings.operands
+    assert 0 < found.facts["int8_operands"] < 2 * HEADS
+    assert found.facts["int8_operands"] + found.facts["int16_operands"] == 2 * HEADS
+    assert db(found.encodings, tmp_path / "found") >= wide - MOST_LOSS_DB
+
+
+def test_a_loss_that_is_no_number_narrows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operands, "sqnr_db", lambda _expected, _found: math.nan)
+    graph, chosen, ranges = prepared(attention(tmp_path / "float"))
+    found = narrow(graph, chosen, ranges, NO_RANGES, {}, [feeds(2)], tmp_path)
+    assert found.facts["int8_operands"] == 0
