@@ -65,7 +65,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/contact_sheet.py
 	$(BIN)/python benchmarks/quantization.py
-	$(BIN)/python benchmarks/htp_cost.py --forms
+	$(BIN)/python benchmarks/htp_time.py
+	$(BIN)/python benchmarks/htp_forms.py
 	$(BIN)/python benchmarks/phone_path.py
 
 # Trains the demo checkpoint anew: about an hour on two cores.

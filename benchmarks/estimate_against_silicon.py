@@ -13,9 +13,8 @@ MAC/cycle  by the estimate
 estimate   ms, with the compiler's lower and upper estimate
 uncosted   ops that the compiler counts as nothing: the estimate is too low by them; named below the table
 bound      the estimate with a product in the place of each uncosted op
-float LN   the estimate where LayerNormalizations run in float: with 16-bit parameters, as this package's quantizer
-           writes them. For all other columns they have AI Hub Models' encodings, with which they run in integers
-           (``benchmarks/nets/integer_norms.py``)
+float LN   the estimate where LayerNormalizations run in float, with 16-bit parameters. For all other columns they have
+           AI Hub Models' encodings, with which they run in integers (``benchmarks/nets/integer_norms.py``)
 ORT        measured through ONNX Runtime: AI Hub Models' onnx, or precompiled_qnn_onnx
 QNN        measured with QNN alone: its qnn_dlc, or qnn_context_binary
 ratios     estimate / measured

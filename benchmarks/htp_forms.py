@@ -1,10 +1,11 @@
 """The forms of a block beside those that lost: estimated ms, memory traffic, and dB on the emulator.
 
-    python benchmarks/htp_forms.py [--only transformer] [--fidelity] [--soc qcs9075]
+    python benchmarks/htp_forms.py [--only transformer] [--form "users get"] [--fidelity] [--soc qcs9075]
 
 Blocks of Stable Diffusion 1.5 at their full widths for 512x512, random weights (seed 1). Time and traffic are of one
 compile at level 3 with stand-in encodings, the block alone: its own ends pass through memory.
 
+--form      only the rows with this in their title
 --fidelity  also the block on the emulator (the chip's own htp_arch), one random input on which it was calibrated: HTP
             against the QDQ graph and that against float. Scores of self-attention flat, and spread 6 times as far.
 """
@@ -81,11 +82,13 @@ def header(fidelity: bool) -> None:
 class Bench:
     """Prints a row for a block in some form."""
 
-    def __init__(self, profile: DeviceProfile, fidelity: bool) -> None:
-        self._profile, self._fidelity = profile, fidelity
+    def __init__(self, profile: DeviceProfile, fidelity: bool, form: str) -> None:
+        self._profile, self._fidelity, self._form = profile, fidelity, form
         self._chip = Chip(profile.soc_model, profile.htp_arch, profile.vtcm_mb)
 
     def row(self, title: str, shapes: Shapes, block: Block, changes: tuple[Change, ...] = NOTHING) -> None:
+        if self._form not in title:
+            return
         with replaced(changes), tempfile.TemporaryDirectory(prefix="qnn-sd-bench-") as scratch:
             source, qdq = self._written(Path(scratch), shapes, block, 1.0)
             quantize_with_stand_ins(source, qdq)
@@ -135,9 +138,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--soc", default="qcs9075")
     parser.add_argument("--only", choices=("transformer", "resnet", "upsampler"))
+    parser.add_argument("--form", default="")
     parser.add_argument("--fidelity", action="store_true")
     options = parser.parse_args()
-    bench = Bench(load_profile(options.soc), options.fidelity)
+    bench = Bench(load_profile(options.soc), options.fidelity, options.form)
     header(options.fidelity)
     if options.only in (None, "transformer"):
         for channels, side in ((320, 64), (640, 32), (1280, 16), (1280, 8)):
