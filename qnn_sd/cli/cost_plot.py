@@ -63,7 +63,7 @@ def svg(costs: Sequence[Costs], by: str) -> str:
         drawn += _section(each, by, y)
         y += _height(each)
     notes = [FAR_FROM_SILICON, *_notes(costs, by)]
-    lines = [line for note in notes for line in textwrap.wrap(note, 150)]
+    lines = [line for note in notes for line in textwrap.wrap(note, 150, break_on_hyphens=False)]
     for line in lines:
         y += 16
         drawn.append(_text(_MARGIN, y, line, "muted"))
