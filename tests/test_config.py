@@ -45,7 +45,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_unknown_key_is_an_error_with_a_suggestion(profile: Path) -> None:
-    profile.write_text(profile.read_text() + "\nhtp_arc = 75\n")
+    profile.write_text("htp_arc = 75\n" + profile.read_text())
     with pytest.raises(ConfigError, match="unknown key 'htp_arc'") as caught:
         config.load_profile("sm8650")
     assert "Did you mean htp_arch?" in caught.value.hint
