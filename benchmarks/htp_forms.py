@@ -118,7 +118,7 @@ class Bench:
         feeds = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
         with replaced(changes), tempfile.TemporaryDirectory(prefix="qnn-sd-bench-") as scratch:
             source, qdq = self._written(Path(scratch), shapes, block, peak)
-            quantize_component(source, [feeds], qdq)
+            quantize_component(source, [feeds], qdq, narrow_operands=True)
             exact, expected = (reference_session(each / MODEL_FILE).run(None, feeds)[0] for each in (source, qdq))
             options = qnn.htp_options(self._profile.soc_model, self._profile.htp_arch)
             found = qnn.session(qdq / MODEL_FILE, options).run(None, feeds)[0]

@@ -136,7 +136,8 @@ class Console:
             table.add_column(column, justify="right" if numeric else "left")
         for row in rows:
             table.add_row(*(Text(text(cell) if isinstance(cell, float) else str(cell)) for cell in row))
-        self._out.print(table)
+        # Names are read by people and scripts: a narrow terminal wraps a line, and cuts no word.
+        self._out.print(table, width=max(self._out.width, self._out.measure(table).maximum), crop=False)
 
     def document(self, value: object) -> None:
         """The JSON document of ``--json``."""

@@ -36,7 +36,7 @@ def quantized(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], fold
     qdq.mkdir()
     with Graph("test", floats) as g:
         build(g)
-    quantize_component(floats, [feeds], qdq)
+    quantize_component(floats, [feeds], qdq, narrow_operands=True)
     return qdq
 
 

@@ -12,7 +12,7 @@ from graphs import SMALL_UNET, run
 
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.blocks import QdqGraph, block_name, level_name
-from qnn_sd.compile.cost import Chip, Cost, measure, measure_between, measure_parts
+from qnn_sd.compile.cost import Chip, Cost, measure, measure_between, measure_bound, measure_parts
 from qnn_sd.compile.floor import floor_of
 from qnn_sd.compile.traffic import TrafficReader
 from qnn_sd.config import load_profile
@@ -228,6 +228,28 @@ def test_a_table_counts_by_the_rows_that_are_looked_up(tmp_path: Path) -> None:
     # 4 projections and 2 layers of the feed-forward in int8; 77 rows, and as many positions, in uint16.
     assert cost.floor.weights == pytest.approx(4 * 64 * 64 + 2 * 64 * 128 + 2 * 2 * 77 * 64, rel=0.3)
     assert cost.floor.total <= cost.traffic.total < 2 * 5000 * 64, "the compiler reads less than the table too"
+
+
+def test_the_bound_of_an_uncosted_op_is_no_less_than_the_estimate(tmp_path: Path) -> None:
+    """A power has no cost, and a constant beside its input: a product of that would be worked out beforehand."""
+    source, qdq = tmp_path / "float", tmp_path / "qdq"
+    source.mkdir()
+    qdq.mkdir()
+    with Graph("test", source) as g:
+        weights = RandomTensors(1)
+        x = conv(g, weights, "first", g.input("x", (1, 64, 32, 32)), 64)
+        two = g.constant("two", np.full((1, 64, 32, 32), 2, np.float32))
+        g.output(conv(g, weights, "second", g.node("Pow", [x, two], x.shape, "power"), 64), "y")
+    quantize_with_stand_ins(source, qdq)
+    profile = load_profile("qcs9075")
+    chip = Chip(profile.soc_model, profile.htp_arch, profile.vtcm_mb)
+    cost = measure(qdq, chip)
+    assert cost.estimate is not None
+    assert "power" in cost.estimate.uncosted
+    bound = measure_bound(qdq, cost, chip)
+    assert bound is not None
+    assert bound.uncosted == ()
+    assert bound.ms >= cost.estimate.ms > 0
 
 
 def test_costs_are_comparable(tmp_path: Path) -> None:

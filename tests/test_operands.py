@@ -71,7 +71,7 @@ def test_a_prompt_of_77_tokens_keeps_16_bits(tmp_path: Path) -> None:
 def test_each_int8_operand_has_the_range_that_was_met(tmp_path: Path) -> None:
     source, qdq = attention(tmp_path / "float"), tmp_path / "qdq"
     qdq.mkdir()
-    quantize_component(source, [feeds(1)], qdq)
+    quantize_component(source, [feeds(1)], qdq, narrow_operands=True)
     graph, _, ranges = prepared(source)
     model = load_structure(qdq)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -126,3 +126,27 @@ def test_a_loss_that_is_no_number_narrows_nothing(tmp_path: Path, monkeypatch: p
     graph, chosen, ranges = prepared(attention(tmp_path / "float"))
     found = narrow(graph, chosen, ranges, NO_RANGES, {}, [feeds(2)], tmp_path)
     assert found.facts["int8_operands"] == 0
+
+
+def test_nothing_is_narrow_that_held_out_data_did_not_judge(tmp_path: Path) -> None:
+    """As with ``--rounding nearest``: an outlier would cost tens of dB, and nobody would know."""
+    source, qdq = attention(tmp_path / "float", outlier=300), tmp_path / "qdq"
+    qdq.mkdir()
+    quantize_component(source, [feeds(1)], qdq)
+    assert not any(".int8." in tensor.name for tensor in load_structure(qdq).graph.initializer)
+    assert sqnr_db(run(source, feeds(2)), run(qdq, feeds(2))) > 35
+
+
+@pytest.mark.parametrize("second", ["table", "vector"])
+def test_products_with_tables_and_vectors_are_no_candidates(second: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    with Graph("test", tmp_path) as g:
+        x = g.input("x", (1, 4, 300) if second == "vector" else (1, 4, 8))
+        if second == "table":
+            table = g.constant("table", rng.standard_normal((300, 8), np.float32))
+            other = g.node("Transpose", [table], (8, 300), perm=[1, 0])
+            g.output(g.node("MatMul", [x, other], (1, 4, 300)), "y")
+        else:
+            shares = g.node("Softmax", [x], x.shape, axis=-1)
+            g.output(g.node("MatMul", [shares, g.input("v", (300,))], (1, 4)), "y")
+    assert candidates(FloatGraph(tmp_path)) == ()

@@ -442,3 +442,46 @@ def test_encodings_file_restores_the_weights(road: Road) -> None:
     expected = read_array(weight, road.export("unet").folder)
     # AdaRound takes the integer below or above, whichever it is.
     assert np.abs(restored - expected).max() <= scale.max() * 1.0001
+
+
+def test_a_bias_behind_a_table_of_8_bits_counts_in_what_the_layer_reads(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Rows become uint16 before a layer works on them: its bias is in steps of those."""
+    table = rng.standard_normal((50, 32)).astype(np.float32)
+    table /= np.abs(table).max(axis=1, keepdims=True)
+    weight, bias = rng.standard_normal((16, 32)).astype(np.float32), 30 * rng.standard_normal(16).astype(np.float32)
+
+    def build(g: Graph) -> None:
+        ids = g.input("ids", (20,), TensorProto.INT32)
+        rows = g.node("Gather", [g.constant("table", table), ids], (20, 32), axis=0)
+        g.output(g.node("Gemm", [rows, g.constant("w", weight), g.constant("b", bias)], (20, 16), transB=1), "y")
+
+    feeds = {"ids": rng.integers(0, 50, 20).astype(np.int32)}
+    assert htp_db(build, feeds, tmp_path) >= 50
+
+
+@pytest.mark.parametrize(
+    ("gamma", "beta", "shape", "bits"),
+    [
+        (1.0, 0.0, (64,), np.uint8),
+        (1.0, 0.5, (64,), np.uint16),  # in steps of a small input it might not fit 32 bits
+        (0.0, 0.0, (64,), np.uint16),
+        (1.0, 0.0, (8, 64), np.uint16),
+    ],
+)
+def test_a_norm_is_one_of_integers_where_that_is_exact(
+    gamma: float, beta: float, shape: tuple[int, ...], bits: type, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    def build(g: Graph) -> None:
+        x = g.input("x", (1, 8, 64))
+        parameters = [g.constant(n, np.full(shape, value, np.float32)) for n, value in (("g", gamma), ("b", beta))]
+        g.output(g.node("LayerNormalization", [x, *parameters], x.shape, axis=-len(shape), epsilon=1e-5), "y")
+
+    feeds = {"x": 1e-3 * rng.standard_normal((1, 8, 64), np.float32)}
+    qdq = quantized(build, feeds, tmp_path)
+    constants = {tensor.name: tensor for tensor in load_structure(qdq).graph.initializer}
+    assert read_array(constants["g.zero_point"], qdq).dtype == bits
+    assert read_array(constants["b.zero_point"], qdq).dtype == (np.int32 if bits is np.uint8 else np.uint16)
+    expected, found = run(tmp_path / "float", feeds), run(qdq, feeds)
+    assert np.array_equal(expected, found) or sqnr_db(expected, found) >= 60

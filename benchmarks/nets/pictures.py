@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nets.layers import Layers
 from nets.transformers import patches
-from qnn_sd.export.blocks.basic import add, image_of, mul
+from qnn_sd.export.blocks.basic import add, mul, reshape, transpose
 from qnn_sd.export.graph import Value
 
 
@@ -126,12 +126,16 @@ class _Depth:
             results.append(net.cut(net.layer_norm(f"feature{number}", feature), 1, 1, feature.shape[1]))
         return results
 
+    def _image(self, feature: Value) -> Value:
+        rows = transpose(self._net.g, feature, (0, 2, 1))
+        return reshape(self._net.g, rows, (1, feature.shape[2], self._SIDE, self._SIDE))
+
     def _levels(self, features: list[Value]) -> list[Value]:
         """The features as images of four sizes, all of the head's width."""
         net, levels = self._net, []
         for number, (feature, width) in enumerate(zip(features, self._LEVELS, strict=True)):
             name = f"level{number}"
-            x = net.conv(f"{name}.project", image_of(self._g, feature, self._SIDE, self._SIDE), width, 1)
+            x = net.conv(f"{name}.project", self._image(feature), width, 1)
             if number < 2:
                 x = net.conv_transpose(f"{name}.up", x, width, (4 >> number,) * 2, (4 >> number,) * 2)
             elif number == 3:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nets.layers import Layers
-from qnn_sd.export.blocks.basic import add, concat, matmul, reshape, tokens_of, transpose
+from qnn_sd.export.blocks.basic import add, concat, matmul, reshape, transpose
 from qnn_sd.export.checkpoint import Array
 from qnn_sd.export.graph import Value
 
@@ -14,7 +14,8 @@ _CLASSES = 1000
 
 def patches(net: Layers, x: Value, size: int, width: int) -> Value:
     """Tokens of a picture's patches behind the class token, with their positions."""
-    tokens = tokens_of(net.g, net.conv("patches", x, width, size, size, 0))
+    made = net.conv("patches", x, width, size, size, 0)
+    tokens = transpose(net.g, reshape(net.g, made, (1, width, made.shape[2] * made.shape[3])), (0, 2, 1))
     tokens = concat(net.g, [net.g.constant("class_token", net.random(1, 1, width)), tokens], 1)
     return add(net.g, tokens, net.g.constant("positions", net.random(*tokens.shape)), "embedded")
 

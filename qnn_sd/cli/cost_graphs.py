@@ -60,7 +60,9 @@ class Subject:
 
 
 def components_of(building: Building, components: Sequence[str], console: Console) -> tuple[Road, list[Subject]]:
-    """Components as users get them where they are quantized already, else exported; nothing is calibrated.
+    """Components as users get them where they are quantized already or encodings are given, else exported.
+
+    Nothing is calibrated.
 
     Returns:
         The road, and what there is to measure.
@@ -72,6 +74,8 @@ def components_of(building: Building, components: Sequence[str], console: Consol
         if name in places:
             # Opened as any artifact: its files are held against its manifest.
             found.append(Subject(name, "quantized", artifact.load(places[name]).folder))
+        elif name in road.encodings:  # nothing is calibrated for such a graph either
+            found.append(Subject(name, "quantized", road.quantize(name).folder))
         else:
             found.append(Subject(name, "stand-ins", road.export(name).folder))
         console.say(f"{name}: {ORIGIN[found[-1].encodings]}")
@@ -113,6 +117,10 @@ def given_graph(folder: Path, name: str) -> Subject:
         raise SettingError(f"There is no graph in {folder}", why=why, hint=_HINT)
     try:
         graph = QdqGraph(folder)
+    except OSError as error:
+        raise SettingError(
+            f"{folder / MODEL_FILE} can't be read", why=str(error), hint="Give yourself leave to read it."
+        ) from error
     except DecodeError as error:
         raise SettingError(
             f"{folder / MODEL_FILE} can't be read",

@@ -87,6 +87,12 @@ class QdqGraph:
                 needed[info.location] = max(needed.get(info.location, 0), (info.offset or 0) + length)
         return needed
 
+    def is_constant(self, name: str) -> bool:
+        """Whether a tensor is an initializer, or one dequantized."""
+        while name in self.maker and self.maker[name].op_type in _PAIR:
+            name = self.maker[name].input[0]
+        return name in self.constants or (name in self.maker and self.maker[name].op_type == "Constant")
+
     def float_tensor(self, name: str) -> str:
         """The tensor before its QuantizeLinear, by its name there, in the float graph, or behind the pair.
 

@@ -31,7 +31,7 @@ def _macs(graph: QdqGraph, node: onnx.NodeProto) -> int:
         case "ConvTranspose":  # weight [in, out / groups, kh, kw]: each input pixel meets all of its row
             return math.prod(graph.shape(node.input[0])) * math.prod(second[1:])
         case "MatMul":
-            return made * second[-2]
+            return made * second[-2 if len(second) > 1 else -1]
         case _:
             transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
             return made * second[1 if transposed else 0]

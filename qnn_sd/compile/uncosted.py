@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -17,8 +16,7 @@ def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> int
     """Writes a QDQ graph in which ops without a cost are products of their input with itself.
 
     The result computes something else. It is for the estimate alone, which is an upper bound for the graph's own as far
-    as such an op takes no longer than the product. Its external data is the same file, linked; on another file system
-    a copy.
+    as such an op takes no longer than the product. Its external data is a copy.
 
     Args:
         source: folder of the QDQ model.
@@ -33,18 +31,16 @@ def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> int
     for node in graph.model.graph.node:
         if node.name in uncosted or node.output[0] in uncosted:
             made = graph.shape(node.output[0])
-            # A constant, such as the 1 of 1/x, comes first.
-            same = [name for name in node.input if name and graph.shape(name) == made]
+            # Not a constant, such as the 1 of 1/x: the compiler would work the product out, and all before it away.
+            same = [name for name in node.input if name and graph.shape(name) == made and not graph.is_constant(name)]
             if same:
                 del node.attribute[:]
                 node.op_type = "Mul"
-                node.input[:] = [same[-1], same[-1]]
+                node.input[:] = [same[0], same[0]]
                 replaced += 1
     for name in graph.external_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source / name, folder / name)
-        except OSError:
-            shutil.copyfile(source / name, folder / name)
+        # No link: onnx refuses to load a user's graph while its data has another name.
+        shutil.copyfile(source / name, folder / name)
     onnx.save_model(graph.model, folder / MODEL_FILE)
     return replaced

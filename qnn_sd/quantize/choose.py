@@ -114,7 +114,7 @@ def choose_value(graph: FloatGraph, name: str) -> Encoding:
     """The encoding of a constant that is data like an activation: uint16 from its smallest to its largest value.
 
     A table whose rows all reach equally far has int8: no row is small beside the steps. A LayerNormalization's gamma
-    that is one number, as where the layers that follow have taken it in, has uint8, which holds it exactly.
+    that is one number, beta being zero, as where the layers that follow have taken both in, has uint8, which is exact.
 
     Raises:
         QuantizeError: it isn't finite.
@@ -125,8 +125,13 @@ def choose_value(graph: FloatGraph, name: str) -> Encoding:
         reaches = reaches[reaches > 0]
         if np.ptp(reaches) <= _ALIKE * reaches.max(initial=0):
             return symmetric(float(reaches.max(initial=0)), 8)
-    alike = name in graph.roles.gammas and np.ptp(values) == 0
-    return asymmetric(float(values.min(initial=0)), float(values.max(initial=0)), 8 if alike else 16)
+    bits = 8 if name in graph.roles.gammas and _is_plain(values, graph.array(graph.roles.gammas[name])) else 16
+    return asymmetric(float(values.min(initial=0)), float(values.max(initial=0)), bits)
+
+
+def _is_plain(gamma: NDArray[Any], beta: NDArray[Any]) -> bool:
+    """Whether a norm over the last axis has one positive factor for all its channels and adds nothing."""
+    return bool(gamma.ndim == 1 and gamma.size > 1 and np.ptp(gamma) == 0 and gamma[0] > 0 and not beta.any())
 
 
 def _least_scale(graph: FloatGraph, layer: Layer, source: Encoding) -> NDArray[np.float64]:

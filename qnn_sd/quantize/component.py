@@ -39,6 +39,7 @@ def quantize_component(
     encodings: Path | None = None,
     inputs: Ranges = NO_RANGES,
     rare: Iterable[Feeds] = (),
+    narrow_operands: bool = False,
 ) -> dict[str, Any]:
     """Writes a component's W8A16 QDQ graph, weights rounded to nearest, and its encodings to ``folder``.
 
@@ -51,6 +52,7 @@ def quantize_component(
             samples aren't looked at then.
         inputs: what inputs may be, whatever the samples hold (``ramps.known_ranges``).
         rare: further samples, from settings that few people use: covered, but with no margin.
+        narrow_operands: whether keys and values of many keys get 8 bits with nothing to judge it by; else they keep 16.
 
     Returns:
         Facts for the manifest.
@@ -63,7 +65,9 @@ def quantize_component(
     if encodings is None:
         usual, beyond = _measure_both(source, samples, rare, each)
         chosen = choose_encodings(graph, usual, inputs=inputs, beyond=beyond)
-        return _write(graph, in_8_bits(graph, chosen, usual, beyond, candidates(graph)), folder)
+        if narrow_operands:
+            chosen = in_8_bits(graph, chosen, usual, beyond, candidates(graph))
+        return _write(graph, chosen, folder)
     return _write(graph, given_encodings(graph, encodings), folder)
 
 

@@ -54,14 +54,18 @@ def candidates(graph: FloatGraph) -> tuple[str, ...]:
     """The second operands of products over or with many keys, in the graph's order."""
     inferred = onnx.shape_inference.infer_shapes(graph.model).graph
     shapes = {
-        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in inferred.value_info
+        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*inferred.input, *inferred.value_info)
     }
     found = []
     for node in graph.model.graph.node:
-        if node.op_type == "MatMul" and node.input[1] in shapes and node.input[1] not in graph.roles.constants:
-            keys = shapes[node.input[1]][-2 if graph.roles.owner(node.input[0]) in graph.roles.shares else -1]
-            if keys > MANY_KEYS:
-                found.append(node.input[1])
+        # A table that is laid out otherwise is no activation, and nothing was measured of it.
+        if node.op_type != "MatMul" or graph.roles.owner(node.input[1]) not in graph.roles.floats:
+            continue
+        shape = shapes.get(node.input[1], [])
+        weighs = graph.roles.owner(node.input[0]) in graph.roles.shares
+        if len(shape) > 1 and shape[-2 if weighs else -1] > MANY_KEYS:
+            found.append(node.input[1])
     return tuple(dict.fromkeys(found))
 
 

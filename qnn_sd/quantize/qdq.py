@@ -132,13 +132,17 @@ class QdqWriter:
         """Rows of an 8-bit table as uint16: only ops that move numbers take them as they are."""
         if name not in self._floats or self._roles.owner(name) not in self._roles.tables:
             return self._ready[name]
-        encoding = self._encodings.activations[name]
-        if encoding.bits != 8:
+        if self._encodings.activations[name].bits != 8:
             return self._ready[name]
         if (name, "uint16") not in self._ready:
-            wide = asymmetric(*encoding.range())
-            self._ready[name, "uint16"] = self._pair(self._ready[name], f"{name}.uint16", wide)
+            self._ready[name, "uint16"] = self._pair(self._ready[name], f"{name}.uint16", self._as_read(name))
         return self._ready[name, "uint16"]
+
+    def _as_read(self, name: str) -> Encoding:
+        """The encoding in which ops that compute read a tensor: a row of an 8-bit table is uint16 by then."""
+        encoding = self._encodings.of(name)
+        from_table = name in self._floats and self._roles.owner(name) in self._roles.tables and encoding.bits == 8
+        return asymmetric(*encoding.range()) if from_table else encoding
 
     def _dequantized(self, name: str, integers: NDArray[Any], encoding: Encoding) -> str:
         """A constant stored as integers, with the DequantizeLinear that reads it."""
@@ -180,7 +184,7 @@ class QdqWriter:
 
     def _bias(self, source: str, weight: str, name: str) -> str:
         """A bias in the integers that a layer's products add up to."""
-        encoding = bias(self._encodings.of(source), self._encodings.parameters[weight])
+        encoding = bias(self._as_read(source), self._encodings.parameters[weight])
         form = f"bias of {source} by {weight}"
         if (name, form) not in self._ready:
             values = self._graph.array(name).reshape(-1)

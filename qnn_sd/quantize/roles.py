@@ -52,7 +52,7 @@ class Roles:
         weights: constants that are weights: the axis of their output channels.
         values: float constants that are data like an activation: tables, factors, norms' parameters.
         tables: of the values, those whose rows are looked up, and nothing else.
-        gammas: of the values, those that a LayerNormalization multiplies by.
+        gammas: of the values, those that a LayerNormalization multiplies by, with the beta that it adds.
         source: for a tensor that an op only moved, the tensor it was (an activation or a value).
         known: activations whose range is known without looking.
         shares: activations that are shares of one.
@@ -66,7 +66,7 @@ class Roles:
     weights: Mapping[str, int]
     values: tuple[str, ...]
     tables: frozenset[str]
-    gammas: frozenset[str]
+    gammas: Mapping[str, str]
     source: Mapping[str, str]
     known: Mapping[str, tuple[float, float]]
     shares: frozenset[str]
@@ -148,7 +148,7 @@ class _Reader:
     weights: dict[str, int] = field(default_factory=dict)
     # Whether each is read by lookups of its rows alone.
     values: dict[str, bool] = field(default_factory=dict)
-    gammas: set[str] = field(default_factory=set)
+    gammas: dict[str, str] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
     known: dict[str, tuple[float, float]] = field(default_factory=dict)
     shares: set[str] = field(default_factory=set)
@@ -186,8 +186,8 @@ class _Reader:
                 why=f"Node {node.name} is one.",
                 hint="Add a rule to qnn_sd/quantize/rules.py.",
             )
-        if node.op_type == "LayerNormalization" and node.input[1] in self.constants:
-            self.gammas.add(node.input[1])
+        if node.op_type == "LayerNormalization" and self.constants.keys() >= set(node.input[1:]) and node.input[2:]:
+            self.gammas[node.input[1]] = node.input[2]
         layer = self._layer(node)
         if layer:
             self.layers[outputs[0]] = layer
@@ -225,7 +225,7 @@ class _Reader:
             self.weights,
             tuple(self.values),
             frozenset(name for name, looked_up in self.values.items() if looked_up),
-            frozenset(self.gammas),
+            self.gammas,
             self.source,
             self.known,
             frozenset(self.shares),
