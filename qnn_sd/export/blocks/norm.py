@@ -1,6 +1,6 @@
 """GroupNorm and LayerNorm in the HTP's forms (docs/htp-forms.md).
 
-ONNX's own GroupNormalization is not grouped into one QDQ unit by the QNN plugin (2.6.0, 2.7.0), and
+ONNX's own GroupNormalization is not grouped into one QDQ unit by the QNN plugin (2.7.0), and
 InstanceNormalization on [1, G, N] moves every tensor through memory dozens of times.
 """
 
