@@ -119,10 +119,13 @@ def _none_loads(htp_arch: int, binary: str, here: list[LibraryFolder]) -> Runtim
             why=f"That version compiled it, and an older release's runtime doesn't load it. Here: {found}.",
             hint=f"qnn-sd runtime fetch --qairt {pins.newest.qairt}",
         )
-    profiles = [soc for soc in socs() if load_profile(soc).htp_arch == htp_arch] or ["SOC"]
+    # Several chips may have this HTP, and the binary's file doesn't say which it is for.
+    profiles = [soc for soc in socs() if load_profile(soc).htp_arch == htp_arch]
+    soc = profiles[0] if len(profiles) == 1 else "SOC"
+    which = f" (SOC: {' or '.join(profiles)})" if len(profiles) > 1 else ""
     return RuntimeLibraryError(
         f"No published runtime libraries load a binary of QAIRT {binary}",
         why=f"The newest that is published is QAIRT {pins.newest.qairt}, and an older runtime doesn't load the binary.",
-        hint=f"{load_toolchains().chosen.install} && qnn-sd compile --soc {' or '.join(profiles)}; "
+        hint=f"{load_toolchains().chosen.install} && qnn-sd compile --soc {soc}{which}; "
         f"with a QAIRT SDK of {binary}: qnn-sd runtime fetch --qairt-sdk PATH",
     )
