@@ -165,7 +165,7 @@ BLOCKS: dict[str, Block] = {
     },
     **{
         f"unet transformer {channels} at {side}": unet_transformer(channels, side)
-        for channels, side in ((320, 64), (640, 32), (1280, 16), (1280, 8))
+        for channels, side in ((320, 64), (640, 32), (1280, 16), (1280, 8), (64, 96))
     },
     **{
         f"unet downsampler {channels} at {side}": downsampler(channels, side, 1)
