@@ -330,12 +330,14 @@ class Road:
                     )
                 backend = best_backend()
                 rounding_bar = self._bar(f"rounding {component} with {backend.title}", bars)
+                judging_bar = self._bar(f"int8 keys and values of {component}", bars)
                 chosen, judging = self.model.rounding, self.samples(held_out, component)
                 rounding = RoundingData(
                     spread(usual, chosen.samples),
                     spread(judging, chosen.held_out),
                     folder / ".rounding",
                     lambda _done, layers: rounding_bar(layers),
+                    judging_bar,
                     backend,
                 )
                 return quantize_by_adaround(

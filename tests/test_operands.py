@@ -94,7 +94,9 @@ def test_rare_samples_are_covered_and_the_16_bit_range_is_never_passed(tmp_path:
 
 def test_all_are_narrow_where_that_loses_little(tmp_path: Path) -> None:
     graph, chosen, ranges = prepared(attention(tmp_path / "float"))
-    found = narrow(graph, chosen, ranges, NO_RANGES, {}, [feeds(2), feeds(3)], tmp_path)
+    told: list[int] = []
+    found = narrow(graph, chosen, ranges, NO_RANGES, {}, [feeds(2), feeds(3)], tmp_path, told.append)
+    assert told == [6] * 6, "progress: each of two samples, float, with 16 bits and with 8"
     assert found.facts["int8_operands"] == 2 * HEADS
     assert found.facts["int16_operands"] == 0
     assert found.facts["loss_db"] <= MOST_LOSS_DB

@@ -106,7 +106,7 @@ def quantize_by_adaround(
     QdqWriter(graph, in_8_bits(graph, chosen, usual, beyond, candidates(graph)), nearest).write()
     rounded, reports = round_layers(graph, nearest, rounding)
     write_report(folder / REPORT_FILE, reports)
-    narrowed = narrow(graph, chosen, usual, beyond, rounded, rounding.held_out, rounding.work)
+    narrowed = narrow(graph, chosen, usual, beyond, rounded, rounding.held_out, rounding.work, rounding.judged)
     facts = {**_write(graph, narrowed.encodings, folder, rounded), "rounding": summary(reports)}
     shutil.rmtree(rounding.work)
     return {**facts, **narrowed.facts, "rounded_with": rounding.backend.title}

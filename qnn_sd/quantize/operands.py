@@ -99,6 +99,7 @@ def narrow(
     rounded: dict[str, NDArray[np.int8]],
     held_out: Sequence[Feeds],
     work: Path,
+    each: Callable[[int], None] = lambda _all: None,
 ) -> Narrowed:
     """Gives operands of many keys 8 bits, as many as held-out data lets go by.
 
@@ -112,16 +113,27 @@ def narrow(
         rounded: the weights' integers.
         held_out: feeds that nothing was fitted to.
         work: existing folder, for the graphs that are compared.
+        each: called after each run of a graph with how many there are, if int8 suits all.
     """
     names = candidates(graph)
     if not names:
         return Narrowed(encodings, {})
-    expected = _outputs(graph.folder, held_out)
+    runs = 3 * len(held_out)  # of the float graph, with 16 bits, with 8
+
+    def outputs(folder: Path) -> NDArray[np.float32]:
+        session = reference_session(folder / MODEL_FILE)
+        found = []
+        for feeds in held_out:
+            found.append(session.run(None, dict(feeds))[0])
+            each(runs)
+        return np.array(found)
+
+    expected = outputs(graph.folder)
 
     def db(chosen: Encodings) -> float:
         with tempfile.TemporaryDirectory(dir=work) as folder:
             QdqWriter(graph, chosen, Path(folder), rounded).write()
-            return sqnr_db(expected, _outputs(Path(folder), held_out))
+            return sqnr_db(expected, outputs(Path(folder)))
 
     wide = db(encodings)
 
@@ -179,8 +191,3 @@ def _by_suitability(graph: FloatGraph, feeds: Feeds, chosen: Encodings) -> list[
         encoding = chosen.operands[name]
         likeness[name] = sqnr_db(value, encoding.quantize(value) * np.float32(encoding.scale))
     return sorted(names, key=lambda name: -likeness[name])
-
-
-def _outputs(folder: Path, samples: Sequence[Feeds]) -> NDArray[np.float32]:
-    session = reference_session(folder / MODEL_FILE)
-    return np.array([session.run(None, dict(feeds))[0] for feeds in samples])

@@ -19,6 +19,7 @@ class RoundingData:
         held_out: others, of other prompts, that only judge.
         work: a folder that survives an interrupted run: what it holds of the same run is used again.
         each: called after each layer with the layers done and how many there are.
+        judged: called after each run that says how many bits keys and values need, with how many there are at least.
         backend: where matrices are computed.
     """
 
@@ -26,4 +27,5 @@ class RoundingData:
     held_out: Sequence[Feeds]
     work: Path
     each: Callable[[int, int], None] = lambda _done, _all: None
+    judged: Callable[[int], None] = lambda _all: None
     backend: Backend = NUMPY
