@@ -18,7 +18,7 @@ from qnn_sd.export.blocks.basic import add, concat, conv_of, mul, reshape, trans
 from qnn_sd.export.blocks.linear import Weights, linear, pointwise
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
-from qnn_sd.quantize import choose, component
+from qnn_sd.quantize import choose, operands
 from qnn_sd.quantize.encodings import Encoding, asymmetric
 from qnn_sd.quantize.float_graph import FloatGraph
 
@@ -139,7 +139,7 @@ def group_norm_by_groups(g: Graph, name: str, x: Value, *args: Any, **kwargs: An
 
 Change = tuple[Any, str, Any]
 NOTHING: tuple[Change, ...] = ()
-INT16: tuple[Change, ...] = ((component, "candidates", lambda _graph: ()),)
+INT16: tuple[Change, ...] = ((operands, "candidates", lambda _graph: ()),)
 TRANSFORMERS: dict[str, tuple[Change, ...]] = {
     "the form that users get": NOTHING,
     "keys and values int16": INT16,

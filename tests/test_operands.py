@@ -88,14 +88,15 @@ def test_rare_samples_are_covered_and_the_16_bit_range_is_never_passed(tmp_path:
     owner = graph.roles.owner(name)
     reach = max(map(abs, ranges[owner]))
     for beyond, expected in ((1.5 * reach, 1.5 * reach), (9 * reach, chosen.activations[name].range()[1])):
-        found = in_8_bits(graph, chosen, ranges, {owner: (-beyond, 0.0)}, [name]).operands[name]
+        found = in_8_bits(graph, chosen, ranges, {owner: (-beyond, 0.0)}).operands[name]
         assert found.range()[1] == pytest.approx(expected, rel=1e-3)
 
 
 def test_all_are_narrow_where_that_loses_little(tmp_path: Path) -> None:
     graph, chosen, ranges = prepared(attention(tmp_path / "float"))
     told: list[int] = []
-    found = narrow(graph, chosen, ranges, NO_RANGES, {}, [feeds(2), feeds(3)], tmp_path, told.append)
+    every = in_8_bits(graph, chosen, ranges, NO_RANGES)
+    found = narrow(graph, every, {}, [feeds(2), feeds(3)], tmp_path, told.append)
     assert told == [6] * 6, "progress: each of two samples, float, with 16 bits and with 8"
     assert found.facts["int8_operands"] == 2 * HEADS
     assert found.facts["int16_operands"] == 0
@@ -106,7 +107,7 @@ def test_an_operand_that_int8_does_not_suit_keeps_16_bits(tmp_path: Path) -> Non
     """A channel 300 times the others' size leaves those no steps."""
     source = attention(tmp_path / "float", outlier=300)
     graph, chosen, ranges = prepared(source)
-    every, held_out = in_8_bits(graph, chosen, ranges, NO_RANGES, candidates(graph)), [feeds(2), feeds(3)]
+    every, held_out = in_8_bits(graph, chosen, ranges, NO_RANGES), [feeds(2), feeds(3)]
 
     def db(encodings: Encodings, folder: Path) -> float:
         folder.mkdir()
@@ -116,7 +117,7 @@ def test_an_operand_that_int8_does_not_suit_keeps_16_bits(tmp_path: Path) -> Non
 
     wide = db(chosen, tmp_path / "wide")
     assert db(every, tmp_path / "every") < wide - MOST_LOSS_DB, "the fault does no harm"
-    found = narrow(graph, chosen, ranges, NO_RANGES, {}, held_out, tmp_path)
+    found = narrow(graph, every, {}, held_out, tmp_path)
     assert candidates(graph)[0] not in found.encodings.operands
     assert 0 < found.facts["int8_operands"] < 2 * HEADS
     assert found.facts["int8_operands"] + found.facts["int16_operands"] == 2 * HEADS
@@ -126,7 +127,7 @@ def test_an_operand_that_int8_does_not_suit_keeps_16_bits(tmp_path: Path) -> Non
 def test_a_loss_that_is_no_number_narrows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operands, "sqnr_db", lambda _expected, _found: math.nan)
     graph, chosen, ranges = prepared(attention(tmp_path / "float"))
-    found = narrow(graph, chosen, ranges, NO_RANGES, {}, [feeds(2)], tmp_path)
+    found = narrow(graph, in_8_bits(graph, chosen, ranges, NO_RANGES), {}, [feeds(2)], tmp_path)
     assert found.facts["int8_operands"] == 0
 
 

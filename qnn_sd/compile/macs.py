@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import onnx
 
 from qnn_sd.compile.blocks import QdqGraph
 
 
-def macs_of(graph: QdqGraph, ops: Iterable[onnx.NodeProto] | None = None) -> int:
-    """Multiply-accumulates in one call, of convolutions and products; everything else counts as none.
-
-    Args:
-        graph: a QDQ graph.
-        ops: some of its ops; None for all.
-    """
-    return sum(_macs(graph, node) for node in (graph.ops if ops is None else ops))
+def macs_of(graph: QdqGraph) -> int:
+    """Multiply-accumulates in one call of a QDQ graph, of convolutions and products; everything else counts as none."""
+    return sum(_macs(graph, node) for node in graph.ops)
 
 
 def _macs(graph: QdqGraph, node: onnx.NodeProto) -> int:

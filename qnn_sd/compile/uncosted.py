@@ -12,22 +12,19 @@ from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.onnx_files import MODEL_FILE
 
 
-def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> int:
+def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> None:
     """Writes a QDQ graph in which ops without a cost are products of their input with itself.
 
     The result computes something else. It is for the estimate alone, which is an upper bound for the graph's own as far
-    as such an op takes no longer than the product. Its external data is a copy.
+    as such an op takes no longer than the product. Ops that read no activation of their output's shape stay as they
+    are. The external data is a copy.
 
     Args:
         source: folder of the QDQ model.
         uncosted: names of ops, as ``Estimate.uncosted`` has them.
         folder: existing empty folder for the model.
-
-    Returns:
-        How many ops were replaced; the others take no activation of their output's shape.
     """
     graph = QdqGraph(source)
-    replaced = 0
     for node in graph.model.graph.node:
         if node.name in uncosted or node.output[0] in uncosted:
             made = graph.shape(node.output[0])
@@ -37,10 +34,8 @@ def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> int
                 del node.attribute[:]
                 node.op_type = "Mul"
                 node.input[:] = [same[0], same[0]]
-                replaced += 1
     for name in graph.external_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         # No link: onnx refuses to load a user's graph while its data has another name.
         shutil.copyfile(source / name, folder / name)
     onnx.save_model(graph.model, folder / MODEL_FILE)
-    return replaced

@@ -20,7 +20,7 @@ from qnn_sd.quantize.aimet import write_1_0_0, write_2_0_0
 from qnn_sd.quantize.choose import NO_RANGES, Encodings, choose_encodings
 from qnn_sd.quantize.float_graph import FloatGraph
 from qnn_sd.quantize.given import given_encodings
-from qnn_sd.quantize.operands import candidates, in_8_bits, narrow
+from qnn_sd.quantize.operands import in_8_bits, narrow
 from qnn_sd.quantize.qdq import QdqWriter
 from qnn_sd.quantize.ranges import Ranges, measure
 from qnn_sd.quantize.stand_in import stand_in_ranges
@@ -66,7 +66,7 @@ def quantize_component(
         usual, beyond = _measure_both(source, samples, rare, each)
         chosen = choose_encodings(graph, usual, inputs=inputs, beyond=beyond)
         if narrow_operands:
-            chosen = in_8_bits(graph, chosen, usual, beyond, candidates(graph))
+            chosen = in_8_bits(graph, chosen, usual, beyond)
         return _write(graph, chosen, folder)
     return _write(graph, given_encodings(graph, encodings), folder)
 
@@ -99,14 +99,14 @@ def quantize_by_adaround(
     """
     graph = FloatGraph(source)
     usual, beyond = _measured_once(source, samples, rare, rounding.work, each)
-    chosen = choose_encodings(graph, usual, inputs=inputs, beyond=beyond)
+    chosen = in_8_bits(graph, choose_encodings(graph, usual, inputs=inputs, beyond=beyond), usual, beyond)
     nearest = rounding.work / "nearest"
     shutil.rmtree(nearest, ignore_errors=True)  # a run that was cut off may have left half of it
     nearest.mkdir()
-    QdqWriter(graph, in_8_bits(graph, chosen, usual, beyond, candidates(graph)), nearest).write()
+    QdqWriter(graph, chosen, nearest).write()
     rounded, reports = round_layers(graph, nearest, rounding)
     write_report(folder / REPORT_FILE, reports)
-    narrowed = narrow(graph, chosen, usual, beyond, rounded, rounding.held_out, rounding.work, rounding.judged)
+    narrowed = narrow(graph, chosen, rounded, rounding.held_out, rounding.work, rounding.judged)
     facts = {**_write(graph, narrowed.encodings, folder, rounded), "rounding": summary(reports)}
     shutil.rmtree(rounding.work)
     return {**facts, **narrowed.facts, "rounded_with": rounding.backend.title}
@@ -156,8 +156,7 @@ def quantize_with_stand_ins(source: Path, folder: Path) -> dict[str, Any]:
     """
     graph = FloatGraph(source)
     ranges = stand_in_ranges(graph.model)
-    chosen = choose_encodings(graph, ranges)
-    return _write(graph, in_8_bits(graph, chosen, ranges, NO_RANGES, candidates(graph)), folder)
+    return _write(graph, in_8_bits(graph, choose_encodings(graph, ranges), ranges, NO_RANGES), folder)
 
 
 def _write(

@@ -7,9 +7,8 @@ range of its own, as long as data that nothing was fitted to loses next to nothi
 
 from __future__ import annotations
 
-import functools
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,17 +68,14 @@ def candidates(graph: FloatGraph) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def in_8_bits(
-    graph: FloatGraph, encodings: Encodings, ranges: Ranges, beyond: Ranges, names: Iterable[str]
-) -> Encodings:
-    """The encodings with some operands in int8.
+def in_8_bits(graph: FloatGraph, encodings: Encodings, ranges: Ranges, beyond: Ranges) -> Encodings:
+    """The encodings with all candidates in int8.
 
     Args:
         graph: the float graph.
         encodings: of its tensors.
         ranges: measured, by the name of what owns an encoding.
         beyond: ranges of rarer cases, covered as they are.
-        names: the operands.
     """
 
     def encoding(name: str) -> Encoding:
@@ -88,36 +84,31 @@ def in_8_bits(
         widest = second_operand(encodings.activations[name]).range()[1]
         return symmetric(min(widest, max(reach, *map(abs, beyond.get(owner, ranges[owner])))), 8)
 
-    return replace(encodings, operands={name: encoding(name) for name in names})
+    return replace(encodings, operands={name: encoding(name) for name in candidates(graph)})
 
 
 def narrow(
     graph: FloatGraph,
-    encodings: Encodings,
-    ranges: Ranges,
-    beyond: Ranges,
-    rounded: dict[str, NDArray[np.int8]],
+    every: Encodings,
+    rounded: Mapping[str, NDArray[np.int8]],
     held_out: Sequence[Feeds],
     work: Path,
     each: Callable[[int], None] = lambda _all: None,
 ) -> Narrowed:
     """Gives operands of many keys 8 bits, as many as held-out data lets go by.
 
-    All of them first. Where that loses too much, those that int8 suits least keep 16 bits: half of them, a quarter, ...
+    All of them first. Where that loses too much, those that int8 suits least keep 16 bits, as few as a bisection finds.
 
     Args:
         graph: the float graph.
-        encodings: of its tensors.
-        ranges: measured.
-        beyond: ranges of rarer cases.
+        every: encodings with all of them in int8 (``in_8_bits``).
         rounded: the weights' integers.
         held_out: feeds that nothing was fitted to.
         work: existing folder, for the graphs that are compared.
         each: called after each run of a graph with how many there are, if int8 suits all.
     """
-    names = candidates(graph)
-    if not names:
-        return Narrowed(encodings, {})
+    if not every.operands:
+        return Narrowed(every, {})
     runs = 3 * len(held_out)  # of the float graph, with 16 bits, with 8
 
     def outputs(folder: Path) -> NDArray[np.float32]:
@@ -128,55 +119,41 @@ def narrow(
             each(runs)
         return np.array(found)
 
-    expected = outputs(graph.folder)
+    def only(names: Iterable[str]) -> Encodings:
+        return replace(every, operands={name: every.operands[name] for name in names})
 
-    def db(chosen: Encodings) -> float:
+    def db(names: Iterable[str]) -> float:
         with tempfile.TemporaryDirectory(dir=work) as folder:
-            QdqWriter(graph, chosen, Path(folder), rounded).write()
+            QdqWriter(graph, only(names), Path(folder), rounded).write()
             return sqnr_db(expected, outputs(Path(folder)))
 
-    wide = db(encodings)
-
-    def loss(chosen: Encodings) -> float:
-        return wide - db(chosen)
-
-    chosen, lost = _most(
-        functools.partial(in_8_bits, graph, encodings, ranges, beyond),
-        functools.partial(_by_suitability, graph, held_out[0]),
-        names,
-        loss,
+    expected = outputs(graph.folder)
+    wide = db(())
+    kept, lost = _most(
+        list(every.operands), lambda: _by_suitability(graph, held_out[0], every), lambda names: wide - db(names)
     )
-    facts = {
-        "int8_operands": len(chosen.operands),
-        "int16_operands": len(names) - len(chosen.operands),
-        "loss_db": lost,
-    }
-    return Narrowed(chosen, facts)
+    facts = {"int8_operands": len(kept), "int16_operands": len(every.operands) - len(kept), "loss_db": lost}
+    return Narrowed(only(kept), facts)
 
 
 def _most(
-    chosen: Callable[[Iterable[str]], Encodings],
-    ranked: Callable[[Encodings], Sequence[str]],
-    names: Sequence[str],
-    loss: Callable[[Encodings], float],
-) -> tuple[Encodings, float]:
+    names: Sequence[str], ranked: Callable[[], Sequence[str]], loss: Callable[[Sequence[str]], float]
+) -> tuple[Sequence[str], float]:
     """The most operands in 8 bits that lose little enough, and what they lose."""
-    every = chosen(names)
-    lost = loss(every)
+    lost = loss(names)
     if lost <= MOST_LOSS_DB:  # NaN isn't
-        return every, lost
-    best = ranked(every)
+        return names, lost
+    best = ranked()
     least, most = 0, len(names)  # how many are known to be few enough, and too many
-    fewer, lost = chosen(()), 0.0
+    lost = 0.0
     while most - least > 1:
         count = (least + most) // 2
-        tried = chosen(best[:count])
-        found = loss(tried)
+        found = loss(best[:count])
         if found <= MOST_LOSS_DB:
-            least, fewer, lost = count, tried, found
+            least, lost = count, found
         else:
             most = count
-    return fewer, lost
+    return best[:least], lost
 
 
 def _by_suitability(graph: FloatGraph, feeds: Feeds, chosen: Encodings) -> list[str]:
