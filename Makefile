@@ -1,4 +1,4 @@
-# make demo   a picture from a prompt, on the HTP emulator
+# make demo   an image from a prompt, on the HTP emulator
 # make test   lint, types and tests, as CI runs them
 # make drift  every set of versions tried again, and the newest of everything
 # make lock   requirements/*.txt anew, with the newest versions that pyproject.toml allows

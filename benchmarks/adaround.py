@@ -1,6 +1,6 @@
 """Rounding to nearest, our AdaRound and AIMET's, in one run on the same data: the demo model's UNet.
 
-    python benchmarks/adaround.py [--peer PEER/bin/python] [--iterations 10000] [--pictures 10] [--work FOLDER]
+    python benchmarks/adaround.py [--peer PEER/bin/python] [--iterations 10000] [--images 10] [--work FOLDER]
 
 All have the same scales, those of our encodings, and end in the same QDQ graph; only the weights' integers differ.
 Both AdaRounds get the same samples and threads, and the layers that nearest changes at all: means and the like it gets
@@ -14,13 +14,13 @@ gain       over nearest, dB, of a layer's output on the inputs that the float gr
            (``benchmarks/layer_errors.py``). What a layer makes up for errors of those before it shows in the SQNR
            alone. Of the held-out samples ours has looked at some: a layer that gains nothing on them keeps nearest;
            how many did is said below the table
-pictures   PSNR against the float model's, dB, same prompts and seeds, with nothing but the UNet quantized
+images   PSNR against the float model's, dB, same prompts and seeds, with nothing but the UNet quantized
 seconds    of rounding alone: recording, ranges and starting up count for neither; on the clock, and of the processors.
            Threads are as many as processors that the run may use; where others work as well, torch's wait for each
            other for long, so better ``taskset -c 0 python benchmarks/adaround.py``
 
 AIMET's result is kept in ``--work``, by its data, settings and packages' versions, and taken from there the next time;
-a line below the table says so then. Seeds are the model config's; the n-th picture's is n.
+a line below the table says so then. Seeds are the model config's; the n-th image's is n.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ sys.path.insert(0, str(ROOT / "assets"))
 
 from tiny_sd_trainer import judge, prompts
 
-from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.metrics import psnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.quantize.adaround import LayerReport, RoundingData, round_layers
-from qnn_sd.quantize.calibration import spread
-from qnn_sd.quantize.choose import Encodings
-from qnn_sd.quantize.float_graph import FloatGraph
-from qnn_sd.quantize.qdq import QdqWriter
+from qnn_sd.quantize.calibration import evenly_spaced
+from qnn_sd.quantize.encodings.from_ranges import Encodings
+from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.qdq_writer import QdqWriter
 
 COMPONENT = "unet"
 NEAREST, OURS, AIMET = "nearest", "AdaRound, qnn-sd", "AdaRound, AIMET"
@@ -64,18 +64,18 @@ class Bench:
     """Rounds and judges one graph.
 
     Args:
-        road: of the model.
+        pipeline: of the model.
         scratch: an empty folder.
     """
 
-    def __init__(self, road: Road, scratch: Path) -> None:
-        self.road, self.scratch = road, scratch
-        ranges, judging = measured(road, COMPONENT), road.samples(road.held_out(), COMPONENT)
+    def __init__(self, pipeline: BuildPipeline, scratch: Path) -> None:
+        self.pipeline, self.scratch = pipeline, scratch
+        ranges, judging = measured(pipeline, COMPONENT), pipeline.samples(pipeline.held_out(), COMPONENT)
         self.graph: FloatGraph = ranges.graph
         self.encodings: Encodings = ranges.encodings()
-        self.training = spread(ranges.samples, road.model.rounding.samples)
+        self.training = evenly_spaced(ranges.samples, pipeline.model.rounding.samples)
         self.judging = list(judging)
-        self.vetoing = spread(judging, road.model.rounding.held_out)
+        self.vetoing = evenly_spaced(judging, pipeline.model.rounding.held_out)
         weights = {layer.weight for layer in self.graph.roles.layers.values()}
         self.nearest: Integers = {
             name: self.encodings.parameters[name].quantize(self.graph.array(name)) for name in weights
@@ -104,15 +104,15 @@ class Bench:
         return {name: 10 * np.log10(errors[NEAREST] / found) for name, found in errors.items()}
 
     def likeness(self, folders: Mapping[str, Path], count: int) -> dict[str, list[float]]:
-        """PSNR in dB of pictures by each QDQ graph against the float model's."""
-        bundle = self.road.bundle_for_cpu("float")
+        """PSNR in dB of images by each QDQ graph against the float model's."""
+        bundle = self.pipeline.cpu_bundle("float")
         texts = [text for text, _ in prompts.seen()[:count]]
-        expected = judge.paint(bundle, texts)
+        expected = judge.generate(bundle, texts)
         return {
             name: [
                 psnr_db(*pair)
                 for pair in zip(
-                    expected, judge.paint(bundle, texts, instead={COMPONENT: folder / MODEL_FILE}), strict=True
+                    expected, judge.generate(bundle, texts, instead={COMPONENT: folder / MODEL_FILE}), strict=True
                 )
             ]
             for name, folder in folders.items()
@@ -123,13 +123,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", help="Python of AIMET's environment")
     parser.add_argument("--iterations", type=int, default=10_000, help="AIMET's, of a layer (its default: 10000)")
-    parser.add_argument("--pictures", type=int, default=10)
+    parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "adaround", help="where AIMET's result is kept")
     options = parser.parse_args()
     threads = len(os.sched_getaffinity(0))
     console = Console()
     with tempfile.TemporaryDirectory(prefix="qnn-sd-bench-") as scratch:
-        bench = Bench(Road(load_model("tiny-sd"), console), Path(scratch))
+        bench = Bench(BuildPipeline(load_model("tiny-sd"), console), Path(scratch))
         folders = {NEAREST: bench.written(NEAREST, {})}
         console.say(f"rounding {COMPONENT}: qnn-sd")
         ours, reports, took = bench.rounded_by_us(folders[NEAREST])
@@ -147,13 +147,13 @@ def main() -> None:
         expected = outputs(bench.graph.folder, bench.judging)
         sqnr = {name: sqnr_of_all_and_worst(expected, outputs(each, bench.judging)) for name, each in folders.items()}
         gains = bench.gains(roundings, layers)
-        likeness = bench.likeness(folders, options.pictures)
+        likeness = bench.likeness(folders, options.images)
 
     print(
-        f"{COMPONENT} of {bench.road.model.name}: {len(layers)} layers that nearest changes, of {len(reports)};"
+        f"{COMPONENT} of {bench.pipeline.model.name}: {len(layers)} layers that nearest changes, of {len(reports)};"
         f" {len(bench.training)} samples, {len(bench.judging)} held out; {threads} threads"
     )
-    print(f"{'':18}{'SQNR, dB':>16}{'gain, dB':>17}{'layers':>10}{'pictures, dB':>16}{'seconds':>22}")
+    print(f"{'':18}{'SQNR, dB':>16}{'gain, dB':>17}{'layers':>10}{'images, dB':>16}{'seconds':>22}")
     print(f"{'':18}{'all':>8}{'worst':>8}{'median':>9}{'least':>8}{'better':>10}", end="")
     print(f"{'median':>8}{'least':>8}{'clock':>10}{'processors':>12}")
     for name in folders:

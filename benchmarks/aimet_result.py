@@ -14,10 +14,10 @@ from layer_errors import Integers
 
 from qnn_sd.artifact import Artifact, Recipe, produce, sha256_of_file
 from qnn_sd.onnx_files import DATA_FILE, MODEL_FILE
-from qnn_sd.quantize.aimet import write_2_0_0
-from qnn_sd.quantize.choose import Encodings
-from qnn_sd.quantize.encodings import Encoding
-from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.encodings.aimet_format import write_2_0_0
+from qnn_sd.quantize.encodings.encoding import Encoding
+from qnn_sd.quantize.encodings.from_ranges import Encodings
+from qnn_sd.quantize.graph.float_graph import FloatGraph
 from qnn_sd.runner import Feeds
 
 SCRIPT = Path(__file__).with_name("aimet_adaround.py")
@@ -148,8 +148,8 @@ def _result(graph: FloatGraph, encodings: Encodings, made: Artifact, versions: d
         all_strayed,
         all_unsettled,
         tuple(skipped),
-        float(made.facts["seconds"]),
-        float(made.facts["processor_seconds"]),
+        float(made.metadata["seconds"]),
+        float(made.metadata["processor_seconds"]),
         made.cached,
         versions,
     )

@@ -19,8 +19,8 @@ from qnn_sd.export.blocks.linear import Weights, linear, pointwise
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
 from qnn_sd.quantize import choose, operands
-from qnn_sd.quantize.encodings import Encoding, asymmetric
-from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric
+from qnn_sd.quantize.graph.float_graph import FloatGraph
 
 
 def _tokens(g: Graph, x: Value) -> Value:
@@ -111,9 +111,9 @@ def upsample_by_transposed_conv(g: Graph, weights: TensorSource, prefix: str, x:
     _, channels, height, width = x.shape
     kernel = weights.get(f"{prefix}.conv.weight", (channels, channels, 3, 3))
     taps = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
-    spread = np.einsum("tk,ockl,ul->cotu", taps, kernel, taps, optimize=True)
+    evenly_spaced = np.einsum("tk,ockl,ul->cotu", taps, kernel, taps, optimize=True)
     constants = [
-        g.constant(f"{prefix}.weight", np.ascontiguousarray(spread)),
+        g.constant(f"{prefix}.weight", np.ascontiguousarray(evenly_spaced)),
         g.constant(f"{prefix}.bias", weights.get(f"{prefix}.conv.bias", (channels,))),
     ]
     sizes = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}

@@ -67,7 +67,7 @@ class Row:
         bound: its estimate with a product in the place of each op without a cost.
         float_norms: its estimate with LayerNormalizations in float; None without any.
         uncosted: how many ops without a cost there are of each type.
-        facts: what is published.
+        metadata: what is published.
     """
 
     name: str
@@ -77,11 +77,11 @@ class Row:
     bound: Estimate
     float_norms: Estimate | None
     uncosted: Counter[str]
-    facts: Published
+    metadata: Published
 
     def measured(self, route: str) -> float:
         """Milliseconds by one of ``ROUTES``."""
-        return next(self.facts.ms[runtime] for runtime in ROUTES[route] if runtime in self.facts.ms)
+        return next(self.metadata.ms[runtime] for runtime in ROUTES[route] if runtime in self.metadata.ms)
 
     def ratio(self, route: str) -> float:
         """Estimate by measurement."""
@@ -91,7 +91,7 @@ class Row:
         cost, estimate, traffic = self.cost, self.estimate, self.cost.traffic
         rest = f"{self.float_norms.ms:10.2f}" if self.float_norms else f"{'-':>10}"
         return (
-            f"{self.name:23}{self.facts.kind:24}{self.parameters / 1e6:8.2f}{cost.macs / 1e9:8.2f}"
+            f"{self.name:23}{self.metadata.kind:24}{self.parameters / 1e6:8.2f}{cost.macs / 1e9:8.2f}"
             f"{traffic.total / 1e6:8.0f}{(traffic.spilled + traffic.filled) / 1e6:8.0f}"
             f"{cost.macs / estimate.cycles:10.0f}{estimate.ms:10.2f}"
             f"{estimate.lower_ms:8.2f}{estimate.upper_ms:8.2f}{self.uncosted.total():9}{self.bound.ms:8.2f}{rest}"
@@ -110,16 +110,16 @@ def header() -> str:
     )
 
 
-def written(name: str, folder: Path, facts: Published) -> int:
+def written(name: str, folder: Path, metadata: Published) -> int:
     """Writes a net's float graph and returns how many parameters it has, which are as many as published."""
     # What isn't there is a network of this package, in its own forms.
     parameters = write_net(name, folder) if name in BUILDERS else write_random(name, folder).parameters
-    if facts.parameters is not None and not abs(parameters / facts.parameters - 1) <= SLACK:
-        raise SystemExit(f"{name} has {parameters:,} parameters here; published are {facts.parameters:,.0f}")
+    if metadata.parameters is not None and not abs(parameters / metadata.parameters - 1) <= SLACK:
+        raise SystemExit(f"{name} has {parameters:,} parameters here; published are {metadata.parameters:,.0f}")
     return parameters
 
 
-def measured(name: str, chip: Chip, facts: Published) -> Row:
+def measured(name: str, chip: Chip, metadata: Published) -> Row:
     """Writes, quantizes and compiles a net.
 
     Raises:
@@ -129,7 +129,7 @@ def measured(name: str, chip: Chip, facts: Published) -> Row:
         source, qdq = Path(aside) / "float", Path(aside) / "qdq"
         source.mkdir()
         qdq.mkdir()
-        parameters = written(name, source, facts)
+        parameters = written(name, source, metadata)
         quantize_with_stand_ins(source, qdq)
         float_norms = measure(qdq, chip).estimate if has_norms(qdq) else None
         make_norms_integer(qdq)
@@ -138,7 +138,7 @@ def measured(name: str, chip: Chip, facts: Published) -> Row:
         if cost.estimate is None or bound is None:
             raise SystemExit(f"The compiler has no estimate for soc_model {chip.soc_model}")
         uncosted = op_types(qdq, cost.estimate.uncosted)
-        return Row(name, parameters, cost, cost.estimate, bound, float_norms, uncosted, facts)
+        return Row(name, parameters, cost, cost.estimate, bound, float_norms, uncosted, metadata)
 
 
 def has_norms(qdq: Path) -> bool:
@@ -187,7 +187,7 @@ def op_types(qdq: Path, names: Iterable[str]) -> Counter[str]:
     return Counter(types.get(name, "made by the compiler") for name in names)
 
 
-def spread(title: str, ratios: Sequence[float]) -> str:
+def evenly_spaced(title: str, ratios: Sequence[float]) -> str:
     """Smallest and largest, geometric mean and geometric standard deviation."""
     logs = [math.log(ratio) for ratio in ratios]
     deviation = f"{math.exp(statistics.stdev(logs)):.2f}" if len(logs) > 1 else "-"
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("--sd15", action="store_true")
     parser.add_argument("--layer-norm", action="store_true")
     options = parser.parse_args()
-    profile, facts = load_profile(options.soc), published(options.soc)
+    profile, metadata = load_profile(options.soc), published(options.soc)
     chip = Chip(profile.soc_model, profile.htp_arch, profile.vtcm_mb)
     names = options.only or (*NETS, *(SD15 if options.sd15 else ()))
     packages = ", ".join(f"{name} {version(name)}" for name in ("onnxruntime", "onnxruntime-qnn"))
@@ -216,7 +216,7 @@ def main() -> None:
     rows = []
     for name in names:
         try:
-            rows.append(measured(name, chip, facts[name]))
+            rows.append(measured(name, chip, metadata[name]))
         except CompileError as error:
             print(f"{name:23}{error.what}", flush=True)
             continue
@@ -227,7 +227,7 @@ def main() -> None:
         if row.uncosted:
             print(f"uncosted in {row.name}: {', '.join(f'{n} {op}' for op, n in row.uncosted.most_common())}")
     for route, runtimes in ROUTES.items():
-        print(spread(f"estimate / {' or '.join(runtimes)}", [row.ratio(route) for row in rows]))
+        print(evenly_spaced(f"estimate / {' or '.join(runtimes)}", [row.ratio(route) for row in rows]))
     clocks = sorted({round(row.estimate.cycles / row.estimate.ms / 1e6, 2) for row in rows})
     print(f"clock that the estimates assume, GHz: {', '.join(f'{clock:g}' for clock in clocks)}")
 

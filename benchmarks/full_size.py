@@ -1,4 +1,4 @@
-"""The whole road at Stable Diffusion 1.5's size: a checkpoint with random weights to verified binaries for two SoCs.
+"""The pipeline at Stable Diffusion 1.5's size: a checkpoint with random weights to verified binaries for two SoCs.
 
     python benchmarks/full_size.py WORK_FOLDER [--socs sm8550,sm8650]
 
@@ -26,10 +26,10 @@ from pathlib import Path
 from random_checkpoint import write_checkpoint
 
 from qnn_sd import artifact
-from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import COMPONENTS, load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 EVERY_SECONDS = 0.5
 # The UNet, which takes longest, comes last: what is wrong with the others shows sooner.
@@ -45,18 +45,18 @@ class Row:
         seconds: from start to end of its process.
         resident: the most bytes that were resident at once.
         anonymous: of them, and not at the same time perhaps, those that are no file's.
-        facts: what it says of its results.
+        metadata: what it says of its results.
     """
 
     stage: str
     seconds: float
     resident: int
     anonymous: int
-    facts: str
+    metadata: str
 
 
-def road(work: Path) -> Road:
-    return Road(load_model("sd15"), Console(), Sources(work / "checkpoint"), work / "cache")
+def pipeline(work: Path) -> BuildPipeline:
+    return BuildPipeline(load_model("sd15"), Console(), Sources(work / "checkpoint"), work / "cache")
 
 
 def run_stage(work: Path, stage: str) -> str:
@@ -67,22 +67,22 @@ def run_stage(work: Path, stage: str) -> str:
             write_checkpoint(work / "checkpoint")
             shown: object = "float16, seed 0"
         case ["export"]:
-            shown = f"{sum(size(road(work).export(each)) for each in COMPONENTS) / 1e9:.2f} GB"
+            shown = f"{sum(size(pipeline(work).export(each)) for each in COMPONENTS) / 1e9:.2f} GB"
         case ["calibrate"]:
-            shown = dict(road(work).calibration().facts)
+            shown = dict(pipeline(work).calibration().metadata)
         case ["held-out"]:
-            shown = dict(road(work).held_out().facts)
+            shown = dict(pipeline(work).held_out().metadata)
         case ["quantize", component]:
-            shown = road(work).quantize(component).facts["rounding"]
+            shown = pipeline(work).quantize(component).metadata["rounding"]
         case ["compile", component, soc]:
-            facts = road(work).compile(component, load_profile(soc)).facts
-            shown = f"{facts['context_binary_bytes'] / 1e6:,.0f} MB, level {facts['optimization_mode']}"
+            metadata = pipeline(work).compile(component, load_profile(soc)).metadata
+            shown = f"{metadata['context_binary_bytes'] / 1e6:,.0f} MB, level {metadata['optimization_mode']}"
         case ["verification"]:
-            shown = dict(road(work).verification().facts)
+            shown = dict(pipeline(work).verification().metadata)
         case ["verify-quantization", component]:
-            shown = f"{road(work).verify_quantization(component).qdq_against_float.text} dB"
+            shown = f"{pipeline(work).verify_quantization(component).qdq_against_float.text} dB"
         case ["verify", soc]:
-            verified = road(work).verify(COMPONENTS, load_profile(soc))
+            verified = pipeline(work).verify(COMPONENTS, load_profile(soc))
             binaries = {component: made.binary_against_qdq for component, made in verified.items()}
             shown = {component: f"{found.text} dB" for component, found in binaries.items() if found}
         case _:
@@ -177,18 +177,19 @@ def main() -> None:
                 aside.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1), "utf-8")
         row = rows[stage]
         print(
-            f"{stage:<32}{row.seconds / 60:>9.1f}{row.resident / 1e9:>7.1f}{row.anonymous / 1e9:>17.1f}  {row.facts}",
+            f"{stage:<32}{row.seconds / 60:>9.1f}{row.resident / 1e9:>7.1f}"
+            f"{row.anonymous / 1e9:>17.1f}  {row.metadata}",
             flush=True,
         )
     shown = [rows[stage] for stage in stages(given.socs)]
     minutes = sum(row.seconds for row in shown) / 60
     print(f"{'all':<32}{minutes:>9.1f}{max(row.resident for row in shown) / 1e9:>7.1f}", end="")
     print(f"{max(row.anonymous for row in shown) / 1e9:>17.1f}")
-    on = road(given.work)
+    on = pipeline(given.work)
     for soc in given.socs:
-        sizes = {name: on.compile(name, load_profile(soc)).facts["context_binary_bytes"] for name in COMPONENTS}
-        pictures = sum(sizes[name] for name in PICTURE_COMPONENTS)
-        print(f"{soc}: {sum(sizes.values()) / 1e9:.3f} GB, without the VAE encoder {pictures / 1e9:.3f} GB")
+        sizes = {name: on.compile(name, load_profile(soc)).metadata["context_binary_bytes"] for name in COMPONENTS}
+        images = sum(sizes[name] for name in TEXT_TO_IMAGE_COMPONENTS)
+        print(f"{soc}: {sum(sizes.values()) / 1e9:.3f} GB, without the VAE encoder {images / 1e9:.3f} GB")
 
 
 def total_memory() -> int:

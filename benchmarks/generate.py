@@ -2,7 +2,7 @@
 
     python benchmarks/generate.py [--threads 2] [--rounds 5] [--checkpoint assets/tiny-sd]
 
-Both paint the same prompt in turn, round by round, so that a machine whose speed drifts slows
+Both generate the same prompt in turn, round by round, so that a machine whose speed drifts slows
 both; the figure is the ratio of the medians, below 1 where qnn-sd is faster. Needs the extra dev.
 """
 
@@ -19,11 +19,11 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
 from qnn_sd import resources
-from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.targets import CpuRunner
 
 PROMPT = "a red circle on a blue background"
@@ -39,9 +39,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     config = load_model("tiny-sd")
 
-    pipeline = StableDiffusionPipeline.from_pretrained(options.checkpoint, safety_checker=None)
-    pipeline.scheduler = DPMSolverMultistepScheduler.from_pretrained(options.checkpoint, subfolder="scheduler")
-    pipeline.set_progress_bar_config(disable=True)
+    diffusers_pipeline = StableDiffusionPipeline.from_pretrained(options.checkpoint, safety_checker=None)
+    diffusers_pipeline.scheduler = DPMSolverMultistepScheduler.from_pretrained(
+        options.checkpoint, subfolder="scheduler"
+    )
+    diffusers_pipeline.set_progress_bar_config(disable=True)
     theirs: list[float] = []
 
     def torch_round() -> None:
@@ -54,7 +56,7 @@ def main() -> None:
             last[0] = now
             return values
 
-        pipeline(
+        diffusers_pipeline(
             PROMPT,
             height=config.height,
             width=config.width,
@@ -65,8 +67,8 @@ def main() -> None:
         )
 
     with tempfile.TemporaryDirectory() as cache:
-        road = Road(config, Console(quiet=True), Sources(options.checkpoint), Path(cache))
-        bundle = road.bundle_for_cpu("float")
+        pipeline = BuildPipeline(config, Console(quiet=True), Sources(options.checkpoint), Path(cache))
+        bundle = pipeline.cpu_bundle("float")
         loop = TextToImage(
             CpuRunner(bundle.file, options.threads, optimize=not bundle.is_quantized), bundle.info, bundle.tokenizer
         )

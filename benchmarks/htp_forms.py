@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from alternatives import NOTHING, RESNETS, TRANSFORMERS, UPSAMPLERS, Change, replaced
 
-from qnn_sd import qnn
+from qnn_sd import qnn_provider
 from qnn_sd.compile.cost import Chip, measure
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.errors import CompileError
@@ -118,10 +118,10 @@ class Bench:
         feeds = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
         with replaced(changes), tempfile.TemporaryDirectory(prefix="qnn-sd-bench-") as scratch:
             source, qdq = self._written(Path(scratch), shapes, block, peak)
-            quantize_component(source, [feeds], qdq, narrow_operands=True)
+            quantize_component(source, [feeds], qdq, int8_operands=True)
             exact, expected = (reference_session(each / MODEL_FILE).run(None, feeds)[0] for each in (source, qdq))
-            options = qnn.htp_options(self._profile.soc_model, self._profile.htp_arch)
-            found = qnn.session(qdq / MODEL_FILE, options).run(None, feeds)[0]
+            options = qnn_provider.htp_options(self._profile.soc_model, self._profile.htp_arch)
+            found = qnn_provider.session(qdq / MODEL_FILE, options).run(None, feeds)[0]
         return sqnr_db(expected, found), sqnr_db(exact, expected)
 
     @staticmethod

@@ -2,7 +2,7 @@
 
     python benchmarks/htp_time.py [--only unet] [--before COMMIT] [--levels] [--bound] [--soc qcs9075]
 
-One row a component for pictures of 512x512, full size, random weights (seed 0) and stand-in encodings, compiled whole
+One row a component for images of 512x512, full size, random weights (seed 0) and stand-in encodings, compiled whole
 at level 3, as users' binaries are: estimate and memory traffic are of that one compile. "measured" is Qualcomm's own
 graph of the component on that chip (``device_profiles``): an estimate is none (benchmarks/estimate_against_silicon.py
 says how far they lie apart).
@@ -31,7 +31,7 @@ from qnn_sd.compile.cost import Chip, Cost, measure, measure_bound, measure_part
 from qnn_sd.compile.estimate import Estimate, profiling_options, read_estimate
 from qnn_sd.compile.traffic import Traffic, TrafficReader
 from qnn_sd.config import DeviceProfile, load_profile
-from qnn_sd.qnn import versions
+from qnn_sd.qnn_provider import versions
 from qnn_sd.quantize import quantize_with_stand_ins
 
 COMPONENTS = ("text_encoder", "unet", "vae_decoder")

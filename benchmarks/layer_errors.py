@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from qnn_sd.quantize.choose import Encodings
-from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.encodings.from_ranges import Encodings
+from qnn_sd.quantize.graph.float_graph import FloatGraph
 from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 

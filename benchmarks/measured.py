@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qnn_sd.build import Road
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.quantize.calibration import Samples
-from qnn_sd.quantize.choose import NO_RANGES, Encodings, choose_encodings
-from qnn_sd.quantize.float_graph import FloatGraph
-from qnn_sd.quantize.ranges import Ranges, measure
-from qnn_sd.quantize.rules import ROOM
+from qnn_sd.quantize.encodings.from_ranges import NO_RANGES, Encodings, encodings_from_ranges
+from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.graph.op_rules import RANGE_MARGIN
+from qnn_sd.quantize.ranges.measured import Ranges, measure
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Measured:
     rare: Ranges
     inputs: Ranges
 
-    def encodings(self, room: float = ROOM) -> Encodings:
+    def encodings(self, room: float = RANGE_MARGIN) -> Encodings:
         """Encodings with the usual samples' ranges widened by ``room``."""
-        return choose_encodings(self.graph, self.usual, room, self.inputs, self.rare)
+        return encodings_from_ranges(self.graph, self.usual, room, self.inputs, self.rare)
 
 
-def measured(road: Road, component: str) -> Measured:
+def measured(pipeline: BuildPipeline, component: str) -> Measured:
     """Measures the ranges of what a component is calibrated with."""
-    folder = road.export(component).folder
-    usual, rare = road.usual_and_rare(road.calibration(), component)
+    folder = pipeline.export(component).folder
+    usual, rare = pipeline.usual_and_rare(pipeline.calibration(), component)
     ranges = [measure(folder, some, lambda: None) if len(some) else NO_RANGES for some in (usual, rare)]
-    return Measured(FloatGraph(folder), usual, *ranges, road.known_inputs)
+    return Measured(FloatGraph(folder), usual, *ranges, pipeline.known_inputs)

@@ -5,7 +5,7 @@
 One run shows four things: a second staging sends nothing; at what rate files are sent, and at what
 rate they are staged (sent, joined, hashed on the phone, renamed), against `adb push` of the same
 files in turn; what the host path adds to a UNet step at Stable Diffusion 1.5's tensor sizes, wall
-time less what the worker computed; and how often a session of two pictures loads each component.
+time less what the worker computed; and how often a session of two images loads each component.
 Needs the extra phone and a Java. Times are this machine's, not a phone's: the cable is loopback, and
 phone, adb and host share its cores.
 """
@@ -29,23 +29,23 @@ from pathlib import Path
 
 import numpy as np
 
-from qnn_sd.bundle_format import Soc
+from qnn_sd.bundle_manifest import Soc
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.component import write
-from qnn_sd.health import adb_path
+from qnn_sd.health_checks import adb_path
 from qnn_sd.quantize import quantize_component
-from qnn_sd.targets.adb.client import Adb, Phone
-from qnn_sd.targets.adb.deployment import WORKER_JAR, htp_options, worker_files
-from qnn_sd.targets.adb.devices import HOME
-from qnn_sd.targets.adb.runner import AdbRunner
-from qnn_sd.targets.adb.session import WorkerSession
-from qnn_sd.targets.adb.staging import PIECE_BYTES, FileSet, read_chunks, stage
-from qnn_sd.targets.adb.sync_sender import SyncSender
-from qnn_sd.targets.adb.worker_protocol import Place
+from qnn_sd.targets.adb.client.adb import Adb, Phone
+from qnn_sd.targets.adb.client.devices import HOME
+from qnn_sd.targets.adb.session.deployment import WORKER_JAR, htp_options, worker_files
+from qnn_sd.targets.adb.session.runner import AdbRunner
+from qnn_sd.targets.adb.session.worker_session import WorkerSession
+from qnn_sd.targets.adb.staging.stage import PIECE_BYTES, FileSet, read_chunks, stage
+from qnn_sd.targets.adb.staging.sync_sender import SyncSender
+from qnn_sd.targets.adb.worker.protocol import ComputeUnit
 
 TMP = "/data/local/tmp"
 QUIET = Console(quiet=True)
@@ -158,7 +158,7 @@ def added_per_step(phone: Phone, folder: Path, steps: int) -> list[float]:
     added = []
     with session as client:
         runner = AdbRunner(
-            client, "adb", Place.HTP, options, lambda _name: f"{component.folder}/{CONTEXT_FILE}", session.log
+            client, "adb", ComputeUnit.HTP, options, lambda _name: f"{component.folder}/{CONTEXT_FILE}", session.log
         )
         runner.load("unet")
         for number in range(steps + 2):
@@ -175,8 +175,8 @@ def added_per_step(phone: Phone, folder: Path, steps: int) -> list[float]:
     return added
 
 
-def painted(phone: Phone, folder: Path) -> dict[str, object]:
-    """What ``qnn-sd run`` says of two pictures in one session."""
+def generated(phone: Phone, folder: Path) -> dict[str, object]:
+    """What ``qnn-sd run`` says of two images in one session."""
     command = [sys.executable, "-m", "qnn_sd", "run", "a red circle on a blue background", "--device", phone.serial]
     command += ["--count", "2", "--steps", "2", "--seed", "1", "--json", "-o", str(folder / "out.png")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -197,7 +197,7 @@ def main() -> None:
         for each in (home, pushed, small):
             each.mkdir()
         with virtual_phone(home) as phone:
-            first, second = painted(phone, home), painted(phone, home)
+            first, second = generated(phone, home), generated(phone, home)
             added = added_per_step(phone, small, options.steps)
             rates = push_rates(phone, pushed, options.megabytes, options.rounds)
         shutil.rmtree(pushed)
@@ -205,7 +205,7 @@ def main() -> None:
     rows = [
         ("first staging, MB", f"{first['staged_bytes'] / 1e6:.1f}"),  # type: ignore[operator]
         ("second staging, bytes", f"{second['staged_bytes']}"),
-        ("loads of each component, two pictures", loads(first)),
+        ("loads of each component, two images", loads(first)),
         *((f"{name}, MB a second (median)", f"{median:.0f}") for name, median in medians.items()),
         *((f"{name} to adb push", f"{medians[name] / medians['adb push']:.2f}") for name in ("sending", "staging")),
         ("added to a UNet step, ms (median)", f"{statistics.median(added):.2f}"),

@@ -17,12 +17,12 @@ import numpy as np
 from held_out import outputs, sqnr_of_all_and_worst
 from measured import measured
 
-from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.quantize.adaround.report import REPORT_FILE
-from qnn_sd.quantize.qdq import QdqWriter
-from qnn_sd.quantize.rules import ROOM
+from qnn_sd.quantize.graph.op_rules import RANGE_MARGIN
+from qnn_sd.quantize.qdq_writer import QdqWriter
 
 ROOMS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 
@@ -33,19 +33,19 @@ def row(name: str, expected: np.ndarray, found: np.ndarray) -> None:
 
 
 def main() -> None:
-    road = Road(load_model("tiny-sd"), Console())
-    for component in PICTURE_COMPONENTS:
-        source = road.export(component).folder
-        judging = list(road.samples(road.held_out(), component))
+    pipeline = BuildPipeline(load_model("tiny-sd"), Console())
+    for component in TEXT_TO_IMAGE_COMPONENTS:
+        source = pipeline.export(component).folder
+        judging = list(pipeline.samples(pipeline.held_out(), component))
         expected = outputs(source, judging)
-        ranges = measured(road, component)
+        ranges = measured(pipeline, component)
         print(f"{component}: {len(ranges.samples)} samples, {len(judging)} held out{'all':>20}{'worst':>10}")
         for room in ROOMS:
             with tempfile.TemporaryDirectory() as scratch:
                 QdqWriter(ranges.graph, ranges.encodings(room), Path(scratch)).write()
                 row(f"nearest, room {room:g}", expected, outputs(Path(scratch), judging))
-        made = road.quantize(component)
-        row(f"adaround, room {ROOM:g}", expected, outputs(made.folder, judging))
+        made = pipeline.quantize(component)
+        row(f"adaround, room {RANGE_MARGIN:g}", expected, outputs(made.folder, judging))
         report = json.loads(made.file(REPORT_FILE).read_text("utf-8"))
         gains = [each["gain_db"] for each in report["layers"] if each["gain_db"] is not None]
         better = sum(gain > 0 for gain in gains)

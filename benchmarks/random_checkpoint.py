@@ -1,9 +1,9 @@
-"""A checkpoint of Stable Diffusion 1.5's shape with random weights: to try the whole road at full size.
+"""A checkpoint of Stable Diffusion 1.5's shape with random weights: to try the whole pipeline at full size.
 
     python benchmarks/random_checkpoint.py FOLDER
 
 Diffusers' layout, float16, 2.1 GB; seed 0. The tokenizer and the noise schedule are the demo's, so prompts
-become fewer and other words than with the real one, and what it paints is nothing.
+become fewer and other words than with the real one, and what it generates is nothing.
 """
 
 from __future__ import annotations

@@ -20,17 +20,17 @@ from held_out import outputs
 from measured import measured
 from onnx import TensorProto, helper
 
-from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import load_structure
-from qnn_sd.quantize.calibration import spread
-from qnn_sd.quantize.choose import Encodings, choose_encodings
-from qnn_sd.quantize.encodings import Encoding
-from qnn_sd.quantize.float_graph import FloatGraph
-from qnn_sd.quantize.qdq import QdqWriter
-from qnn_sd.quantize.rules import ROOM, SHARES
+from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.quantize.calibration import evenly_spaced
+from qnn_sd.quantize.encodings.encoding import Encoding
+from qnn_sd.quantize.encodings.from_ranges import Encodings, encodings_from_ranges
+from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.graph.op_rules import RANGE_MARGIN, SOFTMAX_OPS
+from qnn_sd.quantize.qdq_writer import QdqWriter
 from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
@@ -59,14 +59,14 @@ def least_error(values: np.ndarray) -> Range:
 
 
 ESTIMATORS: dict[str, tuple[Estimator, float]] = {
-    "smallest and largest, times 2": (percentile(1.0), ROOM),
+    "smallest and largest, times 2": (percentile(1.0), RANGE_MARGIN),
     "smallest and largest": (percentile(1.0), 1.0),
     "percentile 99.999": (percentile(0.99999), 1.0),
     "percentile 99.99": (percentile(0.9999), 1.0),
     "percentile 99.9": (percentile(0.999), 1.0),
-    "percentile 99.99, times 2": (percentile(0.9999), ROOM),
+    "percentile 99.99, times 2": (percentile(0.9999), RANGE_MARGIN),
     "MSE": (least_error, 1.0),
-    "MSE, times 2": (least_error, ROOM),
+    "MSE, times 2": (least_error, RANGE_MARGIN),
 }
 
 
@@ -76,11 +76,16 @@ def classes(graph: FloatGraph) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {"layers": set(), "attention": set(), "sums": set(), "others": set()}
     for name in graph.roles.floats:
         node = producers.get(name)
-        if graph.roles.owner(name) != name or name in graph.roles.known or name in graph.roles.ramps or node is None:
+        if (
+            graph.roles.owner(name) != name
+            or name in graph.roles.known
+            or name in graph.roles.affine_chains
+            or node is None
+        ):
             continue
         if node.output[0] in graph.roles.layers:
             found["layers"].add(name)
-        elif node.op_type in ("MatMul", *SHARES):
+        elif node.op_type in ("MatMul", *SOFTMAX_OPS):
             found["attention"].add(name)
         else:
             found["sums" if node.op_type == "Add" else "others"].add(name)
@@ -124,14 +129,14 @@ def mse_weights(graph: FloatGraph, chosen: Encodings) -> Encodings:
 
 
 def main() -> None:
-    road = Road(load_model("tiny-sd"), Console())
-    known = measured(road, "unet")
-    graph, judging = known.graph, list(road.samples(road.held_out(), "unet"))
+    pipeline = BuildPipeline(load_model("tiny-sd"), Console())
+    known = measured(pipeline, "unet")
+    graph, judging = known.graph, list(pipeline.samples(pipeline.held_out(), "unet"))
     expected = outputs(graph.folder, judging)
-    widened = {name: (ROOM * low, ROOM * high) for name, (low, high) in known.usual.items()}
+    widened = {name: (RANGE_MARGIN * low, RANGE_MARGIN * high) for name, (low, high) in known.usual.items()}
     groups = classes(graph)
     names = [name for group in groups.values() for name in group]
-    ranges = estimated(graph, spread(known.samples, COUNT), names)
+    ranges = estimated(graph, evenly_spaced(known.samples, COUNT), names)
 
     def reached(encodings: Encodings) -> float:
         with tempfile.TemporaryDirectory() as scratch:
@@ -141,7 +146,7 @@ def main() -> None:
     def chosen(changed: Mapping[str, Range]) -> Encodings:
         # What is estimated is taken as it is.
         rare = {name: ends for name, ends in known.rare.items() if name not in changed}
-        return choose_encodings(graph, {**widened, **changed}, 1.0, known.inputs, rare)
+        return encodings_from_ranges(graph, {**widened, **changed}, 1.0, known.inputs, rare)
 
     groups["all"] = set(names)
     print(f"{'':34}" + "".join(f"{f'{title} ({len(group)})':>18}" for title, group in groups.items()))

@@ -18,17 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.onnx_files import load_structure, read_array
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.quantize.adaround import solver
+from qnn_sd.quantize.adaround.im2col import im2col_of, input_columns
 from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
 from qnn_sd.quantize.adaround.moments import error_power, gain_db
 from qnn_sd.quantize.adaround.segments import QdqSegments
-from qnn_sd.quantize.adaround.windows import columns, window_of
-from qnn_sd.quantize.calibration import spread
-from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.calibration import evenly_spaced
+from qnn_sd.quantize.graph.float_graph import FloatGraph
 
 MULTIPLES = (None, 2, 1, 1 / 2, 1 / 4, 1 / 8)
 SHRINKAGES = (None, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -46,12 +46,16 @@ class Sampled:
     held_out: np.ndarray
 
 
-def sampled(road: Road, work: Path) -> list[Sampled]:
+def sampled(pipeline: BuildPipeline, work: Path) -> list[Sampled]:
     """Layers of the UNet."""
-    graph, qdq, chosen = FloatGraph(road.export("unet").folder), road.quantize("unet").folder, road.model.rounding
-    usual, _rare = road.usual_and_rare(road.calibration(), "unet")
-    samples = spread(usual, chosen.samples)
-    judging = spread(road.samples(road.held_out(), "unet"), chosen.held_out)
+    graph, qdq, chosen = (
+        FloatGraph(pipeline.export("unet").folder),
+        pipeline.quantize("unet").folder,
+        pipeline.model.rounding,
+    )
+    usual, _rare = pipeline.usual_and_rare(pipeline.calibration(), "unet")
+    samples = evenly_spaced(usual, chosen.samples)
+    judging = evenly_spaced(pipeline.samples(pipeline.held_out(), "unet"), chosen.held_out)
     runner = QdqSegments(qdq, [*samples, *judging], {}, work)
     found = []
     for number, (source, layers) in enumerate(by_source(quantized_layers(load_structure(qdq))).items()):
@@ -60,8 +64,8 @@ def sampled(road: Road, work: Path) -> list[Sampled]:
         if number % EVERY and not (len(layer.weight.dims) == 4 and layer.weight.dims[2] == 3):
             continue
         runner.reach(source)
-        rng, window = np.random.default_rng([0, number]), window_of(layer.node, layer.weight.dims)
-        rows = [columns(values, window, MOST_COLUMNS, rng) for values in runner.values(source)]
+        rng, im2col = np.random.default_rng([0, number]), im2col_of(layer.node, layer.weight.dims)
+        rows = [input_columns(values, im2col, MOST_COLUMNS, rng) for values in runner.values(source)]
         scale = np.broadcast_to(read_array(layer.scale, qdq), len(weight)).astype(np.float32)
         training, held_out = (np.concatenate(part) for part in (rows[: len(samples)], rows[len(samples) :]))
         if np.square(np.rint(weight / scale[:, None]) * scale[:, None] - weight).sum() > 0:
@@ -77,7 +81,7 @@ def gain(layer: Sampled, multiple: float | None) -> float | None:
         if not 8 <= rows <= len(training):
             return None
         training = training[rng.choice(len(training), rows, replace=False)]
-    rounder = solver.Rounder(training.T @ training / len(training), len(training))
+    rounder = solver.RoundingSolver(training.T @ training / len(training), len(training))
     powers = [
         error_power(integers * layer.scale[:, None] - layer.weight, layer.held_out)
         for integers in (np.rint(layer.weight / layer.scale[:, None]), rounder.round(layer.weight, layer.scale))
@@ -94,7 +98,7 @@ def row(title: str, layers: list[Sampled], multiples: tuple[float | None, ...] =
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as work:
-        layers = sampled(Road(load_model("tiny-sd"), Console(), rounding="nearest"), Path(work))
+        layers = sampled(BuildPipeline(load_model("tiny-sd"), Console(), rounding="nearest"), Path(work))
     print(f"{'shrunk by':<16}" + "".join(f"{'all' if each is None else f'{each:g} K':>14}" for each in MULTIPLES))
     own = solver._SHRINKAGE, solver._MOST_SHRINKAGE
     for shrinkage in SHRINKAGES:

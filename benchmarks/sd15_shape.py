@@ -30,8 +30,8 @@ def write_random(component: str, folder: Path, height: int = 512, width: int = 5
     Args:
         component: one of ``CONFIGS``.
         folder: existing empty folder.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
     """
     weights = RandomTensors(0)
     write(component, CONFIGS[component], weights, height // 8, width // 8, TOKENS, folder)

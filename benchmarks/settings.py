@@ -5,7 +5,7 @@
 Guidance scales with and without a negative prompt; first, middle and last of 20 steps; both passes. Each recorded
 along trajectories of the float model from prompts and noise that nothing was fitted to. SQNR in dB of the context
 binary on the emulator against the QDQ graph, and of the QDQ graph against float: the worst call, and the worst
-difference of the two guidance passes. Last, what the float model itself gives: pictures that show what their prompt
+difference of the two guidance passes. Last, what the float model itself gives: images that show what their prompt
 says, by the demo's checker.
 """
 
@@ -24,13 +24,13 @@ sys.path.insert(0, str(ROOT / "assets"))
 
 from tiny_sd_trainer import checker, prompts
 
-from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.recording import RecordingRunner, Sample
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.recording_runner import RecordingRunner, Sample
 from qnn_sd.reference import reference_session
 from qnn_sd.targets import CpuRunner, EmulatorRunner
 
@@ -42,17 +42,17 @@ SEED = 950_000
 
 
 def record(
-    road: Road, guidance: float, negative: str, some: Sequence[tuple[str, object]]
+    pipeline: BuildPipeline, guidance: float, negative: str, some: Sequence[tuple[str, object]]
 ) -> tuple[list[list[Sample]], int]:
-    """The UNet's calls of each prompt, in order, and how many of the pictures are right."""
-    bundle = road.bundle_for_cpu("float")
+    """The UNet's calls of each prompt, in order, and how many of the images are right."""
+    bundle = pipeline.cpu_bundle("float")
     calls, right = [], 0
     for number, (text, scene) in enumerate(some):
         recorder = RecordingRunner(CpuRunner(bundle.file, optimize=True))
-        request = Request(text, negative, STEPS, guidance, road.model.scheduler, SEED + number)
-        [picture] = TextToImage(recorder, bundle.info, bundle.tokenizer).generate(request).pictures
+        request = Request(text, negative, STEPS, guidance, pipeline.model.scheduler, SEED + number)
+        [image] = TextToImage(recorder, bundle.info, bundle.tokenizer).generate(request).images
         calls.append(recorder.samples["unet"])
-        right += checker.shows(picture, scene)
+        right += checker.shows(image, scene)
     return calls, right
 
 
@@ -69,16 +69,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--soc", default="sm8650")
     parser.add_argument("--prompts", type=int, default=2, help="prompts that the calls are taken from")
-    parser.add_argument("--pictures", type=int, default=20, help="prompts whose float pictures are looked at")
+    parser.add_argument("--images", type=int, default=20, help="prompts whose float images are looked at")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    road, profile = Road(load_model("tiny-sd"), Console()), load_profile(options.soc)
-    road.bundle_for(profile, PICTURE_COMPONENTS)
-    qdq = reference_session(road.quantize("unet").file(MODEL_FILE))
-    binary = road.compile("unet", profile)
+    pipeline, profile = BuildPipeline(load_model("tiny-sd"), Console()), load_profile(options.soc)
+    pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+    qdq = reference_session(pipeline.quantize("unet").file(MODEL_FILE))
+    binary = pipeline.compile("unet", profile)
     htp = EmulatorRunner(lambda _name: binary.file("model_ctx.onnx"), profile.soc_model, profile.htp_arch)
     htp.load("unet")
-    some = prompts.seen()[-options.pictures :]
+    some = prompts.seen()[-options.images :]
     rows = []
     print(
         f"{'guidance':>8} {'negative':>8} {'step':>7}  HTP/QDQ: call, difference   "
@@ -86,7 +86,7 @@ def main() -> None:
     )
     for guidance in GUIDANCE:
         for negative in NEGATIVE if guidance > 1 else NEGATIVE[:1]:
-            calls, right = record(road, guidance, negative, some)
+            calls, right = record(pipeline, guidance, negative, some)
             passes = len(calls[0]) // STEPS
             for name, step in LOOKED_AT.items():
                 chosen = [each for one in calls[: options.prompts] for each in one[step * passes : (step + 1) * passes]]

@@ -1,10 +1,10 @@
-"""Time steps that other checkpoints' schedules ask about: are they covered, and are the pictures as near to float?
+"""Time steps that other checkpoints' schedules ask about: are they covered, and are the images as near to float?
 
     python benchmarks/spacing.py [--prompts 20]
 
 Builds the demo checkpoint with the scheduler configs that checkpoints have in the wild: ``timestep_spacing: trailing``,
 and ``leading`` as PNDM's and DDIM's configs say it. For each: the times that the UNet's input can hold, how many of the
-schedule's lie outside, and the PSNR of pictures by the QDQ graphs on the CPU against float. Same prompts and seeds.
+schedule's lie outside, and the PSNR of images by the QDQ graphs on the CPU against float. Same prompts and seeds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ sys.path.insert(0, str(ROOT / "assets"))
 
 from tiny_sd_trainer import judge, prompts
 
-from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.metrics import psnr_db
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.quantize.component import ENCODINGS_1_0_0
 
 CHECKPOINT = ROOT / "assets" / "tiny-sd"
@@ -53,9 +53,9 @@ def main() -> None:
             path = folder / "scheduler" / "scheduler_config.json"
             config = {**json.loads(path.read_text("utf-8")), **changes}
             path.write_text(json.dumps(config), "utf-8")
-            road = Road(model, Console(quiet=True), Sources(checkpoint=str(folder)))
-            floats, quantized = (judge.paint(road.bundle_for_cpu(kind), some) for kind in ("float", "w8a16"))
-            told = json.loads(road.quantize("unet").file(ENCODINGS_1_0_0).read_text("utf-8"))
+            pipeline = BuildPipeline(model, Console(quiet=True), Sources(checkpoint=str(folder)))
+            floats, quantized = (judge.generate(pipeline.cpu_bundle(kind), some) for kind in ("float", "w8a16"))
+            told = json.loads(pipeline.quantize("unet").file(ENCODINGS_1_0_0).read_text("utf-8"))
         [held] = [each for each in told["activation_encodings"] if each["name"] == "timestep"]
         largest = held["scale"][0] * 65535
         asked = make_scheduler(model.scheduler, config, model.steps).timesteps

@@ -2,7 +2,7 @@
 
 The manifest names the stage's inputs by hash, its settings and the versions of its tools; the
 hash of those is the artifact's key, so that the same recipe is never made twice. A folder is
-built beside its place (``workplace.py``) and renamed into it: what stands in the cache is whole.
+built beside its place (``build_folder.py``) and renamed into it: what stands in the cache is whole.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from qnn_sd import workplace
+from qnn_sd import build_folder
 from qnn_sd.errors import ArtifactError, OutputError
 
 MANIFEST = "manifest.json"
 _SETTLED_NANOSECONDS = 1_000_000_000
-FORMAT = 1
+# Of the manifest; part of every key, so that artifacts of another format are built anew.
+FORMAT = 2
 
 
 def sha256_of_file(path: Path) -> str:
@@ -140,7 +141,7 @@ class Artifact:
 
     folder: Path
     key: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     cached: bool = False
 
@@ -158,6 +159,12 @@ def load(folder: Path) -> Artifact:
     hint = f"Delete {folder} and run the command again: it will be made anew."
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if manifest["format"] != FORMAT:
+            raise ArtifactError(
+                f"{folder} was made by another version of qnn-sd",
+                why=f"Its manifest has format {manifest['format']}, this version reads format {FORMAT}.",
+                hint=hint,
+            )
         files, key = manifest["files"], manifest["key"]
         listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
     except FileNotFoundError as error:
@@ -178,10 +185,10 @@ def load(folder: Path) -> Artifact:
             )
         if sha256_of_file(path) != digest:
             raise ArtifactError(f"{path} is damaged", why="Its SHA-256 is not the one in the manifest.", hint=hint)
-    return Artifact(folder, key, manifest.get("facts", {}), float(manifest.get("seconds", 0.0)), cached=True)
+    return Artifact(folder, key, manifest["metadata"], float(manifest.get("seconds", 0.0)), cached=True)
 
 
-def place(root: Path, recipe: Recipe) -> Path:
+def artifact_folder(root: Path, recipe: Recipe) -> Path:
     """Where the artifact of a recipe stands in the cache."""
     return root / recipe.stage / f"{recipe.name}-{recipe.key[:12]}"
 
@@ -197,11 +204,11 @@ def last_seconds(root: Path, recipe: Recipe) -> float | None:
     return None if newest is None else newest[1]
 
 
-def known_facts(folder: Path) -> Mapping[str, Any]:
-    """The facts of an artifact's manifest, whose files aren't looked at; none where there is no artifact."""
+def read_metadata(folder: Path) -> Mapping[str, Any]:
+    """The metadata of an artifact's manifest, whose files aren't looked at; none where there is no artifact."""
     # One that can't be read will say so when it is used.
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return dict(json.loads((folder / MANIFEST).read_text("utf-8"))["facts"])
+        return dict(json.loads((folder / MANIFEST).read_text("utf-8"))["metadata"])
     return {}
 
 
@@ -239,7 +246,7 @@ def copy_out(source: Path, target: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def produce(
+def load_or_build(
     root: Path,
     recipe: Recipe,
     build: Callable[[Path], Mapping[str, Any]],
@@ -251,7 +258,7 @@ def produce(
     Args:
         root: the cache folder.
         recipe: what to make.
-        build: fills a folder and returns facts for the manifest (plain JSON values). The folder is empty,
+        build: fills a folder and returns metadata for the manifest (plain JSON values). The folder is empty,
             or, if resumable, holds what an earlier build of this recipe had finished when it was
             killed or failed; what it does not want in the artifact it must remove.
             The manifest's seconds are those of the build that ended it.
@@ -263,16 +270,16 @@ def produce(
         ArtifactError: the cache holds a damaged one.
         OutputError: the cache can't be written or, if resumable, has no locks.
     """
-    target = place(root, recipe)
+    target = artifact_folder(root, recipe)
     if target.exists():
         return load(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        workplace.sweep(target.parent)
-        with workplace.resumable(target, tell) if resumable else workplace.fresh(target) as aside:
+        build_folder.sweep(target.parent)
+        with build_folder.resumable(target, tell) if resumable else build_folder.fresh(target) as aside:
             if target.exists():
                 # Another process made it meanwhile.
-                workplace.remove(aside)
+                build_folder.remove(aside)
                 return load(target)
             return _built(aside, target, recipe, build)
     except OSError as error:
@@ -284,7 +291,7 @@ def _built(aside: Path, target: Path, recipe: Recipe, build: Callable[[Path], Ma
     # From a builder that was killed between its last two steps.
     (aside / MANIFEST).unlink(missing_ok=True)
     started = time.monotonic()
-    facts = dict(build(aside))
+    metadata = dict(build(aside))
     seconds = time.monotonic() - started
     files = {
         path.relative_to(aside).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
@@ -300,7 +307,7 @@ def _built(aside: Path, target: Path, recipe: Recipe, build: Callable[[Path], Ma
         "settings": dict(recipe.settings),
         "tools": dict(recipe.tools),
         "seconds": round(seconds, 3),
-        "facts": facts,
+        "metadata": metadata,
         "files": files,
     }
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str, allow_nan=False) + "\n", "utf-8")
@@ -312,4 +319,4 @@ def _built(aside: Path, target: Path, recipe: Recipe, build: Callable[[Path], Ma
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
         return load(target)
-    return Artifact(target, recipe.key, facts, seconds)
+    return Artifact(target, recipe.key, metadata, seconds)

@@ -1,4 +1,4 @@
-"""Strict models of ``model_configs/*.toml`` and ``device_profiles/*.toml``.
+"""StrictModel models of ``model_configs/*.toml`` and ``device_profiles/*.toml``.
 
 A key that isn't known is an error with a suggestion: a typo must not become a default.
 """
@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qnn_sd import resources
-from qnn_sd.errors import ConfigError, SettingError, UnknownModelError, UnknownSocError, nearest
+from qnn_sd.errors import ConfigError, SettingError, UnknownModelError, UnknownSocError, did_you_mean
 
 COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
 LCM_STEPS = 4
 
 
-# The UNet halves the latent three times, and the VAE made it an eighth of the picture.
+# The UNet halves the latent three times, and the VAE made it an eighth of the image.
 SIZE_STEP = 64
 LARGEST_SIDE = 2048
 
@@ -31,13 +31,13 @@ def _nearest_side(side: int) -> int:
 Rounding = Literal["adaround", "nearest"]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A model that refuses keys it doesn't know, and never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Setting(Strict):
+class GuidanceSetting(StrictModel):
     """What of a command line changes what the UNet is fed.
 
     Attributes:
@@ -49,15 +49,15 @@ class Setting(Strict):
     negative: bool
 
 
-class RecordedConfig(Strict):
-    """Which prompts the float model paints, to record what its components are fed.
+class RecordedConfig(StrictModel):
+    """Which prompts the float model generates, to record what its components are fed.
 
     Attributes:
         prompts: file of prompts, one a line, relative to ``assets/``.
         negatives: the same of negative prompts.
         texts: most prompts of the file that the text encoder is fed.
-        trajectories: how many prompts are painted.
-        pictures: how many of them to the end, for the VAE.
+        trajectories: how many prompts are generated.
+        images: how many of them to the end, for the VAE.
         seed: of the first prompt's noise; the next prompt has the next one.
     """
 
@@ -65,13 +65,13 @@ class RecordedConfig(Strict):
     negatives: str
     texts: Annotated[int, Field(ge=1)] = 500
     trajectories: Annotated[int, Field(ge=1, le=9999)]
-    pictures: Annotated[int, Field(ge=1)]
+    images: Annotated[int, Field(ge=1)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
-    def _no_more_pictures_than_prompts(self) -> Self:
-        if self.pictures > self.trajectories:
-            raise ValueError(f"{self.pictures} pictures of {self.trajectories} trajectories")
+    def _no_more_images_than_prompts(self) -> Self:
+        if self.images > self.trajectories:
+            raise ValueError(f"{self.images} images of {self.trajectories} trajectories")
         return self
 
 
@@ -79,10 +79,10 @@ class CalibrationConfig(RecordedConfig):
     """How the activation ranges are measured, and on what the result is judged.
 
     Attributes:
-        steps: sampling steps from noise to picture.
+        steps: sampling steps from noise to image.
         kept_steps: how many of them each prompt keeps (each guidance pass).
-        guidance: the scales, beside the model's own, at which prompts are painted. Each of them and the model's own is
-            met with and without a negative prompt.
+        guidance: the scales, beside the model's default, at which prompts are generated. Each scale comes with and
+            without a negative prompt.
         held_out: other prompts with other noise, to judge with; never measured.
     """
 
@@ -101,17 +101,17 @@ class CalibrationConfig(RecordedConfig):
         return self
 
 
-class VerificationConfig(Strict):
+class VerificationConfig(StrictModel):
     """What a build is verified with: trajectories from other prompts and noise than anything was fitted to.
 
     Attributes:
         prompts: file of prompts, one a line, relative to ``assets/``.
         negatives: the same of negative prompts.
         seed: of the first prompt's noise.
-        steps: sampling steps from noise to picture.
+        steps: sampling steps from noise to image.
         looked_at: how many of these steps, from the first to the last; 1 is the last.
-        prompts_per_setting: how many prompts are painted at each guidance scale, with and without a negative prompt.
-        pictures: how many of these prompts are painted to the end, for the VAE's halves, and asked of the emulator.
+        prompts_per_setting: how many prompts are generated at each guidance scale, with and without a negative prompt.
+        images: how many of these prompts are generated to the end, for the VAE's halves, and asked of the emulator.
         texts: how many texts the text encoder is verified on.
         emulator_minutes: about how long the emulator takes for all components, said beforehand; 0 for seconds.
     """
@@ -122,7 +122,7 @@ class VerificationConfig(Strict):
     steps: Annotated[int, Field(ge=1, le=1000)] = 20
     looked_at: Annotated[int, Field(ge=1)] = 3
     prompts_per_setting: Annotated[int, Field(ge=1)] = 3
-    pictures: Annotated[int, Field(ge=1)] = 2
+    images: Annotated[int, Field(ge=1)] = 2
     texts: Annotated[int, Field(ge=1)] = 4
     emulator_minutes: Annotated[int, Field(ge=0)] = 0
 
@@ -135,7 +135,7 @@ class VerificationConfig(Strict):
         return tuple(place * (self.steps - 1) // max(1, len(places) - 1) for place in places)
 
 
-class RoundingConfig(Strict):
+class RoundingConfig(StrictModel):
     """What AdaRound rounds weights on.
 
     Attributes:
@@ -147,15 +147,15 @@ class RoundingConfig(Strict):
     held_out: Annotated[int, Field(ge=1)] = 8
 
 
-class ModelConfig(Strict):
+class ModelConfig(StrictModel):
     """One model that the kit knows how to build.
 
     Attributes:
         name: as ``--model`` takes it.
         title: as people call it.
         checkpoint: a name is a folder in diffusers' layout in ``assets/``, ``owner/name`` a hub id.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
         steps: default number of sampling steps.
         guidance: default guidance scale.
         scheduler: default scheduler.
@@ -181,22 +181,22 @@ class ModelConfig(Strict):
     embeds_guidance: bool = False
 
     @property
-    def calibrated(self) -> tuple[Setting, ...]:
+    def calibrated(self) -> tuple[GuidanceSetting, ...]:
         """The settings of its calibration in their turns: between two others, the model's own guidance each time."""
-        own, others = self.own_settings, [each for each in self.settings if each not in self.own_settings]
+        own, others = self.default_settings, [each for each in self.settings if each not in self.default_settings]
         return tuple(turn for other in others for turn in (*own, other)) or own
 
     @property
-    def own_settings(self) -> tuple[Setting, ...]:
+    def default_settings(self) -> tuple[GuidanceSetting, ...]:
         """Those of the model's own guidance scale."""
         return tuple(each for each in self.settings if each.guidance == self.guidance)
 
     @property
-    def settings(self) -> tuple[Setting, ...]:
+    def settings(self) -> tuple[GuidanceSetting, ...]:
         """The settings that a build is calibrated and verified for: the model's own guidance scale first."""
         scales = dict.fromkeys((self.guidance, *self.calibration.guidance))
         return tuple(
-            Setting(guidance=scale, negative=negative)
+            GuidanceSetting(guidance=scale, negative=negative)
             for scale in scales
             for negative in (False, True)[: 2 if scale > 1 and not self.embeds_guidance else 1]
         )
@@ -207,7 +207,7 @@ class ModelConfig(Strict):
         return "/" in self.checkpoint
 
     def resized(self, width: int, height: int) -> ModelConfig:
-        """The same model for pictures of another size, in pixels.
+        """The same model for images of another size, in pixels.
 
         Raises:
             SettingError: a side isn't one of 64, 128, ..., 2048.
@@ -245,7 +245,7 @@ class ModelConfig(Strict):
         )
 
 
-class PublishedMs(Strict):
+class PublishedMs(StrictModel):
     """Measured milliseconds a call of SD 1.5 W8A16 at 512x512 on a chip, as somebody published them.
 
     Attributes:
@@ -259,7 +259,7 @@ class PublishedMs(Strict):
     vae_decoder: Annotated[float, Field(gt=0)]
 
 
-class DeviceProfile(Strict):
+class DeviceProfile(StrictModel):
     """One SoC: what the compiler is told, and which binary a phone gets.
 
     Attributes:
@@ -285,17 +285,17 @@ class DeviceProfile(Strict):
     published_ms: PublishedMs | None = None
 
 
-Model = TypeVar("Model", bound=Strict)
+Model = TypeVar("Model", bound=StrictModel)
 
 
-def _part_of(annotation: Any) -> type[Strict] | None:
+def _part_of(annotation: Any) -> type[StrictModel] | None:
     """The model in a field's type, such as ``Pin`` in ``tuple[Pin, ...]``, or None."""
-    if isinstance(annotation, type) and issubclass(annotation, Strict):
+    if isinstance(annotation, type) and issubclass(annotation, StrictModel):
         return annotation
     return next(filter(None, map(_part_of, get_args(annotation))), None)
 
 
-def _owner(kind: type[Strict], location: Sequence[int | str]) -> type[Strict]:
+def _owner(kind: type[StrictModel], location: Sequence[int | str]) -> type[StrictModel]:
     """The model that a key at a location belongs to."""
     for part in location[:-1]:
         if isinstance(part, str) and part in kind.model_fields:
@@ -318,7 +318,7 @@ def read_toml(path: Path, kind: type[Model]) -> Model:
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            hint = nearest(str(first["loc"][-1]), _owner(kind, first["loc"]).model_fields)
+            hint = did_you_mean(str(first["loc"][-1]), _owner(kind, first["loc"]).model_fields)
             raise ConfigError(f"{path} has an unknown key {key!r}", hint=hint) from error
         raise ConfigError(
             f"{path} has a bad value for {key!r}", why=str(first["msg"]), hint=f"Correct {path}."
@@ -347,7 +347,7 @@ def load_profile(soc: str) -> DeviceProfile:
         ConfigError: its file doesn't follow the schema.
     """
     if soc.lower() not in socs():
-        raise UnknownSocError(f"Unknown SoC {soc!r}", hint=nearest(soc, socs()))
+        raise UnknownSocError(f"Unknown SoC {soc!r}", hint=did_you_mean(soc, socs()))
     return read_toml(resources.device_profiles() / f"{soc.lower()}.toml", DeviceProfile)
 
 
@@ -359,5 +359,5 @@ def load_model(name: str) -> ModelConfig:
         ConfigError: its file doesn't follow the schema.
     """
     if name not in models():
-        raise UnknownModelError(f"Unknown model {name!r}", hint=nearest(name, models()))
+        raise UnknownModelError(f"Unknown model {name!r}", hint=did_you_mean(name, models()))
     return read_toml(resources.model_configs() / f"{name}.toml", ModelConfig)

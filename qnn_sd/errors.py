@@ -158,7 +158,7 @@ class UnhealthyError(QnnSdError):
 INTERRUPTED = 130
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A suggestion for a misspelt name, or the list of what there is.
 
     Args:

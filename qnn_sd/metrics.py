@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 # A graph on the HTP against the CPU's run of its QDQ graph, in dB SQNR: faithful binaries measure 55 dB and
 # more, wrongly compiled ones below 20 (docs/decisions.md).
-FAITHFUL_DB = 50.0
+MIN_SQNR_DB = 50.0
 # What equal arrays have instead of infinity, which JSON hasn't: no float32 result comes near it.
-LARGEST_DB = 200.0
+MAX_DB = 200.0
 
 
 def _alike(reference: ArrayLike, other: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -35,7 +35,7 @@ def sqnr_db(reference: ArrayLike, other: ArrayLike) -> float:
 
 
 def psnr_db(reference: ArrayLike, other: ArrayLike, peak: float = 255.0) -> float:
-    """Peak signal to noise ratio in dB of two pictures; 200 for equal ones.
+    """Peak signal to noise ratio in dB of two images; 200 for equal ones.
 
     Raises:
         ValueError: shapes differ.
@@ -49,5 +49,5 @@ def _decibels(signal: float, noise: float) -> float:
     if not (math.isfinite(signal) and math.isfinite(noise)):
         return math.nan
     if noise == 0:
-        return LARGEST_DB
-    return min(max(10 * math.log10(max(signal, 1e-300) / noise), -LARGEST_DB), LARGEST_DB)
+        return MAX_DB
+    return min(max(10 * math.log10(max(signal, 1e-300) / noise), -MAX_DB), MAX_DB)

@@ -13,7 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from qnn_sd.config import Strict, read_toml
+from qnn_sd.config import StrictModel, read_toml
 
 TOOLCHAINS_FILE = Path(__file__).with_name("toolchains.toml")
 # What a set is made of, beside Python.
@@ -59,7 +59,7 @@ def loads(runtime: str, binary: str) -> bool:
     return release(runtime) >= release(binary)
 
 
-class PhoneVersions(Strict):
+class PhoneVersions(StrictModel):
     """What a phone needs for a set's binaries, by version.
 
     Attributes:
@@ -75,7 +75,7 @@ class PhoneVersions(Strict):
     said_by: str
 
 
-class Toolchain(Strict):
+class Toolchain(StrictModel):
     """Versions that were tried together.
 
     Attributes:
@@ -126,7 +126,7 @@ class Toolchain(Strict):
         )
 
 
-class Toolchains(Strict):
+class Toolchains(StrictModel):
     """All that ``toolchains.toml`` says.
 
     Attributes:

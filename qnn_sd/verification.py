@@ -2,7 +2,7 @@
 
 Two gates: the context binary against its QDQ graph, and the QDQ graph against the float model. At each, the worst input
 counts beside the sum of all, and so does the difference of the two guidance passes. That difference is all that the
-prompt does to the picture, and a small part of each pass, at which an error in it can hide: of the demo with its
+prompt does to the image, and a small part of each pass, at which an error in it can hide: of the demo with its
 conditioning a twentieth too weak each pass is over 30 dB, the difference under 10.
 """
 
@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnn_sd.config import Setting, Strict
+from qnn_sd.config import GuidanceSetting, StrictModel
 from qnn_sd.errors import VerificationError
-from qnn_sd.metrics import FAITHFUL_DB, sqnr_db
+from qnn_sd.metrics import MIN_SQNR_DB, sqnr_db
 from qnn_sd.runner import Feeds
 
 # One for each input; or all of them along a first axis.
 Outputs = Sequence[NDArray[Any]] | NDArray[Any]
 
-# What the figures of ``Likeness.text`` are.
-FIGURES = "SQNR over all inputs / of the worst / of the worst guidance difference"
+# What the figures of ``SqnrSummary.text`` are.
+SQNR_FIGURES = "SQNR over all inputs / of the worst / of the worst guidance difference"
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class VerificationInput:
     label: str
     feeds: Feeds
     pair: int | None = None
-    setting: Setting | None = None
+    setting: GuidanceSetting | None = None
     trajectory: int | None = None
 
 
-class Likeness(Strict):
+class SqnrSummary(StrictModel):
     """How near two graphs' outputs are; SQNR in dB, 200 at most.
 
     Attributes:
-        all_db: over all inputs: powers and errors are summed, so that a nearly gray picture, whose own power is near
+        all_db: over all inputs: powers and errors are summed, so that a nearly gray image, whose own power is near
             zero, weighs no more than what can be seen of it.
         worst_db: of the worst input.
         worst_input: its label.
@@ -72,11 +72,11 @@ class Likeness(Strict):
         return " / ".join(f"{figure:.1f}" for figure in figures)
 
 
-class SettingLikeness(Strict):
-    """Likeness at one setting of the command line."""
+class SettingSqnr(StrictModel):
+    """SqnrSummary at one setting of the command line."""
 
-    setting: Setting
-    likeness: Likeness
+    setting: GuidanceSetting
+    likeness: SqnrSummary
 
     @property
     def row(self) -> list[str]:
@@ -84,7 +84,7 @@ class SettingLikeness(Strict):
         return [f"{self.setting.guidance:g}", "yes" if self.setting.negative else "no", self.likeness.text]
 
 
-class ComponentVerification(Strict):
+class ComponentVerification(StrictModel):
     """What was measured of a component.
 
     Attributes:
@@ -93,9 +93,9 @@ class ComponentVerification(Strict):
         binary_against_qdq: its context binary on the emulator against the QDQ graph; None in a bundle for the CPU.
     """
 
-    qdq_against_float: Likeness
-    settings: tuple[SettingLikeness, ...] = ()
-    binary_against_qdq: Likeness | None = None
+    qdq_against_float: SqnrSummary
+    settings: tuple[SettingSqnr, ...] = ()
+    binary_against_qdq: SqnrSummary | None = None
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class Gate:
         name: of the comparison.
         least_db: refused below it, over all inputs and of the worst one.
         least_difference_db: refused below it, of the worst guidance difference: 20 dB is off by a tenth, 10 by a third.
-        doubtful_db: warned of below it; 0 for never.
-        doubtful_difference_db: the same of the worst guidance difference.
+        warn_db: warned of below it; 0 for never.
+        warn_difference_db: the same of the worst guidance difference.
         suspect: whose fault a refusal is, unless somebody knows better.
         hint: what to do about it.
     """
@@ -115,15 +115,15 @@ class Gate:
     name: str
     least_db: float
     least_difference_db: float
-    doubtful_db: float
-    doubtful_difference_db: float
+    warn_db: float
+    warn_difference_db: float
     suspect: str
     hint: str
 
 
 BINARY_AGAINST_QDQ = Gate(
     "context binary against QDQ graph",
-    FAITHFUL_DB,
+    MIN_SQNR_DB,
     20.0,
     0.0,
     0.0,
@@ -141,7 +141,7 @@ QDQ_AGAINST_FLOAT = Gate(
 )
 
 
-def likeness(inputs: Sequence[VerificationInput], expected: Outputs, found: Outputs) -> Likeness:
+def likeness(inputs: Sequence[VerificationInput], expected: Outputs, found: Outputs) -> SqnrSummary:
     """Compares two graphs' outputs, one for each input.
 
     Raises:
@@ -163,7 +163,7 @@ def likeness(inputs: Sequence[VerificationInput], expected: Outputs, found: Outp
         for first, second in pairs.values()
     }
     furthest = min(differences, key=lambda number: np.nan_to_num(differences[number], nan=-np.inf), default=None)
-    return Likeness(
+    return SqnrSummary(
         all_db=round(sqnr_db(np.asarray(expected), np.asarray(found)), 2),
         worst_db=round(each[worst], 2),
         worst_input=inputs[worst].label,
@@ -197,7 +197,7 @@ def require_finite(
             )
 
 
-def hold(gate: Gate, component: str, found: Likeness, suspect: str = "", hint: str = "") -> None:
+def require_gate(gate: Gate, component: str, found: SqnrSummary, suspect: str = "", hint: str = "") -> None:
     """Refuses a component that doesn't pass a gate. NaN passes none.
 
     Args:
@@ -224,30 +224,28 @@ def hold(gate: Gate, component: str, found: Likeness, suspect: str = "", hint: s
         if reached is not None and not reached >= least:
             raise VerificationError(
                 f"{component} is refused: {gate.name}, {reached:.1f} dB SQNR {what}, where {least:.0f} dB is the least",
-                why=f"{FIGURES}: {found.text} dB. Worst: {label}. {suspect or gate.suspect}.",
+                why=f"{SQNR_FIGURES}: {found.text} dB. Worst: {label}. {suspect or gate.suspect}.",
                 hint=hint or gate.hint,
             )
 
 
-def doubt(gate: Gate, component: str, found: Likeness) -> str | None:
+def gate_warning(gate: Gate, component: str, found: SqnrSummary) -> str | None:
     """A warning where a component passes a gate, but barely."""
     poor = _poor(gate, found)
-    return f"{component}: {gate.name}, {poor} pictures may differ from the float model's" if poor else None
+    return f"{component}: {gate.name}, {poor} images may differ from the float model's" if poor else None
 
 
-def _poor(gate: Gate, found: Likeness) -> str:
+def _poor(gate: Gate, found: SqnrSummary) -> str:
     """What of a likeness is doubtful, and below what; empty if nothing is."""
-    if not found.worst_db >= gate.doubtful_db:
-        return (
-            f"{found.worst_db:.1f} dB SQNR for the worst input ({found.worst_input}); below {gate.doubtful_db:.0f} dB"
-        )
-    if found.difference_db is not None and not found.difference_db >= gate.doubtful_difference_db:
+    if not found.worst_db >= gate.warn_db:
+        return f"{found.worst_db:.1f} dB SQNR for the worst input ({found.worst_input}); below {gate.warn_db:.0f} dB"
+    if found.difference_db is not None and not found.difference_db >= gate.warn_difference_db:
         told = f"{found.difference_db:.1f} dB SQNR in the difference of the two guidance passes"
-        return f"{told} ({found.worst_difference}); below {gate.doubtful_difference_db:.0f} dB"
+        return f"{told} ({found.worst_difference}); below {gate.warn_difference_db:.0f} dB"
     return ""
 
 
-def doubt_of_setting(figures: Sequence[SettingLikeness], guidance: float, negative: bool) -> str | None:
+def setting_warning(figures: Sequence[SettingSqnr], guidance: float, negative: bool) -> str | None:
     """A warning where a UNet isn't known to be near the float model at a guidance scale.
 
     Args:
@@ -271,5 +269,5 @@ def doubt_of_setting(figures: Sequence[SettingLikeness], guidance: float, negati
             f"measured there; {known}. --target cpu --precision float shows what the model itself gives"
         )
     if poor := _poor(QDQ_AGAINST_FLOAT, worst.likeness):
-        return f"{at} the UNet's QDQ graph is near the float model by {poor} pictures may differ from its own"
+        return f"{at} the UNet's QDQ graph is near the float model by {poor} images may differ from its own"
     return None

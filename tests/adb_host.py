@@ -18,8 +18,8 @@ import pytest
 from conftest import Cli
 
 from qnn_sd.config import load_profile
-from qnn_sd.health import adb_path
-from qnn_sd.targets.adb.virtual_phone import VirtualPhone
+from qnn_sd.health_checks import adb_path
+from qnn_sd.virtual_phone import VirtualPhone
 
 TMP = "/data/local/tmp"
 # No answer of adb here takes a fraction of it: what takes longer hangs.

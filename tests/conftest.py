@@ -28,9 +28,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from qnn_sd import resources
 from qnn_sd.artifact import sha256_of_file
-from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 if TYPE_CHECKING:
     from adb_host import AdbHost, PhoneOnAdb
@@ -48,9 +48,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def road(cache: Path) -> Road:
-    """The demo model's road."""
-    return Road(load_model("tiny-sd"), Console(quiet=True), cache=cache)
+def pipeline(cache: Path) -> BuildPipeline:
+    """The demo model's pipeline."""
+    return BuildPipeline(load_model("tiny-sd"), Console(quiet=True), cache=cache)
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_cache(road: Road, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def own_cache(pipeline: BuildPipeline, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the cache that a test may damage."""
     return _copy(cache, tmp_path_factory)
 
@@ -76,12 +76,12 @@ def _copy(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def refused_cache(road: Road, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def refused_cache(pipeline: BuildPipeline, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the cache whose UNet binary for sm8650 has the right hash and no runtime loads it.
 
     As one for a newer chip would be.
     """
-    made = road.bundle_for(load_profile("sm8650"), PICTURE_COMPONENTS).folder
+    made = pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS).folder
     copy = _copy(cache, tmp_path_factory)
     bundle = copy / made.relative_to(cache)
     [binary] = (bundle / "unet" / "htp").glob("*.bin")
@@ -188,7 +188,7 @@ def phone(adb: AdbHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ph
     """A virtual phone without faults, that tests share."""
     from adb_host import started
 
-    from qnn_sd.targets.adb.virtual_phone import Battery
+    from qnn_sd.virtual_phone import Battery
 
     with started(adb, tmp_path_factory.mktemp("phone"), battery=Battery(level=61, temperature=31.5)) as running:
         yield running

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qnn_sd import qnn
+from qnn_sd import qnn_provider
 from qnn_sd.config import load_profile
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
@@ -36,7 +36,7 @@ def quantized(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], fold
     qdq.mkdir()
     with Graph("test", floats) as g:
         build(g)
-    quantize_component(floats, [feeds], qdq, narrow_operands=True)
+    quantize_component(floats, [feeds], qdq, int8_operands=True)
     return qdq
 
 
@@ -49,7 +49,7 @@ def htp_db(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], folder:
     """SQNR of the emulator's run against the CPU's run of the same QDQ graph."""
     profile = load_profile(soc)
     qdq = quantized(build, feeds, folder)
-    session = qnn.session(qdq / MODEL_FILE, qnn.htp_options(profile.soc_model, profile.htp_arch))
+    session = qnn_provider.session(qdq / MODEL_FILE, qnn_provider.htp_options(profile.soc_model, profile.htp_arch))
     return sqnr_db(run(qdq, feeds), session.run(None, feeds)[0])
 
 

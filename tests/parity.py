@@ -29,19 +29,19 @@ def reference_outputs(
     ids = torch.randint(0, models.text_encoder.config.vocab_size, (1, 77), generator=generator)
     sample = torch.randn(1, channels, *latent, generator=generator)
     time = torch.tensor([613.0])
-    picture = torch.rand(1, 3, factor * latent[0], factor * latent[1], generator=generator) * 2 - 1
+    image = torch.rand(1, 3, factor * latent[0], factor * latent[1], generator=generator) * 2 - 1
     more = {name: torch.randn(1, width, generator=generator) for name, width in extra.items()}
     with torch.no_grad():
         context = models.text_encoder(ids).last_hidden_state
         unet = models.unet(sample, time, context, **more).sample
         decoded = models.vae.decode(sample).sample
-        moments = models.vae.encode(picture).latent_dist.parameters
+        moments = models.vae.encode(image).latent_dist.parameters
     unet_feeds = {"sample": sample, "timestep": time, "encoder_hidden_states": context, **more}
     return {
         "text_encoder": ({"input_ids": ids.numpy().astype(np.int32)}, context.numpy()),
         "unet": ({name: value.numpy() for name, value in unet_feeds.items()}, unet.numpy()),
         "vae_decoder": ({"latent": sample.numpy()}, decoded.numpy()),
-        "vae_encoder": ({"picture": picture.numpy()}, moments.numpy()),
+        "vae_encoder": ({"picture": image.numpy()}, moments.numpy()),
     }
 
 

@@ -26,13 +26,13 @@ from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
 from qnn_sd.quantize import RoundingData, quantize_by_adaround, quantize_component
 from qnn_sd.quantize.adaround import moments
 from qnn_sd.quantize.adaround.backend import torch_backend
+from qnn_sd.quantize.adaround.im2col import Im2col, input_columns
 from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
-from qnn_sd.quantize.adaround.moments import Drift, Gram, error_power
+from qnn_sd.quantize.adaround.moments import GramMatrix, InputError, error_power
 from qnn_sd.quantize.adaround.report import REPORT_FILE
 from qnn_sd.quantize.adaround.segments import FloatSegments, QdqSegments
-from qnn_sd.quantize.adaround.solver import Rounder, factor
-from qnn_sd.quantize.adaround.windows import Window, columns
-from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.adaround.solver import RoundingSolver, factor
+from qnn_sd.quantize.graph.float_graph import FloatGraph
 from qnn_sd.reference import reference_session
 
 SHAPE = (1, 8, 12, 12)
@@ -48,9 +48,9 @@ def correlated(rng: np.random.Generator, rows: int, size: int) -> np.ndarray:
 # The solver
 
 
-def rounder(x: np.ndarray) -> Rounder:
+def rounder(x: np.ndarray) -> RoundingSolver:
     """For layers that read such inputs, [rows, K]."""
-    return Rounder(x.T @ x / len(x), len(x))
+    return RoundingSolver(x.T @ x / len(x), len(x))
 
 
 def test_integers_are_the_ones_below_or_above(rng: np.random.Generator) -> None:
@@ -118,21 +118,21 @@ def drifted(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
     return (0.1 * told + 0.01 * rng.standard_normal(x.shape)).astype(np.float32)
 
 
-def drift_of(weight: np.ndarray, x: np.ndarray, lacking: np.ndarray) -> Drift:
-    drift = Drift(weight)
-    for part in zip(np.array_split(x, 3), np.array_split(lacking, 3), strict=True):
-        drift.add(*part)
-    return drift
+def drift_of(weight: np.ndarray, x: np.ndarray, missing_files: np.ndarray) -> InputError:
+    input_error = InputError(weight)
+    for part in zip(np.array_split(x, 3), np.array_split(missing_files, 3), strict=True):
+        input_error.add(*part)
+    return input_error
 
 
 def test_aim_is_the_least_squares_answer_to_the_float_output(rng: np.random.Generator) -> None:
     """With the ridge that shrinking G means, against numpy's least squares in float64; larger than a block."""
     size, rows = 1100, 4000
     x = correlated(rng, rows, size)
-    lacking, weight = drifted(rng, x), rng.standard_normal((6, size)).astype(np.float32)
-    found = rounder(x).aim(weight, drift_of(weight, x, lacking).mean())
+    missing_files, weight = drifted(rng, x), rng.standard_normal((6, size)).astype(np.float32)
+    found = rounder(x).target(weight, drift_of(weight, x, missing_files).mean())
     ridge = np.diag(np.sqrt(0.1 / 0.9 * np.square(x.astype(np.float64)).sum(axis=0)))
-    output = (x.astype(np.float64) + lacking) @ weight.T
+    output = (x.astype(np.float64) + missing_files) @ weight.T
     expected, *_ = np.linalg.lstsq(np.vstack([x, ridge]), np.vstack([output, ridge @ weight.T]), rcond=None)
     change = expected.T - weight
     assert np.square(found - expected.T).sum() < 1e-4 * np.square(change).sum()
@@ -141,16 +141,16 @@ def test_aim_is_the_least_squares_answer_to_the_float_output(rng: np.random.Gene
 def test_it_makes_up_for_what_the_layers_before_it_cost(rng: np.random.Generator) -> None:
     """On other data: less of the float model's output is missing than with weights that weren't rounded at all."""
     x, weight = correlated(rng, 6000, 200), rng.standard_normal((16, 200)).astype(np.float32)
-    lacking, scale = drifted(rng, x), np.abs(weight).max(axis=1) / 127
+    missing_files, scale = drifted(rng, x), np.abs(weight).max(axis=1) / 127
     of = rounder(x[:3000])
     blind = of.round(weight, scale)
-    aimed = of.round(weight, scale, of.aim(weight, drift_of(weight, x[:3000], lacking[:3000]).mean()))
+    aimed = of.round(weight, scale, of.target(weight, drift_of(weight, x[:3000], missing_files[:3000]).mean()))
     steps = weight / scale[:, None]
     # What is an integer already, as a channel's largest weight is, may move by one too.
     assert (np.abs(aimed - steps) < 1.0001).all()
 
     def error(integers: np.ndarray) -> float:
-        return error_power(integers * scale[:, None] - weight, x[3000:], lacking[3000:] @ weight.T)
+        return error_power(integers * scale[:, None] - weight, x[3000:], missing_files[3000:] @ weight.T)
 
     assert error(aimed) < 0.3 * error(steps)
     assert error(aimed) < 0.3 * error(blind)
@@ -162,15 +162,15 @@ def test_torch_rounds_as_numpy_does(rng: np.random.Generator) -> None:
     weight = rng.standard_normal((24, 300)).astype(np.float32)
     scale = np.abs(weight).max(axis=1) / 127
     backend = torch_backend("cpu")
-    gram = Gram(300, backend)
+    gram = GramMatrix(300, backend)
     gram.add(x)
-    other = Rounder(gram.mean(), gram.rows, backend)
-    lacking = drifted(rng, x)
-    drift = Drift(weight, backend)
-    drift.add(x, lacking)
-    expected = drift_of(weight, x, lacking)
-    assert drift.power() == pytest.approx(expected.power(), rel=1e-4)
-    aims = (each.aim(weight, moment.mean()) for each, moment in ((rounder(x), expected), (other, drift)))
+    other = RoundingSolver(gram.mean(), gram.rows, backend)
+    missing_files = drifted(rng, x)
+    input_error = InputError(weight, backend)
+    input_error.add(x, missing_files)
+    expected = drift_of(weight, x, missing_files)
+    assert input_error.power() == pytest.approx(expected.power(), rel=1e-4)
+    aims = (each.target(weight, moment.mean()) for each, moment in ((rounder(x), expected), (other, input_error)))
     ours, theirs = (of.round(weight, scale, aim) for of, aim in zip((rounder(x), other), aims, strict=True))
     assert (ours == theirs).mean() > 0.99
     powers = [other.power(each * scale[:, None] - weight) for each in (ours, theirs)]
@@ -214,16 +214,16 @@ def test_columns_are_what_a_convolution_multiplies(
     top, left, bottom, right = pads
     padded = torch.nn.functional.pad(torch.from_numpy(x), (left, right, top, bottom))
     expected = torch.nn.functional.conv2d(padded, torch.from_numpy(weight), stride=strides, dilation=dilations)
-    found = columns(x, Window(kernel, strides, pads, dilations), 10_000, rng)
+    found = input_columns(x, Im2col(kernel, strides, pads, dilations), 10_000, rng)
     outputs = found @ weight.reshape(7, -1).T
     assert np.allclose(outputs.T.reshape(expected.shape), expected.numpy(), atol=1e-5)
 
 
 def test_fewer_columns_are_some_of_all(rng: np.random.Generator) -> None:
     x = rng.standard_normal((1, 3, 6, 6)).astype(np.float32)
-    window = Window((3, 3), (1, 1), (1, 1, 1, 1))
-    every = {tuple(row) for row in columns(x, window, 100, rng)}
-    some = columns(x, window, 10, rng)
+    im2col = Im2col((3, 3), (1, 1), (1, 1, 1, 1))
+    every = {tuple(row) for row in input_columns(x, im2col, 100, rng)}
+    some = input_columns(x, im2col, 10, rng)
     assert len(some) == 10
     assert len({tuple(row) for row in some} & every) == 10
 
@@ -233,26 +233,26 @@ def test_the_error_of_the_outputs_follows_from_the_gram_matrix(
 ) -> None:
     monkeypatch.setattr(moments, "_STRIPE", 16)
     x, error = correlated(rng, 700, 50), rng.standard_normal((9, 50)).astype(np.float32)
-    gram = Gram(50)
+    gram = GramMatrix(50)
     for part in np.array_split(x, 7):
         gram.add(part)
     expected = np.square(x.astype(np.float64) @ error.T).sum(axis=1).mean()
     mean = gram.mean()
     assert np.array_equal(mean, mean.T)
-    assert Rounder(mean, gram.rows).power(error) == pytest.approx(expected, rel=1e-4)
+    assert RoundingSolver(mean, gram.rows).power(error) == pytest.approx(expected, rel=1e-4)
     assert error_power(error, x) == pytest.approx(expected, rel=1e-4)
 
 
 def test_so_does_what_the_layers_before_cost(rng: np.random.Generator) -> None:
     x, weight = correlated(rng, 700, 50), rng.standard_normal((9, 50)).astype(np.float32)
-    error, lacking = 0.01 * rng.standard_normal((9, 50)).astype(np.float32), drifted(rng, x)
-    drift = drift_of(weight, x, lacking)
-    exact = (x.astype(np.float64) + lacking) @ weight.T
+    error, missing_files = 0.01 * rng.standard_normal((9, 50)).astype(np.float32), drifted(rng, x)
+    input_error = drift_of(weight, x, missing_files)
+    exact = (x.astype(np.float64) + missing_files) @ weight.T
     expected = np.square(exact - x.astype(np.float64) @ (weight + error).T).sum(axis=1).mean()
-    assert error_power(error, x, lacking @ weight.T) == pytest.approx(expected, rel=1e-3)
-    found = drift.power() - 2 * (drift.mean() * error).sum() + rounder(x).power(error)
+    assert error_power(error, x, missing_files @ weight.T) == pytest.approx(expected, rel=1e-3)
+    found = input_error.power() - 2 * (input_error.mean() * error).sum() + rounder(x).power(error)
     assert found == pytest.approx(expected, rel=1e-3)
-    assert drift.rows == len(x)
+    assert input_error.rows == len(x)
 
 
 # A graph

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qnn_sd import artifact, resources
-from qnn_sd.artifact import Recipe, load, place, probe_writable, produce, written_aside
+from qnn_sd.artifact import Recipe, artifact_folder, load, load_or_build, probe_writable, written_aside
 from qnn_sd.errors import ArtifactError, OutputError
 
 RECIPE = Recipe("export", "model.part", {"config.json": "ab"}, {"height": 64}, {"tool": "1"})
@@ -37,11 +37,11 @@ def test_the_same_recipe_is_built_once(tmp_path: Path) -> None:
         calls.append(1)
         return build(folder)
 
-    first, second = produce(tmp_path, RECIPE, counted), produce(tmp_path, RECIPE, counted)
+    first, second = load_or_build(tmp_path, RECIPE, counted), load_or_build(tmp_path, RECIPE, counted)
     assert len(calls) == 1
     assert (first.cached, second.cached) == (False, True)
     assert first.folder == second.folder
-    assert second.facts == {"parameters": 7}
+    assert second.metadata == {"parameters": 7}
     assert second.file("sub/weights.bin").stat().st_size == 1000
 
 
@@ -56,8 +56,8 @@ def test_the_same_recipe_is_built_once(tmp_path: Path) -> None:
 )
 def test_any_change_is_another_artifact(other: Recipe, tmp_path: Path) -> None:
     assert other.key != RECIPE.key
-    produce(tmp_path, RECIPE, build)
-    assert not produce(tmp_path, other, build).cached
+    load_or_build(tmp_path, RECIPE, build)
+    assert not load_or_build(tmp_path, other, build).cached
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -67,8 +67,8 @@ def test_an_interrupted_stage_leaves_nothing(error: type[BaseException], tmp_pat
         raise error
 
     with pytest.raises(error):
-        produce(tmp_path, RECIPE, broken)
-    assert not place(tmp_path, RECIPE).exists()
+        load_or_build(tmp_path, RECIPE, broken)
+    assert not artifact_folder(tmp_path, RECIPE).exists()
     assert leftovers(tmp_path) == []
 
 
@@ -84,10 +84,10 @@ def test_what_a_killed_builder_left_is_swept(tmp_path: Path) -> None:
             os.utime(path, (hour_ago, hour_ago))
     holder = os.open(stage / ".working.part", os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
-    produce(tmp_path, RECIPE, build)
+    load_or_build(tmp_path, RECIPE, build)
     assert sorted(leftovers(tmp_path)) == [".just-made.part", ".working.part"]
     os.close(holder)
-    produce(tmp_path, replace(RECIPE, name="another"), build)
+    load_or_build(tmp_path, replace(RECIPE, name="another"), build)
     assert leftovers(tmp_path) == [".just-made.part"]
 
 
@@ -99,7 +99,7 @@ def test_a_builder_holds_its_folder(tmp_path: Path) -> None:
         os.close(handle)
         return build(folder)
 
-    produce(tmp_path, RECIPE, looked_at)
+    load_or_build(tmp_path, RECIPE, looked_at)
 
 
 def test_two_builders_at_once_agree(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_two_builders_at_once_agree(tmp_path: Path) -> None:
         barrier.wait()
         return build(folder)
 
-    threads = [threading.Thread(target=lambda: results.append(produce(tmp_path, RECIPE, slow))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: results.append(load_or_build(tmp_path, RECIPE, slow))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -139,7 +139,7 @@ def test_a_stages_code_is_part_of_its_recipe(tmp_path: Path, monkeypatch: pytest
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
-    folder = produce(tmp_path, RECIPE, build).folder
+    folder = load_or_build(tmp_path, RECIPE, build).folder
     weights = folder / "sub" / "weights.bin"
     weights.write_bytes(bytes(999))
     with pytest.raises(ArtifactError, match=r"weights\.bin is damaged") as caught:
@@ -151,19 +151,19 @@ def test_damage_is_named(tmp_path: Path) -> None:
     assert "SHA-256" in caught.value.why
     weights.unlink()
     with pytest.raises(ArtifactError, match=r"weights\.bin is missing"):
-        produce(tmp_path, RECIPE, build)
+        load_or_build(tmp_path, RECIPE, build)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"key": "a"}', '{"key": "a", "files": {"x": {}}}'])
 def test_unreadable_manifests_are_refused(text: str, tmp_path: Path) -> None:
-    folder = produce(tmp_path, RECIPE, build).folder
+    folder = load_or_build(tmp_path, RECIPE, build).folder
     (folder / artifact.MANIFEST).write_text(text)
     with pytest.raises(ArtifactError, match="can't be read"):
         load(folder)
 
 
 def test_a_manifest_may_not_name_files_outside(tmp_path: Path) -> None:
-    folder = produce(tmp_path, RECIPE, build).folder
+    folder = load_or_build(tmp_path, RECIPE, build).folder
     manifest = json.loads((folder / artifact.MANIFEST).read_text())
     manifest["files"]["../../secret"] = {"bytes": 1, "sha256": "0"}
     (folder / artifact.MANIFEST).write_text(json.dumps(manifest))

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from qnn_sd import artifact
-from qnn_sd.build import Road
-from qnn_sd.bundle_format import BUNDLE_FILE, OpenBundle
+from qnn_sd.bundle_manifest import BUNDLE_FILE, OpenBundle
 from qnn_sd.errors import ArtifactError
+from qnn_sd.pipeline.pipeline import BuildPipeline
 
 
 @pytest.fixture
-def bundle(road: Road, tmp_path: Path) -> Path:
+def bundle(pipeline: BuildPipeline, tmp_path: Path) -> Path:
     """A copy that a test may change."""
-    shutil.copytree(road.bundle_for_cpu("float").folder, tmp_path / "bundle")
+    shutil.copytree(pipeline.cpu_bundle("float").folder, tmp_path / "bundle")
     return tmp_path / "bundle"
 
 

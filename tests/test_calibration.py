@@ -22,18 +22,18 @@ from conftest import ROOT, Cli
 from graphs import small_graph
 
 from qnn_sd.artifact import sha256_of_file
-from qnn_sd.build import Road
-from qnn_sd.config import COMPONENTS, ModelConfig, Setting, load_model, load_profile, models
+from qnn_sd.config import COMPONENTS, GuidanceSetting, ModelConfig, load_model, load_profile, models
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, QuantizeError
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.export.graph import Graph
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.quantize.calibration import (
-    Painter,
+    CalibrationRecorder,
+    PromptSet,
     Samples,
-    Texts,
     Trajectory,
     plan_trajectories,
     plan_verification,
@@ -42,34 +42,34 @@ from qnn_sd.quantize.calibration import (
     unit_name,
 )
 from qnn_sd.quantize.calibration.store import write_unit
-from qnn_sd.recording import RecordingRunner
+from qnn_sd.recording_runner import RecordingRunner
 from qnn_sd.runner import Feeds, Runner
 from qnn_sd.targets import CpuRunner
 
 PROMPTS = [f"prompt {number}" for number in range(40)]
-TEXTS = Texts(PROMPTS, [f"not this {number}" for number in range(7)])
-SETTINGS = (Setting(guidance=4.0, negative=False), Setting(guidance=4.0, negative=True))
+TEXTS = PromptSet(PROMPTS, [f"not this {number}" for number in range(7)])
+ATTRIBUTE_INPUTS = (GuidanceSetting(guidance=4.0, negative=False), GuidanceSetting(guidance=4.0, negative=True))
 QUIET = Console(quiet=True)
 
 
 def small_model() -> ModelConfig:
-    """The demo with three prompts of a few steps, the last one painted to the end."""
+    """The demo with three prompts of a few steps, the last one generated to the end."""
     model = load_model("tiny-sd")
-    few = {"steps": 6, "kept_steps": 2, "trajectories": 3, "pictures": 1}
+    few = {"steps": 6, "kept_steps": 2, "trajectories": 3, "images": 1}
     return model.model_copy(update={"calibration": model.calibration.model_copy(update=few)})
 
 
 def plan_of(model: ModelConfig) -> tuple[Trajectory, ...]:
     """The trajectories that a model is calibrated along."""
     config = model.calibration
-    texts = Texts(*(read_prompts(ROOT / "assets" / name) for name in (config.prompts, config.negatives)))
+    texts = PromptSet(*(read_prompts(ROOT / "assets" / name) for name in (config.prompts, config.negatives)))
     return plan_trajectories(
         texts,
         model.calibrated,
         config.trajectories,
         config.steps,
         config.kept_steps,
-        config.pictures,
+        config.images,
         config.seed,
     )
 
@@ -80,30 +80,30 @@ def passes(trajectory: Trajectory) -> int:
 
 
 @pytest.mark.parametrize(
-    ("count", "steps", "kept", "pictures"),
+    ("count", "steps", "kept", "images"),
     [(15, 20, 4, 6), (15, 20, 4, 10), (5, 20, 4, 2), (7, 20, 3, 1), (32, 25, 5, 32), (1, 4, 4, 1), (9, 4, 4, 2)],
 )
-def test_every_step_is_kept_equally_often(count: int, steps: int, kept: int, pictures: int) -> None:
-    plan = plan_trajectories(TEXTS, SETTINGS, count, steps, kept, pictures, seed=3)
+def test_every_step_is_kept_equally_often(count: int, steps: int, kept: int, images: int) -> None:
+    plan = plan_trajectories(TEXTS, ATTRIBUTE_INPUTS, count, steps, kept, images, seed=3)
     counts = Counter(step for each in plan for step in each.kept)
     assert set(counts) <= set(range(steps))
     assert max(counts.values()) - min(counts[step] for step in range(steps)) <= 1
     assert all(len(set(each.kept)) == kept for each in plan)
     assert [each.seed for each in plan] == list(range(3, 3 + count))
     assert len({each.prompt for each in plan}) == count
-    assert [each.picture for each in plan] == [False] * (count - pictures) + [True] * pictures
-    assert plan == plan_trajectories(TEXTS, SETTINGS, count, steps, kept, pictures, seed=3)
-    other = plan_trajectories(TEXTS, SETTINGS, count, 20, 4, 1, seed=4)
+    assert [each.image for each in plan] == [False] * (count - images) + [True] * images
+    assert plan == plan_trajectories(TEXTS, ATTRIBUTE_INPUTS, count, steps, kept, images, seed=3)
+    other = plan_trajectories(TEXTS, ATTRIBUTE_INPUTS, count, 20, 4, 1, seed=4)
     assert [each.prompt for each in plan] != [each.prompt for each in other]
 
 
 def test_a_prompt_ends_with_its_last_kept_step() -> None:
-    plan = plan_trajectories(TEXTS, SETTINGS, 10, 20, 4, 3, seed=0)
+    plan = plan_trajectories(TEXTS, ATTRIBUTE_INPUTS, 10, 20, 4, 3, seed=0)
     assert [each.length(20) for each in plan] == [4, 4, 8, 8, 12, 12, 16, 20, 20, 20]
 
 
 def test_few_prompts_come_again_with_other_noise() -> None:
-    plan = plan_trajectories(Texts(["a", "b", "c"], ["d", "e"]), SETTINGS[1:], 7, 20, 4, 1, seed=0)
+    plan = plan_trajectories(PromptSet(["a", "b", "c"], ["d", "e"]), ATTRIBUTE_INPUTS[1:], 7, 20, 4, 1, seed=0)
     assert sorted(Counter(each.prompt for each in plan).values()) == [2, 2, 3]
     assert sorted(Counter(each.negative for each in plan).values()) == [3, 4]
     assert len({each.seed for each in plan}) == 7
@@ -123,41 +123,43 @@ def test_every_setting_is_met_early_and_late(name: str) -> None:
     for setting in model.settings:
         steps = {step for each in plan if each.setting == setting for step in each.kept}
         assert min(steps) < config.steps // 2 <= max(steps), setting
-    own = {step for each in plan if each.setting in model.own_settings for step in each.kept}
+    own = {step for each in plan if each.setting in model.default_settings for step in each.kept}
     assert own == set(range(config.steps))
-    assert 2 * sum(each.setting in model.own_settings for each in plan) > len(plan)
+    assert 2 * sum(each.setting in model.default_settings for each in plan) > len(plan)
 
 
 def test_settings_take_turns_whatever_the_count() -> None:
-    settings = [Setting(guidance=scale, negative=False) for scale in (1.0, 2.0, 3.0)]
+    settings = [GuidanceSetting(guidance=scale, negative=False) for scale in (1.0, 2.0, 3.0)]
     plan = plan_trajectories(TEXTS, settings, 8, 20, 4, 1, seed=0)
     assert [each.guidance for each in plan] == [1, 2, 3, 1, 2, 3, 1, 2]
     assert {each.negative for each in plan} == {""}
 
 
 def test_verification_follows_each_setting_over_the_same_steps() -> None:
-    settings = [Setting(guidance=scale, negative=negative) for scale, negative in ((4, True), (4, False), (1, False))]
-    plan = plan_verification(TEXTS, settings, (0, 9, 19), pictures=2, seed=5)
+    settings = [
+        GuidanceSetting(guidance=scale, negative=negative) for scale, negative in ((4, True), (4, False), (1, False))
+    ]
+    plan = plan_verification(TEXTS, settings, (0, 9, 19), images=2, seed=5)
     assert [each.setting for each in plan] == settings
     assert {each.kept for each in plan} == {(0, 9, 19)}
     assert [each.seed for each in plan] == [5, 6, 7]
-    assert [each.picture for each in plan] == [True, True, False]
+    assert [each.image for each in plan] == [True, True, False]
     assert len({each.prompt for each in plan}) == 3
     assert [each.negative in TEXTS.negatives for each in plan] == [True, False, False]
-    assert plan == plan_verification(TEXTS, settings, (0, 9, 19), pictures=2, seed=5)
-    other = plan_verification(TEXTS, settings, (0, 9, 19), pictures=2, seed=6)
+    assert plan == plan_verification(TEXTS, settings, (0, 9, 19), images=2, seed=5)
+    other = plan_verification(TEXTS, settings, (0, 9, 19), images=2, seed=6)
     assert [each.prompt for each in plan] != [each.prompt for each in other]
 
 
-def test_what_is_recorded_is_what_a_whole_generation_is_fed(road: Road) -> None:
+def test_what_is_recorded_is_what_a_whole_generation_is_fed(pipeline: BuildPipeline) -> None:
     """Every step as planned, each pass; to end a prompt early changes nothing of what was before."""
-    config, plan, made = road.model.calibration, plan_of(road.model), road.calibration()
+    config, plan, made = pipeline.model.calibration, plan_of(pipeline.model), pipeline.calibration()
     planned = Counter(step for each in plan for step in each.kept for _ in range(passes(each)))
-    counts = Counter(float(feeds["timestep"][0]) for feeds in road.samples(made, "unet"))
+    counts = Counter(float(feeds["timestep"][0]) for feeds in pipeline.samples(made, "unet"))
     # The first step has the largest time.
     assert [counts[time] for time in sorted(counts, reverse=True)] == [planned[step] for step in range(config.steps)]
-    bundle = road.bundle_for_cpu("float")
-    for setting in road.model.settings:
+    bundle = pipeline.cpu_bundle("float")
+    for setting in pipeline.model.settings:
         number, first = next((number, each) for number, each in enumerate(plan) if each.setting == setting)
         assert first.length(config.steps) < config.steps
         recorder = RecordingRunner(CpuRunner(bundle.file, optimize=True))
@@ -179,35 +181,35 @@ def test_what_is_recorded_is_what_a_whole_generation_is_fed(road: Road) -> None:
                 np.testing.assert_array_equal(value, expected[name])
 
 
-def test_each_component_has_its_samples(road: Road) -> None:
-    config = road.model.calibration
-    for made, part in ((road.calibration(), config), (road.held_out(), config.held_out)):
+def test_each_component_has_its_samples(pipeline: BuildPipeline) -> None:
+    config = pipeline.model.calibration
+    for made, part in ((pipeline.calibration(), config), (pipeline.held_out(), config.held_out)):
         texts = [read_prompts(ROOT / "assets" / name) for name in (part.prompts, part.negatives)]
         trajectories = json.loads(made.file("manifest.json").read_text())["settings"]["trajectories"]
         assert len(trajectories) == part.trajectories
-        counts = {component: len(road.samples(made, component)) for component in COMPONENTS}
-        assert counts == made.facts
+        counts = {component: len(pipeline.samples(made, component)) for component in COMPONENTS}
+        assert counts == made.metadata
         # Every prompt, every negative one and the empty one; a pass or two of each kept step.
         assert counts["text_encoder"] == len(texts[0]) + len(texts[1]) + 1
         assert counts["unet"] == config.kept_steps * sum(2 if each["guidance"] > 1 else 1 for each in trajectories)
-        assert counts["vae_decoder"] == counts["vae_encoder"] == part.pictures
+        assert counts["vae_decoder"] == counts["vae_encoder"] == part.images
         assert {path.suffix for path in made.folder.rglob("*") if path.is_file()} == {".npy", ".json"}
-    for feeds in road.samples(road.calibration(), "vae_encoder"):
+    for feeds in pipeline.samples(pipeline.calibration(), "vae_encoder"):
         assert np.abs(feeds["picture"]).max() <= 1
 
 
-def test_verification_has_its_own_recording(road: Road) -> None:
+def test_verification_has_its_own_recording(pipeline: BuildPipeline) -> None:
     """Some trajectories for each setting, the same steps of each; few texts, the longest prompt first."""
-    config, made, plan = road.model.verification, road.verification(), road.verification_plan()
+    config, made, plan = pipeline.model.verification, pipeline.verification(), pipeline.verification_plan()
     counted = Counter(each.setting for each in plan)
-    assert counted == dict.fromkeys(road.model.settings, config.prompts_per_setting)
-    assert plan[0].setting == road.model.own_settings[-1]
+    assert counted == dict.fromkeys(pipeline.model.settings, config.prompts_per_setting)
+    assert plan[0].setting == pipeline.model.default_settings[-1]
     assert plan[0].setting.negative
-    counts = {component: len(road.samples(made, component)) for component in COMPONENTS}
-    assert counts == made.facts
+    counts = {component: len(pipeline.samples(made, component)) for component in COMPONENTS}
+    assert counts == made.metadata
     assert counts["text_encoder"] == config.texts
     assert counts["unet"] == len(config.kept) * sum(passes(each) for each in plan)
-    assert counts["vae_decoder"] == counts["vae_encoder"] == config.pictures
+    assert counts["vae_decoder"] == counts["vae_encoder"] == config.images
     for number, trajectory in enumerate(plan):
         of_unit = Samples(made.folder, "unet", partial(operator.eq, unit_name(number)))
         times = [float(feeds["timestep"][0]) for feeds in of_unit]
@@ -220,9 +222,9 @@ def test_verification_has_its_own_recording(road: Road) -> None:
     assert set(texts[2:]) <= set(prompts)
 
 
-def test_what_judges_is_of_other_prompts_and_noise(road: Road) -> None:
+def test_what_judges_is_of_other_prompts_and_noise(pipeline: BuildPipeline) -> None:
     """None of the three recordings shares a prompt, a negative one or noise with another."""
-    recordings = (road.calibration(), road.held_out(), road.verification())
+    recordings = (pipeline.calibration(), pipeline.held_out(), pipeline.verification())
     settings = [json.loads(made.file("manifest.json").read_text())["settings"] for made in recordings]
     for one in settings[:2]:
         assert {each[text] for each in one["trajectories"] for text in ("prompt", "negative")} <= set(one["texts"])
@@ -232,23 +234,25 @@ def test_what_judges_is_of_other_prompts_and_noise(road: Road) -> None:
         # But for the empty text, which every model is told.
         texts = [{*each["texts"], *(told["negative"] for told in each["trajectories"])} for each in (one, other)]
         assert texts[0] & texts[1] == {""}
-    recorded = [{feeds["sample"].tobytes() for feeds in road.samples(made, "unet")} for made in recordings]
+    recorded = [{feeds["sample"].tobytes() for feeds in pipeline.samples(made, "unet")} for made in recordings]
     for one, other in itertools.combinations(recorded, 2):
         assert not one & other
 
 
 def test_only_adarounds_judgement_needs_held_out_data(tmp_path: Path) -> None:
-    road = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True, rounding="nearest")
-    road.make_bundle_for(load_profile("sm8650"))
-    assert [planned.component for planned in road.plan].count("all") == 2  # one recording, and the bundle
-    recorded = [planned.component for planned in road.plan if planned.stage == "calibrate"]
+    pipeline = BuildPipeline(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True, rounding="nearest")
+    pipeline.build_bundle(load_profile("sm8650"))
+    assert [planned.component for planned in pipeline.plan].count("all") == 2  # one recording, and the bundle
+    recorded = [planned.component for planned in pipeline.plan if planned.stage == "calibrate"]
     assert sorted(recorded) == ["all", "verification"]
-    rounding = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True)
-    rounding.make_bundle_for(load_profile("sm8650"))
+    rounding = BuildPipeline(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True)
+    rounding.build_bundle(load_profile("sm8650"))
     recorded = [planned.component for planned in rounding.plan if planned.stage == "calibrate"]
     assert sorted(recorded) == ["all", "held-out", "verification"]
-    unverified = Road(load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True, rounding="nearest", verify=False)
-    unverified.make_bundle_for(load_profile("sm8650"))
+    unverified = BuildPipeline(
+        load_model("tiny-sd"), QUIET, cache=tmp_path, dry_run=True, rounding="nearest", verify=False
+    )
+    unverified.build_bundle(load_profile("sm8650"))
     assert [planned.component for planned in unverified.plan if planned.stage == "calibrate"] == ["all"]
     assert "verify" not in {planned.stage for planned in unverified.plan}
 
@@ -266,8 +270,8 @@ def test_data_of_another_model_or_setting_is_another_artifact(tmp_path: Path) ->
     mine.write_text("a red circle\n")
 
     def keys(model: ModelConfig, sources: Sources | None = None, prompts: Path | None = None) -> tuple[str, str, str]:
-        road = Road(model, QUIET, sources, tmp_path / "cache", dry_run=True, prompts=prompts)
-        return road.calibration().key, road.held_out().key, road.verification().key
+        pipeline = BuildPipeline(model, QUIET, sources, tmp_path / "cache", dry_run=True, prompts=prompts)
+        return pipeline.calibration().key, pipeline.held_out().key, pipeline.verification().key
 
     usual = keys(model)
     for changed in (
@@ -289,7 +293,7 @@ import resource, sys
 from contextlib import contextmanager
 from pathlib import Path
 from test_calibration import small_model
-from qnn_sd.build import Road
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.console import Console
 from qnn_sd.errors import QnnSdError
 
@@ -310,7 +314,7 @@ if largest_file:
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 console = Console(quiet=True) if largest_file else Stops(quiet=True)
 try:
-    Road(small_model(), console, cache=cache).calibration()
+    BuildPipeline(small_model(), console, cache=cache).calibration()
 except QnnSdError as error:
     print(error)
     sys.exit(error.exit_code)
@@ -318,10 +322,10 @@ except QnnSdError as error:
 
 
 @pytest.fixture
-def exported(cache: Path, road: Road, tmp_path: Path) -> Path:
+def exported(cache: Path, pipeline: BuildPipeline, tmp_path: Path) -> Path:
     """A cache with the float graphs alone."""
     for component in ("text_encoder", "unet", "vae_decoder"):
-        road.export(component)
+        pipeline.export(component)
     shutil.copytree(cache / "export", tmp_path / "cache" / "export")
     return tmp_path / "cache"
 
@@ -329,7 +333,7 @@ def exported(cache: Path, road: Road, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(cache: Path) -> dict[str, str]:
     """Hashes of a recording that nothing disturbed."""
-    return hashes(Road(small_model(), QUIET, cache=cache).calibration().folder)
+    return hashes(BuildPipeline(small_model(), QUIET, cache=cache).calibration().folder)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -374,7 +378,7 @@ def test_a_recording_that_was_ended_goes_on_to_the_same_bytes(
     half = left / ".0001.part" / "unet"
     half.mkdir(parents=True)
     (half / "sample.npy").write_bytes(b"half")
-    made = Road(small_model(), QUIET, cache=exported).calibration()
+    made = BuildPipeline(small_model(), QUIET, cache=exported).calibration()
     assert not made.cached
     assert hashes(made.folder) == undisturbed
     assert {left / path.relative_to(made.folder): path.stat().st_ino for path in made.folder.glob("0000/*/*")} == inodes
@@ -384,7 +388,7 @@ def test_a_recording_that_was_ended_goes_on_to_the_same_bytes(
 def test_a_full_disk_costs_only_the_prompt_at_hand(
     exported: Path, undisturbed: dict[str, str], child: Callable[[int], subprocess.Popen[str]]
 ) -> None:
-    """Files of 150 kB can be written, the picture of the last prompt can't."""
+    """Files of 150 kB can be written, the image of the last prompt can't."""
     process = child(150_000)
     said = process.communicate(timeout=120)[0]
     assert process.returncode == OutputError.exit_code
@@ -392,20 +396,20 @@ def test_a_full_disk_costs_only_the_prompt_at_hand(
     assert "File too large" in said
     [left] = (exported / "calibrate").iterdir()
     assert sorted(path.name for path in left.iterdir()) == ["0000", "0001", "texts"]
-    assert hashes(Road(small_model(), QUIET, cache=exported).calibration().folder) == undisturbed
+    assert hashes(BuildPipeline(small_model(), QUIET, cache=exported).calibration().folder) == undisturbed
 
 
 def test_memory_does_not_grow_with_the_samples(tmp_path: Path) -> None:
     """Neither while they are recorded, a prompt at a time, nor while they are read, one at a time."""
     sample_bytes = 4 * 50_000
-    plan = plan_trajectories(TEXTS, SETTINGS, 40, 20, 4, 1, seed=0)
+    plan = plan_trajectories(TEXTS, ATTRIBUTE_INPUTS, 40, 20, 4, 1, seed=0)
 
-    def paint(trajectory: Trajectory, _on_step: Callable[[], None]) -> dict[str, list[Feeds]]:
+    def generate(trajectory: Trajectory, _on_step: Callable[[], None]) -> dict[str, list[Feeds]]:
         noise = np.random.default_rng(trajectory.seed)
         return {"unet": [{"sample": noise.standard_normal((1, 50_000), np.float32)} for _ in trajectory.kept]}
 
     tracemalloc.start()
-    record(tmp_path, [{"input_ids": np.zeros((1, 77), np.int32)}], plan, 20, paint, "recording", QUIET)
+    record(tmp_path, [{"input_ids": np.zeros((1, 77), np.int32)}], plan, 20, generate, "recording", QUIET)
     recording = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()
     samples = Samples(tmp_path, "unet")
@@ -460,9 +464,9 @@ def test_a_model_that_overflows_names_the_layer_at_once(tmp_path: Path) -> None:
         runner.run("unet", {"x": np.full((1, 3, 6, 6), 3e38, np.float32)})
 
     cpu = CpuRunner(lambda _name: tmp_path / MODEL_FILE, optimize=True)
-    painter = Painter(cpu, {"unet": tmp_path}, lambda _guidance: 2, generate)
+    recorder = CalibrationRecorder(cpu, {"unet": tmp_path}, lambda _guidance: 2, generate)
     with pytest.raises(QuantizeError, match="NaN or infinity in first"):
-        painter.paint(Trajectory("", "", 4.0, 0, (0,), False), lambda: None)
+        recorder.record(Trajectory("", "", 4.0, 0, (0,), False), lambda: None)
 
 
 @pytest.mark.parametrize(("guidance", "kept"), [(1.0, [0, 2]), (7.5, [0, 1, 4, 5])])
@@ -476,9 +480,9 @@ def test_a_kept_step_has_as_many_passes_as_its_guidance_needs(guidance: float, k
             runner.run("unet", {"x": np.full((1, 3, 6, 6), call, np.float32)})
 
     cpu = CpuRunner(lambda _name: tmp_path / MODEL_FILE, optimize=True)
-    painter = Painter(cpu, {"unet": tmp_path}, lambda scale: 2 if scale > 1 else 1, generate)
-    painted = painter.paint(Trajectory("", "", guidance, 0, (0, 2), False), lambda: None)
-    assert [int(feeds["x"][0, 0, 0, 0]) for feeds in painted["unet"]] == kept
+    recorder = CalibrationRecorder(cpu, {"unet": tmp_path}, lambda scale: 2 if scale > 1 else 1, generate)
+    generated = recorder.record(Trajectory("", "", guidance, 0, (0, 2), False), lambda: None)
+    assert [int(feeds["x"][0, 0, 0, 0]) for feeds in generated["unet"]] == kept
 
 
 @pytest.mark.parametrize(
@@ -516,19 +520,19 @@ def test_prompts_as_people_save_them(tmp_path: Path) -> None:
     assert read_prompts(path) == ["a castle", "ein Schloß\tam Meer\u2028bei Nacht"]
 
 
-def test_own_prompts_are_painted_and_long_ones_named(
+def test_own_prompts_are_generated_and_long_ones_named(
     exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = tmp_path / "mine.txt"
     mine.write_text(f"a red circle\n{'blue ' * 100}\n", "utf-8")
-    road = Road(small_model(), QUIET, cache=exported, prompts=mine)
-    made = road.calibration()
+    pipeline = BuildPipeline(small_model(), QUIET, cache=exported, prompts=mine)
+    made = pipeline.calibration()
     # Two prompts, the empty one, and the model's negative ones.
-    texts = 3 + len(read_prompts(ROOT / "assets" / road.model.calibration.negatives))
+    texts = 3 + len(read_prompts(ROOT / "assets" / pipeline.model.calibration.negatives))
     assert f"1 of {texts} prompts are too long for the text encoder" in capsys.readouterr().err
     settings = json.loads(made.file("manifest.json").read_text())["settings"]
     assert {each["prompt"] for each in settings["trajectories"]} == set(read_prompts(mine))
-    assert len(road.samples(made, "text_encoder")) == texts
+    assert len(pipeline.samples(made, "text_encoder")) == texts
 
 
 @pytest.mark.parametrize("command", ["compile", "run"])
@@ -541,8 +545,10 @@ def test_bad_prompts_are_told_before_any_work(command: str, cli: Cli, tmp_path_f
     assert "No such file" in cli.refused(13, *arguments, "--dry-run", "--prompts", str(folder / "none.txt"))
 
 
-def test_own_prompts_are_another_build(cli: Cli, road: Road, tmp_path_factory: pytest.TempPathFactory) -> None:
-    road.quantize("unet")
+def test_own_prompts_are_another_build(
+    cli: Cli, pipeline: BuildPipeline, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pipeline.quantize("unet")
     mine = tmp_path_factory.mktemp("prompts") / "mine.txt"
     mine.write_text("a red circle\na blue star\n", "utf-8")
 

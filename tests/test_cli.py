@@ -19,25 +19,25 @@ from conftest import CHECKPOINT, ROOT, Cli, interrupt_at
 from PIL import Image
 
 from qnn_sd import __version__
-from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 PROMPT = "a red circle on a blue background"
 QUICK = ("--target", "cpu", "--steps", "2", "--seed", "3")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _built(road: Road) -> None:
+def _built(pipeline: BuildPipeline) -> None:
     """What the commands find in the cache."""
-    road.bundle_for_cpu("float")
-    road.bundle_for(load_profile("sm8650"), PICTURE_COMPONENTS)
+    pipeline.cpu_bundle("float")
+    pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
 
 
-def test_run_saves_a_picture_with_what_made_it(cli: Cli) -> None:
-    document = cli.json("run", PROMPT, *QUICK, "--negative", "square", "--scheduler", "euler", "-o", "my picture.png")
-    assert document["images"] == [{"path": "my picture.png", "seed": 3}]
+def test_run_saves_a_image_with_what_made_it(cli: Cli) -> None:
+    document = cli.json("run", PROMPT, *QUICK, "--negative", "square", "--scheduler", "euler", "-o", "my image.png")
+    assert document["images"] == [{"path": "my image.png", "seed": 3}]
     assert (document["target"], document["soc"], document["fallbacks"]) == ("cpu", None, [])
     components = document["components"]
     assert {name: (c["target"], c["calls"]) for name, c in components.items()} == {
@@ -46,24 +46,29 @@ def test_run_saves_a_picture_with_what_made_it(cli: Cli) -> None:
         "vae_decoder": ("cpu", 1),
     }
     assert all(component["seconds"] > 0 for component in components.values())
-    picture = Image.open(cli.folder / "my picture.png")
-    assert picture.size == (128, 128)
-    facts = picture.text
-    assert facts["prompt"] == PROMPT
-    assert facts["negative_prompt"] == "square"
-    assert (facts["seed"], facts["steps"], facts["scheduler"], facts["model"]) == ("3", "2", "euler", "tiny-sd")
-    assert facts["software"] == f"qnn-sd {__version__}"
-    assert facts["onnxruntime-qnn"]
-    assert facts["verified"] == "float graphs: nothing to verify"
+    image = Image.open(cli.folder / "my image.png")
+    assert image.size == (128, 128)
+    metadata = image.text
+    assert metadata["prompt"] == PROMPT
+    assert metadata["negative_prompt"] == "square"
+    assert (metadata["seed"], metadata["steps"], metadata["scheduler"], metadata["model"]) == (
+        "3",
+        "2",
+        "euler",
+        "tiny-sd",
+    )
+    assert metadata["software"] == f"qnn-sd {__version__}"
+    assert metadata["onnxruntime-qnn"]
+    assert metadata["verified"] == "float graphs: nothing to verify"
 
 
 def test_run_on_the_emulator_uses_the_socs_binary(cli: Cli) -> None:
     document = cli.json("run", PROMPT, "--steps", "1", "--seed", "3", "--soc", "SM8650", "-o", "e.png")
     assert (document["target"], document["soc"]) == ("emulator", "sm8650")
     assert {c["target"] for c in document["components"].values()} == {"emulator"}
-    facts = Image.open(cli.folder / "e.png").text
-    assert (facts["target"], facts["soc"], facts["precision"]) == ("emulator", "sm8650", "w8a16")
-    assert "context binaries against QDQ graphs at least " in facts["verified"]
+    metadata = Image.open(cli.folder / "e.png").text
+    assert (metadata["target"], metadata["soc"], metadata["precision"]) == ("emulator", "sm8650", "w8a16")
+    assert "context binaries against QDQ graphs at least " in metadata["verified"]
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -86,9 +91,9 @@ def test_people_see_a_table_and_scripts_only_json(cli: Cli) -> None:
     assert done.returncode == 0
     assert "out.png (seed 3)" in done.stdout
     assert "ms per call" in done.stdout
-    assert "painting on cpu" in done.stderr
+    assert "generating on cpu" in done.stderr
     quiet = cli("run", PROMPT, *QUICK, "--quiet")
-    assert "painting" not in quiet.stderr
+    assert "generating" not in quiet.stderr
 
 
 def test_long_prompts_are_cut_and_it_is_said(cli: Cli) -> None:
@@ -99,7 +104,7 @@ def test_long_prompts_are_cut_and_it_is_said(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("prompt", ["", "  ", "🎨🔴", "红色的圆,蓝色背景", "--", "$(touch hacked)", "two\nlines"])
-def test_strange_prompts_are_painted(prompt: str, cli: Cli) -> None:
+def test_strange_prompts_are_generated(prompt: str, cli: Cli) -> None:
     done = cli("run", *QUICK, "--", prompt)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in cli.folder.iterdir()] == ["out.png"]
@@ -107,7 +112,7 @@ def test_strange_prompts_are_painted(prompt: str, cli: Cli) -> None:
     assert ("the prompt is empty" in done.stderr) == (not prompt.strip())
 
 
-def test_a_prompt_that_is_no_utf8_is_painted(cli: Cli) -> None:
+def test_a_prompt_that_is_no_utf8_is_generated(cli: Cli) -> None:
     command = [argument.encode() for argument in cli.command("run", *QUICK)]
     done = subprocess.run(
         [*command, b"red \xff circle"],
@@ -142,7 +147,7 @@ def test_a_prompt_that_is_no_utf8_is_painted(cli: Cli) -> None:
         (30, ("run", "x", "-o", "missing/out.png"), "No such file or directory"),
         (30, ("run", "x", "-o", "/sys/out.png"), "Can't write /sys/out.png"),
         (30, ("run", "x", "-o", "."), "It is a folder"),
-        (30, ("run", "x", "-o", "out.jpg"), "Pictures are saved as PNG"),
+        (30, ("run", "x", "-o", "out.jpg"), "Images are saved as PNG"),
         (10, ("run", "x", "--checkpoint", "nowhere"), "nowhere is missing"),
         (3, ("run", "x", "--size", "100x128"), "Choose --size 128x128"),
         (3, ("compile", "--size", "64x4096"), "Choose --size 64x2048"),
@@ -233,9 +238,9 @@ def test_without_fallback_it_fails(cli: Cli, refused_cache: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["cpu", "emulator"])
-def test_ctrl_c_while_painting(target: str, cli: Cli) -> None:
+def test_ctrl_c_while_generating(target: str, cli: Cli) -> None:
     with cli.start("run", PROMPT, "--target", target, "--steps", "1000", "--count", "100") as process:
-        said = interrupt_at(process, "painting on")
+        said = interrupt_at(process, "generating on")
     assert process.returncode == 130, said
     assert "interrupted" in said
     assert "Traceback" not in said
@@ -278,7 +283,7 @@ def test_a_killed_command_takes_its_compiler_along(cli: Cli, own_cache: Path) ->
     os.close(ended)
 
 
-def compilers(cache: Path, module: str = "qnn_sd.compile.child") -> list[int]:
+def compilers(cache: Path, module: str = "qnn_sd.compile.compiler_child") -> list[int]:
     """The compiler's child processes that work for a cache."""
     return [
         int(path.parent.name)
@@ -304,7 +309,7 @@ def test_a_crash_shows_no_traceback_without_debug(cli: Cli, own_cache: Path) -> 
     assert "Traceback" in done.stderr
 
 
-def test_the_cache_is_used(cli: Cli, road: Road) -> None:
+def test_the_cache_is_used(cli: Cli, pipeline: BuildPipeline) -> None:
     first = cli.json("compile", "--soc", "sm8650")
     again = cli.json("compile", "--soc", "sm8650")
     assert again["bundle"] == first["bundle"]
@@ -334,8 +339,8 @@ def test_the_cache_is_used(cli: Cli, road: Road) -> None:
     assert "dl_mode 2" in done.stdout
 
 
-def test_what_was_never_verified_says_so(cli: Cli, own_cache: Path, road: Road) -> None:
-    """In the table, in the document, on stderr and in the picture; nothing is measured."""
+def test_what_was_never_verified_says_so(cli: Cli, own_cache: Path, pipeline: BuildPipeline) -> None:
+    """In the table, in the document, on stderr and in the image; nothing is measured."""
     cli.environment["QNN_SD_CACHE"] = str(own_cache)
     shutil.rmtree(own_cache / "verify")
     document = cli.json("compile", "--no-verify")
@@ -380,13 +385,13 @@ def test_another_checkpoint_is_another_artifact(cache: Path, tmp_path: Path) -> 
     """The same bytes elsewhere are the same artifact; one changed weight is another."""
     copy = tmp_path / "copy"
     shutil.copytree(CHECKPOINT, copy)
-    same = Road(load_model("tiny-sd"), Console(quiet=True), Sources(copy), cache).export("unet")
+    same = BuildPipeline(load_model("tiny-sd"), Console(quiet=True), Sources(copy), cache).export("unet")
     assert same.cached
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert not Road(load_model("tiny-sd"), Console(quiet=True), Sources(copy), cache).export("unet").cached
+    assert not BuildPipeline(load_model("tiny-sd"), Console(quiet=True), Sources(copy), cache).export("unet").cached
 
 
 def test_readme_names_the_commands() -> None:
@@ -395,36 +400,36 @@ def test_readme_names_the_commands() -> None:
         assert line in text
 
 
-def test_export_writes_graphs_that_run_here(cli: Cli, road: Road) -> None:
+def test_export_writes_graphs_that_run_here(cli: Cli, pipeline: BuildPipeline) -> None:
     document = cli.json("export", "-o", "graphs", "--component", "unet", "--component", "text_encoder")
     assert list(document["components"]) == ["text_encoder", "unet"]
     assert (document["width"], document["height"]) == (128, 128)
     for name in ("text_encoder", "unet"):
         folder = cli.folder / "graphs" / name
         assert document["components"][name]["folder"] == f"graphs/{name}"
-        expected = {path.name: path.read_bytes() for path in road.export(name).folder.iterdir()}
+        expected = {path.name: path.read_bytes() for path in pipeline.export(name).folder.iterdir()}
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
         onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     assert "It is there already" in cli.refused(30, "export", "-o", "graphs", "--component", "unet")
     assert "text_encoder" in cli("export").stdout
 
 
-def test_quantize_writes_graphs_encodings_and_gains(cli: Cli, road: Road) -> None:
+def test_quantize_writes_graphs_encodings_and_gains(cli: Cli, pipeline: BuildPipeline) -> None:
     document = cli.json("quantize", "-o", "graphs", "--component", "text_encoder")
     told = document["components"]["text_encoder"]
     assert told["rounding"]["adaround"] == told["rounding"]["layers"] > 0
     folder = cli.folder / "graphs" / "text_encoder"
-    expected = {path.name: path.read_bytes() for path in road.quantize("text_encoder").folder.iterdir()}
+    expected = {path.name: path.read_bytes() for path in pipeline.quantize("text_encoder").folder.iterdir()}
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
     assert {"model.onnx", "encodings.json", "rounding.json"} <= expected.keys()
     nearest = cli.json("quantize", "--component", "text_encoder", "--rounding", "nearest")
     assert nearest["components"]["text_encoder"]["rounding"] == "nearest"
-    assert nearest["components"]["text_encoder"]["folder"] != str(road.quantize("text_encoder").folder)
+    assert nearest["components"]["text_encoder"]["folder"] != str(pipeline.quantize("text_encoder").folder)
     assert "36 of 36" in cli("quantize", "--component", "text_encoder").stdout
     assert "It is there already" in cli.refused(30, "quantize", "-o", "graphs", "--component", "text_encoder")
 
 
-def test_another_size_is_another_picture(cli: Cli, own_cache: Path) -> None:
+def test_another_size_is_another_image(cli: Cli, own_cache: Path) -> None:
     """Not square, in steps of 64; the demo's network takes any."""
     cli.environment["QNN_SD_CACHE"] = str(own_cache)
     cli.json("run", PROMPT, *QUICK, "--size", "192x64")

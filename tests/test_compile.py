@@ -14,11 +14,10 @@ import onnx
 import pytest
 from graphs import quantized, run
 
-from qnn_sd import qnn
-from qnn_sd.build import Road
+from qnn_sd import qnn_provider
 from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
 from qnn_sd.compile.process import CONTEXT_FILE
-from qnn_sd.compile.verify import outputs_of
+from qnn_sd.compile.run_binary import outputs_of
 from qnn_sd.config import COMPONENTS, load_profile
 from qnn_sd.errors import CompileError, TargetError, VerificationError
 from qnn_sd.export.blocks import norm
@@ -28,8 +27,9 @@ from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.runner import Feeds
-from qnn_sd.verification import BINARY_AGAINST_QDQ, VerificationInput, hold, likeness
+from qnn_sd.verification import BINARY_AGAINST_QDQ, VerificationInput, likeness, require_gate
 
 
 def labelled(feeds: Sequence[Feeds]) -> list[VerificationInput]:
@@ -38,25 +38,27 @@ def labelled(feeds: Sequence[Feeds]) -> list[VerificationInput]:
 
 @pytest.mark.parametrize("soc", ["sm8550", "sm8650"])
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_the_binary_computes_its_qdq_graph(component: str, soc: str, road: Road) -> None:
+def test_the_binary_computes_its_qdq_graph(component: str, soc: str, pipeline: BuildPipeline) -> None:
     """On real inputs from different prompts and times of the trajectory, other ones than at compile time."""
     profile = load_profile(soc)
-    made = road.compile(component, profile)
+    made = pipeline.compile(component, profile)
     wrapper = onnx.load(made.file(CONTEXT_FILE), load_external_data=False)
     # The whole component is one binary: nothing but its in- and output conversion is left outside.
     assert [node.op_type for node in wrapper.graph.node if node.domain == "com.microsoft"] == ["EPContext"]
     assert all(node.op_type in ("EPContext", "QuantizeLinear", "DequantizeLinear") for node in wrapper.graph.node)
-    session = qnn.session(made.file(CONTEXT_FILE), qnn.htp_options(profile.soc_model, profile.htp_arch))
-    feeds = list(road.samples(road.calibration(), component))
-    qdq = road.quantize(component).folder
+    session = qnn_provider.session(
+        made.file(CONTEXT_FILE), qnn_provider.htp_options(profile.soc_model, profile.htp_arch)
+    )
+    feeds = list(pipeline.samples(pipeline.calibration(), component))
+    qdq = pipeline.quantize(component).folder
     chosen = feeds[:: max(1, len(feeds) // 4)]
     expected = np.stack([run(qdq, sample) for sample in chosen])
     found = sqnr_db(expected, np.stack([session.run(None, sample)[0] for sample in chosen]))
     assert found >= (55 if component == "unet" else 50)
 
 
-def test_each_soc_has_a_binary_of_its_own(road: Road) -> None:
-    made = {soc: road.compile("text_encoder", load_profile(soc)) for soc in ("sm8550", "sm8650")}
+def test_each_soc_has_a_binary_of_its_own(pipeline: BuildPipeline) -> None:
+    made = {soc: pipeline.compile("text_encoder", load_profile(soc)) for soc in ("sm8550", "sm8650")}
     wrappers = {soc: onnx.load(a.file(CONTEXT_FILE), load_external_data=False) for soc, a in made.items()}
     metadata = {soc: str([(p.key, p.value) for p in w.metadata_props]) for soc, w in wrappers.items()}
     for soc, text in metadata.items():
@@ -80,25 +82,25 @@ def test_a_wrong_binary_is_found_before_the_phone_does(
     qdq = quantized(wrong_form, feeds, tmp_path)
     compiled = tmp_path / "compiled"
     compiled.mkdir()
-    facts = compile_component(qdq, 57, 75, 3, compiled)
-    assert facts["context_binary_bytes"] > 0
+    metadata = compile_component(qdq, 57, 75, 3, compiled)
+    assert metadata["context_binary_bytes"] > 0
     inputs = labelled([feeds])
     found = Verifier(usable_cores()).likeness("block", Binary(qdq, compiled, 57, 75), inputs)
     assert found.worst_db < 30
     with pytest.raises(VerificationError, match="block is refused: context binary against QDQ graph") as refused:
-        hold(BINARY_AGAINST_QDQ, "block", found)
+        require_gate(BINARY_AGAINST_QDQ, "block", found)
     assert "call 0" in refused.value.why
     assert "The HTP compiler computes something else" in refused.value.why
 
 
-def test_binaries_are_verified_side_by_side(road: Road) -> None:
+def test_binaries_are_verified_side_by_side(pipeline: BuildPipeline) -> None:
     """In processes of their own, with the figures that one after the other gives here."""
     profile = load_profile("sm8650")
     binaries, inputs = {}, {}
     for component in ("text_encoder", "vae_decoder"):
-        qdq, compiled = road.quantize(component).folder, road.compile(component, profile).folder
+        qdq, compiled = pipeline.quantize(component).folder, pipeline.compile(component, profile).folder
         binaries[component] = Binary(qdq, compiled, profile.soc_model, profile.htp_arch)
-        inputs[component] = road.verification_inputs(component)[:2]
+        inputs[component] = pipeline.verification_inputs(component)[:2]
         assert len(inputs[component]) == 2
     verifier = Verifier(usable_cores())
     with ThreadPoolExecutor() as pool:
@@ -114,11 +116,11 @@ def test_binaries_are_verified_side_by_side(road: Road) -> None:
         assert found[component].difference_db is None
 
 
-def test_a_binary_that_cannot_be_loaded_is_told(road: Road, tmp_path: Path) -> None:
+def test_a_binary_that_cannot_be_loaded_is_told(pipeline: BuildPipeline, tmp_path: Path) -> None:
     inputs = labelled([{"input_ids": np.zeros((1, 77), np.int32)}])
     verifier = Verifier(usable_cores())
     with pytest.raises(TargetError, match="The emulator failed on"):
-        verifier.likeness("text_encoder", Binary(road.quantize("text_encoder").folder, tmp_path, 57, 75), inputs)
+        verifier.likeness("text_encoder", Binary(pipeline.quantize("text_encoder").folder, tmp_path, 57, 75), inputs)
     verifier.close()
     with pytest.raises(TargetError, match="called off"):
         verifier.likeness("text_encoder", Binary(tmp_path, tmp_path, 57, 75), inputs)
@@ -135,7 +137,7 @@ def test_a_graph_that_the_htp_refuses_is_an_error(tmp_path: Path) -> None:
         compile_component(tmp_path, 57, 75, 3, out)
 
 
-def test_a_compiler_that_dies_is_told(road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_that_dies_is_told(pipeline: BuildPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel kills the child when it has used a second of processor time."""
     limited = tmp_path / "python"
     limited.write_text(f'#!/bin/sh\nulimit -t 1\nexec "{sys.executable}" "$@"\n')
@@ -144,11 +146,11 @@ def test_a_compiler_that_dies_is_told(road: Road, tmp_path: Path, monkeypatch: p
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(CompileError, match="died of SIG"):
-        compile_component(road.quantize("unet").folder, 57, 75, 3, out)
+        compile_component(pipeline.quantize("unet").folder, 57, 75, 3, out)
 
 
-def test_a_damaged_qdq_graph_is_an_error(road: Road, tmp_path: Path) -> None:
-    shutil.copytree(road.quantize("text_encoder").folder, tmp_path / "qdq")
+def test_a_damaged_qdq_graph_is_an_error(pipeline: BuildPipeline, tmp_path: Path) -> None:
+    shutil.copytree(pipeline.quantize("text_encoder").folder, tmp_path / "qdq")
     model = tmp_path / "qdq" / MODEL_FILE
     model.write_bytes(model.read_bytes()[:1000])
     out = tmp_path / "out"

@@ -68,8 +68,8 @@ def test_bad_values_are_named(old: str, new: str, key: str, profile: Path) -> No
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("trajectories = 36", "trajectories = 9", "12 pictures of 9 trajectories"),
-        ("pictures = 2", "pictures = 6", "6 pictures of 5 trajectories"),
+        ("trajectories = 36", "trajectories = 9", "12 images of 9 trajectories"),
+        ("images = 2", "images = 6", "6 images of 5 trajectories"),
         ("kept_steps = 4", "kept_steps = 21", "21 kept steps of 20"),
         ("seed = 900000", "seed = 1035", "held-out seeds would be those of the calibration"),
         ("seed = 900000", "sed = 900000", "Did you mean seed?"),
@@ -98,7 +98,7 @@ def test_each_guidance_scale_is_met_with_and_without_a_negative_prompt() -> None
     assert (model.guidance, model.calibration.guidance) == (4.0, (1.0, 7.5))
     settings = [(each.guidance, each.negative) for each in model.settings]
     assert settings == [(4.0, False), (4.0, True), (1.0, False), (7.5, False), (7.5, True)]
-    assert list(model.own_settings) == list(model.settings[:2])
+    assert list(model.default_settings) == list(model.settings[:2])
 
 
 @pytest.mark.parametrize("name", config.models())
@@ -107,19 +107,19 @@ def test_the_models_own_guidance_stands_between_two_others(name: str) -> None:
     model = config.load_model(name)
     turns = list(model.calibrated)
     assert set(turns) == set(model.settings)
-    others = [each for each in model.settings if each not in model.own_settings]
+    others = [each for each in model.settings if each not in model.default_settings]
     assert others
     assert [each for each in turns if each in others] == others, "each of them once a round"
     for place, turn in enumerate(turns):
         if turn in others:
-            assert tuple(turns[place - len(model.own_settings) : place]) == model.own_settings
+            assert tuple(turns[place - len(model.default_settings) : place]) == model.default_settings
 
 
 @pytest.mark.parametrize(("embeds_guidance", "own"), [(False, 1.0), (True, 8.5)])
 def test_a_distilled_model_has_its_own_guidance_alone(embeds_guidance: bool, own: float) -> None:
     model = config.load_model("tiny-sd").for_lcm(embeds_guidance)
     assert {each.guidance for each in model.settings} == {own}
-    assert model.calibrated == model.own_settings == model.settings
+    assert model.calibrated == model.default_settings == model.settings
     assert model.verification.kept[-1] == model.verification.steps - 1 == config.LCM_STEPS - 1
 
 

@@ -13,8 +13,8 @@ from graphs import SMALL_UNET, run
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.blocks import QdqGraph, block_name, level_name
 from qnn_sd.compile.cost import Chip, Cost, measure, measure_between, measure_bound, measure_parts
-from qnn_sd.compile.floor import floor_of
 from qnn_sd.compile.traffic import TrafficReader
+from qnn_sd.compile.traffic_bound import traffic_bound
 from qnn_sd.config import load_profile
 from qnn_sd.errors import CompileError, SettingError
 from qnn_sd.export.blocks.basic import conv
@@ -76,14 +76,14 @@ def test_what_does_not_fit_on_chip_is_spilled_and_part_of_the_floor(tmp_path: Pa
     assert cost.traffic.spill_buffer > 0
 
 
-def test_stand_in_encodings_cost_what_measured_ones_do(tmp_path: Path, road: object) -> None:
-    from qnn_sd.build import Road
+def test_stand_in_encodings_cost_what_measured_ones_do(tmp_path: Path, pipeline: object) -> None:
+    from qnn_sd.pipeline.pipeline import BuildPipeline
 
-    assert isinstance(road, Road)
-    measured = measure(road.quantize("unet").folder, CHIP)
+    assert isinstance(pipeline, BuildPipeline)
+    measured = measure(pipeline.quantize("unet").folder, CHIP)
     stand_ins = tmp_path / "qdq"
     stand_ins.mkdir()
-    quantize_with_stand_ins(road.export("unet").folder, stand_ins)
+    quantize_with_stand_ins(pipeline.export("unet").folder, stand_ins)
     assert measure(stand_ins, CHIP).traffic.total == pytest.approx(measured.traffic.total, rel=0.05)
 
 
@@ -184,10 +184,10 @@ def test_the_next_level_is_tried_where_the_compiler_dies(tmp_path: Path, monkeyp
     out.mkdir()
     dying(tmp_path, monkeypatch, """*'optimization_mode": "3"'*""")
     told: list[str] = []
-    facts = compile_component(qdq, 57, 75, 3, out, tell=told.append)
-    assert facts["optimization_mode"] == 2
-    assert facts["context_binary_bytes"] > 0
-    assert len(told) == len(facts["compiler_deaths"]) == 1
+    metadata = compile_component(qdq, 57, 75, 3, out, tell=told.append)
+    assert metadata["optimization_mode"] == 2
+    assert metadata["context_binary_bytes"] > 0
+    assert len(told) == len(metadata["compiler_deaths"]) == 1
     assert "died of SIGSEGV at level 3" in told[0]
     assert told[0].endswith("trying level 2")
     # Each block alone dies too, as the fault is the level's: all are named.
@@ -256,4 +256,4 @@ def test_costs_are_comparable(tmp_path: Path) -> None:
     qdq = norm_conv(tmp_path, 16, 32)
     cost = measure(qdq, CHIP)
     assert isinstance(cost, Cost)
-    assert cost.beyond == cost.traffic.total - floor_of(QdqGraph(qdq), CHIP.on_chip_mb).total
+    assert cost.beyond == cost.traffic.total - traffic_bound(QdqGraph(qdq), CHIP.on_chip_mb).total

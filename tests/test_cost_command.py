@@ -16,7 +16,6 @@ import pytest
 from conftest import CHECKPOINT, Cli
 from graphs import small_graph
 
-from qnn_sd.build import Road
 from qnn_sd.cli.cost_graphs import given_graph
 from qnn_sd.cli.cost_measure import Costs, measure_costs
 from qnn_sd.cli.cost_plot import svg
@@ -29,6 +28,7 @@ from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, SettingError
 from qnn_sd.export.graph import Graph
 from qnn_sd.onnx_files import DATA_FILE, MODEL_FILE
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_with_stand_ins
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -68,7 +68,7 @@ def graph(floats: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def told(own: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
-    """The document and the picture of the demo's text encoder, block by block."""
+    """The document and the image of the demo's text encoder, block by block."""
     folder = tmp_path_factory.mktemp("told")
     document = Cli(own, folder).json("cost", "--component", "text_encoder", "--plot", "blocks.svg")
     return document, folder / "blocks.svg"
@@ -101,7 +101,7 @@ def test_the_whole_its_blocks_and_their_sum(told: tuple[Any, Path], own: Path) -
     assert moved(total) == sum(map(moved, parts.values())) > moved(whole)
 
 
-def test_the_picture_has_a_pair_of_bars_for_each_block_in_the_graphs_order(told: tuple[Any, Path]) -> None:
+def test_the_image_has_a_pair_of_bars_for_each_block_in_the_graphs_order(told: tuple[Any, Path]) -> None:
     document, path = told
     parts = document["components"]["text_encoder"]["parts"]
     root = ElementTree.parse(path).getroot()
@@ -141,14 +141,14 @@ def measured(graph: Path) -> Costs:
     )
 
 
-def test_names_in_the_picture_are_text_whatever_they_are(measured: Costs) -> None:
+def test_names_in_the_image_are_text_whatever_they_are(measured: Costs) -> None:
     names = ['</text><script>"&amp;', "bell \x07", "l" + "ong" * 40]
-    picture = svg([replace(measured, parts=dict(zip(names, measured.parts.values(), strict=True)))], "block")
-    root = ElementTree.fromstring(picture)
+    image = svg([replace(measured, parts=dict(zip(names, measured.parts.values(), strict=True)))], "block")
+    root = ElementTree.fromstring(image)
     titles = [each.text for each in root.iterfind(f"{SVG}g/{SVG}title")]
     assert titles == [names[0], "bell \N{REPLACEMENT CHARACTER}", names[2]]
     assert not list(root.iter(f"{SVG}script"))
-    assert "scaled from qcs9075" in picture
+    assert "scaled from qcs9075" in image
     shown = [each.text or "" for each in root.iterfind(f"{SVG}g/{SVG}text")]
     assert shown[2] == f"…{names[2][-35:]}"
     assert max(map(len, shown)) <= 36
@@ -388,10 +388,12 @@ def test_the_graph_that_users_get_is_taken_where_it_is_quantized(cli: Cli, own: 
     aside.mkdir()
     cache = tmp_path / "cache"
     environment = {"QNN_SD_CACHE": str(cache)}
-    road = Road(load_model("tiny-sd"), Console(quiet=True), cache=cache, encodings=None)
-    quantize_with_stand_ins(road.export("vae_encoder").folder, aside)
+    pipeline = BuildPipeline(load_model("tiny-sd"), Console(quiet=True), cache=cache, encodings=None)
+    quantize_with_stand_ins(pipeline.export("vae_encoder").folder, aside)
     shutil.copy(aside / "encodings.json", given / "vae_encoder.json")
-    made = Road(load_model("tiny-sd"), Console(quiet=True), cache=cache, encodings=given).quantize("vae_encoder")
+    made = BuildPipeline(load_model("tiny-sd"), Console(quiet=True), cache=cache, encodings=given).quantize(
+        "vae_encoder"
+    )
     arguments = ("cost", "--component", "vae_encoder", "--only", "quant_conv")
     done = cli(*arguments, "--encodings", str(given), "--json", environment=environment)
     assert done.returncode == 0, done.stderr

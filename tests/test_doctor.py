@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from qnn_sd.health import Finding, examine
+from qnn_sd.health_checks import CheckResult, run_health_checks
 from qnn_sd.installation import install_extra
 from qnn_sd.toolchain import Toolchain, load_toolchains
 
@@ -46,8 +46,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
     return Installed(folder)
 
 
-def toolchain(tmp_path: Path) -> Finding:
-    return next(each for each in examine(tmp_path) if each.check == "toolchain")
+def toolchain(tmp_path: Path) -> CheckResult:
+    return next(each for each in run_health_checks(tmp_path) if each.check == "toolchain")
 
 
 def test_the_default_set_is_well(installed: Installed, tmp_path: Path) -> None:

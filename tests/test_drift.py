@@ -1,4 +1,4 @@
-"""The drift report on faults that are caused: what can't be installed, dies, hangs or paints something else."""
+"""The drift report on faults that are caused: what can't be installed, dies, hangs or generates something else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_version_that_does_not_exist_is_reported_and_nothing_else_is_tried(tmp
     outcome = Environment(plan, tmp_path / "broken").try_all()
     assert list(outcome.broken) == ["install"]
     assert "onnxruntime-qnn==99.0.0" in outcome.broken["install"]
-    assert outcome.picture is None
+    assert outcome.image is None
     assert not (tmp_path / "broken").exists()
     well = Outcome("well", {"onnxruntime": "1.27.0"}, {"unet": [63.4]}, True, "9 passed", {"compile": 40.0})
     text = drift.report([outcome, well])
@@ -87,25 +87,25 @@ def test_every_figure_of_a_component_is_taken() -> None:
             drift.sqnr_of(compiled(**nothing))
 
 
-def picture(path: Path, thing: tuple[int, int, int], background: tuple[int, int, int]) -> Path:
+def image(path: Path, thing: tuple[int, int, int], background: tuple[int, int, int]) -> Path:
     rows, columns = np.mgrid[:128, :128]
     pixels = np.where(((rows - 64) ** 2 + (columns - 64) ** 2 < 900)[..., None], thing, background)
     Image.fromarray(pixels.astype(np.uint8)).save(path)
     return path
 
 
-def test_the_checker_judges_the_picture(tmp_path: Path) -> None:
+def test_the_checker_judges_the_image(tmp_path: Path) -> None:
     red, blue, green = (220, 40, 40), (45, 75, 220), (40, 160, 60)
-    assert drift.shows_the_prompt(picture(tmp_path / "right.png", red, blue))
-    assert not drift.shows_the_prompt(picture(tmp_path / "wrong.png", green, blue))
-    assert not drift.shows_the_prompt(picture(tmp_path / "turned.png", blue, red))
+    assert drift.shows_the_prompt(image(tmp_path / "right.png", red, blue))
+    assert not drift.shows_the_prompt(image(tmp_path / "wrong.png", green, blue))
+    assert not drift.shows_the_prompt(image(tmp_path / "turned.png", blue, red))
 
 
 def test_the_table_has_a_row_each_and_tells_what_broke() -> None:
     versions = {"python": "3.11.7", "onnxruntime": "1.32.0", "onnxruntime-qnn": "2.7.0"}
     died = Outcome("newest", versions, broken={"compile": "died of SIGSEGV\nlast words"}, seconds={"compile": 3.2})
     died.broken["tests"] = "exit code 1\n3 failed"
-    well = Outcome("2.50", versions, {"unet": [63.4, 52.0]}, True, "9 passed", {"compile": 40.4, "picture": 29.9})
+    well = Outcome("2.50", versions, {"unet": [63.4, 52.0]}, True, "9 passed", {"compile": 40.4, "image": 29.9})
     head, first, second, _, *rest = drift.report([died, well]).splitlines()
     assert head.split()[:4] == ["set", "python", "onnxruntime", "onnxruntime-qnn"]
     assert first.split() == ["newest", "3.11.7", "1.32.0", "2.7.0", *"----", "-", "broken", "3"]

@@ -12,7 +12,6 @@ from conftest import CHECKPOINT
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import save_file
 
-from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError, QnnSdError, SettingError, UnsupportedModelError
@@ -20,6 +19,7 @@ from qnn_sd.export.checkpoint import Sources, open_checkpoint, parse_embedding
 from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.pipeline import BuildPipeline
 
 WIDTH = 96
 PROMPTS = (
@@ -53,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def pipeline(files: tuple[Path, Path]) -> StableDiffusionPipeline:
+def diffusers_pipeline(files: tuple[Path, Path]) -> StableDiffusionPipeline:
     pipe = StableDiffusionPipeline.from_pretrained(CHECKPOINT, safety_checker=None)
     pipe.load_textual_inversion(str(files[0]))
     pipe.load_textual_inversion(str(files[1]), token="neon")
@@ -65,16 +65,18 @@ def sources(files: tuple[Path, Path]) -> Sources:
 
 
 @pytest.fixture(scope="module")
-def road(files: tuple[Path, Path], cache: Path) -> Road:
-    return Road(load_model("tiny-sd"), Console(quiet=True), sources(files), cache)
+def pipeline(files: tuple[Path, Path], cache: Path) -> BuildPipeline:
+    return BuildPipeline(load_model("tiny-sd"), Console(quiet=True), sources(files), cache)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_prompts_are_encoded_as_diffusers_does(prompt: str, road: Road, pipeline: StableDiffusionPipeline) -> None:
-    bundle = road.bundle_for_cpu("float")
+def test_prompts_are_encoded_as_diffusers_does(
+    prompt: str, pipeline: BuildPipeline, diffusers_pipeline: StableDiffusionPipeline
+) -> None:
+    bundle = pipeline.cpu_bundle("float")
     tokens = ClipTokenizer(bundle.tokenizer, 77, bundle.info.padding_token, bundle.info.added_tokens).encode(prompt)
-    theirs = pipeline.tokenizer(
-        pipeline.maybe_convert_prompt(prompt, pipeline.tokenizer),
+    theirs = diffusers_pipeline.tokenizer(
+        diffusers_pipeline.maybe_convert_prompt(prompt, diffusers_pipeline.tokenizer),
         padding="max_length",
         max_length=77,
         truncation=True,
@@ -82,22 +84,22 @@ def test_prompts_are_encoded_as_diffusers_does(prompt: str, road: Road, pipeline
     ).input_ids
     np.testing.assert_array_equal(tokens.ids, theirs)
     session = onnxruntime.InferenceSession(
-        str(road.export("text_encoder").file(MODEL_FILE)), providers=["CPUExecutionProvider"]
+        str(pipeline.export("text_encoder").file(MODEL_FILE)), providers=["CPUExecutionProvider"]
     )
     [found] = session.run(None, {"input_ids": tokens.ids})
-    expected, _ = pipeline.encode_prompt(prompt, torch.device("cpu"), 1, do_classifier_free_guidance=False)
+    expected, _ = diffusers_pipeline.encode_prompt(prompt, torch.device("cpu"), 1, do_classifier_free_guidance=False)
     assert sqnr_db(expected.detach().numpy(), found) >= 70
 
 
-def test_names_are_recognised_in_any_case_and_vector_by_vector(road: Road) -> None:
+def test_names_are_recognised_in_any_case_and_vector_by_vector(pipeline: BuildPipeline) -> None:
     """Where diffusers replaces text, and so leaves NEON with its first vector and takes neon_1 apart."""
-    bundle = road.bundle_for_cpu("float")
+    bundle = pipeline.cpu_bundle("float")
     tokenizer = ClipTokenizer(bundle.tokenizer, 77, bundle.info.padding_token, bundle.info.added_tokens)
     assert tokenizer.encode("NEON neon_2 neon_1 <Cat>").ids[0, 1:8].tolist() == [631, 632, 633, 633, 632, 630, 629]
 
 
-def test_a_name_that_is_cut_is_told(road: Road) -> None:
-    bundle = road.bundle_for_cpu("float")
+def test_a_name_that_is_cut_is_told(pipeline: BuildPipeline) -> None:
+    bundle = pipeline.cpu_bundle("float")
     tokenizer = ClipTokenizer(bundle.tokenizer, 8, bundle.info.padding_token, bundle.info.added_tokens)
     assert tokenizer.encode("a neon circle").cut == ""
     assert tokenizer.encode("a red circle, neon").cut == "neon"  # one of its three vectors didn't fit
@@ -137,11 +139,11 @@ def test_names_that_exist_are_refused(files: tuple[Path, Path], tmp_path: Path) 
     """Before anything is made."""
     twice = Sources(CHECKPOINT, embeddings=((None, files[1]), ("neon", files[0])))
     with pytest.raises(SettingError, match="Two embeddings are called 'neon'"):
-        Road(load_model("tiny-sd"), Console(quiet=True), twice, tmp_path).bundle_for_cpu("float")
+        BuildPipeline(load_model("tiny-sd"), Console(quiet=True), twice, tmp_path).cpu_bundle("float")
     for name in ("red</w>", "Red</w>"):
         taken = Sources(CHECKPOINT, embeddings=((name, files[0]),))
         with pytest.raises(SettingError, match="can't be an embedding's name"):
-            Road(load_model("tiny-sd"), Console(quiet=True), taken, tmp_path).bundle_for_cpu("float")
+            BuildPipeline(load_model("tiny-sd"), Console(quiet=True), taken, tmp_path).cpu_bundle("float")
         assert not list(tmp_path.iterdir())
 
 

@@ -19,7 +19,6 @@ from conftest import ROOT, Cli
 from graphs import run
 from onnx import TensorProto
 
-from qnn_sd.build import Road
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import QuantizeError
@@ -27,10 +26,11 @@ from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.onnx_files import DATA_FILE, MODEL_FILE, load_structure, read_array
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_component, quantize_with_stand_ins
-from qnn_sd.quantize.aimet import read, write_1_0_0, write_2_0_0
-from qnn_sd.quantize.encodings import Encoding, asymmetric, second_operand
-from qnn_sd.quantize.rules import MOVES
+from qnn_sd.quantize.encodings.aimet_format import read, write_1_0_0, write_2_0_0
+from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric, second_operand
+from qnn_sd.quantize.graph.op_rules import DATA_MOVEMENT_OPS
 
 VERSIONS = ("encodings.json", "encodings.2.0.0.json")
 Fields = dict[str, Any]
@@ -97,14 +97,14 @@ def test_what_is_written_is_what_was_worked_out_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def plain(cache: Path) -> Road:
-    """The demo model's road with weights rounded to nearest: of AdaRound's choices, encodings don't tell."""
-    return Road(load_model("tiny-sd"), Console(quiet=True), cache=cache, rounding="nearest")
+def plain(cache: Path) -> BuildPipeline:
+    """The demo model's pipeline with weights rounded to nearest: of AdaRound's choices, encodings don't tell."""
+    return BuildPipeline(load_model("tiny-sd"), Console(quiet=True), cache=cache, rounding="nearest")
 
 
 @pytest.mark.parametrize("name", VERSIONS)
 @pytest.mark.parametrize("component", ["unet", "text_encoder"])
-def test_our_own_file_gives_the_same_graph(component: str, name: str, plain: Road, tmp_path: Path) -> None:
+def test_our_own_file_gives_the_same_graph(component: str, name: str, plain: BuildPipeline, tmp_path: Path) -> None:
     made = plain.quantize(component)
     quantize_component(plain.export(component).folder, [], tmp_path, encodings=made.file(name))
     for file in (MODEL_FILE, DATA_FILE, *VERSIONS):
@@ -112,12 +112,12 @@ def test_our_own_file_gives_the_same_graph(component: str, name: str, plain: Roa
 
 
 @pytest.mark.parametrize("component", ["unet", "text_encoder"])
-def test_what_aimet_leaves_out_follows(component: str, plain: Road, tmp_path: Path) -> None:
+def test_what_aimet_leaves_out_follows(component: str, plain: BuildPipeline, tmp_path: Path) -> None:
     """Without entries for what only moves and for norms' betas, the graph is the same."""
     made, source = plain.quantize(component), plain.export(component).folder
     document = json.loads(made.file(VERSIONS[1]).read_text())
     nodes = load_structure(source).graph.node
-    left_out = {node.output[0] for node in nodes if node.op_type in MOVES}
+    left_out = {node.output[0] for node in nodes if node.op_type in DATA_MOVEMENT_OPS}
     left_out |= {node.input[2] for node in nodes if node.op_type == "LayerNormalization"}
     document["encodings"] = [entry for entry in document["encodings"] if entry["name"] not in left_out]
     (folder := tmp_path / "qdq").mkdir()
@@ -126,11 +126,11 @@ def test_what_aimet_leaves_out_follows(component: str, plain: Road, tmp_path: Pa
         assert (folder / file).read_bytes() == made.file(file).read_bytes(), file
 
 
-def test_encodings_of_another_model_are_refused_by_name(road: Road, tmp_path: Path) -> None:
+def test_encodings_of_another_model_are_refused_by_name(pipeline: BuildPipeline, tmp_path: Path) -> None:
     (folder := tmp_path / "qdq").mkdir()
     with pytest.raises(QuantizeError) as caught:
         quantize_component(
-            road.export("unet").folder, [], folder, encodings=road.quantize("text_encoder").file(VERSIONS[0])
+            pipeline.export("unet").folder, [], folder, encodings=pipeline.quantize("text_encoder").file(VERSIONS[0])
         )
     why = caught.value.why
     assert "no encoding for" in why
@@ -314,11 +314,11 @@ def test_the_second_operand_covers_what_the_first_encoding_covers() -> None:
         assert float(wide.scale) * 32767 == pytest.approx(max(-low, high), rel=1e-4)
 
 
-def test_the_readmes_folder_for_ai_hub_is_what_its_client_takes(road: Road, tmp_path: Path) -> None:
+def test_the_readmes_folder_for_ai_hub_is_what_its_client_takes(pipeline: BuildPipeline, tmp_path: Path) -> None:
     """One .onnx, one .data, one .encodings and nothing else, as qai-hub's client checks before an upload."""
     text = (ROOT / "docs" / "quantization.md").read_text("utf-8")
     script = next(block.split("```")[0] for block in text.split("```python\n")[1:] if ".aimet" in block)
-    for name, made in {"float": road.export("text_encoder"), "qdq": road.quantize("text_encoder")}.items():
+    for name, made in {"float": pipeline.export("text_encoder"), "qdq": pipeline.quantize("text_encoder")}.items():
         (tmp_path / name).symlink_to(made.folder)
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     folder = tmp_path / "unet.aimet"
@@ -362,13 +362,13 @@ def test_memory_is_bounded_by_the_largest_layer(deep: Path, tmp_path: Path) -> N
 FILL = """
 import sys
 from pathlib import Path
-from qnn_sd.artifact import Recipe, produce
+from qnn_sd.artifact import Recipe, load_or_build
 from qnn_sd.errors import OutputError
 from qnn_sd.quantize import quantize_with_stand_ins
 
 source, cache = map(Path, sys.argv[1:])
 try:
-    produce(cache, Recipe("quantize", "deep", {}, {}, {}), lambda folder: quantize_with_stand_ins(source, folder))
+    load_or_build(cache, Recipe("quantize", "deep", {}, {}, {}), lambda folder: quantize_with_stand_ins(source, folder))
 except OutputError as error:
     print(error)
     sys.exit(error.exit_code)
@@ -391,12 +391,14 @@ def test_a_disk_that_fills_up_while_weights_are_written_leaves_nothing(deep: Pat
     assert (deep / DATA_FILE).stat().st_size > LAYERS * SIZE * SIZE * 4
 
 
-def test_the_road_takes_what_is_given_and_measures_the_rest(plain: Road, cache: Path, tmp_path: Path) -> None:
+def test_the_road_takes_what_is_given_and_measures_the_rest(plain: BuildPipeline, cache: Path, tmp_path: Path) -> None:
     measured = {component: plain.quantize(component) for component in ("text_encoder", "vae_decoder")}
     shutil.copy(measured["text_encoder"].file(VERSIONS[1]), tmp_path / "text_encoder.json")
 
-    def given() -> Road:
-        return Road(load_model("tiny-sd"), Console(quiet=True), cache=cache, encodings=tmp_path, rounding="nearest")
+    def given() -> BuildPipeline:
+        return BuildPipeline(
+            load_model("tiny-sd"), Console(quiet=True), cache=cache, encodings=tmp_path, rounding="nearest"
+        )
 
     made = given().quantize("text_encoder")
     assert made.key != measured["text_encoder"].key
@@ -407,11 +409,11 @@ def test_the_road_takes_what_is_given_and_measures_the_rest(plain: Road, cache: 
     assert given().quantize("text_encoder").key != made.key
 
 
-def test_encodings_on_the_command_line_are_checked_by_name(cli: Cli, road: Road) -> None:
+def test_encodings_on_the_command_line_are_checked_by_name(cli: Cli, pipeline: BuildPipeline) -> None:
     (folder := cli.folder / "mine").mkdir()
     for name in ("nowhere", "mine"):
         assert f"{name} holds no encodings" in cli.refused(13, "compile", "--encodings", name)
-    shutil.copy(road.quantize("text_encoder").file(VERSIONS[0]), folder / "unte.json")
+    shutil.copy(pipeline.quantize("text_encoder").file(VERSIONS[0]), folder / "unte.json")
     assert "Did you mean unet?" in cli.refused(13, "compile", "--encodings", "mine")
     (folder / "unte.json").rename(folder / "text_encoder.json")
     document = json.loads((folder / "text_encoder.json").read_text())
@@ -422,9 +424,9 @@ def test_encodings_on_the_command_line_are_checked_by_name(cli: Cli, road: Road)
     assert "no encoding for 1 tensor (" in message
 
 
-def test_given_encodings_are_another_build_for_every_command_that_runs_one(cli: Cli, road: Road) -> None:
+def test_given_encodings_are_another_build_for_every_command_that_runs_one(cli: Cli, pipeline: BuildPipeline) -> None:
     (cli.folder / "mine").mkdir()
-    shutil.copy(road.quantize("unet").file(VERSIONS[0]), cli.folder / "mine" / "unet.json")
+    shutil.copy(pipeline.quantize("unet").file(VERSIONS[0]), cli.folder / "mine" / "unet.json")
     for given, cached in (((), True), (("--encodings", "mine"), False)):
         stages = cli.json("run", "a red circle", "--target", "cpu", "--precision", "w8a16", "--dry-run", *given)[
             "stages"

@@ -14,12 +14,12 @@ from parity import COMPONENTS, LEAST_DB, check, reference_outputs
 from reference_models import ARCHITECTURES, Architecture, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
 
-from qnn_sd.build import Road
 from qnn_sd.errors import CheckpointError, SettingError, UnsupportedModelError
 from qnn_sd.export import export_component
 from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.pipeline import BuildPipeline
 
 
 def opened(checkpoint: Path) -> Checkpoint:
@@ -43,13 +43,13 @@ def test_demo_checkpoint_matches_diffusers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_demo_checkpoint_matches_diffusers_on_real_trajectories(component: str, road: Road) -> None:
-    """What the components are fed while real prompts are painted, from pure noise to picture."""
+def test_demo_checkpoint_matches_diffusers_on_real_trajectories(component: str, pipeline: BuildPipeline) -> None:
+    """What the components are fed while real prompts are generated, from pure noise to image."""
     models = ReferenceModels.load(CHECKPOINT)
     session = onnxruntime.InferenceSession(
-        str(road.export(component).file(MODEL_FILE)), providers=["CPUExecutionProvider"]
+        str(pipeline.export(component).file(MODEL_FILE)), providers=["CPUExecutionProvider"]
     )
-    samples = list(road.samples(road.calibration(), component))
+    samples = list(pipeline.samples(pipeline.calibration(), component))
     for feeds in samples[:: max(1, len(samples) // 10)]:
         inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The whole loop against diffusers' pipeline: same checkpoint, same seed, same picture."""
+"""The whole loop against diffusers' pipeline: same checkpoint, same seed, same image."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from diffusers import LatentConsistencyModelPipeline, StableDiffusionPipeline
 from numpy.typing import NDArray
 from test_schedulers import THEIRS
 
-from qnn_sd.build import Road
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.text_to_image import guidance_embedding, to_pixels
 from qnn_sd.metrics import psnr_db
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.runner import Feeds
 from qnn_sd.targets import CpuRunner
 
@@ -23,15 +23,15 @@ PROMPT, NEGATIVE = "a green star on a yellow background", "a big blue circle"
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> StableDiffusionPipeline:
+def diffusers_pipeline() -> StableDiffusionPipeline:
     made = StableDiffusionPipeline.from_pretrained(CHECKPOINT, safety_checker=None)
     made.set_progress_bar_config(disable=True)
     return made
 
 
-def theirs(pipeline: StableDiffusionPipeline, request: Request) -> NDArray[np.uint8]:
-    pipeline.scheduler = THEIRS[request.scheduler].from_pretrained(CHECKPOINT, subfolder="scheduler")
-    result = pipeline(
+def theirs(diffusers_pipeline: StableDiffusionPipeline, request: Request) -> NDArray[np.uint8]:
+    diffusers_pipeline.scheduler = THEIRS[request.scheduler].from_pretrained(CHECKPOINT, subfolder="scheduler")
+    result = diffusers_pipeline(
         request.prompt,
         negative_prompt=request.negative,
         height=128,
@@ -57,26 +57,24 @@ class Watched(CpuRunner):
 
 @pytest.mark.parametrize("scheduler", THEIRS)
 @pytest.mark.parametrize(("negative", "guidance"), [("", 4.0), (NEGATIVE, 7.5), ("", 1.0)])
-def test_a_seed_means_the_same_picture_as_in_diffusers(
+def test_a_seed_means_the_same_image_as_in_diffusers(
     scheduler: str,
     negative: str,
     guidance: float,
-    road: Road,
-    pipeline: StableDiffusionPipeline,
+    pipeline: BuildPipeline,
+    diffusers_pipeline: StableDiffusionPipeline,
 ) -> None:
     request = Request(PROMPT, negative, steps=8, guidance=guidance, scheduler=scheduler, seed=11)
-    bundle = road.bundle_for_cpu("float")
-    [picture] = (
-        TextToImage(CpuRunner(bundle.file, optimize=True), bundle.info, bundle.tokenizer).generate(request).pictures
-    )
-    expected = theirs(pipeline, request)
+    bundle = pipeline.cpu_bundle("float")
+    [image] = TextToImage(CpuRunner(bundle.file, optimize=True), bundle.info, bundle.tokenizer).generate(request).images
+    expected = theirs(diffusers_pipeline, request)
     # Float sums in another order: here and there a value rounds to the neighbouring pixel value.
-    assert psnr_db(expected, picture) >= 55
-    assert np.abs(expected.astype(int) - picture).max() <= 2
+    assert psnr_db(expected, image) >= 55
+    assert np.abs(expected.astype(int) - image).max() <= 2
 
 
-def test_the_negative_pass_comes_first_and_texts_are_encoded_once(road: Road) -> None:
-    bundle = road.bundle_for_cpu("float")
+def test_the_negative_pass_comes_first_and_texts_are_encoded_once(pipeline: BuildPipeline) -> None:
+    bundle = pipeline.cpu_bundle("float")
     runner = Watched(bundle.file)
     loop = TextToImage(runner, bundle.info, bundle.tokenizer)
     result = loop.generate(Request(PROMPT, NEGATIVE, steps=3, count=2, seed=5))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from graphs import SMALL_UNET, htp_db, run
 
-from qnn_sd import qnn
+from qnn_sd import qnn_provider
 from qnn_sd.export.blocks import attention, norm
 from qnn_sd.export.blocks.attention import AttentionWeights, cross_attention, self_attention
 from qnn_sd.export.blocks.basic import conv
@@ -91,7 +91,7 @@ def test_means_over_channels_by_reduce_mean_are_right_to_128(
         mean = g.node("ReduceMean", [x, g.constant("axis", np.array([1]))], (1, 1, 16, 16), keepdims=1)
         g.output(g.node("Sub", [x, mean], x.shape), "y")
 
-    installed = load_toolchains().of(qnn.versions())
+    installed = load_toolchains().of(qnn_provider.versions())
     assert installed is not None, "none of the sets that were tried"
     wrong = channels > 128 and release(installed.qairt) < (2, 51)
     found = htp_db(build, image(rng, channels, 16, 16), tmp_path)
@@ -165,7 +165,7 @@ def test_attention_to_a_few_keys_is_faithful(side: int, least: float, tmp_path: 
 
 
 def test_attention_over_many_values_with_a_mean_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shares of 4096 keys add up to less than one."""
+    """Softmax outputs of 4096 keys add up to less than one."""
     centred = htp_db(*attending(64, 1.0), tmp_path / "centred")
     monkeypatch.setattr(attention, "CENTRED_ABOVE", 4096)
     assert htp_db(*attending(64, 1.0), tmp_path / "whole") < centred - 8
@@ -188,7 +188,7 @@ def test_linear_after_layer_norm_is_right_for_every_number_of_tokens(
 
 
 def norm_of_512(g: Graph) -> None:
-    """GroupNorm of as many pixels as a picture of Stable Diffusion 1.5 has."""
+    """GroupNorm of as many pixels as an image of Stable Diffusion 1.5 has."""
     affine = affine_of(RandomTensors(1), "norm", 8)
     g.output(group_norm(g, "norm", g.input("x", (1, 8, 512, 512)), affine, 4, 1e-5), "y")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from conftest import ROOT
 
 from qnn_sd.artifact import MANIFEST, sha256_of_file
-from qnn_sd.build import Road
+from qnn_sd.pipeline.pipeline import BuildPipeline
 
 COMPONENT = "text_encoder"
 # Does something when a function is called for the nth time, before it does anything.
@@ -22,8 +22,8 @@ module, name, at, how, *arguments = sys.argv[1:]
 place = importlib.import_module(module)
 *path, name = name.split(".")
 for each in path:
-    place = getattr(place, each)
-real, calls = getattr(place, name), [0]
+    place = getattr(artifact_folder, each)
+real, calls = getattr(artifact_folder, name), [0]
 def wrapped(*given, **named):
     calls[0] += 1
     if calls[0] == int(at):
@@ -32,7 +32,7 @@ def wrapped(*given, **named):
         else:
             os.kill(os.getpid(), signal.Signals[how])
     return real(*given, **named)
-setattr(place, name, wrapped)
+setattr(artifact_folder, name, wrapped)
 from qnn_sd.cli import console_script
 sys.argv[1:] = arguments
 console_script()
@@ -41,7 +41,7 @@ RECORDING = ("qnn_sd.quantize.calibration.record", "write_unit", 6)
 ROUNDING = ("qnn_sd.quantize.adaround.sequence", "_save", 4)
 RUNNING = ("qnn_sd.quantize.adaround.segments", "_SegmentRunner._run", 3)
 # The first graph that is written is the one to be rounded, the second the result.
-WRITING = ("qnn_sd.quantize.qdq", "QdqWriter._save", 2)
+WRITING = ("qnn_sd.quantize.qdq_writer", "QdqWriter._save", 2)
 
 
 def ended(cache: Path, moment: tuple[str, str, int], how: str) -> subprocess.CompletedProcess[str]:
@@ -59,10 +59,10 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
 
 
-def test_ended_at_any_moment_it_goes_on_to_the_same_bytes(road: Road, tmp_path: Path) -> None:
-    undisturbed = {"calibrate": road.calibration(), "quantize": road.quantize(COMPONENT)}
+def test_ended_at_any_moment_it_goes_on_to_the_same_bytes(pipeline: BuildPipeline, tmp_path: Path) -> None:
+    undisturbed = {"calibrate": pipeline.calibration(), "quantize": pipeline.quantize(COMPONENT)}
     for component in ("text_encoder", "unet", "vae_decoder"):
-        made = road.export(component).folder
+        made = pipeline.export(component).folder
         shutil.copytree(made, tmp_path / "export" / made.name)
     for moment, how, status, left in (
         (RECORDING, "SIGKILL", -signal.SIGKILL, "calibrate/.*.resumable/0003"),

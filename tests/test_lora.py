@@ -101,17 +101,19 @@ def everything(part: str, module: str) -> bool:
     return True
 
 
-def with_alphas(tensors: Tensors, *shares: float) -> Tensors:
-    """Alphas that are these shares of the rank in turn, as half-precision scalars."""
+def with_alphas(tensors: Tensors, *softmax_outputs: float) -> Tensors:
+    """Alphas that are these softmax_outputs of the rank in turn, as half-precision scalars."""
     ends = sorted(name for name in tensors if name.endswith("lora_down.weight"))
     alphas = {
-        name.replace("lora_down.weight", "alpha"): torch.tensor(RANK * shares[number % len(shares)]).half()
+        name.replace("lora_down.weight", "alpha"): torch.tensor(
+            RANK * softmax_outputs[number % len(softmax_outputs)]
+        ).half()
         for number, name in enumerate(ends)
     }
     return {**tensors, **alphas}
 
 
-def pipeline(checkpoint: Path) -> StableDiffusionPipeline:
+def diffusers_pipeline(checkpoint: Path) -> StableDiffusionPipeline:
     models = ReferenceModels.load(checkpoint)
     tokenizer = CLIPTokenizer.from_pretrained(CHECKPOINT / "tokenizer")
     parts = (models.vae, models.text_encoder, tokenizer, models.unet, DDIMScheduler())
@@ -120,7 +122,7 @@ def pipeline(checkpoint: Path) -> StableDiffusionPipeline:
 
 def fused(checkpoint: Path, files: list[tuple[Path, float]]) -> ReferenceModels:
     """The checkpoint with LoRAs as diffusers loads and fuses them."""
-    pipe = pipeline(checkpoint)
+    pipe = diffusers_pipeline(checkpoint)
     for number, (path, scale) in enumerate(files):
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=f"lora{number}")
         components = [part for part in ("unet", "text_encoder") if hasattr(getattr(pipe, part), "peft_config")]
@@ -207,7 +209,7 @@ def test_each_module_has_its_own_alpha(checkpoint: Path, tmp_path: Path) -> None
 
 def test_what_diffusers_writes_keeps_its_alpha(checkpoint: Path, tmp_path: Path) -> None:
     """diffusers notes alphas in the header's metadata alone."""
-    pipe = pipeline(checkpoint)
+    pipe = diffusers_pipeline(checkpoint)
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=list(ATTENTION), init_lora_weights=False)
     pattern = {"mid_block.attentions.0.transformer_blocks.0.attn1.to_q": RANK / 2}
     config.alpha_pattern = pattern

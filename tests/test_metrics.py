@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from qnn_sd.metrics import LARGEST_DB, psnr_db, sqnr_db
+from qnn_sd.metrics import MAX_DB, psnr_db, sqnr_db
 
 
 def test_sqnr_is_power_over_power_of_the_difference() -> None:
@@ -28,7 +28,7 @@ def test_psnr_is_the_peak_over_the_mean_square() -> None:
 @pytest.mark.parametrize("values", [np.array([1.0, -2.0]), np.zeros(3)])
 def test_equal_arrays_have_the_largest_figure(values: np.ndarray) -> None:
     """Not infinity, which JSON hasn't."""
-    assert sqnr_db(values, values) == LARGEST_DB == 200
+    assert sqnr_db(values, values) == MAX_DB == 200
     assert json.loads(json.dumps(sqnr_db(values, values), allow_nan=False)) == 200
 
 
@@ -37,10 +37,10 @@ def test_no_figure_is_beyond_the_bounds() -> None:
     assert sqnr_db(np.array([1e-150]), np.array([1.0])) == -200
     assert sqnr_db(np.array([1.0]), np.array([1.0 + 2**-52])) == 200
     assert sqnr_db(np.array([1e12]), np.array([1e12 + 1])) == 200
-    picture = np.full((4, 4), 128.0)
-    assert psnr_db(picture, picture) == 200
-    assert psnr_db(picture, picture + 1e-11) == 200
-    assert psnr_db(picture, picture + 1e14) == -200
+    image = np.full((4, 4), 128.0)
+    assert psnr_db(image, image) == 200
+    assert psnr_db(image, image + 1e-11) == 200
+    assert psnr_db(image, image + 1e14) == -200
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

@@ -20,13 +20,13 @@ from test_loading import original
 from test_lora import attention, kohya, written
 from transformers import CLIPTokenizer
 
-from qnn_sd.build import Road
 from qnn_sd.config import LCM_STEPS, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.metrics import psnr_db
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.targets import CpuRunner
 
 PROMPT = "a neon circle"
@@ -59,7 +59,7 @@ def pixels(cli: Cli, name: str) -> np.ndarray:
     return np.asarray(Image.open(cli.folder / name)).astype(int)
 
 
-def test_each_option_changes_the_picture(things: Path, cli: Cli) -> None:
+def test_each_option_changes_the_image(things: Path, cli: Cli) -> None:
     base = (*QUICK, "--checkpoint", str(things / "model.safetensors"), *TOKENIZER)
     options = {
         "plain": (),
@@ -71,16 +71,16 @@ def test_each_option_changes_the_picture(things: Path, cli: Cli) -> None:
     }
     for name, more in options.items():
         cli.json(*base, *more, "-o", f"{name}.png")
-    pictures = {name: pixels(cli, f"{name}.png") for name in options}
-    # A name that the prompt doesn't say changes nothing; all else is another picture each.
-    np.testing.assert_array_equal(pictures.pop("renamed"), pictures["plain"])
-    names = sorted(pictures)
+    images = {name: pixels(cli, f"{name}.png") for name in options}
+    # A name that the prompt doesn't say changes nothing; all else is another image each.
+    np.testing.assert_array_equal(images.pop("renamed"), images["plain"])
+    names = sorted(images)
     for first in names:
         for second in names[names.index(first) + 1 :]:
-            assert (pictures[first] != pictures[second]).any(), (first, second)
+            assert (images[first] != images[second]).any(), (first, second)
     # No LoRA at all is a LoRA of scale 0.
     cli.json(*base, "--lora", f"{things / 'lora.safetensors'}:0", "-o", "zero.png")
-    np.testing.assert_array_equal(pixels(cli, "zero.png"), pictures["plain"])
+    np.testing.assert_array_equal(pixels(cli, "zero.png"), images["plain"])
 
 
 def truncated(things: Path, folder: Path) -> Path:
@@ -177,15 +177,13 @@ def test_a_latent_consistency_model_keeps_its_scheduler(lcm: Path, cache: Path) 
     pipe = LatentConsistencyModelPipeline(*parts, None, None, requires_safety_checker=False)
     generator = torch.Generator("cpu").manual_seed(5)
     expected = np.asarray(pipe(PROMPT, height=128, width=128, generator=generator).images[0])
-    road = Road(load_model("tiny-sd"), Console(quiet=True), Sources(lcm), cache)
-    assert (road.model.steps, road.model.guidance, road.model.scheduler) == (LCM_STEPS, 8.5, "lcm")
-    assert (road.model.calibration.steps, road.model.calibration.kept_steps) == (LCM_STEPS, LCM_STEPS)
-    bundle = road.bundle_for_cpu("float")
-    request = Request(PROMPT, "", road.model.steps, road.model.guidance, road.model.scheduler, seed=5)
-    [picture] = (
-        TextToImage(CpuRunner(bundle.file, optimize=True), bundle.info, bundle.tokenizer).generate(request).pictures
-    )
-    assert psnr_db(expected, picture) >= 55
+    pipeline = BuildPipeline(load_model("tiny-sd"), Console(quiet=True), Sources(lcm), cache)
+    assert (pipeline.model.steps, pipeline.model.guidance, pipeline.model.scheduler) == (LCM_STEPS, 8.5, "lcm")
+    assert (pipeline.model.calibration.steps, pipeline.model.calibration.kept_steps) == (LCM_STEPS, LCM_STEPS)
+    bundle = pipeline.cpu_bundle("float")
+    request = Request(PROMPT, "", pipeline.model.steps, pipeline.model.guidance, pipeline.model.scheduler, seed=5)
+    [image] = TextToImage(CpuRunner(bundle.file, optimize=True), bundle.info, bundle.tokenizer).generate(request).images
+    assert psnr_db(expected, image) >= 55
 
 
 def test_a_latent_consistency_model_as_a_single_file(lcm: Path, tmp_path: Path) -> None:
@@ -200,11 +198,11 @@ def test_the_command_takes_its_defaults_from_the_checkpoint(lcm: Path, cli: Cli)
     arguments = ("run", PROMPT, "--target", "cpu", "--seed", "3", "--checkpoint", str(lcm))
     document = cli.json(*arguments)
     assert document["components"]["unet"]["calls"] == LCM_STEPS
-    facts = Image.open(cli.folder / "out.png").text
-    assert (facts["steps"], facts["guidance"], facts["scheduler"]) == ("4", "8.5", "lcm")
+    metadata = Image.open(cli.folder / "out.png").text
+    assert (metadata["steps"], metadata["guidance"], metadata["scheduler"]) == ("4", "8.5", "lcm")
     cli.json(*arguments, "--scheduler", "euler", "--steps", "2", "--guidance", "3")
-    facts = Image.open(cli.folder / "out.png").text
-    assert (facts["steps"], facts["guidance"], facts["scheduler"]) == ("2", "3.0", "euler")
+    metadata = Image.open(cli.folder / "out.png").text
+    assert (metadata["steps"], metadata["guidance"], metadata["scheduler"]) == ("2", "3.0", "euler")
 
 
 def test_a_scheduler_config_alone_tells_it_too(things: Path, lcm: Path, cache: Path, tmp_path: Path) -> None:
@@ -212,16 +210,16 @@ def test_a_scheduler_config_alone_tells_it_too(things: Path, lcm: Path, cache: P
     shutil.copytree(things / "folder", tmp_path / "merged")
     for part in ("scheduler", "tokenizer"):
         shutil.copytree(lcm / part, tmp_path / "merged" / part)
-    model = Road(load_model("tiny-sd"), Console(quiet=True), Sources(tmp_path / "merged"), cache).model
+    model = BuildPipeline(load_model("tiny-sd"), Console(quiet=True), Sources(tmp_path / "merged"), cache).model
     assert (model.steps, model.guidance, model.scheduler) == (LCM_STEPS, 1.0, "lcm")
 
 
 def test_swapping_the_vae_leaves_the_other_components_alone(things: Path, cache: Path) -> None:
-    def road(vae: Path | None) -> Road:
+    def pipeline(vae: Path | None) -> BuildPipeline:
         sources = Sources(things / "model.safetensors", vae=vae, tokenizer=CHECKPOINT / "tokenizer")
-        return Road(load_model("tiny-sd"), Console(quiet=True), sources, cache)
+        return BuildPipeline(load_model("tiny-sd"), Console(quiet=True), sources, cache)
 
-    plain, swapped = road(None), road(things / "other" / "vae")
+    plain, swapped = pipeline(None), pipeline(things / "other" / "vae")
     for component in ("text_encoder", "unet"):
         assert plain.export(component).key == swapped.export(component).key
     for component in ("vae_decoder", "vae_encoder"):

@@ -18,15 +18,15 @@ from PIL import Image
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console, Transfer
 from qnn_sd.errors import DeviceError, StagingError, UnknownSocError
-from qnn_sd.targets.adb.client import Adb, Phone
-from qnn_sd.targets.adb.devices import HOME, choose, facts, profile_of
-from qnn_sd.targets.adb.joiner import Joiner
-from qnn_sd.targets.adb.session import MAIN
-from qnn_sd.targets.adb.staging import SPARE_BYTES, FileSet, stage, unstage
-from qnn_sd.targets.adb.virtual_phone import Battery, Faults
-from qnn_sd.targets.adb.warm_worker import WorkerAddress
-from qnn_sd.targets.adb.worker_client import WorkerClient, WorkerError
-from qnn_sd.targets.adb.worker_protocol import PROTOCOL
+from qnn_sd.targets.adb.client.adb import Adb, Phone
+from qnn_sd.targets.adb.client.devices import HOME, choose_phone, phone_info, profile_of
+from qnn_sd.targets.adb.session.warm_worker import WorkerAddress
+from qnn_sd.targets.adb.session.worker_session import MAIN
+from qnn_sd.targets.adb.staging.piece_assembler import PieceAssembler
+from qnn_sd.targets.adb.staging.stage import SPARE_BYTES, FileSet, stage, unstage
+from qnn_sd.targets.adb.worker.client import WorkerClient, WorkerError
+from qnn_sd.targets.adb.worker.protocol import PROTOCOL
+from qnn_sd.virtual_phone import Battery, Faults
 
 PROMPT = "a red circle on a blue background"
 
@@ -81,37 +81,37 @@ QUIET = Console(quiet=True)
 
 
 def test_without_a_name_the_only_phone_is_meant(running: PhoneOnAdb) -> None:
-    assert choose(Adb(), None).serial == running.address
-    assert choose(Adb(), running.address).serial == running.address
+    assert choose_phone(Adb(), None).serial == running.address
+    assert choose_phone(Adb(), running.address).serial == running.address
 
 
 def test_what_a_phone_says_of_itself(running: PhoneOnAdb) -> None:
-    found = facts(Adb().phone(running.address))
+    found = phone_info(Adb().phone(running.address))
     assert (found.soc, found.profile, found.battery_percent, found.celsius) == ("SM8650", "sm8650", 61, 31.5)
     assert found.free_bytes > 0
 
 
 def test_no_phone_says_so(host: AdbHost) -> None:
     with pytest.raises(DeviceError, match="There is no phone"):
-        choose(Adb(), None)
+        choose_phone(Adb(), None)
     with pytest.raises(DeviceError, match=r"There is no phone '127\.0\.0\.1:1'"):
-        choose(Adb(), "127.0.0.1:1")
+        choose_phone(Adb(), "127.0.0.1:1")
 
 
 def test_two_phones_need_a_name(host: AdbHost, running: PhoneOnAdb, tmp_path: Path) -> None:
     with started(host, tmp_path / "second", "sm8550", serial="second") as second:
         with pytest.raises(DeviceError, match="several phones") as caught:
-            choose(Adb(), None)
+            choose_phone(Adb(), None)
         assert running.address in caught.value.why
         assert second.address in caught.value.why
-        assert profile_of(choose(Adb(), second.address), None).dl_mode == 1
+        assert profile_of(choose_phone(Adb(), second.address), None).dl_mode == 1
 
 
 def test_a_phone_that_nobody_allowed_is_told_apart(host: AdbHost, tmp_path: Path) -> None:
     with started(host, tmp_path / "phone", connect=False, faults=Faults(unauthorized=True)) as phone:
         host.bytes("connect", phone.address)
         with pytest.raises(DeviceError) as caught:
-            choose(Adb(), phone.address)
+            choose_phone(Adb(), phone.address)
         assert "unauthorized" in caught.value.why
         assert "allow USB debugging" in caught.value.hint
         host.bytes("disconnect", phone.address)
@@ -120,7 +120,7 @@ def test_a_phone_that_nobody_allowed_is_told_apart(host: AdbHost, tmp_path: Path
 def test_an_unknown_soc_is_named_and_another_can_be_given(host: AdbHost, tmp_path: Path) -> None:
     other = Faults(properties={"ro.soc.model": "SM9999"})
     with started(host, tmp_path / "phone", faults=other) as phone:
-        handle = choose(Adb(), phone.address)
+        handle = choose_phone(Adb(), phone.address)
         with pytest.raises(UnknownSocError) as caught:
             profile_of(handle, None)
         assert "SM9999" in caught.value.why
@@ -200,11 +200,11 @@ def test_unstage_leaves_what_is_in_use(running: PhoneOnAdb, tmp_path: Path) -> N
     assert unstage(phone, 0) == []
 
 
-# Pictures
+# Images
 
 
 @pytest.mark.parametrize("soc", ["sm8550", "sm8650"])
-def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
+def test_a_image_over_a_phone_is_the_emulators_to_the_bit(
     soc: str, host: AdbHost, command: Cli, tmp_path: Path
 ) -> None:
     options = [PROMPT, "--seed", "5", "--steps", "2", "--json"]
@@ -215,9 +215,9 @@ def test_a_picture_over_a_phone_is_the_emulators_to_the_bit(
         )
         assert phone.workers() == []
     json.loads(command("run", *options, "--soc", soc, "-o", "emulator.png").stdout)
-    pictures = [np.asarray(Image.open(command.folder / f"{name}.png")) for name in (1, 2, "emulator")]
-    assert np.array_equal(pictures[0], pictures[2])
-    assert np.array_equal(pictures[1], pictures[2])
+    images = [np.asarray(Image.open(command.folder / f"{name}.png")) for name in (1, 2, "emulator")]
+    assert np.array_equal(images[0], images[2])
+    assert np.array_equal(images[1], images[2])
     assert first["soc"] == soc
     assert first["fallbacks"] == []
     assert first["phone"]["staged_bytes"] > 1_000_000
@@ -284,9 +284,9 @@ def test_a_warm_worker_serves_the_next_run_and_loads_nothing(host: AdbHost, comm
     assert [run["phone"]["was_warm"] for run in (first, second, third)] == [False, True, True]
     loads = [[each["loads"] for each in run["phone"]["compute"].values()] for run in (first, second, third)]
     assert loads == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]
-    pictures = [np.asarray(Image.open(command.folder / f"{number}.png")) for number in (1, 2, 3)]
-    assert np.array_equal(pictures[0], pictures[1])
-    assert not np.array_equal(pictures[0], pictures[2])
+    images = [np.asarray(Image.open(command.folder / f"{number}.png")) for number in (1, 2, 3)]
+    assert np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
 
 
 def test_a_warm_worker_is_not_taken_for_something_else(host: AdbHost, command: Cli, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_file_gets_its_name_whenever_its_last_piece_arrives(there_already: boo
     phone, data = Adb().phone(running.address), b"a small file"
     target = f"{HOME}/worker/0/small"
     phone.shell(f"mkdir -p {HOME}/worker/0")
-    with Joiner(phone) as joiner:
+    with PieceAssembler(phone) as joiner:
         joiner.begin(target, 0)
         joiner.send(target, [memoryview(data)])
         if there_already:
@@ -344,8 +344,8 @@ def test_a_cable_pulled_while_staging_is_told_and_the_next_run_goes_on(
         assert not [path for path in whole if ".part" in path.name]
 
 
-@pytest.mark.parametrize("moment", ["staging on", "painting on"])
-def test_ctrl_c_leaves_no_process_and_no_picture(moment: str, host: AdbHost, command: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["staging on", "generating on"])
+def test_ctrl_c_leaves_no_process_and_no_image(moment: str, host: AdbHost, command: Cli, tmp_path: Path) -> None:
     with started(host, tmp_path / "phone") as phone:
         with command.start("run", PROMPT, "--steps", "1000", "--device", phone.address, "--keep-alive") as process:
             said = interrupt_at(process, moment)

@@ -12,10 +12,10 @@ import pytest
 from adb_host import AdbHost, PhoneOnAdb, started, user
 from conftest import Cli
 
-from qnn_sd.build import PICTURE_COMPONENTS, Road
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.targets.adb.bench import (
     BenchSettings,
     Call,
@@ -25,13 +25,13 @@ from qnn_sd.targets.adb.bench import (
     Measurement,
     Refused,
     measure,
-    spread_of,
+    percentiles_of,
 )
 from qnn_sd.targets.adb.bench.inputs import random_inputs
-from qnn_sd.targets.adb.client import Adb
-from qnn_sd.targets.adb.staging import Staged
-from qnn_sd.targets.adb.virtual_phone import Battery
-from qnn_sd.targets.adb.worker_protocol import Port
+from qnn_sd.targets.adb.client.adb import Adb
+from qnn_sd.targets.adb.staging.stage import StagingResult
+from qnn_sd.targets.adb.worker.protocol import Port
+from qnn_sd.virtual_phone import Battery
 
 PERCENTILES = {"least": 0, "p10": 10, "median": 50, "p90": 90, "most": 100}
 
@@ -44,9 +44,9 @@ def running(adb: AdbHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def bench(cli: Cli, adb: AdbHost, running: PhoneOnAdb, road: Road) -> Cli:
+def bench(cli: Cli, adb: AdbHost, running: PhoneOnAdb, pipeline: BuildPipeline) -> Cli:
     """The user's command; the bundle is there already."""
-    road.bundle_for(load_profile("sm8650"), PICTURE_COMPONENTS)
+    pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
     return user(cli, adb)
 
 
@@ -80,21 +80,21 @@ def holds_its_calls(calls: dict[str, Any], count: int) -> None:
     ],
 )
 def test_middle_and_spread_of_known_numbers(values: list[float], expected: tuple[float, ...]) -> None:
-    spread = spread_of(values)
+    spread = percentiles_of(values)
     assert (spread.median, spread.p10, spread.p90, spread.least, spread.most) == pytest.approx(expected)
 
 
-def test_a_picture_is_estimated_from_the_warm_medians() -> None:
+def test_a_image_is_estimated_from_the_warm_medians() -> None:
     def measured(component: str, *seconds: float) -> Measured:
         calls = tuple(Call(each, (each / 2,)) for each in seconds)
         nothing = Condition(0, None, None)
         return Measured("burst", component, (ColdRun(9, 9, True, calls[0]),), calls, True, nothing, nothing)
 
     three = (measured("text_encoder", 1, 2, 30), measured("unet", 4, 5, 60), measured("vae_decoder", 3, 3, 90))
-    assert Measurement(Staged(), three).picture_seconds("burst", 20, 2) == 2 * 2 + 20 * 5 + 3
-    assert Measurement(Staged(), three).picture_seconds("balanced", 20, 2) is None
-    lacking = (*three[:2], Refused("burst", "vae_decoder", "why"))
-    assert Measurement(Staged(), lacking).picture_seconds("burst", 20, 2) is None
+    assert Measurement(StagingResult(), three).image_seconds("burst", 20, 2) == 2 * 2 + 20 * 5 + 3
+    assert Measurement(StagingResult(), three).image_seconds("balanced", 20, 2) is None
+    missing_files = (*three[:2], Refused("burst", "vae_decoder", "why"))
+    assert Measurement(StagingResult(), missing_files).image_seconds("burst", 20, 2) is None
 
 
 def test_inputs_fit_their_ports_and_are_the_same_each_time() -> None:
@@ -141,7 +141,7 @@ def test_what_is_measured_is_counted_and_written(bench: Cli, running: PhoneOnAdb
     for moment in ("before", "after"):
         assert each[moment]["battery"] == {"percent": 61, "degrees": 31.5}
         assert each[moment]["warmest_zone"]["degrees"] > 0
-    assert [estimate["picture_seconds"] for estimate in document["estimates"]] == [None]
+    assert [estimate["image_seconds"] for estimate in document["estimates"]] == [None]
     assert running.workers() == []
 
 
@@ -200,8 +200,10 @@ def test_a_component_that_the_htp_refuses_has_its_reason_in_its_row(
     assert "estimate" not in alone.stdout
 
 
-def test_a_component_that_the_bundle_lacks_is_named(host: AdbHost, running: PhoneOnAdb, road: Road) -> None:
-    bundle = road.bundle_for(load_profile("sm8650"), PICTURE_COMPONENTS)
+def test_a_component_that_the_bundle_lacks_is_named(
+    host: AdbHost, running: PhoneOnAdb, pipeline: BuildPipeline
+) -> None:
+    bundle = pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
     settings = BenchSettings(("vae_encoder",))
     with pytest.raises(SettingError, match="The bundle has no vae_encoder") as caught:
         measure(Adb().phone(running.address), bundle, settings, 2, Path("unused"), Console(quiet=True))

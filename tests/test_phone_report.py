@@ -18,32 +18,38 @@ from adb_host import AdbHost, PhoneOnAdb, started, user
 from conftest import Cli
 from PIL import Image
 
-from qnn_sd import qnn
-from qnn_sd.build import PICTURE_COMPONENTS
+from qnn_sd import qnn_provider
 from qnn_sd.cli.phone_report import write_report
+from qnn_sd.device_properties import VIRTUAL_PHONE_PROPERTY
 from qnn_sd.errors import OutputError, StagingError, TargetError
-from qnn_sd.targets.adb.devices import HOME, VIRTUAL
-from qnn_sd.targets.adb.examination import Findings, Privacy, Step, document, markdown
-from qnn_sd.targets.adb.examination.checklist import Checklist, Facts
-from qnn_sd.targets.adb.examination.likeness import hold_outputs, hold_picture, of_outputs, of_pictures
-from qnn_sd.targets.adb.staging import SPARE_BYTES
-from qnn_sd.targets.adb.virtual_phone import Faults
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.targets.adb.client.devices import HOME
+from qnn_sd.targets.adb.diagnostics import Findings, Privacy, Step, document, markdown
+from qnn_sd.targets.adb.diagnostics.checklist import Checklist, Facts
+from qnn_sd.targets.adb.diagnostics.thresholds import (
+    match_of_images,
+    match_of_outputs,
+    require_matching_image,
+    require_matching_outputs,
+)
+from qnn_sd.targets.adb.staging.stage import SPARE_BYTES
 from qnn_sd.toolchain import load_toolchains
+from qnn_sd.virtual_phone import Faults
 
 # What no report may hold; the user's name stands in the path of a folder, too.
 USER, SERIAL = "grace-hopper", "R5CT10ABCDE"
 STEPS = [
     "adb",
     "phone",
-    "facts",
+    "details",
     "bundle",
     "runtime libraries",
     "staging",
     "worker",
-    *(f"load {name}" for name in PICTURE_COMPONENTS),
+    *(f"load {name}" for name in TEXT_TO_IMAGE_COMPONENTS),
     "reference",
-    *(f"result {name}" for name in PICTURE_COMPONENTS),
-    "picture",
+    *(f"result {name}" for name in TEXT_TO_IMAGE_COMPONENTS),
+    "image",
     "memory and heat",
     "worker's end",
 ]
@@ -110,7 +116,7 @@ def healthy(adb: AdbHost, cache: Path, tmp_path_factory: pytest.TempPathFactory)
         yield examine(Cli(cache, tmp_path_factory.mktemp("folder")), adb, phone)
 
 
-def picture_of(report: Report) -> np.ndarray:
+def image_of(report: Report) -> np.ndarray:
     return np.asarray(Image.open(Path(report.done.args[report.done.args.index("-o") + 1]).with_suffix(".png")))
 
 
@@ -129,10 +135,10 @@ def test_a_virtual_phone_is_called_one_on_top(healthy: Report) -> None:
 
 
 def test_the_report_holds_what_a_maintainer_needs(healthy: Report) -> None:
-    told, steps = healthy.told["phone"], {name: step["facts"] for name, step in healthy.steps.items()}
+    told, steps = healthy.told["phone"], {name: step["details"] for name, step in healthy.steps.items()}
     assert {"qnn-sd", "onnxruntime", "onnxruntime-qnn", "adbutils"} <= set(told["host"]["packages"])
     assert told["host"]["machine"]
-    assert steps["facts"]["properties"]["ro.soc.model"] == "SM8650"
+    assert steps["details"]["properties"]["ro.soc.model"] == "SM8650"
     assert (steps["bundle"]["soc"], steps["bundle"]["dl_mode"]) == ("sm8650", 2)
     assert steps["staging"]["first"]["sent_bytes"] > 1_000_000
     assert steps["staging"]["second"]["sent_bytes"] == 0
@@ -140,23 +146,23 @@ def test_the_report_holds_what_a_maintainer_needs(healthy: Report) -> None:
     assert steps["worker"]["onnxruntime"]
     assert steps["memory and heat"]["status"]["peak_bytes"] > 0
     assert steps["memory and heat"]["status"]["zones"]
-    for name in PICTURE_COMPONENTS:
+    for name in TEXT_TO_IMAGE_COMPONENTS:
         assert steps[f"load {name}"]["load_seconds"] > 0
         assert steps[f"result {name}"]["against_emulator"]["bit_identical"]
         assert steps[f"result {name}"]["against_qdq_graph"]["db"] >= 50
-        assert steps["picture"]["components"][name]["ms_per_call"] > 0
+        assert steps["image"]["components"][name]["ms_per_call"] > 0
     assert steps["result unet"]["calls"] == 3
-    assert steps["picture"]["against_emulator"]["bit_identical"]
+    assert steps["image"]["against_emulator"]["bit_identical"]
 
 
-def test_the_page_holds_the_document_and_shows_the_picture(healthy: Report) -> None:
+def test_the_page_holds_the_document_and_shows_the_image(healthy: Report) -> None:
     found = re.search(r"```json\n(.*?)\n```", healthy.page, re.DOTALL)
     assert found
     assert json.loads(found[1]) == healthy.told["phone"]
-    assert "![The picture](<phone-report.png>)" in healthy.page
-    picture = picture_of(healthy)
-    assert picture.shape == (128, 128, 3)
-    red, green, blue = picture[60:68, 60:68].mean((0, 1))
+    assert "![The image](<phone-report.png>)" in healthy.page
+    image = image_of(healthy)
+    assert image.shape == (128, 128, 3)
+    red, green, blue = image[60:68, 60:68].mean((0, 1))
     assert green > 2 * max(red, blue), "no green square"
 
 
@@ -175,10 +181,10 @@ def test_a_binary_that_was_damaged_on_the_phone_is_found(healthy: Report, cli: C
     assert failed["name"] == "staging"
     assert f"unet/{binary.name}" in failed["found"]
     assert "unstage" in failed["advice"]
-    assert failed["facts"]["second"]["sent_bytes"] == 0
+    assert failed["details"]["second"]["sent_bytes"] == 0
     assert report.status_of("skipped") == STEPS[STEPS.index("worker") :]
     assert "because this failed: staging" in report.page
-    assert "What the phone painted" not in report.page
+    assert "What the phone generated" not in report.page
 
 
 def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
@@ -209,18 +215,18 @@ def test_an_unknown_soc_is_told_with_the_phones_facts(cli: Cli, adb: AdbHost, tm
     assert failed["name"] == "bundle"
     assert "SM9999" in failed["found"]
     assert "--soc" in failed["advice"]
-    assert report.steps["facts"]["facts"]["properties"]["ro.board.platform"] == "pineapple"
+    assert report.steps["details"]["details"]["properties"]["ro.board.platform"] == "pineapple"
 
 
 def test_a_phone_without_libraries_is_told_what_to_get(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
     # One that doesn't say that it is virtual needs Android's libraries.
-    silent = Faults(properties={VIRTUAL: ""})
+    silent = Faults(properties={VIRTUAL_PHONE_PROPERTY: ""})
     with started(adb, tmp_path / "phone", serial=SERIAL, faults=silent) as phone:
         report = examine(cli, adb, phone)
     failed = report.failed()
     assert failed["name"] == "runtime libraries"
     # Where none are published for the compiler's QAIRT, those of an SDK.
-    installed = load_toolchains().of(qnn.versions())
+    installed = load_toolchains().of(qnn_provider.versions())
     assert installed is not None
     wanted = f"runtime fetch --qairt {installed.phone.qnn_runtime}" if installed.phone else "--qairt-sdk"
     assert wanted in failed["advice"]
@@ -249,7 +255,7 @@ def test_the_only_phone_needs_no_serial(cli: Cli, tmp_path: Path, tmp_path_facto
     told = json.loads(done.stdout)["phone"]
     steps = {step["name"]: step for step in told["steps"]}
     assert (done.returncode, steps["phone"]["found"]) == (40, "the only one that adb lists")
-    assert steps["facts"]["facts"]["soc"] == "SM9999"
+    assert steps["details"]["details"]["soc"] == "SM9999"
     for name in (phone.address, SERIAL):
         assert name not in json.dumps(told)
 
@@ -261,11 +267,11 @@ def test_what_is_about_a_phone_needs_one(cli: Cli, options: tuple[str, str]) -> 
 
 def test_a_report_that_cannot_be_written_is_refused_at_once(cli: Cli) -> None:
     (cli.folder / "folder.md").mkdir()
-    (cli.folder / "picture.png").mkdir()
+    (cli.folder / "image.png").mkdir()
     for name, refused in (
         ("report.txt", "report.txt"),
         ("folder.md", "folder.md"),
-        ("picture.md", "picture.png"),
+        ("image.md", "image.png"),
         ("nowhere/report.md", "nowhere/report.md"),
     ):
         assert f"Can't write {refused}" in cli.refused(30, "doctor", "--device", "x", "-o", name)
@@ -275,7 +281,7 @@ def test_a_report_that_cannot_be_written_is_refused_at_once(cli: Cli) -> None:
 
 
 def steps_of(*found: str) -> Findings:
-    return Findings([Step("adb", "ok", each) for each in found], virtual=True, picture=np.zeros((4, 4, 3), np.uint8))
+    return Findings([Step("adb", "ok", each) for each in found], virtual=True, image=np.zeros((4, 4, 3), np.uint8))
 
 
 def test_an_earlier_report_survives_one_that_cannot_be_written(tmp_path: Path) -> None:
@@ -317,8 +323,8 @@ def test_what_needs_a_failed_step_is_skipped_and_names_the_first_cause() -> None
     told: list[str] = []
     steps = Checklist(lambda step: told.append(step.name))
 
-    def fails(facts: Facts) -> str:
-        facts["seen"] = 1
+    def fails(details: Facts) -> str:
+        details["seen"] = 1
         raise StagingError("No room", why="It is full", hint="Make room.")
 
     def breaks(_facts: Facts) -> str:
@@ -340,22 +346,24 @@ def test_what_needs_a_failed_step_is_skipped_and_names_the_first_cause() -> None
         ("failed", "ZeroDivisionError: by zero"),
         ("skipped", "because this failed: bug"),
     ]
-    assert steps.steps[0].facts == {"seen": 1}
+    assert steps.steps[0].details == {"seen": 1}
     assert steps.steps[0].advice == "Make room."
-    assert "ZeroDivisionError" in steps.steps[4].facts["traceback"]
+    assert "ZeroDivisionError" in steps.steps[4].details["traceback"]
     assert told == [step.name for step in steps.steps]
 
 
 def test_results_that_are_not_alike_are_refused(rng: np.random.Generator) -> None:
     right = [rng.normal(size=(2, 3)).astype(np.float32) for _call in range(2)]
-    same = of_outputs(right, [each.copy() for each in right])
-    assert (same.text, same.facts) == ("bit-identical", {"bit_identical": True, "db": 200.0})
-    hold_outputs("unet", "the emulator", same)
-    hold_outputs("unet", "the emulator", of_outputs(right, [each * np.float32(1.001) for each in right]))
+    same = match_of_outputs(right, [each.copy() for each in right])
+    assert (same.text, same.details) == ("bit-identical", {"bit_identical": True, "db": 200.0})
+    require_matching_outputs("unet", "the emulator", same)
+    require_matching_outputs(
+        "unet", "the emulator", match_of_outputs(right, [each * np.float32(1.001) for each in right])
+    )
     for wrong in ([each * np.float32(1.01) for each in right], [each * np.float32(np.nan) for each in right]):
         with pytest.raises(TargetError, match="unet computes something else"):
-            hold_outputs("unet", "the emulator", of_outputs(right, wrong))
-    picture = rng.integers(0, 255, (8, 8, 3), np.uint8)
-    hold_picture(of_pictures(picture, picture + np.uint8(1)))
+            require_matching_outputs("unet", "the emulator", match_of_outputs(right, wrong))
+    image = rng.integers(0, 255, (8, 8, 3), np.uint8)
+    require_matching_image(match_of_images(image, image + np.uint8(1)))
     with pytest.raises(TargetError, match="another one"):
-        hold_picture(of_pictures(picture, picture[::-1]))
+        require_matching_image(match_of_images(image, image[::-1]))

@@ -17,7 +17,7 @@ COUNTS = {"calibration.txt": 500, "held_out.txt": 64}
 # How CLIP's tokenizer cuts a prompt before it looks for tokens: words, single digits, runs of other signs.
 PIECES = re.compile(r"[^\W\d_]+|\d|[^\s\w]+|_")
 # Its 77 tokens less start and end.
-ROOM = 75
+RANGE_MARGIN = 75
 
 
 def prompts(name: str) -> list[str]:
@@ -54,7 +54,7 @@ def test_no_prompt_is_there_twice_in_either_file_or_in_both() -> None:
 def test_every_prompt_fits_into_clips_tokens() -> None:
     """By what can be counted without CLIP's vocabulary: pieces, of which each is at least one token."""
     longest = max(ALL, key=lambda prompt: len(PIECES.findall(prompt)))
-    assert len(PIECES.findall(longest)) <= ROOM, longest
+    assert len(PIECES.findall(longest)) <= RANGE_MARGIN, longest
     assert max(len(prompt.split()) for prompt in ALL) <= 60
 
 

@@ -18,7 +18,6 @@ from graphs import htp_db, quantized, run, small_graph
 from onnx import TensorProto, helper, numpy_helper
 from test_calibration import plan_of, small_model
 
-from qnn_sd.build import Road
 from qnn_sd.console import Console
 from qnn_sd.errors import QuantizeError
 from qnn_sd.export.blocks.attention import AttentionWeights, token_attention
@@ -28,13 +27,14 @@ from qnn_sd.export.checkpoint import RandomTensors, Sources
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_component
 from qnn_sd.quantize.calibration import Samples, unit_name
-from qnn_sd.quantize.choose import choose_encodings
-from qnn_sd.quantize.encodings import Encoding, asymmetric, per_channel, symmetric
-from qnn_sd.quantize.float_graph import FloatGraph
-from qnn_sd.quantize.ramps import known_ranges
-from qnn_sd.quantize.ranges import measure
+from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric, per_channel, symmetric
+from qnn_sd.quantize.encodings.from_ranges import encodings_from_ranges
+from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.ranges.known import known_ranges
+from qnn_sd.quantize.ranges.measured import measure
 from qnn_sd.reference import reference_session
 
 
@@ -117,7 +117,7 @@ MEASURED = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from qnn_sd.quantize.ranges import measure
+from qnn_sd.quantize.ranges.measured import measure
 x = np.ones((1, 1, 1024, 1024), np.float32)
 at = []
 measure(Path(sys.argv[1]), [{"x": x}, {"x": x}], lambda: at.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
@@ -251,16 +251,16 @@ def test_rows_of_one_size_are_looked_up_in_a_table_of_8_bits(
     assert sqnr_db(table[ids] * 2, run(tmp_path / "qdq", {"ids": ids})) >= 45
 
 
-@pytest.mark.parametrize(("spread", "highest"), [(0.0, 2 / 64), (40.0, 1.0)])
-def test_softmax_gets_room_above_its_largest_share(spread: float, highest: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("evenly_spaced", "highest"), [(0.0, 2 / 64), (40.0, 1.0)])
+def test_softmax_gets_room_above_its_largest_share(evenly_spaced: float, highest: float, tmp_path: Path) -> None:
     """Twice the largest share that calibration saw (64 equal ones, or nearly one), and never more than 1."""
 
     def build(g: Graph) -> None:
         x = g.input("x", (1, 8, 64))
-        g.output(g.node("Softmax", [x], x.shape, "shares", axis=-1), "y")
+        g.output(g.node("Softmax", [x], x.shape, "softmax_outputs", axis=-1), "y")
 
     x = np.zeros((1, 8, 64), np.float32)
-    x[..., 0] = spread
+    x[..., 0] = evenly_spaced
     qdq = quantized(build, {"x": x}, tmp_path)
     model = load_structure(qdq)
     [softmax] = [node for node in model.graph.node if node.op_type == "Softmax"]
@@ -271,20 +271,24 @@ def test_softmax_gets_room_above_its_largest_share(spread: float, highest: float
 
 
 @pytest.mark.parametrize("component", ["text_encoder", "unet", "vae_decoder", "vae_encoder"])
-def test_qdq_stays_close_to_float(component: str, road: Road) -> None:
+def test_qdq_stays_close_to_float(component: str, pipeline: BuildPipeline) -> None:
     """W8A16 with AdaRound on real inputs, early and late ones."""
-    calibration = road.calibration()
-    floats, qdq = road.export(component).folder, road.quantize(component).folder
-    feeds = list(road.samples(calibration, component))
+    calibration = pipeline.calibration()
+    floats, qdq = pipeline.export(component).folder, pipeline.quantize(component).folder
+    feeds = list(pipeline.samples(calibration, component))
     for sample in feeds[:: max(1, len(feeds) // 5)]:
         assert sqnr_db(run(floats, sample), run(qdq, sample)) >= 40
 
 
-def test_ranges_have_room_and_times_are_known(road: Road) -> None:
+def test_ranges_have_room_and_times_are_known(pipeline: BuildPipeline) -> None:
     """Twice what calibration saw at the model's own guidance; other scales are covered as they are."""
-    made, source, recorded = road.quantize("unet"), road.export("unet").folder, road.calibration().folder
+    made, source, recorded = pipeline.quantize("unet"), pipeline.export("unet").folder, pipeline.calibration().folder
     entries = activations(made.folder)
-    own = {unit_name(number) for number, each in enumerate(plan_of(road.model)) if each.guidance == road.model.guidance}
+    own = {
+        unit_name(number)
+        for number, each in enumerate(plan_of(pipeline.model))
+        if each.guidance == pipeline.model.guidance
+    }
     usual, rare = (
         measure(source, Samples(recorded, "unet", wanted), lambda: None)
         for wanted in (lambda unit: unit in own, lambda unit: unit not in own)
@@ -294,23 +298,25 @@ def test_ranges_have_room_and_times_are_known(road: Road) -> None:
         return max(room * max(usual[name][1], -usual[name][0]), rare[name][1], -rare[name][0])
 
     for name in ("sample", "conv_in", "noise_pred"):
-        assert spread(entries[name]) == pytest.approx(2 * reach(name, 2), rel=1e-4), "as much below zero as above it"
+        assert evenly_spaced(entries[name]) == pytest.approx(2 * reach(name, 2), rel=1e-4), (
+            "as much below zero as above it"
+        )
     squares = [name for name in entries if name.endswith("norm1.squared")]
     assert squares
     for name in squares:
-        assert spread(entries[name]) == pytest.approx(reach(name, 4), rel=1e-4), name
+        assert evenly_spaced(entries[name]) == pytest.approx(reach(name, 4), rel=1e-4), name
     assert entries["timestep"] == (1 / 64, 0)
     angles = sorted(name for name in entries if re.fullmatch(r"time_proj\.band\d+\.angles", name))
     assert len(angles) == 8
     for name in angles:
         # The largest frequency of a band times the largest time step; met or not.
         largest = float(FloatGraph(source).array(name.replace("angles", "frequencies")).max())
-        assert spread(entries[name]) == pytest.approx(largest * 65535 / 64, rel=1e-4), name
+        assert evenly_spaced(entries[name]) == pytest.approx(largest * 65535 / 64, rel=1e-4), name
         for wave in ("Sin", "Cos"):
-            assert spread(entries[name.replace("angles", wave)]) == pytest.approx(2, rel=1e-4)
-    shares = [name for name in entries if name.endswith("Softmax")]
-    assert shares
-    assert all(spread(entries[name]) <= 1.0001 for name in shares)
+            assert evenly_spaced(entries[name.replace("angles", wave)]) == pytest.approx(2, rel=1e-4)
+    softmax_outputs = [name for name in entries if name.endswith("Softmax")]
+    assert softmax_outputs
+    assert all(evenly_spaced(entries[name]) <= 1.0001 for name in softmax_outputs)
 
 
 def activations(folder: Path) -> dict[str, tuple[float, int]]:
@@ -319,7 +325,7 @@ def activations(folder: Path) -> dict[str, tuple[float, int]]:
     return {entry["name"]: (float(entry["scale"][0]), -int(entry["offset"][0])) for entry in entries}
 
 
-def spread(encoding: tuple[float, int]) -> float:
+def evenly_spaced(encoding: tuple[float, int]) -> float:
     """From the smallest to the largest number of 16 bits."""
     return encoding[0] * 65535
 
@@ -360,9 +366,9 @@ def test_whole_time_steps_are_exact(last: int, tmp_path: Path) -> None:
     """Their encoding begins at 0, in steps of a power of two that 16 bits of them reach the last time with."""
     graph = FloatGraph(embedding(tmp_path / "float"))
     known = known_ranges(graph, {"timestep": (0.0, float(last)), "nowhere": (0.0, 1.0)})
-    assert set(known) == {"timestep", *(name for name in graph.roles.ramps if name != "timestep")}
+    assert set(known) == {"timestep", *(name for name in graph.roles.affine_chains if name != "timestep")}
     ranges = measure(tmp_path / "float", [at(1)], lambda: None)
-    encoding = choose_encodings(graph, ranges, inputs={"timestep": (0.0, float(last))}).activations["timestep"]
+    encoding = encodings_from_ranges(graph, ranges, inputs={"timestep": (0.0, float(last))}).activations["timestep"]
     assert encoding.zero_point == 0
     exponent = np.log2(float(encoding.scale))
     assert exponent == round(exponent) <= 0
@@ -387,13 +393,15 @@ def test_times_of_a_schedule_that_calibration_does_not_reach(
     file = checkpoint / "scheduler" / "scheduler_config.json"
     config = json.loads(file.read_text())
     file.write_text(json.dumps({**config, "timestep_spacing": spacing, "num_train_timesteps": train_steps}))
-    few = Road(small_model(), Console(quiet=True), Sources(str(checkpoint)), tmp_path / "cache", rounding="nearest")
+    few = BuildPipeline(
+        small_model(), Console(quiet=True), Sources(str(checkpoint)), tmp_path / "cache", rounding="nearest"
+    )
     times = {float(feeds["timestep"][0]) for feeds in few.samples(few.calibration(), "unet")}
     assert len(times) == small_model().calibration.steps
     assert (max(times) < train_steps - 1) == (spacing == "leading")
     entries = activations(few.quantize("unet").folder)
     assert entries["timestep"] == (scale, 0)
-    assert spread(entries["time_proj.band0.angles"]) == pytest.approx(65535 * scale, rel=1e-4)
+    assert evenly_spaced(entries["time_proj.band0.angles"]) == pytest.approx(65535 * scale, rel=1e-4)
 
 
 def test_rare_samples_are_covered_without_a_margin(tmp_path: Path) -> None:
@@ -414,7 +422,7 @@ def test_rare_samples_are_covered_without_a_margin(tmp_path: Path) -> None:
         assert len(counted) == len(feeds), "each sample is measured once"
         encoding = activations(folder)[name]
         low = -encoding[1] * encoding[0]
-        return low, low + spread(encoding)
+        return low, low + evenly_spaced(encoding)
 
     usual = [-1.0, 0.0, 0.5, 1.0]
     assert ends(usual, [], "x") == pytest.approx((-2, 2), abs=1e-3)
@@ -424,9 +432,9 @@ def test_rare_samples_are_covered_without_a_margin(tmp_path: Path) -> None:
     assert ends(usual, [[0, 0, 0, -3.0]], "squared") == pytest.approx((0, 9), abs=1e-3)
 
 
-def test_encodings_file_restores_the_weights(road: Road) -> None:
+def test_encodings_file_restores_the_weights(pipeline: BuildPipeline) -> None:
     """AIMET's format 1.0.0: real = scale * (integer + offset), integers counted from zero."""
-    made = road.quantize("unet")
+    made = pipeline.quantize("unet")
     document = json.loads(made.file("encodings.json").read_text())
     assert document["version"] == "1.0.0"
     entries = {entry["name"]: entry for entry in document["param_encodings"]}
@@ -437,9 +445,9 @@ def test_encodings_file_restores_the_weights(road: Road) -> None:
     unsigned = read_array(stored, made.folder).astype(int) + 128
     scale, offset = np.array(entry["scale"]), np.array(entry["offset"])
     restored = (unsigned + offset[:, None, None, None]) * scale[:, None, None, None]
-    source = load_structure(road.export("unet").folder)
+    source = load_structure(pipeline.export("unet").folder)
     weight = next(t for t in source.graph.initializer if t.name == "conv_in.weight")
-    expected = read_array(weight, road.export("unet").folder)
+    expected = read_array(weight, pipeline.export("unet").folder)
     # AdaRound takes the integer below or above, whichever it is.
     assert np.abs(restored - expected).max() <= scale.max() * 1.0001
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from qnn_sd.artifact import MANIFEST, Recipe, load, place, produce
+from qnn_sd.artifact import MANIFEST, Recipe, artifact_folder, load, load_or_build
 from qnn_sd.errors import OutputError, QuantizeError
 
 RECIPE = Recipe("calibrate", "model", {"unet": "ab"}, {"steps": 4}, {"tool": "1"})
@@ -28,7 +28,7 @@ CHILD = f"""
 import sys, time
 from pathlib import Path
 from test_resumable import RECIPE, in_pieces
-from qnn_sd.artifact import produce, written_aside
+from qnn_sd.artifact import load_or_build, written_aside
 
 def stuck(piece, folder):
     if piece == "2":
@@ -38,7 +38,7 @@ def stuck(piece, folder):
             print("in the middle", flush=True)
             sys.stdin.read()
 
-produce(Path(sys.argv[1]), RECIPE, lambda folder: in_pieces(folder, stuck), resumable=True)
+load_or_build(Path(sys.argv[1]), RECIPE, lambda folder: in_pieces(folder, stuck), resumable=True)
 """
 
 
@@ -79,12 +79,12 @@ def ended_in_the_middle(root: Path, by: signal.Signals) -> None:
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 def test_a_build_that_was_ended_goes_on(by: signal.Signals, tmp_path: Path) -> None:
     ended_in_the_middle(tmp_path, by)
-    assert not place(tmp_path, RECIPE).exists()
+    assert not artifact_folder(tmp_path, RECIPE).exists()
     [left] = (tmp_path / RECIPE.stage).iterdir()
     assert left.name.endswith(".resumable")
-    made = produce(tmp_path, RECIPE, in_pieces, resumable=True)
-    assert made.facts == {"there": 2}
-    undisturbed = produce(tmp_path / "other", RECIPE, in_pieces, resumable=True)
+    made = load_or_build(tmp_path, RECIPE, in_pieces, resumable=True)
+    assert made.metadata == {"there": 2}
+    undisturbed = load_or_build(tmp_path / "other", RECIPE, in_pieces, resumable=True)
     found = {path.name: path.read_bytes() for path in made.folder.iterdir() if path.name != MANIFEST}
     assert found == {path.name: path.read_bytes() for path in undisturbed.folder.iterdir() if path.name != MANIFEST}
     assert load(made.folder).key == RECIPE.key
@@ -94,7 +94,7 @@ def test_a_build_that_was_ended_goes_on(by: signal.Signals, tmp_path: Path) -> N
 def test_another_recipe_never_finds_it(tmp_path: Path) -> None:
     ended_in_the_middle(tmp_path, signal.SIGKILL)
     for other in (replace(RECIPE, inputs={"unet": "cd"}), replace(RECIPE, settings={"steps": 5})):
-        assert produce(tmp_path, other, in_pieces, resumable=True).facts == {"there": 0}
+        assert load_or_build(tmp_path, other, in_pieces, resumable=True).metadata == {"there": 0}
 
 
 def test_a_build_that_fails_keeps_what_was_finished(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_a_build_that_fails_keeps_what_was_finished(tmp_path: Path) -> None:
             raise QuantizeError("no", hint="try")
 
     with pytest.raises(QuantizeError):
-        produce(tmp_path, RECIPE, lambda folder: in_pieces(folder, fails), resumable=True)
-    assert produce(tmp_path, RECIPE, in_pieces, resumable=True).facts == {"there": 3}
+        load_or_build(tmp_path, RECIPE, lambda folder: in_pieces(folder, fails), resumable=True)
+    assert load_or_build(tmp_path, RECIPE, in_pieces, resumable=True).metadata == {"there": 3}
 
 
 def test_of_two_at_once_one_waits(tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_of_two_at_once_one_waits(tmp_path: Path) -> None:
         raise AssertionError("built twice")
 
     second = threading.Thread(
-        target=lambda: results.append(produce(tmp_path, RECIPE, never, resumable=True, tell=tell))
+        target=lambda: results.append(load_or_build(tmp_path, RECIPE, never, resumable=True, tell=tell))
     )
-    made = produce(tmp_path, RECIPE, first, resumable=True)
+    made = load_or_build(tmp_path, RECIPE, first, resumable=True)
     second.join(60)
     assert [(result.folder, result.cached) for result in results] == [(made.folder, True)]
     assert len(said) == 1
@@ -145,13 +145,13 @@ def test_who_waited_for_a_build_that_failed_goes_on_there(tmp_path: Path) -> Non
 
     second = threading.Thread(
         target=lambda: results.append(
-            produce(tmp_path, RECIPE, in_pieces, resumable=True, tell=lambda _line: waits.set())
+            load_or_build(tmp_path, RECIPE, in_pieces, resumable=True, tell=lambda _line: waits.set())
         )
     )
     with pytest.raises(KeyboardInterrupt):
-        produce(tmp_path, RECIPE, lambda folder: in_pieces(folder, fails), resumable=True)
+        load_or_build(tmp_path, RECIPE, lambda folder: in_pieces(folder, fails), resumable=True)
     second.join(60)
-    assert [result.facts for result in results] == [{"there": 2}]
+    assert [result.metadata for result in results] == [{"there": 2}]
 
 
 def test_what_nobody_comes_back_to_is_swept(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_what_nobody_comes_back_to_is_swept(tmp_path: Path) -> None:
     os.utime(stage / ".changed-inside.resumable" / "piece")
     holder = os.open(stage / ".at-it.resumable", os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
-    produce(tmp_path, RECIPE, in_pieces)
+    load_or_build(tmp_path, RECIPE, in_pieces)
     os.close(holder)
     assert hidden(tmp_path) == [".at-it.resumable", ".changed-inside.resumable", ".six-days.resumable"]
 
@@ -181,6 +181,6 @@ def test_a_cache_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(fcntl, "flock", without)
     with pytest.raises(OutputError, match="Can't write") as caught:
-        produce(tmp_path, RECIPE, in_pieces, resumable=True)
+        load_or_build(tmp_path, RECIPE, in_pieces, resumable=True)
     assert "QNN_SD_CACHE" in caught.value.hint
-    assert not produce(tmp_path, RECIPE, in_pieces).cached
+    assert not load_or_build(tmp_path, RECIPE, in_pieces).cached

@@ -25,6 +25,7 @@ from graphs import quantized
 from maven_repository import PLUGIN, Repository, aar, jni, library
 from onnx import TensorProto, helper
 
+from qnn_sd import runtime_libraries
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
@@ -40,10 +41,9 @@ from qnn_sd.errors import (
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
-from qnn_sd.targets.adb import runtime
-from qnn_sd.targets.adb.runtime import archive, pins
-from qnn_sd.targets.adb.runtime.ledger import ledger_file
-from qnn_sd.targets.adb.runtime.repository import open_repository
+from qnn_sd.runtime_libraries import archive, pins
+from qnn_sd.runtime_libraries.recorded_hashes import ledger_file
+from qnn_sd.runtime_libraries.repository import open_repository
 from qnn_sd.toolchain import load_toolchains
 
 QNN = "com.qualcomm.qti:qnn-runtime:2.50.0"
@@ -75,11 +75,11 @@ def repository() -> Iterator[Repository]:
         yield serving
 
 
-def fetch(repository: Repository, cache: Path, sdk: runtime.Sdk | None = None) -> runtime.Fetched:
-    return runtime.fetch(pins.load_pins().named("2.50"), repository.url, cache, QUIET, sdk)
+def fetch(repository: Repository, cache: Path, sdk: runtime_libraries.Sdk | None = None) -> runtime_libraries.Fetched:
+    return runtime_libraries.fetch(pins.load_pins().named("2.50"), repository.url, cache, QUIET, sdk)
 
 
-def qnn_of(done: runtime.Fetched) -> runtime.Obtained:
+def qnn_of(done: runtime_libraries.Fetched) -> runtime_libraries.Obtained:
     return next(each for each in done.obtained if each.pin.coordinate == QNN)
 
 
@@ -266,7 +266,7 @@ def test_a_damaged_download_is_fetched_again(
 ) -> None:
     path = qnn_of(fetch(repository, libraries)).path
     os.truncate(path, 1000)
-    again = qnn_of(runtime.fetch(pins.load_pins().newest, repository.url, libraries, Console()))
+    again = qnn_of(runtime_libraries.fetch(pins.load_pins().newest, repository.url, libraries, Console()))
     assert (again.trust, again.downloaded) == ("recorded earlier", True)
     assert path.read_bytes() == repository.files[QNN_PATH]
     assert "fetching it again" in capsys.readouterr().err
@@ -284,13 +284,16 @@ def test_proxies_are_honoured(repository: Repository, libraries: Path, monkeypat
     """A repository that only the proxy knows: the server on loopback plays the proxy."""
     monkeypatch.setenv("HTTP_PROXY", repository.url.removesuffix("/maven2"))
     monkeypatch.setenv("NO_PROXY", "")
-    runtime.fetch(pins.load_pins().newest, "http://maven.invalid/maven2", libraries, QUIET)
+    runtime_libraries.fetch(pins.load_pins().newest, "http://maven.invalid/maven2", libraries, QUIET)
     assert set(repository.hosts) == {"maven.invalid"}
 
 
 def test_a_name_from_jgos_settings_is_a_repository(repository: Repository, libraries: Path) -> None:
     libraries.with_name("jgo.conf").write_text(f"[repositories]\nmirror = {repository.url}/\n")
-    assert runtime.fetch(pins.load_pins().newest, "mirror", libraries, QUIET).artifact.facts["qairt"] == "2.50.0"
+    assert (
+        runtime_libraries.fetch(pins.load_pins().newest, "mirror", libraries, QUIET).artifact.metadata["qairt"]
+        == "2.50.0"
+    )
     assert open_repository(pins.load_pins().repository).url.startswith("https://")
 
 
@@ -299,7 +302,7 @@ def test_a_password_in_the_address_is_never_shown(repository: Repository, librar
     repository.files.clear()
     for address in (with_password, "http://name:secret@127.0.0.1:9/maven2"):
         with pytest.raises(DownloadError) as caught:
-            runtime.fetch(pins.load_pins().newest, address, libraries, QUIET)
+            runtime_libraries.fetch(pins.load_pins().newest, address, libraries, QUIET)
         assert "secret" not in str(caught.value)
 
 
@@ -334,7 +337,7 @@ def test_ctrl_c_keeps_what_came(command: Cli, repository: Repository, libraries:
 def test_without_jgo_the_message_says_what_to_install(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jgo.config", None)
     with pytest.raises(DownloadError) as caught:
-        runtime.fetch(pins.load_pins().newest, "central", libraries, QUIET)
+        runtime_libraries.fetch(pins.load_pins().newest, "central", libraries, QUIET)
     assert "pip install '.[phone]'" in caught.value.hint
 
 
@@ -433,7 +436,7 @@ def test_skels_are_found_wherever_the_archive_has_them(repository: Repository, l
     repository.files[QNN_PATH] = aar({**beside, f"assets/hexagon-v75/unsigned/{skel}": library(skel)})
     made = fetch(repository, libraries).artifact
     assert made.file(skel).read_bytes() == library(skel)
-    assert runtime.archs_in(made) == [75]
+    assert runtime_libraries.archs_in(made) == [75]
 
 
 @pytest.mark.parametrize(
@@ -486,24 +489,24 @@ def test_an_sdk_brings_qnns_libraries(command: Cli, repository: Repository) -> N
 
 def test_the_sdks_version_is_in_its_yaml_or_its_name(tmp_path: Path) -> None:
     named = make_sdk(tmp_path / "2.50.0.260515")
-    assert runtime.open_sdk(named).version == "2.50.0.260515"
+    assert runtime_libraries.open_sdk(named).version == "2.50.0.260515"
     (named / "sdk.yaml").write_text("name: qairt\nversion: '2.48.1.250101'\n")
-    assert runtime.open_sdk(named).version == "2.48.1.250101"
+    assert runtime_libraries.open_sdk(named).version == "2.48.1.250101"
     with pytest.raises(RuntimeLibraryError, match="doesn't tell its version"):
-        runtime.open_sdk(make_sdk(tmp_path / "qairt"))
+        runtime_libraries.open_sdk(make_sdk(tmp_path / "qairt"))
 
 
 @pytest.mark.parametrize(
     ("version", "plugin"), [("2.48.0", "2.4.0"), ("2.49.9", "2.4.0"), ("2.50.40", "2.6.0"), ("2.51.0", "2.6.0")]
 )
 def test_an_sdk_gets_a_plugin_that_is_not_newer(version: str, plugin: str, tmp_path: Path) -> None:
-    sdk = runtime.open_sdk(make_sdk(tmp_path / version))
-    assert runtime.companion_of(sdk, pins.load_pins()).plugin.coordinate.endswith(f":{plugin}")
+    sdk = runtime_libraries.open_sdk(make_sdk(tmp_path / version))
+    assert runtime_libraries.companion_of(sdk, pins.load_pins()).plugin.coordinate.endswith(f":{plugin}")
 
 
 def test_an_sdk_older_than_every_plugin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeLibraryError, match="too old"):
-        runtime.companion_of(runtime.open_sdk(make_sdk(tmp_path / "2.45.0")), pins.load_pins())
+        runtime_libraries.companion_of(runtime_libraries.open_sdk(make_sdk(tmp_path / "2.45.0")), pins.load_pins())
 
 
 # --- what a phone gets
@@ -512,7 +515,7 @@ def test_an_sdk_older_than_every_plugin_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arch", [73, 75])
 def test_a_phone_gets_its_own_htps_libraries(arch: int, repository: Repository, libraries: Path) -> None:
     fetch(repository, libraries)
-    picked = runtime.pick(arch, "2.50.0")
+    picked = runtime_libraries.pick(arch, "2.50.0")
     assert [path.name for path in picked.files] == [
         "libQnnHtp.so",
         f"libQnnHtpV{arch}Skel.so",
@@ -531,23 +534,26 @@ def test_the_oldest_version_that_loads_the_binary_is_picked(
     repository: Repository, libraries: Path, tmp_path: Path
 ) -> None:
     fetch(repository, libraries)
-    fetch(repository, libraries, runtime.open_sdk(make_sdk(tmp_path / "2.51.0.1", arch=75)))
-    fetch(repository, libraries, runtime.open_sdk(make_sdk(tmp_path / "2.100.0.1", arch=75)))
-    assert [entry.qairt for entry in runtime.fetched(libraries)] == ["2.50.0", "2.51.0", "2.100.0"]
-    picked = {binary: runtime.pick(75, binary).qairt for binary in ("2.45.0", "2.50.0", "2.50.40", "2.51.0", "2.99.0")}
+    fetch(repository, libraries, runtime_libraries.open_sdk(make_sdk(tmp_path / "2.51.0.1", arch=75)))
+    fetch(repository, libraries, runtime_libraries.open_sdk(make_sdk(tmp_path / "2.100.0.1", arch=75)))
+    assert [entry.qairt for entry in runtime_libraries.fetched(libraries)] == ["2.50.0", "2.51.0", "2.100.0"]
+    picked = {
+        binary: runtime_libraries.pick(75, binary).qairt
+        for binary in ("2.45.0", "2.50.0", "2.50.40", "2.51.0", "2.99.0")
+    }
     assert list(picked.values()) == ["2.50.0", "2.50.0", "2.50.0", "2.51.0", "2.100.0"]
 
 
 def test_a_newer_folder_that_knows_the_htp_is_picked(repository: Repository, libraries: Path, tmp_path: Path) -> None:
     fetch(repository, libraries)
-    fetch(repository, libraries, runtime.open_sdk(make_sdk(tmp_path / "2.51.0.1", arch=79)))
-    assert runtime.pick(79, "2.50.0").qairt == "2.51.0"
+    fetch(repository, libraries, runtime_libraries.open_sdk(make_sdk(tmp_path / "2.51.0.1", arch=79)))
+    assert runtime_libraries.pick(79, "2.50.0").qairt == "2.51.0"
 
 
 def test_an_htp_that_no_folder_serves_is_named(repository: Repository, libraries: Path) -> None:
     fetch(repository, libraries)
     with pytest.raises(RuntimeLibraryError, match="serve an HTP v79") as caught:
-        runtime.pick(79, "2.50.0")
+        runtime_libraries.pick(79, "2.50.0")
     assert "lack libQnnHtpV79Skel.so and libQnnHtpV79Stub.so; they serve v73, v75" in caught.value.why
 
 
@@ -555,7 +561,7 @@ def test_nothing_fetched_names_the_command(libraries: Path) -> None:
     with pytest.raises(
         RuntimeLibraryError, match=r"No runtime libraries here load a binary of QAIRT 2\.49\.40"
     ) as caught:
-        runtime.pick(75, "2.49.40")
+        runtime_libraries.pick(75, "2.49.40")
     assert caught.value.hint == "qnn-sd runtime fetch --qairt 2.50.0"
     assert "Here: none" in caught.value.why
 
@@ -568,7 +574,7 @@ def test_a_binary_newer_than_all_that_is_published_names_the_compiler(
     with pytest.raises(
         RuntimeLibraryError, match=r"No published runtime libraries load a binary of QAIRT 2\.51\.0"
     ) as caught:
-        runtime.pick(arch, "2.51.0")
+        runtime_libraries.pick(arch, "2.51.0")
     default = load_toolchains().chosen
     assert f"{default.install} && qnn-sd compile --soc {soc}" in caught.value.hint
     assert "--qairt-sdk" in caught.value.hint
@@ -578,7 +584,7 @@ def test_a_library_damaged_on_disk_is_never_picked(repository: Repository, libra
     made = fetch(repository, libraries).artifact
     os.truncate(made.file("libQnnHtp.so"), 10)
     with pytest.raises(ArtifactError, match=r"libQnnHtp\.so is damaged"):
-        runtime.pick(75, "2.50.0")
+        runtime_libraries.pick(75, "2.50.0")
 
 
 def one_conv(g: Graph) -> None:
@@ -589,7 +595,7 @@ def test_the_binarys_version_is_read_from_what_the_compiler_wrote(tmp_path: Path
     qdq = quantized(one_conv, {"x": rng.standard_normal((1, 4, 8, 8), np.float32)}, tmp_path)
     (tmp_path / "compiled").mkdir()
     compile_component(qdq, 57, 75, 1, tmp_path / "compiled")
-    found = runtime.qairt_version_of(tmp_path / "compiled" / CONTEXT_FILE)
+    found = runtime_libraries.qairt_version_of(tmp_path / "compiled" / CONTEXT_FILE)
     compilers = {each.onnxruntime_qnn: each.qairt for each in load_toolchains().sets}
     assert found == compilers[metadata.version("onnxruntime-qnn")]
 
@@ -617,17 +623,17 @@ def wrapper(path: Path, compatibility: str | None, sdk_version: str | None) -> P
     ],
 )
 def test_either_mark_tells_the_version(compatibility: str | None, sdk_version: str | None, tmp_path: Path) -> None:
-    assert runtime.qairt_version_of(wrapper(tmp_path / "m.onnx", compatibility, sdk_version)) == "2.48.3"
+    assert runtime_libraries.qairt_version_of(wrapper(tmp_path / "m.onnx", compatibility, sdk_version)) == "2.48.3"
 
 
 @pytest.mark.parametrize("compatibility", ["v2:6", "6", "", "v2:6:new:2.50.0"])
 def test_a_file_that_does_not_tell_its_version_is_refused(compatibility: str, tmp_path: Path) -> None:
     with pytest.raises(RuntimeLibraryError, match="doesn't tell which QAIRT"):
-        runtime.qairt_version_of(wrapper(tmp_path / "m.onnx", compatibility, "new"))
+        runtime_libraries.qairt_version_of(wrapper(tmp_path / "m.onnx", compatibility, "new"))
     (tmp_path / "broken.onnx").write_bytes(b"\xff" * 100)
     for name in ("broken.onnx", "missing.onnx"):
         with pytest.raises(RuntimeLibraryError, match="can't be read"):
-            runtime.qairt_version_of(tmp_path / name)
+            runtime_libraries.qairt_version_of(tmp_path / name)
 
 
 # --- pins
@@ -664,7 +670,7 @@ def test_a_wrong_pin_keeps_the_file_out(libraries: Path, repository: Repository)
     plugin = known.newest.plugin.model_copy(update={"sha256": "f" * 64})
     wrong = known.newest.model_copy(update={"plugin": plugin})
     with pytest.raises(IntegrityError) as caught:
-        runtime.fetch(wrong, repository.url, libraries, QUIET)
+        runtime_libraries.fetch(wrong, repository.url, libraries, QUIET)
     path = maven_repository.coordinate_path(plugin.coordinate)
     assert f"is {hashlib.sha256(repository.files[path]).hexdigest()}; the pinned hash is {'f' * 64}" in caught.value.why
     assert not list((libraries / "downloads").glob("*.aar*"))
@@ -672,8 +678,8 @@ def test_a_wrong_pin_keeps_the_file_out(libraries: Path, repository: Repository)
 
 def test_the_desktop_jar_is_the_pinned_one() -> None:
     """From Maven Central, once: the usual cache keeps it."""
-    jar = runtime.desktop_jar()
+    jar = runtime_libraries.desktop_jar()
     assert sha256_of_file(jar) == pins.load_pins().desktop.sha256
     with zipfile.ZipFile(jar) as opened:
         assert "ai/onnxruntime/native/linux-x64/libonnxruntime4j_jni.so" in opened.namelist()
-    assert runtime.file_of(pins.load_pins().desktop, repository="http://127.0.0.1:9") == jar
+    assert runtime_libraries.file_of(pins.load_pins().desktop, repository="http://127.0.0.1:9") == jar

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from qnn_sd.errors import ConfigError
-from qnn_sd.targets.adb.runtime import load_pins
+from qnn_sd.runtime_libraries import load_pins
 from qnn_sd.toolchain import TOOLCHAINS_FILE, Toolchain, load_toolchains, loads
 
 KNOWN = load_toolchains()

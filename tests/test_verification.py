@@ -15,28 +15,29 @@ from conftest import ROOT, Cli
 from onnx import numpy_helper
 from PIL import Image
 
-from qnn_sd import build, qnn
-from qnn_sd.build import Road
+from qnn_sd import qnn_provider
 from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
-from qnn_sd.config import COMPONENTS, Setting, load_profile
+from qnn_sd.config import COMPONENTS, GuidanceSetting, load_profile
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import ArtifactError, VerificationError
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.quantize import likeness_to_float
+from qnn_sd.pipeline import pipeline as pipeline_module
+from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.quantize import sqnr_against_float
 from qnn_sd.quantize.calibration import read_prompts
 from qnn_sd.toolchain import load_toolchains
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,
     QDQ_AGAINST_FLOAT,
     Gate,
-    Likeness,
-    SettingLikeness,
+    SettingSqnr,
+    SqnrSummary,
     VerificationInput,
-    doubt,
-    doubt_of_setting,
-    hold,
+    gate_warning,
     likeness,
     require_finite,
+    require_gate,
+    setting_warning,
 )
 
 INPUTS = [VerificationInput(f"step {n // 2}, pass {n % 2}", {}, pair=n // 2) for n in range(4)]
@@ -67,13 +68,13 @@ def test_likeness_is_of_all_of_the_worst_and_of_the_difference(rng: np.random.Ge
 @pytest.mark.parametrize("figure", ["below", float("nan")])
 def test_each_figure_of_each_gate_refuses(gate: Gate, bad: str, figure: str | float) -> None:
     good = {"all_db": 90.0, "worst_db": 90.0, "worst_input": "that one", "difference_db": 90.0}
-    hold(gate, "unet", Likeness(**good, worst_difference="that pair"))
+    require_gate(gate, "unet", SqnrSummary(**good, worst_difference="that pair"))
     least = gate.least_difference_db if bad == "difference_db" else gate.least_db
     value = least - 0.1 if figure == "below" else figure
     # Unchecked, as a figure that isn't a number would come out of arithmetic.
-    found = Likeness.model_construct(**{**good, bad: value}, worst_difference="that pair")
+    found = SqnrSummary.model_construct(**{**good, bad: value}, worst_difference="that pair")
     with pytest.raises(VerificationError) as caught:
-        hold(gate, "unet", found)
+        require_gate(gate, "unet", found)
     told = str(caught.value)
     assert gate.name in told
     assert "unet" in told
@@ -91,7 +92,7 @@ def test_nan_and_infinity_pass_no_gate_and_reach_no_json(planted: float, rng: np
     told = likeness(INPUTS, exact, found)
     assert told.worst_input == INPUTS[1].label
     with pytest.raises(VerificationError):
-        hold(BINARY_AGAINST_QDQ, "unet", told)
+        require_gate(BINARY_AGAINST_QDQ, "unet", told)
     with pytest.raises(ValueError, match="JSON"):
         json_text(told.model_dump())
     assert json.loads(json_text(likeness(INPUTS, exact, exact).model_dump()))["worst_db"] == 200
@@ -118,14 +119,18 @@ def scaled(graph: onnx.GraphProto, wanted: Callable[[str], bool], factor: float)
     assert count, "nothing was planted"
 
 
-def own_inputs(road: Road, component: str) -> list[VerificationInput]:
+def own_inputs(pipeline: BuildPipeline, component: str) -> list[VerificationInput]:
     """Those of the model's own guidance."""
-    return [one for one in road.verification_inputs(component) if one.setting in (None, *road.model.own_settings)]
+    return [
+        one
+        for one in pipeline.verification_inputs(component)
+        if one.setting in (None, *pipeline.model.default_settings)
+    ]
 
 
-def compared(road: Road, component: str, qdq: Path) -> Likeness:
-    source, inputs = road.export(component).folder, own_inputs(road, component)
-    [found] = likeness_to_float(component, source, qdq, inputs, [range(len(inputs))])
+def compared(pipeline: BuildPipeline, component: str, qdq: Path) -> SqnrSummary:
+    source, inputs = pipeline.export(component).folder, own_inputs(pipeline, component)
+    [found] = sqnr_against_float(component, source, qdq, inputs, [range(len(inputs))])
     return found
 
 
@@ -137,46 +142,48 @@ def is_conditioning(name: str) -> bool:
 @pytest.mark.parametrize(
     ("factor", "what"), [(0.05, "over all inputs"), (0.95, "in the difference of the two guidance passes")]
 )
-def test_a_conditioning_that_is_too_weak_is_refused(factor: float, what: str, road: Road, tmp_path: Path) -> None:
+def test_a_conditioning_that_is_too_weak_is_refused(
+    factor: float, what: str, pipeline: BuildPipeline, tmp_path: Path
+) -> None:
     """Weakened to a twentieth each pass shows it; weakened by a twentieth, their difference alone."""
     weak = changed(
-        road.quantize("unet").folder, tmp_path / "weak", lambda graph: scaled(graph, is_conditioning, factor)
+        pipeline.quantize("unet").folder, tmp_path / "weak", lambda graph: scaled(graph, is_conditioning, factor)
     )
-    found = compared(road, "unet", weak)
+    found = compared(pipeline, "unet", weak)
     assert found.difference_db is not None
     assert found.difference_db < QDQ_AGAINST_FLOAT.least_difference_db
     with pytest.raises(VerificationError, match=f"unet is refused: QDQ graph against float model, .*{what}"):
-        hold(QDQ_AGAINST_FLOAT, "unet", found)
+        require_gate(QDQ_AGAINST_FLOAT, "unet", found)
 
 
-def test_a_binary_of_another_graph_is_the_compilers_fault(road: Road, tmp_path: Path) -> None:
+def test_a_binary_of_another_graph_is_the_compilers_fault(pipeline: BuildPipeline, tmp_path: Path) -> None:
     """Compiled from a graph whose conditioning is weaker than in the graph that it is held against."""
-    qdq = road.quantize("unet").folder
+    qdq = pipeline.quantize("unet").folder
     weak = changed(qdq, tmp_path / "weak", lambda graph: scaled(graph, is_conditioning, 0.05))
     compiled = tmp_path / "compiled"
     compiled.mkdir()
     compile_component(weak, 57, 75, 1, compiled)
-    found = Verifier(usable_cores()).likeness("unet", Binary(qdq, compiled, 57, 75), own_inputs(road, "unet")[:2])
+    found = Verifier(usable_cores()).likeness("unet", Binary(qdq, compiled, 57, 75), own_inputs(pipeline, "unet")[:2])
     assert found.difference_db is not None
     assert found.difference_db < BINARY_AGAINST_QDQ.least_difference_db
     with pytest.raises(VerificationError, match="The HTP compiler computes something else"):
-        hold(BINARY_AGAINST_QDQ, "unet", found)
+        require_gate(BINARY_AGAINST_QDQ, "unet", found)
 
 
-def test_a_qdq_graph_that_answers_with_nan_is_named(road: Road, tmp_path: Path) -> None:
+def test_a_qdq_graph_that_answers_with_nan_is_named(pipeline: BuildPipeline, tmp_path: Path) -> None:
     def spoil(graph: onnx.GraphProto) -> None:
         last = next(node for node in graph.node if node.output[0] == graph.output[0].name)
         scale = next(tensor for tensor in graph.initializer if tensor.name == last.input[1])
         scale.CopyFrom(numpy_helper.from_array(np.array(np.nan, np.float32), scale.name))
 
-    broken = changed(road.quantize("text_encoder").folder, tmp_path / "broken", spoil)
+    broken = changed(pipeline.quantize("text_encoder").folder, tmp_path / "broken", spoil)
     with pytest.raises(VerificationError, match="text_encoder: the QDQ graph answers with NaN or infinity"):
-        compared(road, "text_encoder", broken)
+        compared(pipeline, "text_encoder", broken)
 
 
-def test_halved_encodings_of_a_user_are_the_users_fault(cli: Cli, road: Road) -> None:
+def test_halved_encodings_of_a_user_are_the_users_fault(cli: Cli, pipeline: BuildPipeline) -> None:
     """AIMET's JSON with the activations' ranges of one component halved."""
-    encodings = json.loads((road.quantize("vae_decoder").folder / "encodings.json").read_text())
+    encodings = json.loads((pipeline.quantize("vae_decoder").folder / "encodings.json").read_text())
     for each in encodings["activation_encodings"]:
         each["scale"] = [scale / 2 for scale in each["scale"]]
     folder = cli.folder / "encodings"
@@ -190,40 +197,40 @@ def test_halved_encodings_of_a_user_are_the_users_fault(cli: Cli, road: Road) ->
 
 
 def test_versions_that_nobody_tried_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert build._suspect_of_versions() == ("", ""), "the installed versions are of no tried set"
-    there: Mapping[str, str] = {**qnn.versions(), "onnxruntime": "9.9.9"}
-    monkeypatch.setattr(qnn, "versions", lambda: there)
-    suspect, hint = build._suspect_of_versions()
+    assert pipeline_module._suspect_of_versions() == ("", ""), "the installed versions are of no tried set"
+    there: Mapping[str, str] = {**qnn_provider.versions(), "onnxruntime": "9.9.9"}
+    monkeypatch.setattr(qnn_provider, "versions", lambda: there)
+    suspect, hint = pipeline_module._suspect_of_versions()
     assert "onnxruntime 9.9.9" in suspect
     assert hint == load_toolchains().chosen.install
-    low = Likeness(all_db=20.0, worst_db=20.0, worst_input="one")
+    low = SqnrSummary(all_db=20.0, worst_db=20.0, worst_input="one")
     with pytest.raises(VerificationError, match=r"Nobody tried .*onnxruntime 9\.9\.9"):
-        hold(BINARY_AGAINST_QDQ, "unet", low, suspect, hint)
+        require_gate(BINARY_AGAINST_QDQ, "unet", low, suspect, hint)
 
 
-def test_what_is_verified_with_was_fitted_to_by_nothing(road: Road) -> None:
-    config = road.model.verification
+def test_what_is_verified_with_was_fitted_to_by_nothing(pipeline: BuildPipeline) -> None:
+    config = pipeline.model.verification
     ours = set(read_prompts(ROOT / "assets" / config.prompts))
     negatives = set(read_prompts(ROOT / "assets" / config.negatives))
-    for part in (road.model.calibration, road.model.calibration.held_out):
+    for part in (pipeline.model.calibration, pipeline.model.calibration.held_out):
         assert not ours & set(read_prompts(ROOT / "assets" / part.prompts))
         assert not negatives & set(read_prompts(ROOT / "assets" / part.negatives))
-    plan = road.verification_plan()
-    for part in (road.model.calibration, road.model.calibration.held_out):
+    plan = pipeline.verification_plan()
+    for part in (pipeline.model.calibration, pipeline.model.calibration.held_out):
         assert not {each.seed for each in plan} & set(range(part.seed, part.seed + part.trajectories))
 
 
-def test_unet_is_asked_at_every_setting_first_middle_and_last_with_both_passes(road: Road) -> None:
-    inputs = road.verification_inputs("unet")
-    for setting in road.model.settings:
+def test_unet_is_asked_at_every_setting_first_middle_and_last_with_both_passes(pipeline: BuildPipeline) -> None:
+    inputs = pipeline.verification_inputs("unet")
+    for setting in pipeline.model.settings:
         some = [one for one in inputs if one.setting == setting]
         times = [float(one.feeds["timestep"][0]) for one in some]
         passes = 2 if setting.guidance > 1 else 1
-        assert len(some) == 3 * passes * road.model.verification.prompts_per_setting
+        assert len(some) == 3 * passes * pipeline.model.verification.prompts_per_setting
         assert times[0] == max(times) == 999
         assert times[-1] == min(times)
         assert len(set(times)) == 3
-        assert len({one.trajectory for one in some}) == road.model.verification.prompts_per_setting
+        assert len({one.trajectory for one in some}) == pipeline.model.verification.prompts_per_setting
         if passes == 2:
             first, second = some[:2]
             assert first.pair == second.pair
@@ -231,12 +238,12 @@ def test_unet_is_asked_at_every_setting_first_middle_and_last_with_both_passes(r
             np.testing.assert_array_equal(first.feeds["sample"], second.feeds["sample"])
             assert "negative pass" in first.label
             assert "prompt pass" in second.label
-    assert inputs[0].setting == Setting(guidance=road.model.guidance, negative=True)
+    assert inputs[0].setting == GuidanceSetting(guidance=pipeline.model.guidance, negative=True)
 
 
-def test_the_demo_passes_with_what_the_docs_promise(road: Road) -> None:
+def test_the_demo_passes_with_what_the_docs_promise(pipeline: BuildPipeline) -> None:
     """At the model's own guidance, with a negative prompt and without, the worst of all inputs."""
-    verified = road.bundle_for(load_profile("sm8650")).info.verification
+    verified = pipeline.bundle(load_profile("sm8650")).info.verification
     assert verified is not None
     assert set(verified) == set(COMPONENTS)
     for component, figures in verified.items():
@@ -244,35 +251,35 @@ def test_the_demo_passes_with_what_the_docs_promise(road: Road) -> None:
         assert figures.binary_against_qdq.worst_db >= 55, component
         assert figures.qdq_against_float.worst_db >= 45, component
         assert figures.qdq_against_float.worst_db <= figures.qdq_against_float.all_db
-    assert {each.setting for each in verified["unet"].settings} == set(road.model.settings)
+    assert {each.setting for each in verified["unet"].settings} == set(pipeline.model.settings)
 
 
-def figures(**by_setting: float) -> list[SettingLikeness]:
+def figures(**by_setting: float) -> list[SettingSqnr]:
     found = []
     for name, worst in by_setting.items():
         scale, _, negative = name.removeprefix("g").partition("_")
-        setting = Setting(guidance=float(scale), negative=bool(negative))
-        found.append(SettingLikeness(setting=setting, likeness=Likeness(all_db=60, worst_db=worst, worst_input="x")))
+        setting = GuidanceSetting(guidance=float(scale), negative=bool(negative))
+        found.append(SettingSqnr(setting=setting, likeness=SqnrSummary(all_db=60, worst_db=worst, worst_input="x")))
     return found
 
 
 def test_run_warns_of_settings_outside_and_of_poor_ones() -> None:
     some = figures(g1=50, g4=48, g4_negative=47, g8=45, g8_negative=31)
-    assert doubt_of_setting(some, 4, negative=True) is None
-    assert doubt_of_setting(some, 8, negative=False) is None
+    assert setting_warning(some, 4, negative=True) is None
+    assert setting_warning(some, 8, negative=False) is None
     for scale in (8.0, 6.0):  # between two, the worse counts
-        assert "31.0 dB" in (doubt_of_setting(some, scale, negative=True) or "")
-    outside = doubt_of_setting(some, 12, negative=False) or ""
+        assert "31.0 dB" in (setting_warning(some, scale, negative=True) or "")
+    outside = setting_warning(some, 12, negative=False) or ""
     assert "guidance 12 lies outside what was calibrated (1 to 8): nothing was measured there" in outside
     assert "45.0 dB" in outside
-    assert doubt_of_setting([], 12, negative=True) is None
+    assert setting_warning([], 12, negative=True) is None
     weak = [
         each.model_copy(update={"likeness": each.likeness.model_copy(update={"difference_db": 19.0})}) for each in some
     ]
-    assert "19.0 dB SQNR in the difference" in (doubt_of_setting(weak, 4, negative=False) or "")
-    barely = Likeness(all_db=60, worst_db=39.9, worst_input="that one")
-    assert "39.9 dB" in (doubt(QDQ_AGAINST_FLOAT, "unet", barely) or "")
-    assert doubt(QDQ_AGAINST_FLOAT, "unet", barely.model_copy(update={"worst_db": 40.0})) is None
+    assert "19.0 dB SQNR in the difference" in (setting_warning(weak, 4, negative=False) or "")
+    barely = SqnrSummary(all_db=60, worst_db=39.9, worst_input="that one")
+    assert "39.9 dB" in (gate_warning(QDQ_AGAINST_FLOAT, "unet", barely) or "")
+    assert gate_warning(QDQ_AGAINST_FLOAT, "unet", barely.model_copy(update={"worst_db": 40.0})) is None
 
 
 def test_what_was_not_verified_says_so_for_ever(cli: Cli) -> None:
@@ -297,8 +304,8 @@ def test_run_tells_of_guidance_that_was_not_calibrated(cli: Cli) -> None:
     assert "calibrated" not in cli("run", "a red circle", "--target", "cpu", "--guidance", "20", "--steps", "2").stderr
 
 
-def test_the_report_has_every_gate_and_nothing_private(cli: Cli, road: Road) -> None:
-    road.bundle_for(load_profile("sm8650"))
+def test_the_report_has_every_gate_and_nothing_private(cli: Cli, pipeline: BuildPipeline) -> None:
+    pipeline.bundle(load_profile("sm8650"))
     told = cli.json("verify", "--report", "report.md")
     page = (cli.folder / "report.md").read_text()
     for component in COMPONENTS:
@@ -310,14 +317,16 @@ def test_the_report_has_every_gate_and_nothing_private(cli: Cli, road: Road) -> 
     for private in (str(Path.home()), str(cli.folder), cli.environment["QNN_SD_CACHE"], "/root"):
         assert private not in page
     sheet = Image.open(cli.folder / "report.png")
-    assert sheet.height == road.model.height
-    assert sheet.width >= 3 * road.model.width
-    forms = told["pictures"]
+    assert sheet.height == pipeline.model.height
+    assert sheet.width >= 3 * pipeline.model.width
+    forms = told["images"]
     assert all(each["psnr_db_against_float"] >= 50 for name, each in forms.items() if not name.startswith("float"))
 
 
-def test_a_refused_build_is_reported_too(cli: Cli, road: Road, tmp_path_factory: pytest.TempPathFactory) -> None:
-    encodings = json.loads((road.quantize("text_encoder").folder / "encodings.json").read_text())
+def test_a_refused_build_is_reported_too(
+    cli: Cli, pipeline: BuildPipeline, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    encodings = json.loads((pipeline.quantize("text_encoder").folder / "encodings.json").read_text())
     for each in encodings["activation_encodings"]:
         each["scale"] = [scale / 4 for scale in each["scale"]]
     folder = tmp_path_factory.mktemp("secret-name")
@@ -338,46 +347,48 @@ def test_a_refused_build_is_reported_too(cli: Cli, road: Road, tmp_path_factory:
     assert str(cli.folder) not in page
 
 
-def test_a_binary_that_the_gate_refuses_is_bundled_by_nobody(road: Road, own_cache: Path, monkeypatch: Any) -> None:
+def test_a_binary_that_the_gate_refuses_is_bundled_by_nobody(
+    pipeline: BuildPipeline, own_cache: Path, monkeypatch: Any
+) -> None:
     """The emulator's answer of the UNet is that of another graph."""
     shutil.rmtree(own_cache / "verify", ignore_errors=True)
     shutil.rmtree(own_cache / "bundle", ignore_errors=True)
     honest = Verifier.likeness
 
-    def lie(self: Verifier, component: str, *rest: Any) -> Likeness:
+    def lie(self: Verifier, component: str, *rest: Any) -> SqnrSummary:
         found = honest(self, component, *rest)
         return found.model_copy(update={"worst_db": 20.0}) if component == "text_encoder" else found
 
     monkeypatch.setattr(Verifier, "likeness", lie)
-    bad = Road(road.model, Console(quiet=True), cache=own_cache)
+    bad = BuildPipeline(pipeline.model, Console(quiet=True), cache=own_cache)
     with pytest.raises(VerificationError, match=r"text_encoder is refused: context binary against QDQ graph, 20\.0 dB"):
-        bad.bundle_for(load_profile("sm8650"), ("text_encoder",))
+        bad.bundle(load_profile("sm8650"), ("text_encoder",))
     assert not list(own_cache.glob("bundle/*"))
     assert not [path for path in own_cache.glob("verify/*") if "sm8650" in path.name]
 
 
 @pytest.mark.parametrize(
-    ("facts", "error"),
+    ("metadata", "error"),
     [(None, ArtifactError), ({"all_db": 1}, ArtifactError), ("poor", VerificationError)],
     ids=["none", "others", "below the gate"],
 )
 def test_cached_figures_are_held_to_the_gates_too(
-    facts: Any, error: type[Exception], road: Road, own_cache: Path
+    metadata: Any, error: type[Exception], pipeline: BuildPipeline, own_cache: Path
 ) -> None:
-    road.verify_quantization("text_encoder")
+    pipeline.verify_quantization("text_encoder")
     shutil.rmtree(own_cache / "verify", ignore_errors=True)
-    Road(road.model, Console(quiet=True), cache=own_cache).verify_quantization("text_encoder")
+    BuildPipeline(pipeline.model, Console(quiet=True), cache=own_cache).verify_quantization("text_encoder")
     [manifest] = own_cache.glob("verify/*text_encoder.qdq*/manifest.json")
     told = json.loads(manifest.read_text())
-    if facts is None:
-        del told["facts"]
-    elif facts == "poor":
-        told["facts"]["qdq_against_float"]["worst_db"] = 29.0
+    if metadata is None:
+        del told["metadata"]
+    elif metadata == "poor":
+        told["metadata"]["qdq_against_float"]["worst_db"] = 29.0
     else:
-        told["facts"] = facts
+        told["metadata"] = metadata
     manifest.write_text(json.dumps(told))
     with pytest.raises(error):
-        Road(road.model, Console(quiet=True), cache=own_cache).verify_quantization("text_encoder")
+        BuildPipeline(pipeline.model, Console(quiet=True), cache=own_cache).verify_quantization("text_encoder")
 
 
 def test_likeness_wants_an_output_for_each_input_and_both_passes(rng: np.random.Generator) -> None:
@@ -389,8 +400,8 @@ def test_likeness_wants_an_output_for_each_input_and_both_passes(rng: np.random.
         likeness(INPUTS[:3], exact[:3], found[:3])
 
 
-def test_a_bundle_for_a_phone_remembers_it_too(road: Road, cache: Path) -> None:
-    bare = Road(road.model, Console(quiet=True), cache=cache, verify=False)
-    info = bare.bundle_for(load_profile("sm8650")).info
+def test_a_bundle_for_a_phone_remembers_it_too(pipeline: BuildPipeline, cache: Path) -> None:
+    bare = BuildPipeline(pipeline.model, Console(quiet=True), cache=cache, verify=False)
+    info = bare.bundle(load_profile("sm8650")).info
     assert info.verification is None
     assert info.verified == "NOT VERIFIED (--no-verify)"

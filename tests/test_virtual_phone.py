@@ -19,7 +19,7 @@ from conftest import Cli
 
 from qnn_sd.config import load_profile
 from qnn_sd.errors import VirtualPhoneError
-from qnn_sd.targets.adb.virtual_phone import Faults, VirtualPhone
+from qnn_sd.virtual_phone import Faults, VirtualPhone
 
 # What adb sees of it
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 
 from qnn_sd.config import load_profile
 from qnn_sd.errors import VirtualPhoneError
-from qnn_sd.targets.adb.virtual_phone import VirtualPhone
+from qnn_sd.virtual_phone import VirtualPhone
 
 HEADER = struct.Struct("<4sIIIII")
 OLD, NEW = 0x01000000, 0x01000001

@@ -20,9 +20,9 @@ import build_worker
 import pytest
 from adb_host import TMP, AdbHost, PhoneOnAdb, exchange, noise, started
 
-from qnn_sd.targets.adb.runtime import file_of
-from qnn_sd.targets.adb.virtual_phone import Faults
-from qnn_sd.targets.adb.virtual_phone.desktop_java import find_java
+from qnn_sd.runtime_libraries import file_of
+from qnn_sd.virtual_phone import Faults
+from qnn_sd.virtual_phone.desktop_java import find_java
 
 # Java classes
 
@@ -205,7 +205,7 @@ def test_a_phone_that_is_killed_leaves_no_worker(adb: AdbHost, worker_jar: Path,
 import sys
 from pathlib import Path
 from qnn_sd.config import load_profile
-from qnn_sd.targets.adb.virtual_phone import VirtualPhone
+from qnn_sd.virtual_phone import VirtualPhone
 with VirtualPhone(load_profile("sm8650"), Path(sys.argv[1]), worker_jar=Path(sys.argv[2])) as phone:
     print(phone.address, flush=True)
     sys.stdin.read()

@@ -52,9 +52,9 @@ def test_export_quantize_compile_and_run_from_the_wheel(python: Path, tmp_path: 
     document = run(python, tmp_path, "run", "a green star on white", "--steps", "2", "--seed", "1")
     assert document["target"] == "emulator"
     assert document["fallbacks"] == []
-    picture = Image.open(tmp_path / "out.png")
-    assert picture.size == (128, 128)
-    assert "context binaries against QDQ graphs at least " in picture.text["verified"]
+    image = Image.open(tmp_path / "out.png")
+    assert image.size == (128, 128)
+    assert "context binaries against QDQ graphs at least " in image.text["verified"]
     stages = {path.parent.name for path in (tmp_path / "cache").glob("*/*")}
     assert stages == {"export", "calibrate", "quantize", "compile", "verify", "bundle"}
 

@@ -22,8 +22,8 @@ from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.targets import CpuRunner, EmulatorRunner
-from qnn_sd.targets.adb.worker_client import WorkerClient, WorkerError
-from qnn_sd.targets.adb.worker_protocol import HEADER, Body, ErrorCode, Kind, Opened, Place, Slot
+from qnn_sd.targets.adb.worker.client import WorkerClient, WorkerError
+from qnn_sd.targets.adb.worker.protocol import HEADER, Body, ComputeUnit, ErrorCode, Kind, Opened, Slot
 
 PROFILE = load_profile("sm8650")
 # As on a phone: the library's name alone, found through LD_LIBRARY_PATH.
@@ -137,7 +137,7 @@ def test_the_htp_gives_what_the_emulator_gives(client: WorkerClient, phone: Path
 
 
 def test_the_cpu_gives_what_the_cpu_gives(client: WorkerClient, phone: Path, feeds: dict[str, np.ndarray]) -> None:
-    client.open("qdq", QDQ, place=Place.CPU, options={"threads": "1"})
+    client.open("qdq", QDQ, place=ComputeUnit.CPU, options={"threads": "1"})
     expected = on_cpu(phone / FOLDER / "models" / "qdq" / MODEL_FILE, feeds)
     np.testing.assert_array_equal(client.run("qdq", feeds).output, expected, strict=True)
     client.close("qdq")
@@ -145,7 +145,7 @@ def test_the_cpu_gives_what_the_cpu_gives(client: WorkerClient, phone: Path, fee
 
 def test_int32_and_a_path_from_the_phones_root(client: WorkerClient, phone: Path) -> None:
     file = Path("/") / FOLDER / "models" / "table" / MODEL_FILE
-    client.open("table", str(file), place=Place.CPU)
+    client.open("table", str(file), place=ComputeUnit.CPU)
     tokens = {"input_ids": np.array([[49, 0, 3, 3, 2, 1, 48]], np.int32)}
     expected = on_cpu(phone / FOLDER / "models" / "table" / MODEL_FILE, tokens)
     np.testing.assert_array_equal(client.run("table", tokens).output, expected, strict=True)
@@ -253,13 +253,13 @@ def test_a_missing_library_is_told(option: str, what: str, phone: Path) -> None:
 )
 def test_options_that_do_not_fit_are_told(options: dict[str, str], why: str, client: WorkerClient) -> None:
     with pytest.raises(WorkerError, match=why):
-        client.open("qdq", QDQ, place=Place.CPU, options=options)
+        client.open("qdq", QDQ, place=ComputeUnit.CPU, options=options)
 
 
 def test_a_file_that_is_no_model_is_told(client: WorkerClient, phone: Path) -> None:
     (phone / FOLDER / "models" / "noise.onnx").write_bytes(b"noise" * 100)
     with pytest.raises(WorkerError, match=r"noise can't be loaded") as caught:
-        client.open("noise", "../models/noise.onnx", place=Place.CPU)
+        client.open("noise", "../models/noise.onnx", place=ComputeUnit.CPU)
     assert caught.value.code == ErrorCode.LOAD_FAILED
     assert caught.value.why
 
@@ -390,7 +390,7 @@ def test_stdins_end_ends_a_run_that_does_not_end(phone: Path) -> None:
         connection = worker.connect()
         client = WorkerClient(connection)
         client.hello(worker.token)
-        client.open("endless", "../models/endless.onnx", place=Place.CPU)
+        client.open("endless", "../models/endless.onnx", place=ComputeUnit.CPU)
         for part in Body().string("endless").inputs({"x": np.ones(1, np.float32)}).string("").frame(3, Kind.RUN):
             connection.sendall(part)
         worker.release()

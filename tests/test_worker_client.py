@@ -12,16 +12,16 @@ import pytest
 from conftest import ROOT
 
 from qnn_sd.errors import TargetError
-from qnn_sd.targets.adb.worker_client import WorkerClient, WorkerError
-from qnn_sd.targets.adb.worker_protocol import (
+from qnn_sd.targets.adb.worker.client import WorkerClient, WorkerError
+from qnn_sd.targets.adb.worker.protocol import (
     HEADER,
     MAX_BODY_BYTES,
     MAX_RANK,
     MAX_STRING_BYTES,
     PROTOCOL,
+    ComputeUnit,
     ErrorCode,
     Kind,
-    Place,
     Slot,
 )
 
@@ -161,7 +161,7 @@ def test_both_ends_and_the_document_count_alike() -> None:
     java = {name: int(value) for name, value in re.findall(r"int (\w+) = (\d+);", source.read_text("utf-8"))}
     assert {kind.name: kind.value for kind in Kind}.items() <= java.items()
     assert {code.name: code.value for code in ErrorCode}.items() <= java.items()
-    assert {f"PLACE_{place.name}": place.value for place in Place}.items() <= java.items()
+    assert {f"PLACE_{place.name}": place.value for place in ComputeUnit}.items() <= java.items()
     assert (java["VERSION"], java["MAX_RANK"], java["MAX_STRING_BYTES"]) == (PROTOCOL, MAX_RANK, MAX_STRING_BYTES)
     assert f"MAX_BODY_BYTES = {MAX_BODY_BYTES >> 20}L << 20;" in source.read_text("utf-8")
     document = (ROOT / "docs" / "worker-protocol.md").read_text("utf-8")

@@ -14,7 +14,7 @@ import pytest
 from class_files import JavaClass, Library
 from dex import INVOKE_CUSTOM, INVOKE_POLYMORPHIC, ClassDef, Dex, Method, MethodRef
 
-from qnn_sd.targets.adb.runtime import desktop_jar, file_of
+from qnn_sd.runtime_libraries import desktop_jar, file_of
 
 WORKER = "Lio/github/qnnsd/worker/"
 RUNTIME = "Lai/onnxruntime/"

@@ -9,10 +9,11 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from qnn_sd.targets.adb.runtime import desktop_jar
-from qnn_sd.targets.adb.virtual_phone.desktop_java import WORKER_JAR, find_java, link_libraries
-from qnn_sd.targets.adb.worker_client import WorkerClient
-from qnn_sd.targets.adb.worker_protocol import PROTOCOL
+from qnn_sd.runtime_libraries import desktop_jar
+from qnn_sd.targets.adb.worker.client import WorkerClient
+from qnn_sd.targets.adb.worker.protocol import PROTOCOL
+from qnn_sd.virtual_phone.desktop_java import find_java, link_libraries
+from qnn_sd.worker_jars import DESKTOP_JAR
 
 MAIN = "io.github.qnnsd.worker.Main"
 FOLDER = Path("data/local/tmp/qnn-sd")
@@ -43,7 +44,7 @@ class WorkerProcess:
         # ONNX Runtime unpacks its libraries there.
         self.temporary = root / "tmp" / self.name
         self.temporary.mkdir(parents=True)
-        jars = f"{WORKER_JAR}:{desktop_jar()}"
+        jars = f"{DESKTOP_JAR}:{desktop_jar()}"
         self.process = subprocess.Popen(
             [find_java(), f"-Djava.io.tmpdir={self.temporary}", "-cp", jars, MAIN, protocol, self.name],
             cwd=root / FOLDER / "libs",

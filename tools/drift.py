@@ -3,7 +3,7 @@
     python tools/drift.py [--only NAME ...] [--python PATH ...] [--json]
     python tools/drift.py --cheap      which dependencies have newer releases; quick, and never fails
 
-In each environment the demo is compiled for sm8650 into an empty cache, paints one picture on the emulator, which
+In each environment the demo is compiled for sm8650 into an empty cache, generates one image on the emulator, which
 the demo's checker judges, and the short tests run. What breaks is reported and the next environment is tried. Exits
 with 1 if anything broke.
 """
@@ -44,7 +44,7 @@ SHORT_TESTS = (
     "toolchain",
 )
 # Generous: a machine under load must not look like a break.
-_LIMITS = {"environment": 300, "install": 1800, "compile": 1800, "picture": 900, "tests": 1800}
+_LIMITS = {"environment": 300, "install": 1800, "compile": 1800, "image": 900, "tests": 1800}
 _LINES_OF_AN_ERROR, _LONGEST_LINE = 8, 300
 
 
@@ -75,7 +75,7 @@ class Outcome:
         name: the plan's.
         versions: of Python and all packages.
         sqnr_db: by component, each figure of ``compile --json``.
-        picture: whether the picture shows the prompt; None if there is none.
+        image: whether the image shows the prompt; None if there is none.
         tests: the tests' last line.
         seconds: by step.
         broken: what broke, by step.
@@ -84,7 +84,7 @@ class Outcome:
     name: str
     versions: dict[str, str] = field(default_factory=dict)
     sqnr_db: dict[str, list[float]] = field(default_factory=dict)
-    picture: bool | None = None
+    image: bool | None = None
     tests: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
@@ -172,15 +172,15 @@ def sqnr_of(compiled: dict[str, Any]) -> dict[str, list[float]]:
     return found
 
 
-def shows_the_prompt(picture: Path) -> bool:
-    """What the demo's checker says of a picture."""
+def shows_the_prompt(image: Path) -> bool:
+    """What the demo's checker says of an image."""
     sys.path.insert(0, str(ROOT / "assets"))
     import numpy as np  # noqa: PLC0415 (the quick comparison does without)
     from PIL import Image  # noqa: PLC0415
     from tiny_sd_trainer import checker, scenes  # noqa: PLC0415
 
     scene = scenes.Scene("blue", (scenes.Thing("circle", "red", "medium", 0.5, 0.5, 0.25),))
-    with Image.open(picture) as opened:
+    with Image.open(image) as opened:
         return checker.shows(np.asarray(opened.convert("RGB")), scene)
 
 
@@ -204,7 +204,7 @@ class Environment:
         self._folder.mkdir(parents=True)
         if self._step("environment", self._make) and self._step("install", self._install):
             if self._step("compile", self._compile):
-                self._step("picture", self._paint)
+                self._step("image", self._generate)
             self._step("tests", self._test)
         shutil.rmtree(self._folder, ignore_errors=True)
         return self.outcome
@@ -239,12 +239,12 @@ class Environment:
     def _compile(self, limit: float) -> None:
         self.outcome.sqnr_db = sqnr_of(self._qnn_sd(limit, "compile", "--soc", "sm8650"))
 
-    def _paint(self, limit: float) -> None:
-        self._qnn_sd(limit, "run", PROMPT, "--seed", "1", "-o", "picture.png")
-        self.outcome.picture = shows_the_prompt(self._folder / "picture.png")
-        if not self.outcome.picture:
+    def _generate(self, limit: float) -> None:
+        self._qnn_sd(limit, "run", PROMPT, "--seed", "1", "-o", "image.png")
+        self.outcome.image = shows_the_prompt(self._folder / "image.png")
+        if not self.outcome.image:
             kept = self._folder.with_suffix(".png")
-            shutil.copyfile(self._folder / "picture.png", kept)
+            shutil.copyfile(self._folder / "image.png", kept)
             raise Broken(f"it doesn't show {PROMPT!r}: {kept}")
 
     def _test(self, limit: float) -> None:
@@ -262,13 +262,13 @@ def last_line(told: str) -> str:
 
 def rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
     """The table, its heads first."""
-    found = [["set", "python", *TOOLCHAIN_PACKAGES, *(f"{name}, dB" for name in COMPONENTS), "picture", "tests", "s"]]
+    found = [["set", "python", *TOOLCHAIN_PACKAGES, *(f"{name}, dB" for name in COMPONENTS), "image", "tests", "s"]]
     for each in outcomes:
         versions = [each.versions.get(name, "-") for name in ("python", *TOOLCHAIN_PACKAGES)]
         figures = [" / ".join(f"{value:.1f}" for value in each.sqnr_db.get(name, [])) or "-" for name in COMPONENTS]
-        picture = {True: "right", False: "wrong", None: "-"}[each.picture]
+        image = {True: "right", False: "wrong", None: "-"}[each.image]
         tests = "broken" if "tests" in each.broken else each.tests or "-"
-        found.append([each.name, *versions, *figures, picture, tests, f"{sum(each.seconds.values()):.0f}"])
+        found.append([each.name, *versions, *figures, image, tests, f"{sum(each.seconds.values()):.0f}"])
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qnn_sd.targets.adb.runtime import Pin, load_pins
+from qnn_sd.runtime_libraries import Pin, load_pins
 
 # ONNX Runtime's Java API, and its natives for the desktop: the one that the virtual phone runs on.
 ONNXRUNTIME = load_pins().desktop

@@ -16,15 +16,16 @@ from pathlib import Path
 
 from artifacts import ANDROID_CORE, ANDROID_FRAMEWORK, DX, ECJ, ONNXRUNTIME
 
+from qnn_sd import worker_jars
 from qnn_sd.artifact import written_aside
 from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, QnnSdError
-from qnn_sd.targets.adb.runtime import Pin, file_of
-from qnn_sd.targets.adb.virtual_phone.desktop_java import find_java
+from qnn_sd.runtime_libraries import Pin, file_of
+from qnn_sd.virtual_phone.desktop_java import find_java
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"
-JARS = HERE.parent / "qnn_sd" / "targets" / "adb" / "jars"
+JARS = worker_jars.FOLDER
 # ONNX Runtime's Maven jar carries the notices, but not its own licence.
 ONNXRUNTIME_LICENSE = HERE / "onnxruntime-LICENSE.txt"
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -1,1 +1,1 @@
-"""Draws captioned pictures, trains the demo checkpoint on them, and checks what it paints."""
+"""Draws captioned images, trains the demo checkpoint on them, and checks what it generates."""

@@ -1,4 +1,4 @@
-"""Says what a picture shows by measuring its pixels: background, and each thing's shape and colour."""
+"""Says what an image shows by measuring its pixels: background, and each thing's shape and colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FAR = 55.0
 _TEMPLATE = 48
 # Least overlap (intersection over union) with the best template for a shape to count as one.
 _LEAST_OVERLAP = 0.72
-# Least share of the picture that a thing covers.
+# Least share of the image that a thing covers.
 _LEAST_AREA = 0.01
 
 
@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a picture shows, things from left to right."""
+    """What an image shows, things from left to right."""
 
     background: str
     things: tuple[Seen, ...]
@@ -73,24 +73,24 @@ def _templates() -> dict[str, NDArray[np.bool_]]:
 _SHAPES = _templates()
 
 
-def _look(picture: NDArray[np.float64], mask: NDArray[np.bool_]) -> Seen | None:
+def _look(image: NDArray[np.float64], mask: NDArray[np.bool_]) -> Seen | None:
     fitted = _fitted(mask)
     if fitted is None or mask.mean() < _LEAST_AREA / 2:
         return None
     overlaps = {name: (fitted & other).sum() / (fitted | other).sum() for name, other in _SHAPES.items()}
     shape = max(overlaps, key=lambda name: float(overlaps[name]))
-    colour = _nearest_colour(np.median(picture[mask], axis=0))
+    colour = _nearest_colour(np.median(image[mask], axis=0))
     return Seen(shape if overlaps[shape] >= _LEAST_OVERLAP else "?", colour, float(overlaps[shape]))
 
 
-def measure(picture: NDArray[np.uint8], things: int = 1) -> Finding:
-    """What a picture shows.
+def measure(image: NDArray[np.uint8], things: int = 1) -> Finding:
+    """What an image shows.
 
     Args:
-        picture: [H, W, 3].
+        image: [H, W, 3].
         things: how many to look for: 1 anywhere, or 2 side by side.
     """
-    pixels = picture.astype(np.float64)
+    pixels = image.astype(np.float64)
     border = np.concatenate(
         [
             pixels[:4].reshape(-1, 3),
@@ -103,7 +103,7 @@ def measure(picture: NDArray[np.uint8], things: int = 1) -> Finding:
     mask = np.linalg.norm(pixels - background, axis=2) > _FAR
     masks = [mask]
     if things == 2:
-        half = picture.shape[1] // 2
+        half = image.shape[1] // 2
         left, right = mask.copy(), mask.copy()
         left[:, half:] = False
         right[:, :half] = False
@@ -112,8 +112,8 @@ def measure(picture: NDArray[np.uint8], things: int = 1) -> Finding:
     return Finding(_nearest_colour(background), tuple(thing for thing in seen if thing))
 
 
-def shows(picture: NDArray[np.uint8], scene: scenes.Scene) -> bool:
+def shows(image: NDArray[np.uint8], scene: scenes.Scene) -> bool:
     """Whether background, shapes and colours are those of the scene."""
-    found = measure(picture, len(scene.things))
+    found = measure(image, len(scene.things))
     wanted = [(thing.shape, thing.colour) for thing in scene.things]
     return found.background == scene.background and [(s.shape, s.colour) for s in found.things] == wanted

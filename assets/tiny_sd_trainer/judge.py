@@ -1,4 +1,4 @@
-"""Paints the fixed prompts with the demo model on any target, two at a time on two cores."""
+"""Generates the fixed prompts with the demo model on any target, two at a time on two cores."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd import artifact
-from qnn_sd.bundle_format import OpenBundle
+from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.config import load_model
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.targets import CpuRunner, EmulatorRunner
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 
-def _paint(
+def _generate(
     folder: Path, guidance: float | None, instead: Mapping[str, Path], prompts: Sequence[tuple[int, str]]
-) -> list[Picture]:
-    """Paints numbered prompts in this process; a prompt's number is its seed."""
+) -> list[Image]:
+    """Generates numbered prompts in this process; a prompt's number is its seed."""
     bundle = OpenBundle(artifact.load(folder))
     info = bundle.info
     soc = info.soc
@@ -39,27 +39,27 @@ def _paint(
     )
     loop = TextToImage(runner, info, bundle.tokenizer)
     config = load_model(info.model)
-    pictures = []
+    images = []
     for seed, prompt in prompts:
         request = Request(
             prompt, steps=config.steps, guidance=guidance or config.guidance, scheduler=config.scheduler, seed=seed
         )
-        pictures += loop.generate(request).pictures
-    return pictures
+        images += loop.generate(request).images
+    return images
 
 
-def paint(
+def generate(
     bundle: OpenBundle,
     prompts: Sequence[str],
     guidance: float | None = None,
     workers: int | None = None,
     instead: Mapping[str, Path] | None = None,
-) -> list[Picture]:
-    """One picture for each prompt with the model's default settings; the n-th has seed n.
+) -> list[Image]:
+    """One image for each prompt with the model's default settings; the n-th has seed n.
 
     Args:
         bundle: for a SoC (runs on the emulator) or for the CPU.
-        prompts: what to paint.
+        prompts: what to generate.
         guidance: scale; None for the model's default.
         workers: processes; None for one a core.
         instead: files to run instead of the bundle's own, by component.
@@ -70,9 +70,9 @@ def paint(
     # Fresh processes: a runtime's threads don't survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        painted = list(pool.map(partial(_paint, bundle.folder, guidance, instead or {}), shares))
-    pictures: list[Picture] = [np.empty(0, np.uint8)] * len(prompts)
-    for share, results in zip(shares, painted, strict=True):
-        for (number, _), picture in zip(share, results, strict=True):
-            pictures[number] = picture
-    return pictures
+        generated = list(pool.map(partial(_generate, bundle.folder, guidance, instead or {}), shares))
+    images: list[Image] = [np.empty(0, np.uint8)] * len(prompts)
+    for share, results in zip(shares, generated, strict=True):
+        for (number, _), image in zip(share, results, strict=True):
+            images[number] = image
+    return images

@@ -1,7 +1,7 @@
-"""Scenes of flat shapes: what the demo checkpoint learns to paint.
+"""Scenes of flat shapes: what the demo checkpoint learns to generate.
 
 A scene is one object anywhere, or two side by side, on a plain background. ``HELD_OUT`` names the
-(shape, colour, background) combinations that no training picture ever shows, so that a test can
+(shape, colour, background) combinations that no training image ever shows, so that a test can
 ask whether the model composes or only remembers.
 """
 
@@ -32,9 +32,9 @@ PALETTE: dict[str, tuple[int, int, int]] = {
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "black", "white")
 BACKGROUNDS = ("white", "black", "gray", "blue", "green", "yellow", "pink")
 
-# Radius as a share of the picture's side.
+# Radius as a share of the image's side.
 SIZES = {"small": 0.17, "medium": 0.25, "big": 0.34}
-# Centre as shares of the picture's side, (x, y).
+# Centre as shares of the image's side, (x, y).
 POSITIONS = {
     "center": (0.5, 0.5),
     "left": (0.3, 0.5),
@@ -46,7 +46,7 @@ POSITIONS = {
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: ``x``, ``y`` and ``radius`` are shares of the picture's side."""
+    """One object: ``x``, ``y`` and ``radius`` are shares of the image's side."""
 
     shape: str
     colour: str
@@ -165,12 +165,12 @@ def coverage(thing: Thing, side: int) -> NDArray[np.float32]:
 
 def draw(scene: Scene, side: int) -> NDArray[np.float32]:
     """The scene as RGB, [side, side, 3] float32 in 0..1."""
-    picture = np.empty((side, side, 3), np.float32)
-    picture[:] = np.array(PALETTE[scene.background], np.float32) / 255
+    image = np.empty((side, side, 3), np.float32)
+    image[:] = np.array(PALETTE[scene.background], np.float32) / 255
     for thing in scene.things:
         alpha = coverage(thing, side)[..., None]
-        picture = picture * (1 - alpha) + alpha * np.array(PALETTE[thing.colour], np.float32) / 255
-    return picture
+        image = image * (1 - alpha) + alpha * np.array(PALETTE[thing.colour], np.float32) / 255
+    return image
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:

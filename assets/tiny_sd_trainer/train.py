@@ -1,4 +1,4 @@
-"""Trains the demo checkpoint from nothing, on pictures that ``scenes`` draws.
+"""Trains the demo checkpoint from nothing, on images that ``scenes`` draws.
 
     python assets/tiny_sd_trainer/train.py --work build/tiny-sd --out assets/tiny-sd
 
@@ -48,8 +48,8 @@ class Log:
 
 
 def draw_batch(rng: np.random.Generator, count: int, side: int) -> torch.Tensor:
-    pictures = np.stack([scenes.draw(scenes.random_scene(rng), side) for _ in range(count)])
-    return torch.from_numpy(pictures.astype(np.float32)).permute(0, 3, 1, 2) * 2 - 1
+    images = np.stack([scenes.draw(scenes.random_scene(rng), side) for _ in range(count)])
+    return torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2) * 2 - 1
 
 
 def new_vae() -> AutoencoderKL:
@@ -107,7 +107,7 @@ def rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
 
 
 def train_vae(work: Path, seed: int, log: Log, phases: list[tuple[int, int, int]]) -> AutoencoderKL:
-    """``phases``: (side, batch, steps). Small pictures first: the network is convolutional, and they cost a quarter."""
+    """``phases``: (side, batch, steps). Small images first: the network is convolutional, and they cost a quarter."""
     target = work / "vae"
     if target.exists():
         return AutoencoderKL.from_pretrained(target)
@@ -120,10 +120,10 @@ def train_vae(work: Path, seed: int, log: Log, phases: list[tuple[int, int, int]
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = rate(step, steps, peak)
-            pictures = draw_batch(rng, batch, side).to(memory_format=torch.channels_last)
-            posterior = vae.encode(pictures).latent_dist
+            images = draw_batch(rng, batch, side).to(memory_format=torch.channels_last)
+            posterior = vae.encode(images).latent_dist
             restored = vae.decode(posterior.sample()).sample
-            error = restored - pictures
+            error = restored - images
             divergence = -0.5 * (1 + posterior.logvar - posterior.mean**2 - posterior.logvar.exp()).mean()
             loss = error.abs().mean() + 2 * error.square().mean() + 3e-4 * divergence
             optimizer.zero_grad()
@@ -214,12 +214,12 @@ def encode_dataset(work: Path, vae: AutoencoderKL, seed: int, log: Log, count: i
         for start in range(0, count, 64):
             drawn = [scenes.random_scene(rng) for _ in range(64)]
             captions += [scenes.caption(scene, rng) for scene in drawn]
-            pictures = np.stack([scenes.draw(scene, SIDE) for scene in drawn]).astype(np.float32)
-            batch = torch.from_numpy(pictures).permute(0, 3, 1, 2) * 2 - 1
+            images = np.stack([scenes.draw(scene, SIDE) for scene in drawn]).astype(np.float32)
+            batch = torch.from_numpy(images).permute(0, 3, 1, 2) * 2 - 1
             posterior = vae.encode(batch.contiguous(memory_format=torch.channels_last)).latent_dist
             latents.append(posterior.sample().contiguous() * vae.config.scaling_factor)
             if start % 6400 == 0:
-                log(f"encoded {start}/{count} pictures")
+                log(f"encoded {start}/{count} images")
     result = torch.cat(latents)
     np.savez(target, latents=result.numpy(), captions=json.dumps(captions))
     return result, captions
@@ -345,7 +345,7 @@ def assemble(work: Path, out: Path) -> None:
     """diffusers' folder layout, with the scheduler of Stable Diffusion 1.5."""
     for part in ("tokenizer", "vae", "text_encoder"):
         shutil.copytree(work / part, out / part, dirs_exist_ok=True)
-    # Half precision halves the download; the pictures are judged with the rounded weights.
+    # Half precision halves the download; the images are judged with the rounded weights.
     UNet2DConditionModel.from_pretrained(work / "unet").half().save_pretrained(out / "unet")
     (out / "scheduler").mkdir(parents=True, exist_ok=True)
     scheduler = {
@@ -383,7 +383,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--vae-steps", type=int, nargs=2, default=(2400, 500), metavar=("AT64", "AT128"))
     parser.add_argument("--text-steps", type=int, default=800)
-    parser.add_argument("--pictures", type=int, default=40_000)
+    parser.add_argument("--images", type=int, default=40_000)
     parser.add_argument("--unet-steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=64)
     options = parser.parse_args()
@@ -400,7 +400,7 @@ def main() -> None:
     log(f"tokenizer: {len(tokenizer)} entries; 'a red circle' is {tokenizer('a red circle').input_ids}")
     vae = train_vae(options.work, options.seed, log, [(64, 32, options.vae_steps[0]), (SIDE, 16, options.vae_steps[1])])
     encoder = train_text_encoder(options.work, tokenizer, options.seed, log, options.text_steps)
-    latents, captions = encode_dataset(options.work, vae, options.seed, log, options.pictures)
+    latents, captions = encode_dataset(options.work, vae, options.seed, log, options.images)
     log(f"latents: mean {latents.mean():.3f}, std {latents.std():.3f}")
     train_unet(
         options.work, tokenizer, encoder, latents, captions, options.seed, log, options.unet_steps, options.batch

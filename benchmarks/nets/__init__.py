@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nets.classifiers import convnext_base, convnext_tiny, densenet121, efficientnet_b4, mobilenet_v2
+from nets.images import depth_anything_v2, nafnet_denoise, rangenet, srgan
 from nets.layers import Layers
-from nets.pictures import depth_anything_v2, nafnet_denoise, rangenet, srgan
 from nets.transformers import swin_tiny, vit_b_16, whisper_small_encoder
 from qnn_sd.export.graph import Graph
 

@@ -17,7 +17,7 @@ def _classified(net: Layers, x: Value) -> None:
 
 def mobilenet_v2(net: Layers) -> None:
     """MobileNet-v2 (Sandler et al. 2018), width 1."""
-    x = net.relu6(net.conv("stem", net.picture(224, 224), 32, 3, 2, bias=False, norm=True))
+    x = net.relu6(net.conv("stem", net.image(224, 224), 32, 3, 2, bias=False, norm=True))
     stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
     for number, (expansion, out, blocks, first_stride) in enumerate(stages):
         for block in range(blocks):
@@ -38,7 +38,7 @@ def efficientnet_b4(net: Layers) -> None:
     def silu(x: Value) -> Value:
         return mul(g, x, g.node("Sigmoid", [x], x.shape))
 
-    x = silu(net.conv("stem", net.picture(380, 380), 48, 3, 2, bias=False, norm=True))
+    x = silu(net.conv("stem", net.image(380, 380), 48, 3, 2, bias=False, norm=True))
     # Expansion, kernel, stride of the first block, channels, blocks.
     stages = (
         (1, 3, 1, 24, 2),
@@ -70,7 +70,7 @@ def efficientnet_b4(net: Layers) -> None:
 def densenet121(net: Layers) -> None:
     """DenseNet-121 (Huang et al. 2017)."""
     growth, blocks = 32, (6, 12, 24, 16)
-    x = net.relu(net.conv("stem", net.picture(224, 224), 64, 7, 2, bias=False, norm=True))
+    x = net.relu(net.conv("stem", net.image(224, 224), 64, 7, 2, bias=False, norm=True))
     x = net.pool("MaxPool", x, 3, 2, 1)
     for number, layers in enumerate(blocks):
         features = [x]
@@ -88,7 +88,7 @@ def densenet121(net: Layers) -> None:
 def convnext(net: Layers, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
     """ConvNeXt (Liu et al. 2022)."""
     g = net.g
-    x = net.channel_norm("stem.norm", net.conv("stem", net.picture(224, 224), widths[0], 4, 4, 0))
+    x = net.channel_norm("stem.norm", net.conv("stem", net.image(224, 224), widths[0], 4, 4, 0))
     for number, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         if number:
             x = net.conv(f"down{number}", net.channel_norm(f"down{number}.norm", x), width, 2, 2, 0)

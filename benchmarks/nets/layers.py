@@ -11,7 +11,7 @@ from qnn_sd.export.blocks.basic import add, concat, matmul, mul, reshape, transp
 from qnn_sd.export.checkpoint import Array
 from qnn_sd.export.graph import Graph, Value
 
-# What torchvision's classifiers take from a picture in 0 to 1, and divide by.
+# What torchvision's classifiers take from an image in 0 to 1, and divide by.
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
@@ -35,7 +35,7 @@ class Layers:
         fan_in = max(1, math.prod(shape[1:]))
         return self._rng.standard_normal(shape, np.float32) * np.float32(fan_in**-0.5)
 
-    def picture(self, height: int, width: int, normalized: bool = True) -> Value:
+    def image(self, height: int, width: int, normalized: bool = True) -> Value:
         """The input, [1, 3, H, W] in 0 to 1, with AI Hub Models' normalization inside the graph."""
         g = self.g
         x = g.input("image", (1, 3, height, width))
@@ -240,6 +240,6 @@ class Layers:
                 scores = reshape(g, add(g, reshape(g, scores, flat), each), (batch, heads, tokens, tokens))
             else:
                 scores = add(g, scores, each)
-        shares = g.node("Softmax", [scores], scores.shape, axis=-1)
-        seen = transpose(g, matmul(g, shares, v, "seen"), (0, 2, 1, 3))
+        softmax_outputs = g.node("Softmax", [scores], scores.shape, axis=-1)
+        seen = transpose(g, matmul(g, softmax_outputs, v, "seen"), (0, 2, 1, 3))
         return reshape(g, seen, (batch, tokens, width))

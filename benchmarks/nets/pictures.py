@@ -1,4 +1,4 @@
-"""Nets that make pictures: super-resolution, denoising, depth, segmentation."""
+"""Nets that make images: super-resolution, denoising, depth, segmentation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def srgan(net: Layers) -> None:
         net.parameters += 1
         return g.node("LeakyRelu", [x], x.shape, alpha=0.25)
 
-    first = x = prelu(net.conv("first", net.picture(128, 128, normalized=False), width, 9))
+    first = x = prelu(net.conv("first", net.image(128, 128, normalized=False), width, 9))
     for number in range(16):
         name = f"block{number}"
         hidden = prelu(net.conv(f"{name}.conv1", x, width, bias=False, norm=True))
@@ -26,7 +26,7 @@ def srgan(net: Layers) -> None:
     for number in range(2):
         x = prelu(net.depth_to_space(net.conv(f"up{number}", x, 4 * width), 2))
     # Its clamp to 0 to 1 is what the output's encoding does.
-    g.output(net.conv("last", x, 3, 9), "picture")
+    g.output(net.conv("last", x, 3, 9), "image")
 
 
 class _NafNet:
@@ -38,8 +38,8 @@ class _NafNet:
     def build(self, size: tuple[int, int], encoders: tuple[int, ...], middle: int, decoders: tuple[int, ...]) -> None:
         """Writes the whole net, 64 channels wide at the top."""
         net, g = self._net, self._g
-        picture = net.picture(*size, normalized=False)
-        x, skips = net.conv("intro", picture, 64), []
+        image = net.image(*size, normalized=False)
+        x, skips = net.conv("intro", image, 64), []
         for level, count in enumerate(encoders):
             x = self._blocks(f"encoder{level}", x, count)
             skips.append(x)
@@ -48,7 +48,7 @@ class _NafNet:
         for level, (count, skip) in enumerate(zip(decoders, reversed(skips), strict=True)):
             x = net.depth_to_space(net.conv(f"up{level}", x, 2 * x.shape[1], 1, bias=False), 2)
             x = self._blocks(f"decoder{level}", add(g, x, skip, f"skip{level}"), count)
-        g.output(add(g, net.conv("ending", x, 3), picture, "sum"), "restored")
+        g.output(add(g, net.conv("ending", x, 3), image, "sum"), "restored")
 
     def _blocks(self, prefix: str, x: Value, count: int) -> Value:
         net, g, width = self._net, self._g, x.shape[1]
@@ -86,8 +86,8 @@ class _Depth:
 
     def build(self) -> None:
         """Writes the whole net."""
-        net, g, picture = self._net, self._g, 14 * self._SIDE
-        levels = self._levels(self._features(picture))
+        net, g, image = self._net, self._g, 14 * self._SIDE
+        levels = self._levels(self._features(image))
         x: Value | None = None
         for number, level in enumerate(reversed(levels)):
             name = f"fusion{number}"
@@ -97,14 +97,14 @@ class _Depth:
             size = following.shape[2:] if following else (2 * x.shape[2], 2 * x.shape[3])
             x = net.conv(f"{name}.project", net.resize(x, *size), self._FUSED, 1)
         assert x is not None
-        x = net.resize(net.conv("head.conv1", x, self._FUSED // 2), picture, picture)
+        x = net.resize(net.conv("head.conv1", x, self._FUSED // 2), image, image)
         x = net.relu(net.conv("head.conv2", x, 32))
         g.output(net.relu(net.conv("head.conv3", x, 1, 1)), "depth")
 
-    def _features(self, picture: int) -> list[Value]:
+    def _features(self, image: int) -> list[Value]:
         """The tokens of four layers, each normalized, without the class token."""
         net, g, width = self._net, self._g, self._WIDTH
-        x, found = patches(net, net.picture(picture, picture), 14, width), []
+        x, found = patches(net, net.image(image, image), 14, width), []
         for number in range(self._LAYERS):
             name = f"layer{number}"
             normed = net.layer_norm(f"{name}.norm1", x)

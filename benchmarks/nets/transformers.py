@@ -13,7 +13,7 @@ _CLASSES = 1000
 
 
 def patches(net: Layers, x: Value, size: int, width: int) -> Value:
-    """Tokens of a picture's patches behind the class token, with their positions."""
+    """Tokens of an image's patches behind the class token, with their positions."""
     made = net.conv("patches", x, width, size, size, 0)
     tokens = transpose(net.g, reshape(net.g, made, (1, width, made.shape[2] * made.shape[3])), (0, 2, 1))
     tokens = concat(net.g, [net.g.constant("class_token", net.random(1, 1, width)), tokens], 1)
@@ -27,7 +27,7 @@ def vit_b_16(net: Layers) -> None:
     puts a new axis in front first.
     """
     g, width, heads = net.g, 768, 12
-    x = patches(net, net.picture(224, 224), 16, width)
+    x = patches(net, net.image(224, 224), 16, width)
     for number in range(12):
         name = f"layer{number}"
         q, k, v = net.split(net.linear(f"{name}.qkv", net.layer_norm(f"{name}.norm1", x), 3 * width), 3)
@@ -52,7 +52,7 @@ class _Swin:
     def build(self, width: int, blocks: tuple[int, ...], heads: tuple[int, ...]) -> None:
         """Writes the whole net."""
         net, g = self._net, self._g
-        x = transpose(g, net.conv("patches", net.picture(224, 224), width, 4, 4, 0), (0, 2, 3, 1))
+        x = transpose(g, net.conv("patches", net.image(224, 224), width, 4, 4, 0), (0, 2, 3, 1))
         x = net.layer_norm("patches.norm", x, 1e-5)
         for stage, (count, of) in enumerate(zip(blocks, heads, strict=True)):
             if stage:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qnn_sd.artifact import MANIFEST
-from qnn_sd.bundle_format import BUNDLE_FILE, Bundle
+from qnn_sd.bundle_manifest import BUNDLE_FILE, Bundle
 from qnn_sd.tokenizer_files import tokenizer_files
 
 

@@ -8,23 +8,23 @@ import click
 
 from qnn_sd import resources
 from qnn_sd.artifact import written_aside
-from qnn_sd.build import PICTURE_COMPONENTS
-from qnn_sd.cli.bench_report import Subject, as_document, show
-from qnn_sd.cli.building import Building, build_options
+from qnn_sd.cli.bench_report import BenchReportContext, as_document, show
+from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.options import component_option, device_option, output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import TargetError
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.targets.adb.bench import BenchSettings, Refused, measure
-from qnn_sd.targets.adb.client import Adb
-from qnn_sd.targets.adb.deployment import PERF_MODES
-from qnn_sd.targets.adb.devices import choose, facts, is_virtual, profile_of
+from qnn_sd.targets.adb.client.adb import Adb
+from qnn_sd.targets.adb.client.devices import choose_phone, is_virtual, phone_info, profile_of
+from qnn_sd.targets.adb.session.deployment import PERF_MODES
 
 
 @click.command("bench")
 @device_option
 @click.option("--soc", help="SoC whose context binaries run [the phone's].")
-@component_option(PICTURE_COMPONENTS, "measure")
+@component_option(TEXT_TO_IMAGE_COMPONENTS, "measure")
 @click.option(
     "--perf-mode",
     "perf_modes",
@@ -47,25 +47,25 @@ def bench_command(
     rounds: int,
     cold: int,
     output: Path | None,
-    building: Building,
+    build_request: BuildRequest,
     console: Console,
 ) -> None:
     """Measure a phone: cold and warm calls of each component on its HTP, middle and spread."""
     settings = BenchSettings(components, tuple(dict.fromkeys(perf_modes)), rounds, cold)
     if output is not None:
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
-    phone = choose(Adb(), device)
+    phone = choose_phone(Adb(), device)
     profile = profile_of(phone, soc)
-    road = building.road(console)
-    if building.dry_run:
-        road.make_bundle_for(profile, PICTURE_COMPONENTS)
-        show_plan(console, road)
+    pipeline = build_request.pipeline(console)
+    if build_request.dry_run:
+        pipeline.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+        show_plan(console, pipeline)
         return
     # The bundle that qnn-sd run has, whichever of its components are measured.
-    bundle = road.bundle_for(profile, PICTURE_COMPONENTS)
-    passes = bundle.info.passes(road.model.guidance)
-    subject = Subject(phone.serial, facts(phone), is_virtual(phone), profile, road.model, passes)
-    measurement = measure(phone, bundle, settings, passes, building.cache or resources.cache(), console)
+    bundle = pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+    passes = bundle.info.passes(pipeline.model.guidance)
+    subject = BenchReportContext(phone.serial, phone_info(phone), is_virtual(phone), profile, pipeline.model, passes)
+    measurement = measure(phone, bundle, settings, passes, build_request.cache or resources.cache(), console)
     document = as_document(subject, settings, measurement)
     show(console, subject, settings, measurement)
     console.document(document)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from qnn_sd import __version__, qnn
+from qnn_sd import __version__, qnn_provider
 from qnn_sd.config import DeviceProfile, ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.targets.adb.bench import (
@@ -16,11 +16,11 @@ from qnn_sd.targets.adb.bench import (
     Condition,
     Measured,
     Measurement,
+    Percentiles,
     Refused,
-    Spread,
-    spread_of,
+    percentiles_of,
 )
-from qnn_sd.targets.adb.devices import PhoneFacts
+from qnn_sd.targets.adb.client.devices import PhoneInfo
 
 VIRTUAL_NOTE = (
     "This is a virtual phone: its times are this machine's and the HTP emulator's, and say nothing about a phone."
@@ -29,7 +29,7 @@ _REFUSED = "not on the HTP"
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchReportContext:
     """What was measured.
 
     Attributes:
@@ -42,7 +42,7 @@ class Subject:
     """
 
     serial: str
-    phone: PhoneFacts
+    phone: PhoneInfo
     virtual: bool
     profile: DeviceProfile
     model: ModelConfig
@@ -52,7 +52,7 @@ class Subject:
 # Tables
 
 
-def show(console: Console, subject: Subject, settings: BenchSettings, measurement: Measurement) -> None:
+def show(console: Console, subject: BenchReportContext, settings: BenchSettings, measurement: Measurement) -> None:
     """Prints for each perf mode the warm calls, with what the HTP refuses, the cold starts and the estimate."""
     if subject.virtual:
         console.result(VIRTUAL_NOTE)
@@ -67,9 +67,9 @@ def show(console: Console, subject: Subject, settings: BenchSettings, measuremen
         measured = [each for each in results if isinstance(each, Measured)]
         if measured:
             _show_cold(console, mode, settings, measured)
-        seconds = measurement.picture_seconds(mode, subject.model.steps, subject.passes)
+        seconds = measurement.image_seconds(mode, subject.model.steps, subject.passes)
         if seconds is not None:
-            console.result(f"{mode}, estimate of a picture: {seconds:,.2f} s ({_sum_of_calls(subject)})")
+            console.result(f"{mode}, estimate of an image: {seconds:,.2f} s ({_sum_of_calls(subject)})")
 
 
 def _show_cold(console: Console, mode: str, settings: BenchSettings, measured: Sequence[Measured]) -> None:
@@ -80,14 +80,14 @@ def _show_cold(console: Console, mode: str, settings: BenchSettings, measured: S
     console.table(columns, [_phone_row(each) for each in measured])
 
 
-def _passes(subject: Subject) -> str:
+def _passes(subject: BenchReportContext) -> str:
     return "one pass" if subject.passes == 1 else f"{subject.passes} passes"
 
 
-def _sum_of_calls(subject: Subject) -> str:
+def _sum_of_calls(subject: BenchReportContext) -> str:
     return (
         f"{subject.passes} x text encoder + {subject.model.steps} x UNet step + VAE decoder, medians; "
-        "added up, no picture was made"
+        "added up, no image was made"
     )
 
 
@@ -103,9 +103,9 @@ def _warm_rows(result: Measured | Refused) -> list[list[object]]:
 
 
 def _milliseconds(calls: Sequence[Call]) -> list[object]:
-    wall = spread_of([1000 * call.wall_seconds for call in calls])
+    wall = percentiles_of([1000 * call.wall_seconds for call in calls])
     computing, path = (
-        spread_of([1000 * seconds for seconds in part]).median
+        percentiles_of([1000 * seconds for seconds in part]).median
         for part in ([call.computing_seconds for call in calls], [call.host_path_seconds for call in calls])
     )
     return [wall.median, wall.p10, wall.p90, wall.least, wall.most, computing, path]
@@ -122,7 +122,7 @@ def _passes_of(calls: Sequence[Call]) -> list[Call]:
 
 def _cold_row(result: Measured) -> list[object]:
     def cell(values: Sequence[float], digits: int) -> str:
-        spread = spread_of(values)
+        spread = percentiles_of(values)
         return f"{spread.median:,.{digits}f} ({spread.least:,.{digits}f} to {spread.most:,.{digits}f})"
 
     return [
@@ -148,13 +148,13 @@ def _phone_row(result: Measured) -> list[object]:
 # The document
 
 
-def as_document(subject: Subject, settings: BenchSettings, measurement: Measurement) -> dict[str, object]:
+def as_document(subject: BenchReportContext, settings: BenchSettings, measurement: Measurement) -> dict[str, object]:
     """The measurement as plain JSON values; times in seconds, memory in bytes, temperatures in °C."""
     model, phone = subject.model, subject.phone
-    estimates = {mode: measurement.picture_seconds(mode, model.steps, subject.passes) for mode in settings.perf_modes}
+    estimates = {mode: measurement.image_seconds(mode, model.steps, subject.passes) for mode in settings.perf_modes}
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "software": {"qnn-sd": __version__, **qnn.versions()},
+        "software": {"qnn-sd": __version__, **qnn_provider.versions()},
         "virtual": subject.virtual,
         "note": VIRTUAL_NOTE if subject.virtual else None,
         "phone": {"serial": subject.serial, "model": phone.model, "soc": phone.soc, "sdk": phone.sdk},
@@ -171,7 +171,7 @@ def as_document(subject: Subject, settings: BenchSettings, measurement: Measurem
                 "perf_mode": mode,
                 "what": f"An estimate, not a measurement: {_sum_of_calls(subject)}.",
                 "steps": model.steps,
-                "picture_seconds": None if seconds is None else round(seconds, 6),
+                "image_seconds": None if seconds is None else round(seconds, 6),
             }
             for mode, seconds in estimates.items()
         ],
@@ -216,7 +216,7 @@ def _calls(calls: Sequence[Call]) -> dict[str, object]:
 
 def _seconds(values: Sequence[float]) -> dict[str, object]:
     """Middle and spread, and each value in the order of measurement: a phone that throttles shows there."""
-    spread: Spread = spread_of(values)
+    spread: Percentiles = percentiles_of(values)
     rounded = {name: round(value, 6) for name, value in asdict(spread).items()}
     return {**rounded, "samples": [round(value, 6) for value in values]}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from qnn_sd.cli.building import Building, build_options
+from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.options import DEFAULT_SOC, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
-from qnn_sd.verification import FIGURES
+from qnn_sd.verification import SQNR_FIGURES
 
 
 @click.command("compile")
@@ -18,27 +18,27 @@ from qnn_sd.verification import FIGURES
 @output_options
 def compile_command(
     soc: str,
-    building: Building,
+    build_request: BuildRequest,
     console: Console,
 ) -> None:
     """Export, quantize and compile a model for one SoC, and verify each component."""
     profile = load_profile(soc)
-    road = building.road(console)
-    if building.dry_run:
-        road.make_bundle_for(profile)
-        show_plan(console, road)
+    pipeline = build_request.pipeline(console)
+    if build_request.dry_run:
+        pipeline.build_bundle(profile)
+        show_plan(console, pipeline)
         return
-    bundle = road.bundle_for(profile)
+    bundle = pipeline.bundle(profile)
     rows, document = [], {}
     verified = bundle.info.verification or {}
-    for report in road.reports:
+    for report in pipeline.reports:
         if report.stage == "compile":
-            size = report.facts["context_binary_bytes"]
+            size = report.metadata["context_binary_bytes"]
             figures = verified.get(report.component)
             binary, floats = (figures.binary_against_qdq, figures.qdq_against_float) if figures else (None, None)
-            ranges = "given" if report.component in road.encodings else "measured"
+            ranges = "given" if report.component in pipeline.encodings else "measured"
             state = "cached" if report.cached else "built"
-            level = report.facts["optimization_mode"]
+            level = report.metadata["optimization_mode"]
             shown = [each.text if each else "-" for each in (binary, floats)]
             rows.append([report.component, size / 1e6, *shown, ranges, level, report.seconds, state])
             document[report.component] = {
@@ -47,24 +47,28 @@ def compile_command(
                 "seconds": round(report.seconds, 3),
                 "cached": report.cached,
                 "optimization_mode": level,
-                "compiler_deaths": report.facts["compiler_deaths"],
-                "encodings": str(road.encodings.get(report.component, "measured")),
+                "compiler_deaths": report.metadata["compiler_deaths"],
+                "encodings": str(pipeline.encodings.get(report.component, "measured")),
             }
     console.table(["component", "MB", "binary/QDQ, dB", "QDQ/float, dB", "ranges", "level", "s", ""], rows)
     if verified:
-        console.result(FIGURES)
+        console.result(SQNR_FIGURES)
     console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
     console.document(
         {
-            "model": road.model.name,
+            "model": pipeline.model.name,
             "soc": profile.soc,
             "dl_mode": profile.dl_mode,
             "verified": bundle.info.verified,
             "bundle": str(bundle.folder),
             "calibration": {
-                "prompts": str(building.prompts or road.model.calibration.prompts),
+                "prompts": str(build_request.prompts or pipeline.model.calibration.prompts),
                 "samples": next(
-                    (dict(each.facts) for each in road.reports if (each.stage, each.component) == ("calibrate", "all")),
+                    (
+                        dict(each.metadata)
+                        for each in pipeline.reports
+                        if (each.stage, each.component) == ("calibrate", "all")
+                    ),
                     None,  # all encodings were given
                 ),
             },

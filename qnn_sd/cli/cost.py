@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from qnn_sd.cli.building import Building, quantize_options
-from qnn_sd.cli.cost_graphs import Subject, components_of, given_graph
+from qnn_sd.cli.build_options import BuildRequest, quantize_options
+from qnn_sd.cli.cost_graphs import ComponentGraphs, components_of, given_graph
 from qnn_sd.cli.cost_measure import measure_costs
 from qnn_sd.cli.cost_plot import write_plot
 from qnn_sd.cli.cost_report import as_document, show_costs
@@ -17,7 +17,7 @@ from qnn_sd.cli.options import component_option, output_options, refuse_bad_outp
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.config import COMPONENTS, load_profile
 from qnn_sd.console import Console
-from qnn_sd.errors import SettingError, nearest
+from qnn_sd.errors import SettingError, did_you_mean
 
 # Those that mean something for a graph that was given: nothing is built then.
 _OF_A_GRAPH = (
@@ -51,7 +51,7 @@ _OF_A_GRAPH = (
     "--plot",
     type=click.Path(path_type=Path),
     metavar="FILE.svg",
-    help="Picture to write as well: time and traffic of each block, in the graph's order.",
+    help="Image to write as well: time and traffic of each block, in the graph's order.",
 )
 @click.option(
     "--graph",
@@ -70,7 +70,7 @@ def cost_command(
     bound: bool,
     plot: Path | None,
     graph: Path | None,
-    building: Building,
+    build_request: BuildRequest,
     console: Console,
 ) -> None:
     """Estimate what graphs cost on the HTP, whole and block by block: milliseconds and memory traffic. No phone.
@@ -80,17 +80,17 @@ def cost_command(
     scaling = scaling_for(load_profile(soc), scale)
     _refuse_contradictions(by, only, bound, plot)
     if plot is not None:
-        refuse_bad_output(plot, ".svg", "The picture is SVG.")
+        refuse_bad_output(plot, ".svg", "The image is SVG.")
     model: dict[str, object] = {}
     if graph is not None:
         components = _of_the_graph(components, scaling.scales)
         subjects = [given_graph(graph, "".join(components))]
     else:
-        road, subjects = components_of(building, components, console)
-        if building.dry_run:
-            show_plan(console, road)
+        pipeline, subjects = components_of(build_request, components, console)
+        if build_request.dry_run:
+            show_plan(console, pipeline)
             return
-        model = {"model": road.model.name, "width": road.model.width, "height": road.model.height}
+        model = {"model": pipeline.model.name, "width": pipeline.model.width, "height": pipeline.model.height}
     parts = _chosen_parts(subjects, by, only)
     costs = [
         measure_costs(
@@ -151,7 +151,7 @@ def _of_the_graph(components: tuple[str, ...], scales: bool) -> tuple[str, ...]:
     return named
 
 
-def _chosen_parts(subjects: Sequence[Subject], by: str, only: Sequence[str]) -> dict[str, list[str]]:
+def _chosen_parts(subjects: Sequence[ComponentGraphs], by: str, only: Sequence[str]) -> dict[str, list[str]]:
     """The blocks or levels to measure of each graph; before anything is compiled.
 
     Raises:
@@ -163,5 +163,5 @@ def _chosen_parts(subjects: Sequence[Subject], by: str, only: Sequence[str]) -> 
     known = {name for names in parts.values() for name in names}
     for name in only:
         if name not in known:
-            raise SettingError(f"No {by} is called {name!r}", hint=nearest(name, known))
+            raise SettingError(f"No {by} is called {name!r}", hint=did_you_mean(name, known))
     return {graph: [name for name in names if not only or name in only] for graph, names in parts.items()}

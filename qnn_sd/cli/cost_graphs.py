@@ -12,12 +12,12 @@ from typing import Literal
 from google.protobuf.message import DecodeError
 
 from qnn_sd import artifact
-from qnn_sd.build import Road
-from qnn_sd.cli.building import Building
+from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError, SettingError
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_with_stand_ins
 
 Encodings = Literal["quantized", "stand-ins", "given"]
@@ -31,7 +31,7 @@ _HINT = f"Give a folder as qnn-sd quantize writes it: a QDQ graph in {MODEL_FILE
 
 
 @dataclass(frozen=True)
-class Subject:
+class ComponentGraphs:
     """One graph to measure.
 
     Attributes:
@@ -59,33 +59,35 @@ class Subject:
             yield Path(aside)
 
 
-def components_of(building: Building, components: Sequence[str], console: Console) -> tuple[Road, list[Subject]]:
+def components_of(
+    build_request: BuildRequest, components: Sequence[str], console: Console
+) -> tuple[BuildPipeline, list[ComponentGraphs]]:
     """Components as users get them where they are quantized already or encodings are given, else exported.
 
     Nothing is calibrated.
 
     Returns:
-        The road, and what there is to measure.
+        The pipeline, and what there is to measure.
     """
-    road = building.road(console)
-    places = _quantized(building, components, console)
+    pipeline = build_request.pipeline(console)
+    places = _quantized(build_request, components, console)
     found = []
     for name in components:
         if name in places:
             # Opened as any artifact: its files are held against its manifest.
-            found.append(Subject(name, "quantized", artifact.load(places[name]).folder))
-        elif name in road.encodings:  # nothing is calibrated for such a graph either
-            found.append(Subject(name, "quantized", road.quantize(name).folder))
+            found.append(ComponentGraphs(name, "quantized", artifact.load(places[name]).folder))
+        elif name in pipeline.encodings:  # nothing is calibrated for such a graph either
+            found.append(ComponentGraphs(name, "quantized", pipeline.quantize(name).folder))
         else:
-            found.append(Subject(name, "stand-ins", road.export(name).folder))
+            found.append(ComponentGraphs(name, "stand-ins", pipeline.export(name).folder))
         console.say(f"{name}: {ORIGIN[found[-1].encodings]}")
-    return road, found
+    return pipeline, found
 
 
-def _quantized(building: Building, components: Sequence[str], console: Console) -> dict[str, Path]:
+def _quantized(build_request: BuildRequest, components: Sequence[str], console: Console) -> dict[str, Path]:
     """Where the components stand in the cache that are quantized; the checkpoint is there by now."""
     # It knows where a graph would be, and makes none.
-    looking = replace(building, dry_run=True).road(Console(quiet=True))
+    looking = replace(build_request, dry_run=True).pipeline(Console(quiet=True))
     places: dict[str, Path] = {}
     unknown: dict[str, None] = {}
     for name in components:
@@ -102,7 +104,7 @@ def _quantized(building: Building, components: Sequence[str], console: Console) 
     return places
 
 
-def given_graph(folder: Path, name: str) -> Subject:
+def given_graph(folder: Path, name: str) -> ComponentGraphs:
     """A QDQ graph of the user's.
 
     Args:
@@ -130,7 +132,7 @@ def given_graph(folder: Path, name: str) -> Subject:
     _refuse_float(graph)
     _refuse_missing_weights(graph)
     _refuse_unknown_shapes(graph)
-    return Subject(name or folder.resolve().name, "given", folder)
+    return ComponentGraphs(name or folder.resolve().name, "given", folder)
 
 
 def _refuse_float(graph: QdqGraph) -> None:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qnn_sd import qnn
-from qnn_sd.cli.cost_graphs import Subject
+from qnn_sd import qnn_provider
+from qnn_sd.cli.cost_graphs import ComponentGraphs
 from qnn_sd.cli.cost_scale import Scaling
 from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.compile.cost import Cost, measure, measure_bound, measure_parts
@@ -45,7 +45,7 @@ class Costs:
         op_types: of the graph's ops, by name.
     """
 
-    subject: Subject
+    subject: ComponentGraphs
     scaling: Scaling
     component: str
     whole: Measured | None
@@ -69,7 +69,7 @@ class Costs:
 
 
 def measure_costs(
-    subject: Subject,
+    subject: ComponentGraphs,
     scaling: Scaling,
     component: str,
     console: Console,
@@ -135,7 +135,7 @@ def _told(what: Callable[[], str]) -> Iterator[None]:
 
 def _estimate_of(cost: Cost, scaling: Scaling) -> Estimate:
     if cost.estimate is None:
-        installed = ", ".join(f"{name} {number}" for name, number in qnn.versions().items())
+        installed = ", ".join(f"{name} {number}" for name, number in qnn_provider.versions().items())
         raise CompileError(
             f"The QNN compiler gave no time estimate for {scaling.compiled_for.soc}",
             why=f"Its profile says that there is one; compilers before QAIRT 2.48 have none. Installed: {installed}.",

@@ -1,4 +1,4 @@
-"""The picture of ``qnn-sd cost --plot``: a pair of bars for each block, time and traffic side by side, as SVG."""
+"""The image of ``qnn-sd cost --plot``: a pair of bars for each block, time and traffic side by side, as SVG."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ text { font: 12px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f
 
 
 def write_plot(path: Path, costs: Sequence[Costs], by: str) -> None:
-    """Writes the picture: blocks from the graph's input to its output.
+    """Writes the image: blocks from the graph's input to its output.
 
     Args:
         path: of the file.
@@ -56,7 +56,7 @@ def write_plot(path: Path, costs: Sequence[Costs], by: str) -> None:
 
 
 def svg(costs: Sequence[Costs], by: str) -> str:
-    """The picture as text."""
+    """The image as text."""
     drawn: list[str] = []
     y = _MARGIN
     for each in costs:

@@ -8,10 +8,10 @@ import click
 
 from qnn_sd.cli.options import device_option, output_options
 from qnn_sd.console import Console
-from qnn_sd.targets.adb.client import Adb
-from qnn_sd.targets.adb.devices import READY, choose, facts
-from qnn_sd.targets.adb.staging import unstage
-from qnn_sd.targets.adb.warm_worker import end_warm
+from qnn_sd.targets.adb.client.adb import Adb
+from qnn_sd.targets.adb.client.devices import READY, choose_phone, phone_info
+from qnn_sd.targets.adb.session.warm_worker import stop_warm_worker
+from qnn_sd.targets.adb.staging.stage import unstage
 
 
 @click.command("devices")
@@ -26,7 +26,7 @@ def devices_command(console: Console) -> None:
             rows.append([listed.serial, listed.state, *[""] * 6])
             document.append({"serial": listed.serial, "state": listed.state})
             continue
-        found = facts(adb.phone(listed.serial))
+        found = phone_info(adb.phone(listed.serial))
         rows.append(
             [
                 listed.serial,
@@ -59,9 +59,9 @@ def devices_command(console: Console) -> None:
 @output_options
 def unstage_command(device: str | None, older_than: int, console: Console) -> None:
     """Remove from a phone what qnn-sd staged there."""
-    phone = choose(Adb(), device)
+    phone = choose_phone(Adb(), device)
     # It may hold what is about to be removed; on its next call it would fail.
-    ended = end_warm(phone)
+    ended = stop_warm_worker(phone)
     gone = unstage(phone, older_than)
     for folder in gone:
         console.result(f"removed {folder}")

@@ -1,4 +1,4 @@
-"""What ``qnn-sd doctor --phone`` puts together: the stages for the examination, the report and its picture."""
+"""What ``qnn-sd doctor --phone`` puts together: the stages for the examination, the report and its image."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from pathlib import Path
 from typing import Any
 
 from qnn_sd import __version__, artifact, resources
-from qnn_sd.build import PICTURE_COMPONENTS, Road
-from qnn_sd.bundle_format import OpenBundle
-from qnn_sd.cli.building import Building
+from qnn_sd.bundle_manifest import OpenBundle
+from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.png import save_png
-from qnn_sd.health import Finding
+from qnn_sd.health_checks import CheckResult
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
-from qnn_sd.targets.adb.examination import (
-    Examination,
+from qnn_sd.targets.adb.diagnostics import (
+    DiagnosticsContext,
+    DiagnosticsRequest,
     Findings,
-    Means,
-    Painted,
+    GeneratedImage,
+    PhoneDiagnostics,
     Privacy,
     Step,
-    Subject,
     document,
     markdown,
 )
 
 # With the demo model already five steps give a green square, so that a person sees whether it came out. Not more: the
-# emulator paints it too, and each call says as much about a phone as the next.
+# emulator generates it too, and each call says as much about a phone as the next.
 PROMPT, SEED, STEPS = "a big green square on white", 1, 5
 
 
-def examine_phone(
-    building: Building,
+def diagnose_phone(
+    build_request: BuildRequest,
     serial: str | None,
     soc: str | None,
     console: Console,
@@ -44,34 +44,36 @@ def examine_phone(
 
     Without a serial the only phone is meant.
     """
-    road: Road | None = None
+    pipeline: BuildPipeline | None = None
 
     def bundle(profile: DeviceProfile) -> tuple[OpenBundle, bool]:
-        nonlocal road
-        road = building.road(console)
-        made = road.bundle_for(profile, PICTURE_COMPONENTS)
-        return made, not all(report.cached for report in road.reports)
+        nonlocal pipeline
+        pipeline = build_request.pipeline(console)
+        made = pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+        return made, not all(report.cached for report in pipeline.reports)
 
-    def paint(runner: Runner, made: OpenBundle) -> Painted:
-        assert road is not None  # it made the bundle
+    def generate(runner: Runner, made: OpenBundle) -> GeneratedImage:
+        assert pipeline is not None  # it made the bundle
         # The checkpoint may have settled what the config left open.
-        config = road.model
+        config = pipeline.model
         request = Request(PROMPT, "", STEPS, config.guidance, config.scheduler, SEED)
-        with console.progress(f"painting on {runner.target}", STEPS) as bar:
+        with console.progress(f"generating on {runner.target}", STEPS) as bar:
             result = TextToImage(runner, made.info, made.tokenizer).generate(request, lambda _seconds: bar.advance())
-        return Painted(result.pictures[0], {name: (usage.calls, usage.seconds) for name, usage in result.usage.items()})
+        return GeneratedImage(
+            result.images[0], {name: (usage.calls, usage.seconds) for name, usage in result.usage.items()}
+        )
 
     def tell(step: Step) -> None:
         console.say(f"{step.status:<7} {step.name}: {step.found}")
 
-    subject = Subject(serial, soc, PICTURE_COMPONENTS, building.cache or resources.cache())
-    return Examination(Means(bundle, paint), subject, console, privacy, tell).run()
+    subject = DiagnosticsRequest(serial, soc, TEXT_TO_IMAGE_COMPONENTS, build_request.cache or resources.cache())
+    return PhoneDiagnostics(DiagnosticsContext(bundle, generate), subject, console, privacy, tell).run()
 
 
-def private_names(building: Building, output: Path | None) -> Privacy:
+def private_names(build_request: BuildRequest, output: Path | None) -> Privacy:
     """Everything of this user that the report may not name."""
-    privacy, sources = Privacy(), building.sources
-    privacy.hide_path(building.cache or resources.cache(), "CACHE")
+    privacy, sources = Privacy(), build_request.sources
+    privacy.hide_path(build_request.cache or resources.cache(), "CACHE")
     privacy.hide_path(Path.cwd(), "FOLDER")
     if output is not None:
         privacy.hide_path(output.parent, "FOLDER")
@@ -83,7 +85,7 @@ def private_names(building: Building, output: Path | None) -> Privacy:
             # What is made from a file bears its name.
             privacy.hide(path.name, "SOURCE")
             privacy.hide(path.stem, "SOURCE")
-    for given_file in (building.encodings, building.prompts):
+    for given_file in (build_request.encodings, build_request.prompts):
         if given_file is not None:
             privacy.hide_path(given_file, "GIVEN")
             privacy.hide(given_file.name, "GIVEN")
@@ -93,14 +95,14 @@ def private_names(building: Building, output: Path | None) -> Privacy:
 
 
 def make_document(
-    findings: Findings, machine: list[Finding], building: Building, soc: str | None, privacy: Privacy
+    findings: Findings, machine: list[CheckResult], build_request: BuildRequest, soc: str | None, privacy: Privacy
 ) -> Any:
     """The report for machines."""
     settings = {
-        "model": building.model.name,
-        "width": building.model.width,
-        "height": building.model.height,
-        "own_checkpoint": building.sources != Sources(),
+        "model": build_request.model.name,
+        "width": build_request.model.width,
+        "height": build_request.model.height,
+        "own_checkpoint": build_request.sources != Sources(),
         "soc": soc,
         "prompt": PROMPT,
         "seed": SEED,
@@ -110,16 +112,16 @@ def make_document(
 
 
 def write_report(output: Path, told: Any, findings: Findings) -> list[Path]:
-    """Writes the page, and the phone's picture beside it; returns what was written.
+    """Writes the page, and the phone's image beside it; returns what was written.
 
     Raises:
         OutputError: one can't be written; an earlier one stays as it was.
     """
     written = []
     name = None
-    if findings.picture is not None:
+    if findings.image is not None:
         path = output.with_suffix(".png")
-        save_png(path, findings.picture, {"prompt": PROMPT, "seed": SEED, "software": f"qnn-sd {__version__}"})
+        save_png(path, findings.image, {"prompt": PROMPT, "seed": SEED, "software": f"qnn-sd {__version__}"})
         written.append(path)
         name = path.name
     with artifact.written_aside(output) as aside:

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from qnn_sd.cli.building import Building, quantize_options
+from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.stage_output import copies_option, facts_of, put_in_place, refuse_bad_copies
+from qnn_sd.cli.stage_output import copies_option, metadata_of, put_in_place, refuse_bad_copies
 from qnn_sd.config import COMPONENTS
 from qnn_sd.console import Console
 
@@ -24,25 +24,25 @@ from qnn_sd.console import Console
 def quantize_command(
     components: tuple[str, ...],
     output: Path | None,
-    building: Building,
+    build_request: BuildRequest,
     console: Console,
 ) -> None:
     """Write a checkpoint's W8A16 QDQ graphs: calibrated on real trajectories, rounded by AdaRound."""
     refuse_bad_copies(output, components)
-    road = building.road(console)
-    made = {name: road.quantize(name) for name in components}
-    if building.dry_run:
-        show_plan(console, road)
+    pipeline = build_request.pipeline(console)
+    made = {name: pipeline.quantize(name) for name in components}
+    if build_request.dry_run:
+        show_plan(console, pipeline)
         return
     places = put_in_place(made, output)
     document = {}
     rows: list[list[object]] = []
     for name, stage in made.items():
-        gained = stage.facts.get("rounding")
+        gained = stage.metadata.get("rounding")
         document[name] = {
-            **facts_of(stage, places[name]),
+            **metadata_of(stage, places[name]),
             "rounding": gained or "nearest",
-            "encodings": str(road.encodings.get(name, "measured")),
+            "encodings": str(pipeline.encodings.get(name, "measured")),
         }
         state = "cached" if stage.cached else "built"
         megabytes = document[name]["bytes"] / 1e6
@@ -50,7 +50,12 @@ def quantize_command(
     columns = ["component", "MB", "layers by AdaRound", "median gain, dB", "seconds", "", "folder"]
     console.table(columns, rows)
     console.document(
-        {"model": road.model.name, "width": road.model.width, "height": road.model.height, "components": document}
+        {
+            "model": pipeline.model.name,
+            "width": pipeline.model.width,
+            "height": pipeline.model.height,
+            "components": document,
+        }
     )
 
 

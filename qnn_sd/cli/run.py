@@ -1,4 +1,4 @@
-"""``qnn-sd run``: a picture from a prompt."""
+"""``qnn-sd run``: an image from a prompt."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 
-from qnn_sd import __version__, qnn, resources
-from qnn_sd.build import PICTURE_COMPONENTS
-from qnn_sd.bundle_format import Kind, OpenBundle
-from qnn_sd.cli.building import Building, build_options
+from qnn_sd import __version__, qnn_provider, resources
+from qnn_sd.bundle_manifest import Kind, OpenBundle
+from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.options import DEFAULT_SOC, device_option, output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.run_report import remark_on_prompts, remark_on_verification, report
@@ -22,13 +21,14 @@ from qnn_sd.generate import Generation, Request, TextToImage
 from qnn_sd.generate.noise import LARGEST_SEED
 from qnn_sd.generate.png import save_png
 from qnn_sd.generate.schedulers import known_scheduler
-from qnn_sd.generate.text_to_image import Picture
+from qnn_sd.generate.text_to_image import Image
+from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
-from qnn_sd.targets.adb.client import Adb, Phone
-from qnn_sd.targets.adb.deployment import deployed
-from qnn_sd.targets.adb.devices import choose, profile_of
-from qnn_sd.targets.adb.warm_worker import WARM_SECONDS
+from qnn_sd.targets.adb.client.adb import Adb, Phone
+from qnn_sd.targets.adb.client.devices import choose_phone, profile_of
+from qnn_sd.targets.adb.session.deployment import deployed
+from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 TARGETS = ("emulator", "cpu", "phone")
 
@@ -43,12 +43,12 @@ TARGETS = ("emulator", "cpu", "phone")
     show_default=True,
     help="PNG to write; with --count each gets its seed in the name.",
 )
-@click.option("--negative", default="", help="What the picture keeps away from.")
+@click.option("--negative", default="", help="What the image keeps away from.")
 @click.option("--steps", type=int, help="Sampling steps [the model's default].")
 @click.option("--seed", type=int, help="Seed of the noise [random]; equal to torch's CPU generator.")
 @click.option("--guidance", type=float, help="Guidance scale, 1 for none [the model's default].")
 @click.option("--scheduler", help="dpm++2m, euler, euler-a, ddim or lcm [the model's default].")
-@click.option("--count", type=int, default=1, show_default=True, help="Pictures, each with the next seed.")
+@click.option("--count", type=int, default=1, show_default=True, help="Images, each with the next seed.")
 @click.option("--target", type=click.Choice(TARGETS), help="Where components run [phone with --device, else emulator].")
 @device_option
 @click.option("--soc", help=f"SoC whose context binaries run [the phone's, or {DEFAULT_SOC}]; not for --target cpu.")
@@ -77,27 +77,27 @@ def run_command(
     precision: str | None,
     fallback: bool,
     keep_alive: bool,
-    building: Building,
+    build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Paint PROMPT with a bundle's components and save it as PNG."""
+    """Generate an image of PROMPT with a bundle's components and save it as PNG."""
     _refuse_bad_settings(steps, seed, guidance, scheduler, count)
     target = target or ("emulator" if device is None else "phone")
-    _refuse_what_means_nothing(target, device, soc, precision, keep_alive, building)
-    refuse_bad_output(output, ".png", "Pictures are saved as PNG.")
-    phone = choose(Adb(), device) if target == "phone" else None
+    _refuse_what_means_nothing(target, device, soc, precision, keep_alive, build_request)
+    refuse_bad_output(output, ".png", "Images are saved as PNG.")
+    phone = choose_phone(Adb(), device) if target == "phone" else None
     profile = _profile(target, phone, soc)
-    road = building.road(console)
+    pipeline = build_request.pipeline(console)
     cpu_kind: Kind = "w8a16" if precision == "w8a16" else "float"
-    if building.dry_run:
+    if build_request.dry_run:
         if profile is None:
-            road.make_bundle_for_cpu(cpu_kind)
+            pipeline.build_cpu_bundle(cpu_kind)
         else:
-            road.make_bundle_for(profile, PICTURE_COMPONENTS)
-        show_plan(console, road)
+            pipeline.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+        show_plan(console, pipeline)
         return
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
-    config = road.model
+    config = pipeline.model
     request = Request(
         prompt,
         negative,
@@ -108,7 +108,7 @@ def run_command(
         count,
     )
     paths = _paths(output, request)
-    bundle = road.bundle_for_cpu(cpu_kind) if profile is None else road.bundle_for(profile, PICTURE_COMPONENTS)
+    bundle = pipeline.cpu_bundle(cpu_kind) if profile is None else pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
     with ExitStack() as stack:
         deployment = None
         if phone is None:
@@ -117,8 +117,8 @@ def run_command(
             place = deployed(
                 phone,
                 bundle,
-                PICTURE_COMPONENTS,
-                building.cache or resources.cache(),
+                TEXT_TO_IMAGE_COMPONENTS,
+                build_request.cache or resources.cache(),
                 console,
                 fallback=fallback,
                 keep_alive=keep_alive,
@@ -126,14 +126,14 @@ def run_command(
             deployment = stack.enter_context(place)
             runner = deployment.runner
         remark_on_verification(console, request, bundle.info)
-        result = _paint(request, paths, bundle, runner, console, config.name, precision, profile)
+        result = _generate(request, paths, bundle, runner, console, config.name, precision, profile)
         remark_on_prompts(console, request, result)
         report(console, runner, result, paths, profile.soc if profile else None, deployment)
     if keep_alive:
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
 
 
-def _paint(
+def _generate(
     request: Request,
     paths: list[Path],
     bundle: OpenBundle,
@@ -143,8 +143,8 @@ def _paint(
     precision: str | None,
     profile: DeviceProfile | None,
 ) -> Generation:
-    """Generates the pictures and saves each as soon as it is there."""
-    facts = {
+    """Generates the images and saves each as soon as it is there."""
+    metadata = {
         "prompt": request.prompt,
         "negative_prompt": request.negative,
         "steps": request.steps,
@@ -156,21 +156,26 @@ def _paint(
         "soc": profile.soc if profile else "none",
         "verified": bundle.info.verified,
         "software": f"qnn-sd {__version__}",
-        **qnn.versions(),
+        **qnn_provider.versions(),
     }
 
-    def save(picture: Picture, number_seed: int) -> None:
+    def save(image: Image, number_seed: int) -> None:
         path = paths[number_seed - request.seed]
-        save_png(path, picture, {**facts, "seed": number_seed})
+        save_png(path, image, {**metadata, "seed": number_seed})
         console.result(f"{path} (seed {number_seed})")
 
     loop = TextToImage(runner, bundle.info, bundle.tokenizer)
-    with console.progress(f"painting on {runner.target}", request.steps * request.count) as bar:
+    with console.progress(f"generating on {runner.target}", request.steps * request.count) as bar:
         return loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
 
 
 def _refuse_what_means_nothing(
-    target: str, device: str | None, soc: str | None, precision: str | None, keep_alive: bool, building: Building
+    target: str,
+    device: str | None,
+    soc: str | None,
+    precision: str | None,
+    keep_alive: bool,
+    build_request: BuildRequest,
 ) -> None:
     """Raises for options that don't go together."""
     if target != "phone" and device is not None:
@@ -182,7 +187,7 @@ def _refuse_what_means_nothing(
     if target != "cpu" and precision is not None:
         raise SettingError(f"--precision has no meaning with --target {target}", hint="Add --target cpu.")
     if target == "cpu" and precision != "w8a16":
-        for option, given in (("--prompts", building.prompts), ("--encodings", building.encodings)):
+        for option, given in (("--prompts", build_request.prompts), ("--encodings", build_request.encodings)):
             if given is not None:
                 raise SettingError(
                     f"{option} has no meaning for float graphs", hint="Add --precision w8a16, or leave it out."
@@ -213,7 +218,7 @@ def _refuse_bad_settings(
 
 
 def _paths(output: Path, request: Request) -> list[Path]:
-    """Where the pictures go."""
+    """Where the images go."""
     if request.count == 1:
         return [output]
     return [output.with_stem(f"{output.stem}-{request.seed + n}") for n in range(request.count)]

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from qnn_sd.bundle_format import Bundle
+from qnn_sd.bundle_manifest import Bundle
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request
-from qnn_sd.generate.text_to_image import Usage
+from qnn_sd.generate.text_to_image import CallStats
 from qnn_sd.generate.tokenizer import Tokens
 from qnn_sd.runner import Runner
-from qnn_sd.targets.adb.deployment import Deployment
-from qnn_sd.verification import doubt_of_setting
+from qnn_sd.targets.adb.session.deployment import Deployment
+from qnn_sd.verification import setting_warning
 
 
 def remark_on_prompts(console: Console, request: Request, result: Generation) -> None:
     """Warns of an empty prompt, and of what of a long one was cut."""
     if not request.prompt.strip():
-        console.warn("the prompt is empty: the picture shows whatever the model likes.")
+        console.warn("the prompt is empty: the image shows whatever the model likes.")
     for name, tokens in (("prompt", result.prompt), ("negative prompt", result.negative)):
         if tokens.cut:
             console.warn(f"the {name} is too long: {tokens.used} tokens were used, this was cut: {_shortened(tokens)}")
@@ -27,11 +27,11 @@ def remark_on_prompts(console: Console, request: Request, result: Generation) ->
 def remark_on_verification(console: Console, request: Request, bundle: Bundle) -> None:
     """Warns of a bundle that was never verified, and of settings at which it isn't known to be near the float model."""
     if bundle.verification is None:
-        console.warn(f"{bundle.verified}: the picture says so too.")
+        console.warn(f"{bundle.verified}: the image says so too.")
     unet = (bundle.verification or {}).get("unet")
     if unet is not None:
         guided = request.guidance > 1 and bool(request.negative.strip())
-        if warning := doubt_of_setting(unet.settings, request.guidance, guided):
+        if warning := setting_warning(unet.settings, request.guidance, guided):
             console.warn(warning)
 
 
@@ -54,7 +54,7 @@ def report(
         console: where to.
         runner: the target that was asked for.
         result: what it made.
-        paths: of the pictures.
+        paths: of the images.
         soc: whose binaries ran, or None.
         deployment: on a phone: what it measured itself.
     """
@@ -91,7 +91,7 @@ def report(
     )
 
 
-def _calls(usage: Usage) -> list[object]:
+def _calls(usage: CallStats) -> list[object]:
     """How many, and ms of one as the host sees it."""
     return [usage.calls, 1000 * usage.seconds / usage.calls]
 

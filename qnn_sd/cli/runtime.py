@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from qnn_sd import artifact, resources
+from qnn_sd import artifact, resources, runtime_libraries
 from qnn_sd.cli.options import output_options
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
-from qnn_sd.targets.adb import runtime
 
 _cache_option = click.option(
     "--cache", type=click.Path(path_type=Path), help="Folder for what is fetched [QNN_SD_CACHE]."
@@ -37,7 +36,7 @@ def fetch_command(
     qairt: str | None, qairt_sdk: Path | None, repository: str | None, cache: Path | None, console: Console
 ) -> None:
     """Fetch the libraries. HTTPS_PROXY is honoured; a download that was cut goes on where it stopped."""
-    pins = runtime.load_pins()
+    pins = runtime_libraries.load_pins()
     sdk = None
     if qairt_sdk is not None:
         if qairt is not None:
@@ -46,20 +45,20 @@ def fetch_command(
                 why="An SDK has one version.",
                 hint="Leave --qairt out.",
             )
-        sdk = runtime.open_sdk(qairt_sdk)
-        published = runtime.companion_of(sdk, pins)
+        sdk = runtime_libraries.open_sdk(qairt_sdk)
+        published = runtime_libraries.companion_of(sdk, pins)
         console.say(
             f"QNN {sdk.version} from {sdk.folder}; the SDK holds no ONNX Runtime: "
             f"{published.plugin.coordinate} and {published.onnxruntime.coordinate} come from the repository"
         )
     else:
         published = pins.newest if qairt is None else pins.named(qairt)
-    done = runtime.fetch(published, repository or pins.repository, cache or resources.cache(), console, sdk)
+    done = runtime_libraries.fetch(published, repository or pins.repository, cache or resources.cache(), console, sdk)
     _show(done, console)
 
 
-def _show(done: runtime.Fetched, console: Console) -> None:
-    made, facts = done.artifact, done.artifact.facts
+def _show(done: runtime_libraries.Fetched, console: Console) -> None:
+    made, metadata = done.artifact, done.artifact.metadata
     for each in done.obtained:
         if each.trust == "recorded now":
             own = (
@@ -68,7 +67,7 @@ def _show(done: runtime.Fetched, console: Console) -> None:
                 else "is unchecked;"
             )
             console.warn(f"{each.pin.coordinate} is not yet pinned: its hash {own} is recorded and held from now on")
-    archs = runtime.archs_in(made)
+    archs = runtime_libraries.archs_in(made)
     console.table(
         ["artifact", "version", "MB", "SHA-256", "held to", ""],
         [
@@ -82,13 +81,13 @@ def _show(done: runtime.Fetched, console: Console) -> None:
             for each in done.obtained
         ],
     )
-    console.result(f"QAIRT {facts['qairt']} for HTP {', '.join(f'v{arch}' for arch in archs)}: {made.folder}")
+    console.result(f"QAIRT {metadata['qairt']} for HTP {', '.join(f'v{arch}' for arch in archs)}: {made.folder}")
     console.document(
         {
-            "qairt": facts["qairt"],
+            "qairt": metadata["qairt"],
             "folder": str(made.folder),
             "cached": made.cached,
-            "plugin": facts["plugin"],
+            "plugin": metadata["plugin"],
             "htp_archs": archs,
             "artifacts": [
                 {
@@ -101,7 +100,7 @@ def _show(done: runtime.Fetched, console: Console) -> None:
                 }
                 for each in done.obtained
             ],
-            "libraries": facts["origins"],
+            "libraries": metadata["origins"],
         }
     )
 
@@ -111,8 +110,8 @@ def _show(done: runtime.Fetched, console: Console) -> None:
 @output_options
 def list_command(cache: Path | None, console: Console) -> None:
     """List the published versions, and what is fetched."""
-    pins = runtime.load_pins()
-    here = [(entry, artifact.load(entry.folder)) for entry in runtime.fetched(cache or resources.cache())]
+    pins = runtime_libraries.load_pins()
+    here = [(entry, artifact.load(entry.folder)) for entry in runtime_libraries.fetched(cache or resources.cache())]
     fetched_versions = {entry.qairt for entry, _ in here}
     console.table(
         ["QAIRT", "onnxruntime-qnn", "plugin", "ONNX Runtime", "QNN runtime", ""],
@@ -127,13 +126,13 @@ def list_command(cache: Path | None, console: Console) -> None:
         ],
     )
     for entry, made in here:
-        archs = ", ".join(f"v{arch}" for arch in runtime.archs_in(made))
+        archs = ", ".join(f"v{arch}" for arch in runtime_libraries.archs_in(made))
         console.result(f"QAIRT {entry.qairt} for HTP {archs}: {entry.folder}")
     console.document(
         {
             "published": [entry.model_dump() for entry in pins.published],
             "fetched": [
-                {"qairt": entry.qairt, "folder": str(entry.folder), "htp_archs": runtime.archs_in(made)}
+                {"qairt": entry.qairt, "folder": str(entry.folder), "htp_archs": runtime_libraries.archs_in(made)}
                 for entry, made in here
             ],
         }

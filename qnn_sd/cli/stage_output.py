@@ -42,7 +42,7 @@ def put_in_place(made: Mapping[str, Artifact], output: Path | None) -> dict[str,
     return {name: output / name for name in made}
 
 
-def facts_of(stage: Artifact, place: Path) -> dict[str, Any]:
+def metadata_of(stage: Artifact, place: Path) -> dict[str, Any]:
     """What the JSON document says of one component."""
     return {
         "folder": str(place),

@@ -16,7 +16,7 @@ from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, VirtualPhoneError
 from qnn_sd.installation import install_extra
-from qnn_sd.targets.adb.client import Adb
+from qnn_sd.targets.adb.client.adb import Adb
 
 
 @click.command("virtual-phone")
@@ -50,7 +50,7 @@ def virtual_phone_command(
         raise SettingError(f"--port {port} is not possible", hint="Choose 1 to 65535, or 0 for any free one.")
     if util.find_spec("cryptography") is None:
         raise VirtualPhoneError("The virtual phone's packages are missing", hint=f"{install_extra('phone')}.")
-    from qnn_sd.targets.adb.virtual_phone import DEFAULT_SERIAL, VirtualPhone, parse_faults  # noqa: PLC0415 (needs the extra)
+    from qnn_sd.virtual_phone import DEFAULT_SERIAL, VirtualPhone, parse_faults  # noqa: PLC0415 (needs the extra)
 
     # Before the phone, which admits the user's key: a server that starts for the first time makes one.
     adb = Adb() if connect else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qnn_sd.compile.levels import Tell, nobody, run_at_best_level
+from qnn_sd.compile.epcontext_model import simplify_wrapper
+from qnn_sd.compile.optimization_level import Report, no_op, run_at_best_level
 from qnn_sd.compile.process import CONTEXT_FILE, Job
-from qnn_sd.compile.wrapper import simplify_wrapper
 
 
 def compile_component(
@@ -17,7 +17,7 @@ def compile_component(
     optimization_mode: int,
     folder: Path,
     *,
-    tell: Tell = nobody,
+    tell: Report = no_op,
 ) -> dict[str, Any]:
     """Compiles a QDQ model to ``model_ctx.onnx`` (an EPContext wrapper) and its context binary.
 
@@ -37,7 +37,7 @@ def compile_component(
         CompileError: the compiler refused the graph, or died at every level; nothing usable is left.
     """
     job = Job(source, folder, soc_model, htp_arch, optimization_mode)
-    compiled = run_at_best_level(job, tell, lambda: nobody)
+    compiled = run_at_best_level(job, tell, lambda: no_op)
     simplify_wrapper(folder / CONTEXT_FILE)
     binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))
     return {

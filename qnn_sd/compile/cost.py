@@ -14,12 +14,12 @@ from pathlib import Path
 
 from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.compile.estimate import Estimate, profiling_options, read_estimate
-from qnn_sd.compile.floor import Floor, floor_of
-from qnn_sd.compile.levels import Tell, nobody, run_at_best_level
 from qnn_sd.compile.macs import macs_of
+from qnn_sd.compile.optimization_level import Report, no_op, run_at_best_level
 from qnn_sd.compile.process import Job
 from qnn_sd.compile.traffic import Traffic, TrafficReader
-from qnn_sd.compile.uncosted import with_stand_ins
+from qnn_sd.compile.traffic_bound import TrafficBound, traffic_bound
+from qnn_sd.compile.uncosted_ops import with_stand_ins
 from qnn_sd.errors import CompileError
 
 
@@ -53,7 +53,7 @@ class Cost:
     """
 
     traffic: Traffic
-    floor: Floor
+    floor: TrafficBound
     level: int
     macs: int
     estimate: Estimate | None
@@ -69,7 +69,7 @@ class Cost:
         return self.traffic.total - self.floor.total
 
 
-def measure(source: Path, chip: Chip, *, tell: Tell = nobody) -> Cost:
+def measure(source: Path, chip: Chip, *, tell: Report = no_op) -> Cost:
     """The traffic and the time of one call of a QDQ graph, by compiling it; the binary is thrown away.
 
     Args:
@@ -101,10 +101,10 @@ def measure(source: Path, chip: Chip, *, tell: Tell = nobody) -> Cost:
             hint="qnn-sd doctor tells whether the installed versions were tried together.",
         )
     graph = QdqGraph(source)
-    return Cost(traffic, floor_of(graph, chip.on_chip_mb), compiled.level, macs_of(graph), estimate)
+    return Cost(traffic, traffic_bound(graph, chip.on_chip_mb), compiled.level, macs_of(graph), estimate)
 
 
-def measure_bound(source: Path, cost: Cost, chip: Chip, *, tell: Tell = nobody) -> Estimate | None:
+def measure_bound(source: Path, cost: Cost, chip: Chip, *, tell: Report = no_op) -> Estimate | None:
     """An upper bound for the time of a graph with uncosted ops: the estimate with a product in the place of each.
 
     Args:
@@ -137,7 +137,7 @@ def measure_parts(
     by_level: bool = False,
     only: Iterable[str] | None = None,
     each: Callable[[str, Cost], None] | None = None,
-    tell: Tell = nobody,
+    tell: Report = no_op,
 ) -> dict[str, Cost]:
     """The cost of each block (or level) compiled alone: which of them move the bytes.
 
@@ -168,7 +168,7 @@ def measure_parts(
 
 
 def measure_between(
-    source: Path, inputs: Iterable[str], outputs: Iterable[str], chip: Chip, *, tell: Tell = nobody
+    source: Path, inputs: Iterable[str], outputs: Iterable[str], chip: Chip, *, tell: Report = no_op
 ) -> Cost:
     """The cost of what lies between named tensors of a QDQ graph.
 

@@ -59,7 +59,7 @@ class Outcome:
     last: str
 
     @property
-    def died_of(self) -> str | None:
+    def crash_reason(self) -> str | None:
         """Name of the signal that killed it, or None."""
         return signal.Signals(-self.code).name if self.code < 0 else None
 
@@ -98,7 +98,7 @@ def run(job: Job, listen: Callable[[str], None]) -> Outcome:
 
 
 def start_child(module: str, request: Mapping[str, object]) -> subprocess.Popen[str]:
-    """Starts a module of this package as a process that ends with this one (``child.die_with``).
+    """Starts a module of this package as a process that ends with this one (``child.die_with_parent``).
 
     Args:
         module: its name.
@@ -131,7 +131,7 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     errors: deque[str] = deque(maxlen=3)
     try:
-        child = start_child("qnn_sd.compile.child", request)
+        child = start_child("qnn_sd.compile.compiler_child", request)
         if in_main:
             signal.signal(signal.SIGINT, before)
         if noted:

@@ -25,7 +25,7 @@ from qnn_sd.runner import Feeds
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,
     QDQ_AGAINST_FLOAT,
-    Likeness,
+    SqnrSummary,
     VerificationInput,
     likeness,
     require_finite,
@@ -76,7 +76,7 @@ class Verifier:
             for child in self._running:
                 child.kill()
 
-    def likeness(self, component: str, binary: Binary, inputs: Sequence[VerificationInput]) -> Likeness:
+    def likeness(self, component: str, binary: Binary, inputs: Sequence[VerificationInput]) -> SqnrSummary:
         """How near a context binary on the emulator is to the CPU's run of its QDQ graph.
 
         Blocks until there is a core and it is done; to be called from a thread for each binary.

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from qnn_sd.compile.child import die_with
+from qnn_sd.compile.compiler_child import die_with_parent
 
 
 def main() -> int:
     """Runs what the request describes and writes both graphs' outputs; a failure's message goes to stdout."""
     request = json.loads(sys.argv[1])
-    die_with(request["parent"])
+    die_with_parent(request["parent"])
     os.sched_setaffinity(0, [request["core"]])
-    from qnn_sd.compile.verify import outputs_of  # noqa: PLC0415 (loads the runtime: after the core is chosen)
+    from qnn_sd.compile.run_binary import outputs_of  # noqa: PLC0415 (loads the runtime: after the core is chosen)
 
     samples = []
     for path in request["samples"]:

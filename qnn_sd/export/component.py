@@ -26,7 +26,7 @@ _OF_OTHERS = {
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelMetadata:
     """What the generation loop must know of a checkpoint.
 
     Attributes:
@@ -44,14 +44,14 @@ class ModelFacts:
     time_cond_proj_dim: int | None
 
 
-def model_facts(checkpoint: Checkpoint) -> ModelFacts:
-    """Reads the facts off the networks' configs.
+def model_metadata(checkpoint: Checkpoint) -> ModelMetadata:
+    """Reads the metadata off the networks' configs.
 
     Raises:
         UnsupportedModelError: a config asks for something that isn't built.
     """
     vae = VaeBuilder(checkpoint.config("vae"))
-    return ModelFacts(
+    return ModelMetadata(
         vae.factor,
         vae.options["latent_channels"],
         vae.options["scaling_factor"],
@@ -66,8 +66,8 @@ def export_component(checkpoint: Checkpoint, component: str, height: int, width:
     Args:
         checkpoint: an open one.
         component: ``text_encoder``, ``unet``, ``vae_decoder`` or ``vae_encoder``.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
         folder: existing empty folder.
 
     Returns:
@@ -79,15 +79,15 @@ def export_component(checkpoint: Checkpoint, component: str, height: int, width:
         SettingError: a size that the architecture can't have.
     """
     weights = checkpoint.weights(component)
-    facts = model_facts(checkpoint)
-    if height % facts.factor or width % facts.factor:
+    metadata = model_metadata(checkpoint)
+    if height % metadata.factor or width % metadata.factor:
         raise SettingError(
-            f"A picture of {width}x{height} doesn't fit this VAE",
-            why=f"It makes latents of one pixel for every {facts.factor}.",
-            hint=f"Choose a size in steps of {facts.factor} pixels.",
+            f"An image of {width}x{height} doesn't fit this VAE",
+            why=f"It makes latents of one pixel for every {metadata.factor}.",
+            hint=f"Choose a size in steps of {metadata.factor} pixels.",
         )
-    latent = height // facts.factor, width // facts.factor
-    write(component, checkpoint.config(PART_OF[component]), weights, *latent, facts.tokens, folder)
+    latent = height // metadata.factor, width // metadata.factor
+    write(component, checkpoint.config(PART_OF[component]), weights, *latent, metadata.tokens, folder)
     weights.refuse_unread(_OF_OTHERS[component])
     return {"height": height, "width": width}
 

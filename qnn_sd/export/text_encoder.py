@@ -15,7 +15,7 @@ from qnn_sd.export.blocks.linear import Weights, linear
 from qnn_sd.export.blocks.norm import affine_of, layer_norm
 from qnn_sd.export.checkpoint import Array, TensorSource
 from qnn_sd.export.graph import Graph, Value
-from qnn_sd.export.options import Options
+from qnn_sd.export.strict_config import StrictConfig
 
 _READ: dict[str, Any] = {
     "hidden_act": "quick_gelu",
@@ -86,7 +86,7 @@ class TextEncoderBuilder:
     """
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        self.options = Options("CLIPTextModel", raw, _READ, _ONLY, _IGNORED)
+        self.options = StrictConfig("CLIPTextModel", raw, _READ, _ONLY, _IGNORED)
         self.act = self.options.choice("hidden_act", CLIP_ACTIVATIONS)
 
     @property
@@ -136,7 +136,7 @@ def _looked_up(g: Graph, name: str, table: Array, ids: Value) -> Value:
     """Rows of a table [N, D] by their numbers [1, tokens]: [1, tokens, D].
 
     Each is a row whose largest number is 1, times the row's size. Of such rows 8 bits are enough
-    (``quantize/choose.py``), and the table is the text encoder's largest tensor.
+    (``quantize/encodings/from_ranges.py``), and the table is the text encoder's largest tensor.
     """
 
     def rows(of: Array, constant: str, label: str) -> Value:

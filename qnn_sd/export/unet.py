@@ -14,7 +14,7 @@ from qnn_sd.export.blocks.time import time_embedding
 from qnn_sd.export.blocks.transformer import spatial_transformer
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
-from qnn_sd.export.options import Options
+from qnn_sd.export.strict_config import StrictConfig
 
 _READ: dict[str, Any] = {
     "act_fn": "silu",
@@ -83,7 +83,7 @@ class UnetBuilder:
     """
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        options = Options("UNet2DConditionModel", raw, _READ, _ONLY, _IGNORED, _PER_LEVEL)
+        options = StrictConfig("UNet2DConditionModel", raw, _READ, _ONLY, _IGNORED, _PER_LEVEL)
         self.options = options
         self.channels = list(options["block_out_channels"])
         levels = len(self.channels)
@@ -126,7 +126,7 @@ class UnetBuilder:
             raise SettingError(
                 f"A latent of {width}x{height} doesn't fit this UNet",
                 why=f"It halves the size {len(self.channels) - 1} times, so both sides must be multiples of {step}.",
-                hint=f"Choose a picture size whose latent has sides in steps of {step}.",
+                hint=f"Choose an image size whose latent has sides in steps of {step}.",
             )
         options = self.options
         sample = g.input("sample", (1, options["in_channels"], height, width))

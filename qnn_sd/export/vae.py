@@ -12,7 +12,7 @@ from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.blocks.resnet import downsample, resnet, upsample
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
-from qnn_sd.export.options import Options
+from qnn_sd.export.strict_config import StrictConfig
 
 EPSILON = 1e-6  # fixed in diffusers' Encoder and Decoder
 
@@ -53,7 +53,7 @@ class VaeBuilder:
     """
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        options = Options("AutoencoderKL", raw, _READ, _ONLY, _IGNORED)
+        options = StrictConfig("AutoencoderKL", raw, _READ, _ONLY, _IGNORED)
         self.options = options
         self.channels = list(options["block_out_channels"])
         self.act = options.choice("act_fn", UNET_ACTIVATIONS)
@@ -89,7 +89,7 @@ class VaeBuilder:
         g.output(conv(g, weights, "decoder.conv_out", x, options["out_channels"]), "sample")
 
     def build_encoder(self, g: Graph, weights: TensorSource, height: int, width: int) -> None:
-        """Writes ``picture`` [1, 3, factor*height, factor*width] in -1..1 → ``moments`` [1, 2L, height, width].
+        """Writes ``image`` [1, 3, factor*height, factor*width] in -1..1 → ``moments`` [1, 2L, height, width].
 
         The moments are mean and log variance of the latent, not yet scaled.
         """

@@ -1,4 +1,4 @@
-"""Prompt → picture. The loop knows a ``Runner`` and nothing else of where components run."""
+"""Prompt → image. The loop knows a ``Runner`` and nothing else of where components run."""
 
 from qnn_sd.generate.text_to_image import Generation, Request, TextToImage, tokenizer_of
 

@@ -1,6 +1,6 @@
 """Normal noise equal to ``torch.Generator("cpu").manual_seed(seed)``, without torch.
 
-A seed then means the same picture here as in the tools people compare with. torch draws 32-bit
+A seed then means the same image here as in the tools people compare with. torch draws 32-bit
 words from a Mersenne Twister (Matsumoto and Nishimura 1998), keeps 24 bits of each as a uniform
 number, and makes normal numbers by Box and Muller's transform (1958): in blocks of sixteen for
 16 numbers and more, pair by pair in double precision for fewer.

@@ -1,4 +1,4 @@
-"""Writes a picture with what made it."""
+"""Writes an image with what made it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from qnn_sd.artifact import written_aside
 
 
-def save_png(path: Path, picture: NDArray[np.uint8], facts: Mapping[str, object]) -> None:
+def save_png(path: Path, image: NDArray[np.uint8], facts: Mapping[str, object]) -> None:
     """Saves RGB pixels [H, W, 3] with facts as text chunks; the file appears whole or not at all.
 
     Raises:
@@ -24,4 +24,4 @@ def save_png(path: Path, picture: NDArray[np.uint8], facts: Mapping[str, object]
         # iTXt holds any Unicode; lone surrogates from a shell are no Unicode.
         info.add_itxt(key, str(value).encode("utf-8", "replace").decode("utf-8"))
     with written_aside(path) as aside:
-        Image.fromarray(picture).save(aside, format="PNG", pnginfo=info)
+        Image.fromarray(image).save(aside, format="PNG", pnginfo=info)

@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qnn_sd.bundle_format import Bundle
+from qnn_sd.bundle_manifest import Bundle
 from qnn_sd.generate.noise import TorchNoise
 from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
 from qnn_sd.runner import Feeds, Runner
 
 Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to paint.
+    """What to generate.
 
     Attributes:
         prompt: what it shows.
@@ -32,9 +32,9 @@ class Request:
         steps: sampling steps.
         guidance: scale of classifier-free guidance (Ho and Salimans 2022); 1 is none, and half the work.
         scheduler: name of the sampler.
-        seed: of the first picture; the next one has the next.
-        count: how many pictures.
-        stop_after: sampling steps to do before it ends without a picture; None paints to the end.
+        seed: of the first image; the next one has the next.
+        count: how many images.
+        stop_after: sampling steps to do before it ends without an image; None generates to the end.
     """
 
     prompt: str
@@ -48,7 +48,7 @@ class Request:
 
 
 @dataclass
-class Usage:
+class CallStats:
     """What a component cost.
 
     Attributes:
@@ -65,18 +65,18 @@ class Generation:
     """The result.
 
     Attributes:
-        pictures: RGB, [height, width, 3] uint8.
-        seeds: of each picture.
+        images: RGB, [height, width, 3] uint8.
+        seeds: of each image.
         usage: by component.
         prompt: the prompt's tokens, with what was cut.
         negative: the negative prompt's tokens.
     """
 
-    pictures: list[Picture]
+    images: list[Image]
     seeds: list[int]
     prompt: Tokens
     negative: Tokens
-    usage: dict[str, Usage] = field(default_factory=dict)
+    usage: dict[str, CallStats] = field(default_factory=dict)
 
 
 def tokenizer_of(bundle: Bundle, folder: Path) -> ClipTokenizer:
@@ -93,7 +93,7 @@ def tokenizer_of(bundle: Bundle, folder: Path) -> ClipTokenizer:
 
 
 class TextToImage:
-    """Generates pictures with a bundle's components.
+    """Generates images with a bundle's components.
 
     Args:
         runner: where the components run.
@@ -107,20 +107,20 @@ class TextToImage:
     def __init__(self, runner: Runner, bundle: Bundle, tokenizer: Path) -> None:
         self._runner, self._bundle = runner, bundle
         self._tokenizer = tokenizer_of(bundle, tokenizer)
-        self._usage: dict[str, Usage] = {}
+        self._usage: dict[str, CallStats] = {}
 
     def generate(
         self,
         request: Request,
         on_step: Callable[[float], None] = lambda _seconds: None,
-        on_picture: Callable[[Picture, int], None] = lambda _picture, _seed: None,
+        on_image: Callable[[Image, int], None] = lambda _image, _seed: None,
     ) -> Generation:
         """Runs the loop.
 
         Args:
-            request: what to paint.
+            request: what to generate.
             on_step: called after each sampling step with its seconds.
-            on_picture: called with each picture and its seed as soon as it is there.
+            on_image: called with each image and its seed as soon as it is there.
 
         Raises:
             TargetError: a component can't be loaded or fails.
@@ -146,9 +146,9 @@ class TextToImage:
             if request.stop_after is not None:
                 continue
             decoded = self._call("vae_decoder", {"latent": latent / np.float32(self._bundle.scaling_factor)})
-            picture = to_pixels(decoded)
-            on_picture(picture, seed)
-            result.pictures.append(picture)
+            image = to_pixels(decoded)
+            on_image(image, seed)
+            result.images.append(image)
             result.seeds.append(seed)
         self._runner.unload("unet")
         self._runner.unload("vae_decoder")
@@ -184,12 +184,12 @@ class TextToImage:
     def _counted(self, component: str, calls: int) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        usage = self._usage.setdefault(component, Usage())
+        usage = self._usage.setdefault(component, CallStats())
         usage.calls += calls
         usage.seconds += time.perf_counter() - started
 
 
-def to_pixels(decoded: Array) -> Picture:
+def to_pixels(decoded: Array) -> Image:
     """[1, 3, H, W] in -1..1 as RGB pixels [H, W, 3] uint8, rounded as diffusers does."""
     scaled = np.clip(decoded[0].transpose(1, 2, 0) / 2 + 0.5, 0, 1) * 255
     return np.asarray(scaled.round(), np.uint8)

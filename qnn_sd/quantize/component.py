@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from qnn_sd.artifact import written_aside
 from qnn_sd.quantize.adaround import RoundingData, round_layers
 from qnn_sd.quantize.adaround.report import REPORT_FILE, summary, write_report
-from qnn_sd.quantize.aimet import write_1_0_0, write_2_0_0
-from qnn_sd.quantize.choose import NO_RANGES, Encodings, choose_encodings
-from qnn_sd.quantize.float_graph import FloatGraph
-from qnn_sd.quantize.given import given_encodings
-from qnn_sd.quantize.operands import in_8_bits, narrow
-from qnn_sd.quantize.qdq import QdqWriter
-from qnn_sd.quantize.ranges import Ranges, measure
-from qnn_sd.quantize.stand_in import stand_in_ranges
+from qnn_sd.quantize.encodings.aimet_format import write_1_0_0, write_2_0_0
+from qnn_sd.quantize.encodings.attention_operands import select_int8_operands, with_int8_operands
+from qnn_sd.quantize.encodings.from_file import encodings_from_file
+from qnn_sd.quantize.encodings.from_ranges import NO_RANGES, Encodings, encodings_from_ranges
+from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.qdq_writer import QdqWriter
+from qnn_sd.quantize.ranges.measured import Ranges, measure
+from qnn_sd.quantize.ranges.stand_in import stand_in_ranges
 from qnn_sd.runner import Feeds
 
 # AIMET's format in both of its versions: older tools take the first, newer ones either.
@@ -39,7 +39,7 @@ def quantize_component(
     encodings: Path | None = None,
     inputs: Ranges = NO_RANGES,
     rare: Iterable[Feeds] = (),
-    narrow_operands: bool = False,
+    int8_operands: bool = False,
 ) -> dict[str, Any]:
     """Writes a component's W8A16 QDQ graph, weights rounded to nearest, and its encodings to ``folder``.
 
@@ -50,9 +50,9 @@ def quantize_component(
         each: called after each sample.
         encodings: a file in AIMET's format whose encodings are taken instead of measured ones; the
             samples aren't looked at then.
-        inputs: what inputs may be, whatever the samples hold (``ramps.known_ranges``).
+        inputs: what inputs may be, whatever the samples hold (``ranges.known``).
         rare: further samples, from settings that few people use: covered, but with no margin.
-        narrow_operands: whether keys and values of many keys get 8 bits with nothing to judge it by; else they keep 16.
+        int8_operands: whether keys and values of many keys get 8 bits with nothing to judge it by; else they keep 16.
 
     Returns:
         Facts for the manifest.
@@ -64,11 +64,11 @@ def quantize_component(
     graph = FloatGraph(source)
     if encodings is None:
         usual, beyond = _measure_both(source, samples, rare, each)
-        chosen = choose_encodings(graph, usual, inputs=inputs, beyond=beyond)
-        if narrow_operands:
-            chosen = in_8_bits(graph, chosen, usual, beyond)
+        chosen = encodings_from_ranges(graph, usual, inputs=inputs, beyond=beyond)
+        if int8_operands:
+            chosen = with_int8_operands(graph, chosen, usual, beyond)
         return _write(graph, chosen, folder)
-    return _write(graph, given_encodings(graph, encodings), folder)
+    return _write(graph, encodings_from_file(graph, encodings), folder)
 
 
 def quantize_by_adaround(
@@ -88,7 +88,7 @@ def quantize_by_adaround(
         folder: existing folder; it holds ``rounding.work`` at most.
         rounding: what to round on; its folder of work is removed at the end.
         each: called after each sample whose ranges were measured.
-        inputs: what inputs may be, whatever the samples hold (``ramps.known_ranges``).
+        inputs: what inputs may be, whatever the samples hold (``ranges.known``).
         rare: further samples, from settings that few people use: covered, but with no margin.
 
     Returns:
@@ -99,17 +99,17 @@ def quantize_by_adaround(
     """
     graph = FloatGraph(source)
     usual, beyond = _measured_once(source, samples, rare, rounding.work, each)
-    chosen = in_8_bits(graph, choose_encodings(graph, usual, inputs=inputs, beyond=beyond), usual, beyond)
+    chosen = with_int8_operands(graph, encodings_from_ranges(graph, usual, inputs=inputs, beyond=beyond), usual, beyond)
     nearest = rounding.work / "nearest"
     shutil.rmtree(nearest, ignore_errors=True)  # a run that was cut off may have left half of it
     nearest.mkdir()
     QdqWriter(graph, chosen, nearest).write()
     rounded, reports = round_layers(graph, nearest, rounding)
     write_report(folder / REPORT_FILE, reports)
-    narrowed = narrow(graph, chosen, rounded, rounding.held_out, rounding.work, rounding.judged)
-    facts = {**_write(graph, narrowed.encodings, folder, rounded), "rounding": summary(reports)}
+    narrowed = select_int8_operands(graph, chosen, rounded, rounding.held_out, rounding.work, rounding.judged)
+    metadata = {**_write(graph, narrowed.encodings, folder, rounded), "rounding": summary(reports)}
     shutil.rmtree(rounding.work)
-    return {**facts, **narrowed.facts, "rounded_with": rounding.backend.title}
+    return {**metadata, **narrowed.metadata, "rounded_with": rounding.backend.title}
 
 
 def _measure_both(
@@ -142,7 +142,7 @@ def _measured_once(
 
 
 def quantize_with_stand_ins(source: Path, folder: Path) -> dict[str, Any]:
-    """Writes a QDQ graph from the float graph alone, to see what it costs on the HTP, not what it paints.
+    """Writes a QDQ graph from the float graph alone, to see what it costs on the HTP, not what it generates.
 
     Args:
         source: folder of the float model.
@@ -156,7 +156,7 @@ def quantize_with_stand_ins(source: Path, folder: Path) -> dict[str, Any]:
     """
     graph = FloatGraph(source)
     ranges = stand_in_ranges(graph.model)
-    return _write(graph, in_8_bits(graph, choose_encodings(graph, ranges), ranges, NO_RANGES), folder)
+    return _write(graph, with_int8_operands(graph, encodings_from_ranges(graph, ranges), ranges, NO_RANGES), folder)
 
 
 def _write(

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnxruntime
 
 from qnn_sd.reference import reference_session
-from qnn_sd.targets.sessions import SessionRunner
+from qnn_sd.targets.session_runner import SessionRunner
 
 
 class CpuRunner(SessionRunner):

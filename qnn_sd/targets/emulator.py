@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnxruntime
 
-from qnn_sd import qnn
-from qnn_sd.targets.sessions import SessionRunner
+from qnn_sd import qnn_provider
+from qnn_sd.targets.session_runner import SessionRunner
 
 
 class EmulatorRunner(SessionRunner):
@@ -22,7 +22,7 @@ class EmulatorRunner(SessionRunner):
 
     def __init__(self, file: Callable[[str], Path], soc_model: int, htp_arch: int) -> None:
         super().__init__()
-        self._file, self._options = file, qnn.htp_options(soc_model, htp_arch)
+        self._file, self._options = file, qnn_provider.htp_options(soc_model, htp_arch)
 
     @property
     def target(self) -> str:
@@ -30,4 +30,4 @@ class EmulatorRunner(SessionRunner):
         return "emulator"
 
     def _open(self, component: str) -> onnxruntime.InferenceSession:
-        return qnn.session(self._file(component), self._options)
+        return qnn_provider.session(self._file(component), self._options)

@@ -32,7 +32,7 @@ def affine_of(weights: TensorSource, prefix: str, channels: int) -> Affine:
 def layer_norm(g: Graph, name: str, x: Value, affine: Affine | None, epsilon: float) -> Value:
     """LayerNorm (Ba et al. 2016) over the last axis of [..., C].
 
-    Gamma and beta are no part of the op: it is one of integers then (``quantize/qdq.py``).
+    Gamma and beta are no part of the op: it is one of integers then (``quantize/qdq_writer.py``).
 
     Args:
         name: of the layer.

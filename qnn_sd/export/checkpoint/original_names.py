@@ -1,7 +1,7 @@
 """Tensor names of Stable Diffusion's original code, by rule, as diffusers' (Rombach et al. 2022's repository).
 
 The UNet numbers its blocks through (``input_blocks.4``); diffusers numbers levels and the blocks in
-them (``down_blocks.1.resnets.0``). The VAE's decoder counts its levels from the picture's end.
+them (``down_blocks.1.resnets.0``). The VAE's decoder counts its levels from the image's end.
 A name that follows no rule stays as it is: the exporter refuses what it doesn't know.
 """
 

@@ -19,7 +19,7 @@ from qnn_sd.export.checkpoint.parts import PARTS, Layout, Part, StoredTensor
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 
 # Where the networks stand in a file. What else is there (the noise schedule, EMA copies of the
-# weights, the VAE's loss) isn't needed to paint.
+# weights, the VAE's loss) isn't needed to generate.
 _PREFIXES = {
     "text_encoder": "cond_stage_model.transformer.",
     "unet": "model.diffusion_model.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qnn_sd.errors import UnknownSchedulerError, nearest
+from qnn_sd.errors import UnknownSchedulerError, did_you_mean
 from qnn_sd.generate.schedulers.base import Scheduler
 from qnn_sd.generate.schedulers.ddim import Ddim
 from qnn_sd.generate.schedulers.dpm import DpmPlusPlus2M
@@ -28,7 +28,7 @@ def known_scheduler(name: str) -> type[Scheduler]:
         UnknownSchedulerError: there is none; the nearest name is suggested.
     """
     if name not in SCHEDULERS:
-        raise UnknownSchedulerError(f"Unknown scheduler {name!r}", hint=nearest(name, SCHEDULERS))
+        raise UnknownSchedulerError(f"Unknown scheduler {name!r}", hint=did_you_mean(name, SCHEDULERS))
     return SCHEDULERS[name]
 
 

@@ -91,7 +91,7 @@ def alphas_cumulative(config: Mapping[str, Any], train_steps: int) -> Array:
 
 
 class Scheduler(ABC):
-    """One sampler for one picture size and number of steps; made anew for each picture.
+    """One sampler for one image size and number of steps; made anew for each image.
 
     Args:
         config: the checkpoint's ``scheduler_config.json``.

@@ -20,7 +20,7 @@ Matrix = Any
 
 @dataclass(frozen=True)
 class Backend:
-    """A library of arrays and the road to it.
+    """A library of arrays and the pipeline to it.
 
     Attributes:
         title: for the report.
@@ -44,7 +44,7 @@ def torch_backend(device: str) -> Backend:
     Raises:
         ImportError: there is no torch.
     """
-    import torch  # noqa: PLC0415 (nobody needs it but who has a GPU)
+    import torch  # noqa: PLC0415 (no_op needs it but who has a GPU)
 
     title = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return Backend(

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.onnx_files import read_array
+from qnn_sd.quantize.adaround.im2col import Im2col, im2col_of, input_columns
 from qnn_sd.quantize.adaround.layers import QuantizedLayer
-from qnn_sd.quantize.adaround.moments import Drift, Gram, error_power, gain_db
+from qnn_sd.quantize.adaround.moments import GramMatrix, InputError, error_power, gain_db
 from qnn_sd.quantize.adaround.report import LayerReport
 from qnn_sd.quantize.adaround.rounding_data import RoundingData
-from qnn_sd.quantize.adaround.solver import Floats, Rounder
-from qnn_sd.quantize.adaround.windows import Window, columns, window_of
-from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.adaround.solver import Floats, RoundingSolver
+from qnn_sd.quantize.graph.float_graph import FloatGraph
 
 SEED = 20
 # Input columns for each weight of an output channel: with fewer the optimum fits the columns and not the layer. The
@@ -30,7 +30,7 @@ _HELD_OUT_ROWS = 512
 _EXACT = 1e-12
 
 # The integers of a layer that isn't rounded to nearest, in its weight's shape, and its report.
-Made = tuple[NDArray[np.int8] | None, LayerReport]
+RoundedLayer = tuple[NDArray[np.int8] | None, LayerReport]
 # An activation as quantized and as it would be in float, for each sample in turn.
 Pairs = Iterable[tuple[Floats, Floats]]
 
@@ -72,7 +72,7 @@ class UnroundedLayer:
 
 def round_group(
     layers: Sequence[UnroundedLayer], values: Callable[[], Pairs], data: RoundingData, number: int
-) -> list[Made]:
+) -> list[RoundedLayer]:
     """Rounds the layers that one activation feeds.
 
     Args:
@@ -84,18 +84,18 @@ def round_group(
     Returns:
         What each layer became.
     """
-    windows: dict[Window, list[UnroundedLayer]] = {}
+    im2cols: dict[Im2col, list[UnroundedLayer]] = {}
     for each in layers:
         if not each.is_exact:
-            windows.setdefault(window_of(each.layer.node, each.layer.weight.dims), []).append(each)
-    made: dict[str, Made] = {}
-    for count, (window, alike) in enumerate(windows.items()):
-        inputs = _Inputs(window, alike, data)
+            im2cols.setdefault(im2col_of(each.layer.node, each.layer.weight.dims), []).append(each)
+    made: dict[str, RoundedLayer] = {}
+    for count, (im2col, alike) in enumerate(im2cols.items()):
+        inputs = _Inputs(im2col, alike, data)
         inputs.gather(values(), [SEED, number, count])
         rounder, judge = inputs.rounder(), inputs.held_out()
         made |= {
-            each.layer.name: _round_layer(each, rounder, drift, judge)
-            for each, drift in zip(alike, inputs.drifts, strict=True)
+            each.layer.name: _round_layer(each, rounder, input_error, judge)
+            for each, input_error in zip(alike, inputs.input_errors, strict=True)
         }
     return [made.get(each.layer.name) or (None, _unchanged(each)) for each in layers]
 
@@ -109,22 +109,22 @@ class _HeldOut:
 
 
 class _Inputs:
-    """What goes into layers that read one activation through one window.
+    """What goes into layers that read one activation with the same im2col.
 
     Args:
-        window: how they read it.
+        im2col: how they read it.
         layers: all of them.
         data: what to round on.
 
     Attributes:
-        drifts: of each layer.
+        input_errors: of each layer.
     """
 
-    def __init__(self, window: Window, layers: Sequence[UnroundedLayer], data: RoundingData) -> None:
-        self._window, self._data = window, data
+    def __init__(self, im2col: Im2col, layers: Sequence[UnroundedLayer], data: RoundingData) -> None:
+        self._im2col, self._data = im2col, data
         self._size = layers[0].weight.shape[1]
-        self._gram = Gram(self._size, data.backend)
-        self.drifts = [Drift(layer.weight, data.backend) for layer in layers]
+        self._gram = GramMatrix(self._size, data.backend)
+        self.input_errors = [InputError(layer.weight, data.backend) for layer in layers]
         self._held_out: list[tuple[Floats, Floats]] = []
 
     def gather(self, values: Pairs, seed: Sequence[int]) -> None:
@@ -136,18 +136,21 @@ class _Inputs:
         rng, again = np.random.default_rng(seed), np.random.default_rng(seed)
         for number, (value, exact) in enumerate(values):
             count = rows if number < samples else min(rows, _HELD_OUT_ROWS)
-            x, lacking = columns(value, self._window, count, rng), columns(exact, self._window, count, again)
+            x, lacking = (
+                input_columns(value, self._im2col, count, rng),
+                input_columns(exact, self._im2col, count, again),
+            )
             lacking -= x
             if number < samples:
                 self._gram.add(x)
-                for drift in self.drifts:
-                    drift.add(x, lacking)
+                for input_error in self.input_errors:
+                    input_error.add(x, lacking)
             else:
                 self._held_out.append((x, lacking))
 
-    def rounder(self) -> Rounder:
+    def rounder(self) -> RoundingSolver:
         """For all of the layers; the Gram matrix is given up for it."""
-        return Rounder(self._gram.mean(), self._gram.rows, self._data.backend)
+        return RoundingSolver(self._gram.mean(), self._gram.rows, self._data.backend)
 
     def held_out(self) -> _HeldOut:
         """What judges them; it is given up for it."""
@@ -156,14 +159,16 @@ class _Inputs:
         return _HeldOut(np.concatenate(x), np.concatenate(lacking))
 
 
-def _round_layer(each: UnroundedLayer, rounder: Rounder, drift: Drift, judge: _HeldOut) -> Made:
-    moment = drift.mean()
-    candidate = rounder.round(each.weight, each.scale, rounder.aim(each.weight, moment))
+def _round_layer(
+    each: UnroundedLayer, rounder: RoundingSolver, input_error: InputError, judge: _HeldOut
+) -> RoundedLayer:
+    moment = input_error.mean()
+    candidate = rounder.round(each.weight, each.scale, rounder.target(each.weight, moment))
     lost = judge.lacking @ each.weight.T
 
     def powers(integers: NDArray[Any]) -> tuple[float, float]:
         error = each.error(integers)
-        trained = drift.power() - 2 * float((moment * error).sum(dtype=np.float64)) + rounder.power(error)
+        trained = input_error.power() - 2 * float((moment * error).sum(dtype=np.float64)) + rounder.power(error)
         return error_power(error, judge.x, lost), max(0.0, trained)
 
     (before, trained_before), (after, trained_after) = powers(each.nearest), powers(candidate)
@@ -173,7 +178,7 @@ def _round_layer(each: UnroundedLayer, rounder: Rounder, drift: Drift, judge: _H
         each.layer.node.op_type,
         len(each.weight),
         each.weight.shape[1],
-        drift.rows,
+        input_error.rows,
         len(judge.x),
         gain_db(error_power(each.weight, judge.x + judge.lacking), before),
         gain_db(before, after),

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from qnn_sd.quantize.rules import WEIGHTED, weight_axis
+from qnn_sd.quantize.graph.op_rules import WEIGHTED_OPS, weight_axis
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def quantized_layers(model: onnx.ModelProto) -> list[QuantizedLayer]:
     uses = Counter(name for node in model.graph.node for name in node.input)
     found = []
     for node in model.graph.node:
-        read = producers.get(node.input[1]) if node.op_type in WEIGHTED and len(node.input) > 1 else None
+        read = producers.get(node.input[1]) if node.op_type in WEIGHTED_OPS and len(node.input) > 1 else None
         if read is None or read.op_type != "DequantizeLinear" or read.input[0] not in constants:
             continue
         stored, scale = (constants[name] for name in read.input[:2])

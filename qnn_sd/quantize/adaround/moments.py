@@ -1,9 +1,9 @@
 """The moments of what goes into a layer: all that its rounding error depends on.
 
 A layer with weights W is fed x by layers that are quantized already; the float model would feed it x'. With E the error
-of its weights [out, K], its output lacks d - E x, where d = W (x' - x) is the drift: what the layers before it cost.
-The mean square of that is E[|d|^2] - 2 tr(D E^T) + tr(E G E^T), with the Gram matrix G = E[x x^T] and D = E[d x^T]. So
-the activations are looked at once.
+of its weights [out, K], its output lacks d - E x, where d = W (x' - x) is the input error: what the layers before it
+cost. The mean square of that is E[|d|^2] - 2 tr(D E^T) + tr(E G E^T), with the Gram matrix G = E[x x^T] and
+D = E[d x^T]. So the activations are looked at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VANISHED = 1e-20
 _STRIPE = 2048
 
 
-class Gram:
+class GramMatrix:
     """A running sum of x x^T.
 
     Args:
@@ -56,7 +56,7 @@ class Gram:
         return total
 
 
-class Drift:
+class InputError:
     """A running sum of d x^T, where d is what a layer's output lacks because of the layers before it.
 
     Args:
@@ -72,9 +72,9 @@ class Drift:
 
     def add(self, matrix: Floats, lacking: Floats) -> None:
         """Adds input columns as the quantized graph feeds them, and what they lack to the float one's: [rows, K]."""
-        drift = self._backend.put(lacking) @ self._weight.T
-        self._sum += drift.T @ self._backend.put(matrix)
-        self._power += float((drift * drift).sum())
+        input_error = self._backend.put(lacking) @ self._weight.T
+        self._sum += input_error.T @ self._backend.put(matrix)
+        self._power += float((input_error * input_error).sum())
         self.rows += len(matrix)
 
     def mean(self) -> Floats:
@@ -86,15 +86,15 @@ class Drift:
         return self._power / max(1, self.rows)
 
 
-def error_power(error: Floats, matrix: Floats, drift: Floats | float = 0.0) -> float:
+def error_power(error: Floats, matrix: Floats, input_error: Floats | float = 0.0) -> float:
     """Mean squared error of a layer's outputs for some input columns, added up over channels.
 
     Args:
         error: of its weights, [out, K].
         matrix: the input columns, [rows, K].
-        drift: what the outputs lack however the weights are rounded, [rows, out].
+        input_error: what the outputs lack however the weights are rounded, [rows, out].
     """
-    return float(np.square(drift - matrix @ error.T).sum(dtype=np.float64)) / max(1, len(matrix))
+    return float(np.square(input_error - matrix @ error.T).sum(dtype=np.float64)) / max(1, len(matrix))
 
 
 def gain_db(before: float, after: float) -> float:

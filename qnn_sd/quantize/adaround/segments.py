@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qnn_sd.onnx_files import load_structure
-from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.graph.float_graph import FloatGraph
 from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from qnn_sd.artifact import written_aside
 from qnn_sd.onnx_files import load_structure
-from qnn_sd.quantize.adaround.group import Made, UnroundedLayer, round_group
+from qnn_sd.quantize.adaround.group import RoundedLayer, UnroundedLayer, round_group
 from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
-from qnn_sd.quantize.adaround.passes import Activation, TwoPasses
+from qnn_sd.quantize.adaround.paired_run import Activation, PairedRun
 from qnn_sd.quantize.adaround.report import LayerReport
 from qnn_sd.quantize.adaround.rounding_data import RoundingData
-from qnn_sd.quantize.float_graph import FloatGraph
+from qnn_sd.quantize.graph.float_graph import FloatGraph
 
 
 def round_layers(
@@ -46,7 +46,7 @@ def round_layers(
     pieces = data.work / "pieces"
     shutil.rmtree(pieces, ignore_errors=True)  # of a run that was cut off
     pieces.mkdir(parents=True)
-    passes = TwoPasses(graph, folder, [*data.samples, *data.held_out], weights, pieces)
+    passes = PairedRun(graph, folder, [*data.samples, *data.held_out], weights, pieces)
     for number, (source, layers) in enumerate(groups.items()):
         activation = Activation(source, graph.roles.layers[layers[0].name].input)
         done = data.work / f"group-{number:05}.npz"
@@ -68,14 +68,14 @@ def round_layers(
     return rounded, reports
 
 
-def _save(path: Path, made: Sequence[Made]) -> None:
+def _save(path: Path, made: Sequence[RoundedLayer]) -> None:
     arrays = {str(number): integers for number, (integers, _) in enumerate(made) if integers is not None}
     text = json.dumps([asdict(report) for _, report in made])
     with written_aside(path) as aside, aside.open("wb") as file:
         np.savez(file, allow_pickle=False, reports=np.frombuffer(text.encode(), np.uint8), **arrays)
 
 
-def _load(path: Path) -> list[Made] | None:
+def _load(path: Path) -> list[RoundedLayer] | None:
     """What a group became; None if that isn't known yet, or can't be read any more."""
     try:
         with np.load(path, allow_pickle=False) as stored:

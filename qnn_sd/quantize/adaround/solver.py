@@ -38,7 +38,7 @@ _SETTLED = 5e-3
 _LARGEST = 127
 
 
-class Rounder:
+class RoundingSolver:
     """Rounds the layers that one input goes into.
 
     Args:
@@ -50,11 +50,11 @@ class Rounder:
     def __init__(self, gram: Floats, rows: int, backend: Backend = NUMPY) -> None:
         self._backend = backend
         self._shrinkage = float(np.clip(_SHRINKAGE * len(gram) / max(1, rows), _SHRINKAGE, _MOST_SHRINKAGE))
-        spread = np.sqrt(np.maximum(np.diag(gram), 0))
+        evenly_spaced = np.sqrt(np.maximum(np.diag(gram), 0))
         # An input that was always zero: any choice is as good, and none may divide by it.
-        safe = np.where(spread > 0, spread, 1).astype(np.float32)
+        safe = np.where(evenly_spaced > 0, evenly_spaced, 1).astype(np.float32)
         # The last column is the first to be rounded: the loudest, whose error all others can make up for.
-        self._order = np.argsort(spread, kind="stable")
+        self._order = np.argsort(evenly_spaced, kind="stable")
         self._spread = safe[self._order]
         gram /= safe
         gram /= safe[:, None]
@@ -63,17 +63,17 @@ class Rounder:
         self._mixed = backend.put(gram[np.ix_(self._order, self._order)])
         self._factor = factor(self._mixed, backend)
 
-    def aim(self, weight: Floats, drift: Floats) -> Floats:
+    def target(self, weight: Floats, input_error: Floats) -> Floats:
         """The weights, of any size, that would come closest to the float model's output from the inputs that they get.
 
         Args:
             weight: the float model's, [out, K] float32.
-            drift: D, [out, K] float32.
+            input_error: D, [out, K] float32.
 
         Returns:
             [out, K] float32.
         """
-        lacking = self._backend.put((1 - self._shrinkage) * drift[:, self._order] / self._spread)
+        lacking = self._backend.put((1 - self._shrinkage) * input_error[:, self._order] / self._spread)
         aimed = weight.copy()
         aimed[:, self._order] += self._backend.get(_solve(self._factor, lacking, self._backend)) / self._spread
         return aimed

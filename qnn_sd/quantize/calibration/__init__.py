@@ -1,20 +1,20 @@
-"""Calibration data: which prompts are painted, what of them is kept, and how it lies on disk."""
+"""Calibration data: which prompts are generated, what of them is kept, and how it lies on disk."""
 
-from qnn_sd.quantize.calibration.painter import Painter
-from qnn_sd.quantize.calibration.plan import Texts, Trajectory, plan_trajectories, plan_verification
+from qnn_sd.quantize.calibration.plan import PromptSet, Trajectory, plan_trajectories, plan_verification
 from qnn_sd.quantize.calibration.prompts import read_prompts
 from qnn_sd.quantize.calibration.record import record, unit_name
-from qnn_sd.quantize.calibration.store import Samples, spread
+from qnn_sd.quantize.calibration.recorder import CalibrationRecorder
+from qnn_sd.quantize.calibration.store import Samples, evenly_spaced
 
 __all__ = [
-    "Painter",
+    "CalibrationRecorder",
+    "PromptSet",
     "Samples",
-    "Texts",
     "Trajectory",
+    "evenly_spaced",
     "plan_trajectories",
     "plan_verification",
     "read_prompts",
     "record",
-    "spread",
     "unit_name",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qnn_sd.errors import QuantizeError
 
-# A hundred thousand long prompts; what is larger is a checkpoint or a picture, given by mistake.
+# A hundred thousand long prompts; what is larger is a checkpoint or an image, given by mistake.
 _LARGEST_BYTES = 16 * 2**20
 _HINT = "Give a text file in UTF-8 with one prompt a line; lines that begin with # are left out."
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -12,8 +12,8 @@ from qnn_sd.runner import Feeds
 
 # Samples by component.
 Recorded = Mapping[str, Sequence[Feeds]]
-# Paints a trajectory; calls back after each sampling step.
-Paint = Callable[[Trajectory, Callable[[], None]], Recorded]
+# Generates a trajectory; calls back after each sampling step.
+RecordTrajectory = Callable[[Trajectory, Callable[[], None]], Recorded]
 
 _TEXTS = "texts"
 
@@ -28,7 +28,7 @@ def record(
     texts: Sequence[Feeds],
     trajectories: Sequence[Trajectory],
     steps: int,
-    paint: Paint,
+    generate: RecordTrajectory,
     title: str,
     console: Console,
 ) -> None:
@@ -38,8 +38,8 @@ def record(
         folder: where units go; empty, or with those of an earlier recording of the same plan.
         texts: the text encoder's samples.
         trajectories: the plan.
-        steps: sampling steps from noise to picture.
-        paint: paints one.
+        steps: sampling steps from noise to image.
+        generate: generates one.
         title: of the progress bar.
         console: where progress is shown.
 
@@ -56,4 +56,4 @@ def record(
     total, left = (sum(each.length(steps) for each in some.values()) for some in (units, ahead))
     with console.progress(f"{title}: steps of {len(ahead)} prompts", total, done=total - left) as bar:
         for unit, trajectory in ahead.items():
-            write_unit(folder, unit, paint(trajectory, bar.advance))
+            write_unit(folder, unit, generate(trajectory, bar.advance))

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qnn_sd.build_folder import remove
 from qnn_sd.runner import Feeds
-from qnn_sd.workplace import remove
 
 
 def write_unit(folder: Path, unit: str, samples: Mapping[str, Sequence[Feeds]]) -> None:
@@ -92,7 +92,7 @@ class Samples:
         return (self[index] for index in range(len(self)))
 
 
-def spread(samples: Samples, count: int) -> list[Feeds]:
+def evenly_spaced(samples: Samples, count: int) -> list[Feeds]:
     """Some of many samples, in memory: at most ``count``, evenly from the first to the last."""
     count = min(count, len(samples))
     # From the middle of each of so many equal stretches.

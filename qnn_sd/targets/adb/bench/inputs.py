@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnn_sd.targets.adb.worker_protocol import Port
+from qnn_sd.targets.adb.worker.protocol import Port
 
 SEED = 20
 

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from qnn_sd.bundle_format import OpenBundle
+from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.console import Bar, Console
-from qnn_sd.errors import SettingError, TargetError, nearest
+from qnn_sd.errors import SettingError, TargetError, did_you_mean
 from qnn_sd.targets.adb.bench.inputs import BenchInputs, random_inputs
 from qnn_sd.targets.adb.bench.results import Call, ColdRun, Condition, Measured, Measurement, Refused
 from qnn_sd.targets.adb.bench.settings import BenchSettings
-from qnn_sd.targets.adb.client import Phone
-from qnn_sd.targets.adb.deployment import Deployment, deployed
+from qnn_sd.targets.adb.client.adb import Phone
+from qnn_sd.targets.adb.session.deployment import Deployment, deployed
 from qnn_sd.tokenizer_files import read_vocabulary
 
 # The component that a sampling step calls with guidance, and its input that differs between the passes.
@@ -48,7 +48,9 @@ def measure(
     known = bundle.info.components
     for name in settings.components:
         if name not in known:
-            raise SettingError(f"The bundle has no {name}", why=f"It is {bundle.folder}.", hint=nearest(name, known))
+            raise SettingError(
+                f"The bundle has no {name}", why=f"It is {bundle.folder}.", hint=did_you_mean(name, known)
+            )
     vocabulary = len(read_vocabulary(bundle.tokenizer)[0])
     # Before any clock runs, and once for all: a transfer heats the phone, too.
     with deployed(phone, bundle, settings.components, cache, console, fallback=False, cold=True) as deployment:

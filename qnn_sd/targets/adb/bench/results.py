@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qnn_sd.targets.adb.bench.spread import spread_of
-from qnn_sd.targets.adb.staging import Staged
-from qnn_sd.targets.adb.worker_protocol import Battery, ThermalZone
+from qnn_sd.targets.adb.bench.percentiles import percentiles_of
+from qnn_sd.targets.adb.staging.stage import StagingResult
+from qnn_sd.targets.adb.worker.protocol import Battery, ThermalZone
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,11 @@ class Measurement:
         results: one for each perf mode and component, in the order asked for.
     """
 
-    staged: Staged
+    staged: StagingResult
     results: tuple[Measured | Refused, ...]
 
-    def picture_seconds(self, perf_mode: str, steps: int, passes: int) -> float | None:
-        """An estimate of a picture's time, from the warm calls' medians; None unless all three components have one.
+    def image_seconds(self, perf_mode: str, steps: int, passes: int) -> float | None:
+        """An estimate of an image's time, from the warm calls' medians; None unless all three components have one.
 
         The text encoder once for each pass's prompt, the UNet once a step, the VAE decoder once. Starting the
         worker, loading and the sampler's own arithmetic aren't in it.
@@ -129,7 +129,7 @@ class Measurement:
         """
         calls = {"text_encoder": passes, "unet": steps, "vae_decoder": 1}
         median = {
-            each.component: spread_of([call.wall_seconds for call in each.warm]).median
+            each.component: percentiles_of([call.wall_seconds for call in each.warm]).median
             for each in self.results
             if isinstance(each, Measured) and each.perf_mode == perf_mode
         }

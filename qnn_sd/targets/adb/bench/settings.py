@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qnn_sd.errors import SettingError, nearest
-from qnn_sd.targets.adb.deployment import PERF_MODES
+from qnn_sd.errors import SettingError, did_you_mean
+from qnn_sd.targets.adb.session.deployment import PERF_MODES
 
 MOST_ROUNDS = 10_000
 
@@ -32,7 +32,7 @@ class BenchSettings:
     def __post_init__(self) -> None:
         for mode in self.perf_modes:
             if mode not in PERF_MODES:
-                raise SettingError(f"There is no perf mode {mode!r}", hint=nearest(mode, PERF_MODES))
+                raise SettingError(f"There is no perf mode {mode!r}", hint=did_you_mean(mode, PERF_MODES))
         for option, number in (("--rounds", self.rounds), ("--cold", self.cold)):
             if not 1 <= number <= MOST_ROUNDS:
                 raise SettingError(f"{option} {number} is not possible", hint=f"Choose 1 to {MOST_ROUNDS}.")

@@ -1,0 +1,156 @@
+"""What a bundle says of itself: the interface between the stage that makes it and the targets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import ValidationError, field_validator
+
+from qnn_sd.artifact import Artifact
+from qnn_sd.config import StrictModel
+from qnn_sd.errors import ArtifactError
+from qnn_sd.verification import ComponentVerification
+
+BUNDLE_FILE = "bundle.json"
+Kind = Literal["context_binary", "w8a16", "float"]
+
+
+class Part(StrictModel):
+    """One component in a bundle.
+
+    Attributes:
+        file: its ONNX file, relative to the bundle.
+        kind: what that file is.
+        fallback: the QDQ graph that the CPU runs where the file can't be used, or None.
+    """
+
+    file: str
+    kind: Kind
+    fallback: str | None = None
+
+    @field_validator("file", "fallback")
+    @classmethod
+    def _inside(cls, name: str | None) -> str | None:
+        """A bundle from elsewhere may not reach out of its folder."""
+        if name is not None and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
+            raise ValueError(f"{name} leads out of the bundle")
+        return name
+
+
+class Soc(StrictModel):
+    """The SoC that a bundle's context binaries are for (see ``DeviceProfile``)."""
+
+    name: str
+    dl_mode: int
+    soc_model: int
+    htp_arch: int
+
+
+class Bundle(StrictModel):
+    """A model ready to run.
+
+    Attributes:
+        model: name of the model config.
+        soc: None in a bundle for the CPU.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        factor: pixels per latent pixel along one side.
+        latent_channels: of the latent.
+        scaling_factor: what latents were multiplied with in training.
+        tokens: length of a prompt.
+        time_cond_proj_dim: width of the guidance embedding (LCM checkpoints), or None.
+        scheduler: the checkpoint's ``scheduler_config.json``.
+        padding_token: the token that pads prompts.
+        added_tokens: names of textual inversions, with the ids of the tokens that each stands for.
+        components: by name.
+        verification: what was measured of each component; None if verifying was switched off, empty for float graphs.
+    """
+
+    model: str
+    soc: Soc | None
+    height: int
+    width: int
+    factor: int
+    latent_channels: int
+    scaling_factor: float
+    tokens: int
+    time_cond_proj_dim: int | None
+    scheduler: dict[str, Any]
+    padding_token: str | None
+    added_tokens: dict[str, list[int]]
+    components: dict[str, Part]
+    verification: dict[str, ComponentVerification] | None
+
+    @property
+    def verified(self) -> str:
+        """Whether what it holds was verified, for people."""
+        if self.verification is None:
+            return "NOT VERIFIED (--no-verify)"
+        if not self.verification:
+            return "float graphs: nothing to verify"
+        floats = min(each.qdq_against_float.worst_db for each in self.verification.values())
+        told = f"at the model's own guidance QDQ graphs against float at least {floats:.1f} dB SQNR"
+        binaries = [each.binary_against_qdq.worst_db for each in self.verification.values() if each.binary_against_qdq]
+        return f"{told}, context binaries against QDQ graphs at least {min(binaries):.1f} dB" if binaries else told
+
+    def passes(self, guidance: float) -> int:
+        """Passes of the UNet in a sampling step: 2 with classifier-free guidance, else 1.
+
+        Args:
+            guidance: the scale; 1 is none.
+        """
+        # LCM checkpoints take the scale as an input and have no unconditional pass.
+        return 2 if guidance > 1 and self.time_cond_proj_dim is None else 1
+
+
+class OpenBundle:
+    """A bundle on disk.
+
+    Args:
+        made: the bundle's artifact, by ``artifact.load`` held against its manifest or just made.
+
+    Raises:
+        ArtifactError: not a bundle.
+    """
+
+    def __init__(self, made: Artifact) -> None:
+        self.folder = made.folder
+        try:
+            self.info = Bundle.model_validate(json.loads(made.file(BUNDLE_FILE).read_text("utf-8")))
+        except (OSError, ValueError, ValidationError) as error:
+            raise ArtifactError(
+                f"{self.folder} is not a bundle",
+                why="; ".join(str(error).splitlines()[:3]),
+                hint="Make it with qnn-sd compile.",
+            ) from error
+
+    def file(self, component: str) -> Path:
+        """Path of a component's ONNX file."""
+        return self.folder / self.info.components[component].file
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether its components are QDQ graphs or were compiled from them."""
+        return any(part.kind != "float" for part in self.info.components.values())
+
+    def fallback(self, component: str) -> Path:
+        """Path of the QDQ graph that the CPU runs where the component's file can't be used.
+
+        Raises:
+            ArtifactError: the bundle has none, as one for the CPU.
+        """
+        name = self.info.components[component].fallback
+        if name is None:
+            raise ArtifactError(
+                f"{self.folder} has no graph of {component} for the CPU",
+                why="Only bundles for a SoC carry one.",
+                hint="Make the bundle anew with qnn-sd compile.",
+            )
+        return self.folder / name
+
+    @property
+    def tokenizer(self) -> Path:
+        """Folder of the tokenizer's files."""
+        return self.folder / "tokenizer"

@@ -1,0 +1,80 @@
+"""Tries the compiler's optimization levels from above: where it dies of one, the next may work."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qnn_sd.compile.blocks import QdqGraph
+from qnn_sd.compile.process import Job, Outcome, run
+from qnn_sd.errors import CompileError
+
+Report = Callable[[str], None]
+
+
+def no_op(line: str) -> None:
+    """Listens to nothing."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """How a compile ended well.
+
+    Attributes:
+        level: the optimization level that worked.
+        deaths: one line for each level above it, of which the compiler died.
+    """
+
+    level: int
+    deaths: tuple[str, ...]
+
+
+def run_at_best_level(job: Job, tell: Report, listener: Callable[[], Callable[[str], None]]) -> Compiled:
+    """Runs a job at its level, or at the highest below it that the compiler survives.
+
+    Args:
+        job: what to compile.
+        tell: gets a line for each level at which the compiler died, with the blocks that do it.
+        listener: makes a fresh listener to the compiler's output for each level.
+
+    Raises:
+        CompileError: the compiler refused the graph, or died at every level; the folder is empty then.
+    """
+    deaths: list[str] = []
+    for level in range(job.optimization_mode, 0, -1):
+        here = replace(job, optimization_mode=level)
+        outcome = run(here, listener())
+        if outcome.code == 0:
+            return Compiled(level, tuple(deaths))
+        for left in job.folder.iterdir():
+            left.unlink()
+        deaths.append(f"died of {outcome.crash_reason} at level {level} ({_culprits(here, outcome)})")
+        tell(f"the QNN compiler {deaths[-1]}" + (f"; trying level {level - 1}" if level > 1 else ""))
+    raise CompileError(
+        f"The QNN compiler {', then '.join(deaths)} on {job.source}",
+        why=outcome.last,
+        hint="Is there enough memory? A full-size UNet needs 8 GB. If so, write the named block in another form.",
+    )
+
+
+def _culprits(job: Job, outcome: Outcome) -> str:
+    """Which blocks the compiler dies of alone: each is compiled by itself."""
+    if outcome.crash_reason == "SIGKILL":
+        return "killed from outside, as when memory runs out"
+    graph, guilty = QdqGraph(job.source), []
+    for block, ops in graph.grouped().items():
+        with tempfile.TemporaryDirectory(dir=job.folder) as aside:
+            part, out = Path(aside) / "part", Path(aside) / "out"
+            part.mkdir()
+            out.mkdir()
+            graph.extract(ops, part)
+            try:
+                if run(Job(part, out, job.soc_model, job.htp_arch, job.optimization_mode), no_op).crash_reason:
+                    guilty.append(block)
+            except CompileError:
+                continue  # refused alone is not what killed the whole
+    if not guilty:
+        return "no block alone makes it die"
+    return f"alone, so {'does' if len(guilty) == 1 else 'do'} {', '.join(guilty)}"

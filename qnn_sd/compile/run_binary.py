@@ -1,0 +1,43 @@
+"""Runs a context binary on the HTP emulator beside its QDQ graph: a binary is not right because it compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnn_sd import qnn_provider
+from qnn_sd.compile.process import CONTEXT_FILE
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.reference import check_reference, reference_session
+from qnn_sd.runner import Feeds
+
+
+def outputs_of(
+    qdq: Path, compiled: Path, soc_model: int, htp_arch: int, samples: Sequence[Feeds]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The outputs of a QDQ graph on the CPU, and of its context binary on the emulator: [samples, ...] each.
+
+    Args:
+        qdq: folder of the QDQ model.
+        compiled: folder of the context binary.
+        soc_model: QNN's number of the SoC.
+        htp_arch: Hexagon architecture.
+        samples: real inputs, by name.
+
+    Raises:
+        TargetError: the QNN plugin can't be loaded.
+        VerificationError: this ONNX Runtime's runs are no reference.
+    """
+    check_reference()
+    # By itself the runtime would take every core, also those that this process is kept from.
+    cpu = reference_session(qdq / MODEL_FILE, threads=len(os.sched_getaffinity(0)))
+    expected = np.stack([cpu.run(None, dict(feeds))[0] for feeds in samples])
+    # A large graph's weights, as floats: not to be held beside the emulator's.
+    del cpu
+    htp = qnn_provider.session(compiled / CONTEXT_FILE, qnn_provider.htp_options(soc_model, htp_arch))
+    return expected, np.stack([htp.run(None, dict(feeds))[0] for feeds in samples])

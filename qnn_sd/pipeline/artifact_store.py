@@ -1,0 +1,169 @@
+"""Makes artifacts or takes them from the cache, and keeps account of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from qnn_sd import __version__, artifact, resources
+from qnn_sd.artifact import Artifact, Recipe
+from qnn_sd.console import Console
+
+# Fills a folder and returns metadata for the manifest.
+Build = Callable[[Path], Mapping[str, Any]]
+
+# What of the package determines a stage's result: a change there makes its artifacts anew, also
+# between two versions, while one in the commands leaves hours of work alone.
+_CODE = {
+    "export": ("export", "onnx_files.py"),
+    "calibrate": ("generate", "quantize/calibration", "recording_runner.py", "tokenizer_files.py"),
+    "quantize": ("quantize", "onnx_files.py", "reference.py"),
+    "compile": ("compile", "qnn_provider.py"),
+    "verify": (
+        *(f"compile/{name}.py" for name in ("run_binary", "verifier", "verifier_child")),
+        *("quantize/against_float.py", "verification.py", "qnn_provider.py", "metrics.py", "reference.py"),
+        # What is asked, and whether the answer is held to the gates.
+        *("pipeline", "config.py"),
+    ),
+    "bundle": ("bundle", "bundle_manifest.py", "tokenizer_files.py"),
+}
+
+
+@dataclass
+class StageReport:
+    """What became of one stage for one component."""
+
+    stage: str
+    component: str
+    seconds: float
+    cached: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class PlannedStage:
+    """What a dry run knows of one stage for one component.
+
+    Attributes:
+        stage: its name.
+        component: which one, or ``all``.
+        cached: whether it is there already.
+        last_seconds: how long the newest such stage took, whatever its settings; None if none was made.
+    """
+
+    stage: str
+    component: str
+    cached: bool
+    last_seconds: float | None
+
+
+def tools(stage: str, *names: str) -> dict[str, str]:
+    """The versions that a stage's result depends on: of the package's code for it, and of packages by name."""
+    own = f"{__version__} ({resources.code_digest(*_CODE[stage])[:12]})"
+    return {"qnn-sd": own, **{name: metadata.version(name) for name in names}}
+
+
+class ArtifactStore:
+    """The artifacts of one pipeline.
+
+    Args:
+        cache: where they stand.
+        console: where progress is shown.
+        dry_run: whether to find out only which there are (``plan``) and make nothing; artifacts that aren't there
+            are returned all the same.
+
+    Attributes:
+        reports: what became of each, in the order of asking.
+        plan: of a dry run, the same.
+    """
+
+    def __init__(self, cache: Path, console: Console, dry_run: bool) -> None:
+        self._cache, self._console, self._dry_run = cache, console, dry_run
+        self.reports: list[StageReport] = []
+        self.plan: list[PlannedStage] = []
+        self._made: dict[str, Artifact] = {}
+
+    def get_or_build(self, recipe: Recipe, component: str, build: Build, resumable: bool = False) -> Artifact:
+        """The recipe's artifact, opened and hashed once however often it is asked for.
+
+        Args:
+            recipe: what to make.
+            component: for the report.
+            build: makes it.
+            resumable: whether a build that was cut off goes on (``artifact.load_or_build``).
+        """
+        if recipe.key in self._made:
+            return self._made[recipe.key]
+        if self._dry_run:
+            return self._planned(recipe, component)
+        if not artifact.artifact_folder(self._cache, recipe).exists():
+            self._console.say(f"{recipe.stage:<9} {recipe.name}")
+        return self._keep(
+            recipe, component, artifact.load_or_build(self._cache, recipe, build, resumable, self._console.say)
+        )
+
+    def get_or_build_side_by_side(
+        self,
+        recipes: Mapping[str, tuple[Recipe, Build]],
+        title: str,
+        workers: int,
+        call_off: Callable[[], None],
+    ) -> dict[str, Artifact]:
+        """Several artifacts by component, made at the same time; if one fails or Ctrl-C comes, the others end too.
+
+        Args:
+            recipes: what to make, and what makes it: called in threads.
+            title: of the progress bar.
+            workers: how many at a time.
+            call_off: ends the builds that run; theirs is an error then.
+        """
+        ahead = {
+            name: made
+            for name, made in recipes.items()
+            if made[0].key not in self._made and not artifact.artifact_folder(self._cache, made[0]).exists()
+        }
+        if ahead and not self._dry_run:
+            for name, made in self._side_by_side(ahead, title, workers, call_off).items():
+                self._keep(recipes[name][0], name, made)
+        return {name: self.get_or_build(recipe, name, build) for name, (recipe, build) in recipes.items()}
+
+    def _side_by_side(
+        self,
+        ahead: Mapping[str, tuple[Recipe, Build]],
+        title: str,
+        workers: int,
+        call_off: Callable[[], None],
+    ) -> dict[str, Artifact]:
+        with (
+            self._console.progress(f"{title}: {', '.join(ahead)}", len(ahead)) as bar,
+            ThreadPoolExecutor(workers) as pool,
+        ):
+            try:
+                started = {
+                    name: pool.submit(artifact.load_or_build, self._cache, recipe, build)
+                    for name, (recipe, build) in ahead.items()
+                }
+                for ended in as_completed(started.values()):
+                    ended.result()
+                    bar.advance()
+            except BaseException:
+                call_off()
+                raise
+        return {name: ended.result() for name, ended in started.items()}
+
+    def _planned(self, recipe: Recipe, component: str) -> Artifact:
+        place = artifact.artifact_folder(self._cache, recipe)
+        seconds = artifact.last_seconds(self._cache, recipe)
+        self.plan.append(PlannedStage(recipe.stage, component, place.exists(), seconds))
+        # What a verification measured is part of the bundle's recipe.
+        made = self._made[recipe.key] = Artifact(place, recipe.key, artifact.read_metadata(place))
+        return made
+
+    def _keep(self, recipe: Recipe, component: str, made: Artifact) -> Artifact:
+        self._made[recipe.key] = made
+        self.reports.append(StageReport(recipe.stage, component, made.seconds, made.cached, made.metadata))
+        return made

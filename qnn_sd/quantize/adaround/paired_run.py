@@ -1,0 +1,81 @@
+"""The two passes that rounding follows, side by side: through the QDQ graph as far as it is rounded, and in float."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnn_sd.quantize.adaround.segments import FloatSegments, QdqSegments
+from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.runner import Feeds
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation by both of its names.
+
+    Attributes:
+        qdq: in the QDQ graph, output of its DequantizeLinear.
+        exact: in the float graph.
+    """
+
+    qdq: str
+    exact: str
+
+
+class PairedRun:
+    """Runs both graphs up to one activation after the other.
+
+    Args:
+        graph: the float graph.
+        folder: of its QDQ graph.
+        samples: feeds by input name.
+        rounded: integers to take for weights, by the name of their initializer, instead of the folder's; may grow
+            between two calls.
+        work: an empty folder for what lies between pieces.
+    """
+
+    def __init__(
+        self,
+        graph: FloatGraph,
+        folder: Path,
+        samples: Sequence[Feeds],
+        rounded: Mapping[str, NDArray[np.int8]],
+        work: Path,
+    ) -> None:
+        ours, exact = work / "qdq", work / "float"
+        for each in (ours, exact):
+            each.mkdir()
+        self._folders = ours, exact
+        self._qdq = QdqSegments(folder, samples, rounded, ours)
+        self._float = FloatSegments(graph, samples, exact)
+        self._passed: list[Activation] = []
+
+    def skip(self, activation: Activation) -> None:
+        """Leaves out an activation that nobody will look at, as its layers are rounded already.
+
+        A piece that ends elsewhere may be computed otherwise in the last bits. So what was skipped is caught up with
+        before the next look, in the pieces that it would have had; when there is none, it costs nothing.
+        """
+        self._passed.append(activation)
+
+    def values(self, activation: Activation) -> Iterator[tuple[Floats, Floats]]:
+        """The activation as quantized and as it would be in float, for each sample in turn."""
+        for each in (*self._passed, activation):
+            self._qdq.reach(each.qdq)
+            self._float.reach(each.exact)
+        self._passed.clear()
+        return zip(self._qdq.values(activation.qdq), self._float.values(activation.exact), strict=True)
+
+    def close(self) -> None:
+        """Removes what lies on disk."""
+        self._qdq.close()
+        self._float.close()
+        for each in self._folders:
+            each.rmdir()

@@ -1,0 +1,1 @@
+"""The smallest and largest value of each activation: measured, known beforehand, or a stand-in."""

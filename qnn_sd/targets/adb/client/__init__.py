@@ -1,0 +1,1 @@
+"""adb's client: its server, the phones that it lists, commands on a phone."""

