@@ -43,7 +43,13 @@ os.environ.setdefault("QNN_SD_CACHE", str(resources.cache()))
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all tests: what one built, the next one finds."""
+    """One cache for all tests: what one built, the next one finds.
+
+    ``QNN_SD_TEST_CACHE`` names a folder that outlasts the run. A change in a stage's code builds its artifacts anew.
+    """
+    if kept := os.environ.get("QNN_SD_TEST_CACHE"):
+        Path(kept).mkdir(parents=True, exist_ok=True)
+        return Path(kept)
     return tmp_path_factory.mktemp("cache")
 
 
