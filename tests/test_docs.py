@@ -134,6 +134,14 @@ def test_the_readme_lists_every_command() -> None:
     assert len(listed) == len(set(listed))
 
 
+def test_the_page_of_benchmarks_lists_every_script() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text("utf-8").split("## How to run them")[1]
+    scripts = [path for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text("utf-8")]
+    listed = re.findall(r"^\| `python benchmarks/(\w+\.py)", page, re.M)
+    # Run in AIMET's environment by adaround.py; a checkpoint for other benchmarks.
+    assert sorted(listed) == sorted({path.name for path in scripts} - {"aimet_adaround.py", "random_checkpoint.py"})
+
+
 def test_every_check_of_the_doctor_is_on_its_page() -> None:
     source = (ROOT / "qnn_sd" / "health_checks.py").read_text("utf-8")
     checks = re.findall(r'^        \("([\w ]+)", ', source, re.M)
