@@ -14,7 +14,7 @@ from qnn_sd.errors import ArtifactError
 from qnn_sd.verification import ComponentVerification
 
 BUNDLE_FILE = "bundle.json"
-Kind = Literal["context_binary", "w8a16", "float"]
+Kind = Literal["context_binary", "qdq", "float"]
 
 
 class Part(StrictModel):

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from qnn_sd import resources
 from qnn_sd.errors import ConfigError, SettingError, UnknownModelError, UnknownSocError, did_you_mean
 
-COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
 LCM_STEPS = 4
 
 

@@ -9,7 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Feeds = Mapping[str, NDArray[Any]]
+Array = NDArray[Any]
+# Inputs by name.
+Feeds = Mapping[str, Array]
+# Outputs by name, in the graph's order.
+Outputs = Mapping[str, Array]
 
 
 @dataclass(frozen=True)

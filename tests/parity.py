@@ -14,6 +14,7 @@ from qnn_sd.export import export_component
 from qnn_sd.export.checkpoint import Checkpoint
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.components import EXPORTS
 
 LEAST_DB = 70.0
 COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
@@ -47,7 +48,7 @@ def reference_outputs(
 
 def check(checkpoint: Checkpoint, component: str, size: tuple[int, int], folder: Path, wanted: tuple) -> None:
     folder.mkdir(parents=True)
-    export_component(checkpoint, component, *size, folder)
+    export_component(checkpoint, EXPORTS[component], *size, folder)
     onnx.checker.check_model(str(folder / MODEL_FILE), full_check=True)
     session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
     feeds, expected = wanted
