@@ -10,7 +10,7 @@ import numpy as np
 from qnn_sd.quantize.calibration.plan import Trajectory
 from qnn_sd.quantize.ranges.measured import measure
 from qnn_sd.recording_runner import RecordingRunner
-from qnn_sd.runner import Feeds, Runner
+from qnn_sd.runner import Feeds, Runner, only_output
 
 # Runs the generation loop for a trajectory on a runner; calls back after each sampling step.
 Generate = Callable[[Runner, Trajectory, Callable[[], None]], None]
@@ -52,7 +52,8 @@ class CalibrationRecorder:
         self._generate(recorder, trajectory, on_step)
         found = {component: [sample.feeds for sample in kept] for component, kept in recorder.samples.items()}
         if trajectory.image:
-            images = [np.clip(sample.output, -1, 1) for sample in recorder.samples["vae_decoder"]]
+            decoded = [only_output("vae_decoder", each.outputs) for each in recorder.samples["vae_decoder"]]
+            images = [np.clip(image, -1, 1) for image in decoded]
             found["vae_encoder"] = [{"picture": image} for image in images]
         return found
 
