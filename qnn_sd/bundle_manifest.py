@@ -43,7 +43,7 @@ class Soc(StrictModel):
     """The SoC that a bundle's context binaries are for (see ``DeviceProfile``)."""
 
     name: str
-    dl_mode: int
+    dl_mode: int | None = None
     soc_model: int
     htp_arch: int
 

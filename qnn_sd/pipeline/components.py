@@ -14,7 +14,7 @@ import numpy as np
 from qnn_sd.export import TEXT_ENCODER, UNET, VAE_DECODER, VAE_ENCODER, ComponentExport
 from qnn_sd.quantize.calibration import DeriveFeeds, RecordedOn
 from qnn_sd.recording_runner import Sample
-from qnn_sd.runner import Feeds
+from qnn_sd.runner import Feeds, named_output
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ class Component:
 
 def _encoder_feeds(calls: Mapping[str, Sequence[Sample]]) -> list[Feeds]:
     """Images that the VAE decoder answered, for the encoder: float32 [1, 3, height, width], -1 to 1."""
-    return [{"picture": np.clip(sample.output, -1, 1)} for sample in calls.get("vae_decoder", ())]
+    return [
+        {"picture": np.clip(named_output("vae_decoder", sample.outputs, "sample"), -1, 1)}
+        for sample in calls.get("vae_decoder", ())
+    ]
 
 
 STABLE_DIFFUSION_1 = (

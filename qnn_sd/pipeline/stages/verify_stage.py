@@ -35,7 +35,7 @@ CODE = (
     *(f"compile/{name}.py" for name in ("run_binary", "verifier", "verifier_child")),
     *("quantize/against_float.py", "verification.py", "qnn_provider.py", "metrics.py", "reference.py"),
     # What is asked, and whether the answer is held to the gates.
-    *("pipeline", "config.py"),
+    *("pipeline", "config"),
 )
 Figures = TypeVar("Figures", ComponentVerification, SqnrSummary)
 
