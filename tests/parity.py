@@ -42,7 +42,7 @@ def reference_outputs(
         "text_encoder": ({"input_ids": ids.numpy().astype(np.int32)}, context.numpy()),
         "unet": ({name: value.numpy() for name, value in unet_feeds.items()}, unet.numpy()),
         "vae_decoder": ({"latent": sample.numpy()}, decoded.numpy()),
-        "vae_encoder": ({"picture": image.numpy()}, moments.numpy()),
+        "vae_encoder": ({"image": image.numpy()}, moments.numpy()),
     }
 
 

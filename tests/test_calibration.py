@@ -195,7 +195,7 @@ def test_each_component_has_its_samples(pipeline: BuildPipeline) -> None:
         assert counts["vae_decoder"] == counts["vae_encoder"] == part.images
         assert {path.suffix for path in made.folder.rglob("*") if path.is_file()} == {".npy", ".json"}
     for feeds in pipeline.samples(pipeline.calibration(), "vae_encoder"):
-        assert np.abs(feeds["picture"]).max() <= 1
+        assert np.abs(feeds["image"]).max() <= 1
 
 
 def test_verification_has_its_own_recording(pipeline: BuildPipeline) -> None:

@@ -61,7 +61,7 @@ def test_demo_checkpoint_matches_diffusers_on_real_trajectories(component: str, 
             elif component == "vae_decoder":
                 expected = models.vae.decode(inputs["latent"]).sample
             else:
-                expected = models.vae.encode(inputs["picture"]).latent_dist.parameters
+                expected = models.vae.encode(inputs["image"]).latent_dist.parameters
         assert sqnr_db(expected.numpy(), session.run(None, feeds)[0]) >= LEAST_DB
 
 

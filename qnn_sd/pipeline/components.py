@@ -42,7 +42,7 @@ class Component:
 def _encoder_feeds(calls: Mapping[str, Sequence[Sample]]) -> list[Feeds]:
     """Images that the VAE decoder answered, for the encoder: float32 [1, 3, height, width], -1 to 1."""
     return [
-        {"picture": np.clip(named_output("vae_decoder", sample.outputs, "sample"), -1, 1)}
+        {"image": np.clip(named_output("vae_decoder", sample.outputs, "sample"), -1, 1)}
         for sample in calls.get("vae_decoder", ())
     ]
 
