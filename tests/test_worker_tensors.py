@@ -313,7 +313,7 @@ BROKEN = {
     "three passes": (Kind.GUIDED, guided(TWO, 3, (*FIRST, "third")), "one or two passes, not 3"),
     "too many differing inputs": (Kind.GUIDED, CALL + struct.pack("<BH", 2, 65), "65 inputs or outputs are over"),
     "a slot for one of two passes": (Kind.GUIDED, guided(TWO, 2, FIRST[:2])[:-4], "runs past its frame"),
-    "slots for three of two passes": (Kind.GUIDED, guided(TWO, 2, (*FIRST, "third")), "11 bytes more"),
+    "slots for three of two passes": (Kind.GUIDED, guided(TWO, 2, (*FIRST, "third")), "7 bytes more"),
     "no guidance": (Kind.GUIDED, guided(TWO, 2, FIRST)[:-4], "runs past its frame"),
     "bytes after the guidance": (Kind.GUIDED, guided(TWO, 2, FIRST) + b"!", "1 bytes more"),
 }  # fmt: skip
