@@ -166,6 +166,7 @@ def load(folder: Path) -> Artifact:
                 hint=hint,
             )
         files, key = manifest["files"], manifest["key"]
+        metadata, seconds = dict(manifest["metadata"]), float(manifest["seconds"])
         listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
     except FileNotFoundError as error:
         raise ArtifactError(f"{folder} is not an artifact", why=f"It has no {MANIFEST}.", hint=hint) from error
@@ -185,7 +186,7 @@ def load(folder: Path) -> Artifact:
             )
         if sha256_of_file(path) != digest:
             raise ArtifactError(f"{path} is damaged", why="Its SHA-256 is not the one in the manifest.", hint=hint)
-    return Artifact(folder, key, manifest["metadata"], float(manifest.get("seconds", 0.0)), cached=True)
+    return Artifact(folder, key, metadata, seconds, cached=True)
 
 
 def artifact_folder(root: Path, recipe: Recipe) -> Path:

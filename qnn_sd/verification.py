@@ -1,4 +1,4 @@
-"""What "verified" means: likeness on chosen inputs, held to gates.
+"""What "verified" means: SQNR on chosen inputs, held to gates.
 
 Two gates: the context binary against its QDQ graph, and the QDQ graph against the float model. At each, the worst input
 counts beside the sum of all, and so does the difference of the two guidance passes. That difference is all that the
@@ -10,18 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qnn_sd.config import GuidanceSetting, StrictModel
 from qnn_sd.errors import VerificationError
 from qnn_sd.metrics import MIN_SQNR_DB, sqnr_db
-from qnn_sd.runner import Feeds
-
-# One for each input; or all of them along a first axis.
-Outputs = Sequence[NDArray[Any]] | NDArray[Any]
+from qnn_sd.runner import Array, Feeds, Outputs
 
 # What the figures of ``SqnrSummary.text`` are.
 SQNR_FIGURES = "SQNR over all inputs / of the worst / of the worst guidance difference"
@@ -73,15 +68,15 @@ class SqnrSummary(StrictModel):
 
 
 class SettingSqnr(StrictModel):
-    """SqnrSummary at one setting of the command line."""
+    """The figures at one setting of the command line."""
 
     setting: GuidanceSetting
-    likeness: SqnrSummary
+    sqnr: SqnrSummary
 
     @property
     def row(self) -> list[str]:
         """For a table: guidance, whether there is a negative prompt, the figures."""
-        return [f"{self.setting.guidance:g}", "yes" if self.setting.negative else "no", self.likeness.text]
+        return [f"{self.setting.guidance:g}", "yes" if self.setting.negative else "no", self.sqnr.text]
 
 
 class ComponentVerification(StrictModel):
@@ -141,17 +136,56 @@ QDQ_AGAINST_FLOAT = Gate(
 )
 
 
-def likeness(inputs: Sequence[VerificationInput], expected: Outputs, found: Outputs) -> SqnrSummary:
-    """Compares two graphs' outputs, one for each input.
+def sqnr_summary(
+    inputs: Sequence[VerificationInput], expected: Sequence[Outputs], found: Sequence[Outputs]
+) -> SqnrSummary:
+    """Compares two graphs' outputs for the same inputs; with several outputs, each figure is the worst one's.
+
+    Args:
+        inputs: what both graphs were fed.
+        expected: the reference's outputs, for each input.
+        found: the other graph's outputs, for each input.
 
     Raises:
-        ValueError: shapes differ, there is no input or an output without one, or a guidance pass lacks its other.
+        ValueError: shapes or names differ, there is no input or an answer without one, or a guidance pass lacks its
+            other.
     """
     if not inputs or not len(inputs) == len(expected) == len(found):
-        raise ValueError(f"{len(inputs)} inputs, {len(expected)} and {len(found)} outputs")
+        raise ValueError(f"{len(inputs)} inputs, {len(expected)} and {len(found)} answers")
+    names = list(expected[0])
+    if any(list(answer) != names for answer in (*expected, *found)):
+        raise ValueError(f"Not all answers have the outputs {', '.join(names)}")
+    summaries = [
+        _summary_of_output(
+            inputs,
+            [answer[name] for answer in expected],
+            [answer[name] for answer in found],
+            f", output {name}" if len(names) > 1 else "",
+        )
+        for name in names
+    ]
+    worst = min(summaries, key=lambda each: _nan_first(each.worst_db))
+    differing = [each for each in summaries if each.difference_db is not None]
+    difference = min(differing, key=lambda each: _nan_first(each.difference_db), default=worst)
+    return SqnrSummary(
+        all_db=min((each.all_db for each in summaries), key=_nan_first),
+        worst_db=worst.worst_db,
+        worst_input=worst.worst_input,
+        difference_db=difference.difference_db,
+        worst_difference=difference.worst_difference,
+    )
+
+
+def _nan_first(db: float | None) -> float:
+    """Sorts NaN before every number: it counts as the worst."""
+    return -np.inf if db is None or np.isnan(db) else db
+
+
+def _summary_of_output(
+    inputs: Sequence[VerificationInput], expected: Sequence[Array], found: Sequence[Array], suffix: str
+) -> SqnrSummary:
     each = [sqnr_db(a, b) for a, b in zip(expected, found, strict=True)]
-    # NaN loses no comparison by chance: it counts as the worst.
-    worst = int(np.argmin(np.nan_to_num(each, nan=-np.inf)))
+    worst = min(range(len(each)), key=lambda number: _nan_first(each[number]))
     pairs: dict[int, list[int]] = {}
     for number, one in enumerate(inputs):
         if one.pair is not None:
@@ -162,39 +196,40 @@ def likeness(inputs: Sequence[VerificationInput], expected: Outputs, found: Outp
         second: sqnr_db(expected[second] - expected[first], found[second] - found[first])
         for first, second in pairs.values()
     }
-    furthest = min(differences, key=lambda number: np.nan_to_num(differences[number], nan=-np.inf), default=None)
+    furthest = min(differences, key=lambda number: _nan_first(differences[number]), default=None)
     return SqnrSummary(
         all_db=round(sqnr_db(np.asarray(expected), np.asarray(found)), 2),
         worst_db=round(each[worst], 2),
-        worst_input=inputs[worst].label,
+        worst_input=f"{inputs[worst].label}{suffix}",
         difference_db=None if furthest is None else round(differences[furthest], 2),
-        worst_difference="" if furthest is None else inputs[furthest].label,
+        worst_difference="" if furthest is None else f"{inputs[furthest].label}{suffix}",
     )
 
 
 def require_finite(
-    component: str, inputs: Sequence[VerificationInput], outputs: Outputs, graph: str, cure: str
+    component: str, inputs: Sequence[VerificationInput], answers: Sequence[Outputs], graph: str, cure: str
 ) -> None:
     """Refuses outputs with NaN or infinity.
 
     Args:
         component: for the message.
         inputs: what the graph was fed.
-        outputs: its answers.
+        answers: its outputs, for each input.
         graph: which graph it is, such as ``the QDQ graph``.
         cure: what to do about it.
 
     Raises:
         VerificationError: there is one.
     """
-    for one, output in zip(inputs, outputs, strict=True):
-        if not np.isfinite(output).all():
-            bad = int((~np.isfinite(output)).sum())
-            raise VerificationError(
-                f"{component}: {graph} answers with NaN or infinity",
-                why=f"{bad} of {output.size} numbers, for the input: {one.label}.",
-                hint=cure,
-            )
+    for one, outputs in zip(inputs, answers, strict=True):
+        for name, output in outputs.items():
+            if not np.isfinite(output).all():
+                bad = int((~np.isfinite(output)).sum())
+                raise VerificationError(
+                    f"{component}: {graph} answers with NaN or infinity",
+                    why=f"{bad} of {output.size} numbers of {name}, for the input: {one.label}.",
+                    hint=cure,
+                )
 
 
 def require_gate(gate: Gate, component: str, found: SqnrSummary, suspect: str = "", hint: str = "") -> None:
@@ -236,7 +271,7 @@ def gate_warning(gate: Gate, component: str, found: SqnrSummary) -> str | None:
 
 
 def _poor(gate: Gate, found: SqnrSummary) -> str:
-    """What of a likeness is doubtful, and below what; empty if nothing is."""
+    """Which figure is below the level of a warning, and below which; empty if none is."""
     if not found.worst_db >= gate.warn_db:
         return f"{found.worst_db:.1f} dB SQNR for the worst input ({found.worst_input}); below {gate.warn_db:.0f} dB"
     if found.difference_db is not None and not found.difference_db >= gate.warn_difference_db:
@@ -260,14 +295,14 @@ def setting_warning(figures: Sequence[SettingSqnr], guidance: float, negative: b
     around = {max(s for s in scales if s <= clamped), min(s for s in scales if s >= clamped)}
     near = [each for each in figures if each.setting.guidance in around and (negative or not each.setting.negative)]
     # Poor ones first, whichever figure it is that is poor.
-    worst = min(near, key=lambda each: (not _poor(QDQ_AGAINST_FLOAT, each.likeness), each.likeness.worst_db))
+    worst = min(near, key=lambda each: (not _poor(QDQ_AGAINST_FLOAT, each.sqnr), each.sqnr.worst_db))
     at = f"at guidance {worst.setting.guidance:g}{' with a negative prompt' if worst.setting.negative else ''}"
     if not scales[0] <= guidance <= scales[-1]:
-        known = f"{at}, the nearest, the UNet's QDQ graph is {worst.likeness.worst_db:.1f} dB SQNR from the float model"
+        known = f"{at}, the nearest, the UNet's QDQ graph is {worst.sqnr.worst_db:.1f} dB SQNR from the float model"
         return (
             f"guidance {guidance:g} lies outside what was calibrated ({scales[0]:g} to {scales[-1]:g}): nothing was "
             f"measured there; {known}. --target cpu --precision float shows what the model itself gives"
         )
-    if poor := _poor(QDQ_AGAINST_FLOAT, worst.likeness):
+    if poor := _poor(QDQ_AGAINST_FLOAT, worst.sqnr):
         return f"{at} the UNet's QDQ graph is near the float model by {poor} images may differ from its own"
     return None

@@ -15,7 +15,8 @@ from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_component
-from qnn_sd.reference import reference_session
+from qnn_sd.reference import outputs_of, reference_session
+from qnn_sd.runner import Feeds, Outputs
 
 # Two levels, both with attention.
 SMALL_UNET = {
@@ -89,3 +90,8 @@ def two_outputs_passes(seed: int) -> list[dict[str, np.ndarray]]:
     """Two values for each input of ``two_outputs`` that differs between guidance passes."""
     feeds = [two_outputs_feeds(seed + number) for number in range(2)]
     return [{name: each[name] for name in TWO_OUTPUTS_DIFFERING} for each in feeds]
+
+
+def all_outputs(folder: Path, feeds: Feeds) -> Outputs:
+    """Every output on the CPU, as ONNX defines it."""
+    return outputs_of(reference_session(folder / MODEL_FILE), feeds)

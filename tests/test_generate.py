@@ -15,7 +15,7 @@ from test_schedulers import THEIRS
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.text_to_image import guidance_embedding, to_pixels
 from qnn_sd.metrics import psnr_db
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.runner import Feeds, Outputs
 from qnn_sd.targets import CpuRunner
 

@@ -15,7 +15,7 @@ from qnn_sd.errors import TargetError
 from qnn_sd.export.graph import Graph
 from qnn_sd.generate.text_to_image import Request, TextToImage
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.recording_runner import RecordingRunner
 from qnn_sd.reference import reference_session
 from qnn_sd.runner import Fallback, Feeds, Outputs, Runner, check_passes, only_output

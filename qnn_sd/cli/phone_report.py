@@ -14,7 +14,7 @@ from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.png import save_png
 from qnn_sd.health_checks import CheckResult
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.diagnostics import (
     DiagnosticsContext,
