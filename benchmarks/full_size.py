@@ -25,7 +25,7 @@ from pathlib import Path
 
 from random_checkpoint import write_checkpoint
 
-from qnn_sd import artifact
+from qnn_sd import artifact, output_files
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
@@ -173,7 +173,7 @@ def main() -> None:
     for stage in stages(given.socs):
         if stage not in rows:
             rows[stage] = measured(given.work, stage)
-            with artifact.written_aside(kept) as aside:
+            with output_files.written_aside(kept) as aside:
                 aside.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1), "utf-8")
         row = rows[stage]
         print(

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from qnn_sd import __version__, artifact, qnn_provider
+from qnn_sd import __version__, output_files, qnn_provider
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Bar, Console
 from qnn_sd.errors import VerificationError
@@ -134,7 +134,7 @@ def write_verification_report(
         save_png(path, comparison.sheet, {"forms": ", ".join(comparison.images), "software": f"qnn-sd {__version__}"})
         written.append(path)
     told = privacy.clean(_document(pipeline, profile, verified, comparison, refused, own_checkpoint))
-    with artifact.written_aside(output) as aside:
+    with output_files.written_aside(output) as aside:
         aside.write_text(_markdown(told, written[0].name if written else None), "utf-8")
     return [output, *written]
 

@@ -33,7 +33,7 @@ from qnn_sd.verification import (
 
 CODE = (
     *(f"compile/{name}.py" for name in ("run_binary", "verifier", "verifier_child")),
-    *("quantize/against_float.py", "verification.py", "qnn_provider.py", "metrics.py", "reference.py"),
+    *("quantize/against_float.py", "verification", "qnn_provider.py", "metrics.py", "reference.py"),
     # What is asked, and whether the answer is held to the gates.
     *("pipeline", "config"),
 )
