@@ -175,7 +175,7 @@ def test_a_part_of_something_else_is_not_continued(running: PhoneOnAdb, tmp_path
 
 
 def test_a_phone_without_room_is_told_before_anything_is_sent(host: AdbHost, tmp_path: Path) -> None:
-    with started(host, tmp_path / "phone", faults=Faults(room=SPARE_BYTES + 1_000_000)) as phone:
+    with started(host, tmp_path / "phone", faults=Faults(free_space=SPARE_BYTES + 1_000_000)) as phone:
         wanted = files(tmp_path, {"a.bin": 2_000_000})
         with pytest.raises(StagingError, match="too little room"):
             stage(Adb().phone(phone.address), [wanted], QUIET)

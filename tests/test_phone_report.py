@@ -200,7 +200,7 @@ def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, adb: AdbHost, tmp
 
 
 def test_a_phone_without_room(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
-    room = Faults(room=SPARE_BYTES + 1_000_000)
+    room = Faults(free_space=SPARE_BYTES + 1_000_000)
     with started(adb, tmp_path / "phone", serial=SERIAL, faults=room) as phone:
         failed = examine(cli, adb, phone).failed()
     assert failed["name"] == "staging"

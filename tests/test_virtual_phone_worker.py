@@ -21,8 +21,7 @@ import pytest
 from adb_host import TMP, AdbHost, PhoneOnAdb, exchange, noise, started
 
 from qnn_sd.runtime_libraries import file_of
-from qnn_sd.virtual_phone import Faults
-from qnn_sd.virtual_phone.desktop_java import find_java
+from qnn_sd.virtual_phone import Faults, find_java
 
 # Java classes
 

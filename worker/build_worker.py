@@ -21,7 +21,7 @@ from qnn_sd.artifact import written_aside
 from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, QnnSdError
 from qnn_sd.runtime_libraries import Pin, file_of
-from qnn_sd.virtual_phone.desktop_java import find_java
+from qnn_sd.virtual_phone import find_java
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"

@@ -29,7 +29,7 @@ from qnn_sd.targets.adb.client.adb import Adb
     "faults",
     multiple=True,
     metavar="NAME[=BYTES]",
-    help="What it does wrong: room, disconnect, crash or kill-worker =BYTES, unauthorized, offline. Repeatable.",
+    help="What it does wrong: free-space, disconnect, crash or kill-worker =BYTES, unauthorized, offline. Repeatable.",
 )
 @click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="A system property. Repeatable.")
 @click.option("--connect", is_flag=True, help="Start adb's server if none runs, and connect it to the phone.")

@@ -1,4 +1,4 @@
-"""One connection from an adb server: the handshake, then many streams at a time."""
+"""One connection from an adb server: the handshake, then any number of streams at a time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import suppress
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from qnn_sd.virtual_phone import packets
-from qnn_sd.virtual_phone.keys import TOKEN_BYTES, signed_by_one
-from qnn_sd.virtual_phone.packets import BrokenPacketError, Packet, read_packet
-from qnn_sd.virtual_phone.stream import Stream
-from qnn_sd.virtual_phone.threads import Threads
+from qnn_sd.virtual_phone.adbd import packets
+from qnn_sd.virtual_phone.adbd.auth_keys import TOKEN_BYTES, is_signed_by_any
+from qnn_sd.virtual_phone.adbd.packets import Packet, ProtocolError, read_packet
+from qnn_sd.virtual_phone.adbd.stream import Stream
+from qnn_sd.virtual_phone.thread_group import ThreadGroup
 
 Service = Callable[[Stream], None]
 
@@ -25,8 +25,8 @@ class Transport:
     Args:
         connection: the connected socket; closed at the end.
         banner: what CNXN says of the phone.
-        keys: public keys that are admitted.
-        find_service: the service of a name, or None where a phone has no such thing.
+        keys: public keys that are accepted.
+        find_service: gives the service of a name, or None if there is no such service.
         threads: where the services run.
         answers: False for a phone that never answers (adb calls it offline).
     """
@@ -37,43 +37,43 @@ class Transport:
         banner: bytes,
         keys: Sequence[RSAPublicKey],
         find_service: Callable[[str], Service | None],
-        threads: Threads,
+        threads: ThreadGroup,
         answers: bool = True,
     ) -> None:
         self._connection, self._banner, self._keys = connection, banner, keys
         self._find_service, self._threads, self._answers = find_service, threads, answers
         self._version, self._max_payload = packets.VERSION_WITH_CHECKSUMS, packets.MAX_PAYLOAD
         self._token = b""
-        self._admitted = False
+        self._authorized = False
         self._streams: dict[int, Stream] = {}
         self._last_id = 0
         self._lock = threading.Lock()
         self._send_lock = threading.Lock()
 
     def serve(self) -> None:
-        """Answers until the connection ends; every stream ends with it."""
+        """Serves the connection until it ends; all its streams end with it."""
         try:
             with self._connection.makefile("rb") as source:
                 while packet := read_packet(source, self._version):
                     if self._answers:
                         self._handle(packet)
-        except (OSError, BrokenPacketError):
-            pass  # the cable, or something that doesn't speak adb: either way the connection is over
+        except (OSError, ProtocolError):
+            pass  # unplugged, or the host doesn't speak adb's protocol: the connection is over
         finally:
             self.drop()
             self._connection.close()
             self._end_streams()
 
     def drop(self) -> None:
-        """Pulls the cable; ``serve`` returns."""
+        """Ends the connection; ``serve`` returns."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
     def _send(self, packet: Packet) -> None:
-        # The handshake's packets go with their checksums: the host may not know our version yet.
+        # The handshake's packets have checksums: the host may not know our version yet.
         checksum = packet.command in (packets.CNXN, packets.AUTH) or self._version < packets.VERSION
         data = packet.encode(checksum)
-        # A connection that is gone ends the streams too: whoever writes next hears of it.
+        # If the connection is gone, its streams end as well, and their next write raises.
         with self._send_lock, suppress(OSError):
             self._connection.sendall(data)
 
@@ -82,17 +82,17 @@ class Transport:
             self._connect(packet)
         elif packet.command == packets.AUTH:
             self._authenticate(packet)
-        elif self._admitted:
+        elif self._authorized:
             self._handle_stream(packet)
-        # Before CNXN, adbd drops everything else as well.
+        # Everything else is dropped before the handshake, as adbd does.
 
     def _connect(self, packet: Packet) -> None:
-        self._admitted = False
+        self._authorized = False
         self._end_streams()
         self._version = min(packet.arg0, packets.VERSION)
         self._max_payload = min(packet.arg1, packets.MAX_PAYLOAD)
         if self._max_payload == 0:
-            raise BrokenPacketError("the host takes no payload")
+            raise ProtocolError("the host accepts no payload")
         self._ask_for_signature()
 
     def _ask_for_signature(self) -> None:
@@ -100,13 +100,13 @@ class Transport:
         self._send(Packet(packets.AUTH, packets.AUTH_TOKEN, 0, self._token))
 
     def _authenticate(self, packet: Packet) -> None:
-        # An AUTH_RSAPUBLICKEY would raise the phone's dialog. Nobody answers it: the host stays unauthorized.
+        # AUTH_RSAPUBLICKEY would open a dialog on a phone. Nobody answers it here: the host stays unauthorized.
         if packet.arg0 != packets.AUTH_SIGNATURE or not self._token:
             return
-        if not signed_by_one(self._keys, self._token, packet.payload):
+        if not is_signed_by_any(self._keys, self._token, packet.payload):
             self._ask_for_signature()
             return
-        self._token, self._admitted = b"", True
+        self._token, self._authorized = b"", True
         self._send(Packet(packets.CNXN, packets.VERSION, packets.MAX_PAYLOAD, self._banner))
 
     def _handle_stream(self, packet: Packet) -> None:
@@ -140,7 +140,7 @@ class Transport:
 
     def _run(self, service: Service, stream: Stream) -> None:
         try:
-            # A host that closed its end is no failure of the service.
+            # That the host closed its end is no failure of the service.
             with suppress(OSError):
                 service(stream)
         finally:

@@ -9,8 +9,8 @@ from qnn_sd.virtual_phone.commands.call import Call, CommandError
 def app_process(call: Call) -> int:
     """``app_process [VM-OPTION...] FOLDER CLASS [ARGUMENT...]`` with CLASSPATH set.
 
-    The jars that CLASSPATH names hold Android's bytecode: they must be there, and what runs is the
-    same classes compiled for this machine's Java.
+    The jars of CLASSPATH contain Android's bytecode. They must exist; what runs are the same classes, compiled for this
+    machine's Java.
     """
     words = list(call.arguments)
     options = []
@@ -20,23 +20,21 @@ def app_process(call: Call) -> int:
         raise CommandError("only app_process [VM-OPTION...] FOLDER CLASS [ARGUMENT...]")
     main, arguments = words[1], words[2:]
     jars = [jar for jar in call.environment.get("CLASSPATH", "").split(":") if jar]
-    missing = [jar for jar in jars if not call.files.place(jar, call.cwd).host.is_file()]
+    missing = [jar for jar in jars if not call.files.resolve(jar, call.cwd).host_path.is_file()]
     if missing or not jars:
-        # What a phone says of it, on stderr and in its log.
+        # A phone writes the same to stderr, and the detail to its log.
         detail = f": {missing[0]} is missing" if missing else ": CLASSPATH is empty"
         raise CommandError(f"Error: could not find class '{main}'{detail}")
     try:
-        command, environment, folder = call.machine.app_process.start_of(options, main, arguments, call.environment)
+        command = call.device.java.host_command(options, main, arguments, call.environment)
     except QnnSdError as error:
         raise CommandError(" ".join(str(error).splitlines())) from error
-    return call.machine.processes.run(
+    return call.device.processes.run(
         "app_process",
         " ".join(["app_process", *call.arguments]),
         command,
-        environment,
-        folder,
-        call.handles,
-        call.shell_pid,
-        call.hung_up.is_set,
-        call.ignores_hangup,
+        call.stdio,
+        call.caller.pid,
+        call.caller.hung_up.is_set,
+        call.caller.ignores_hangup,
     )

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from qnn_sd.virtual_phone.packets import CLSE, OKAY, WRTE, Packet
+from qnn_sd.virtual_phone.adbd.packets import CLSE, OKAY, WRTE, Packet
 
-# Acknowledged ahead of its reader, a stream keeps the sender busy; adbd's own sockets buffer as well.
-_READ_AHEAD = 4 * 1024 * 1024
+# Payloads are acknowledged before they are read, so that the sender goes on; adbd's own sockets buffer as well.
+_READ_AHEAD_BYTES = 4 * 1024 * 1024
 
 
 class StreamClosedError(OSError):
@@ -22,7 +22,7 @@ class Stream:
     """A stream that the host opened; any thread may use it.
 
     Args:
-        send: puts a packet on the connection.
+        send: sends a packet on the connection.
         local: our id, not 0.
         remote: the host's id.
         max_payload: the host's limit, bytes.
@@ -35,17 +35,17 @@ class Stream:
         self._unread = 0
         self._unacknowledged = 0
         self._ended = self._closed = False
-        # The OKAY that answers OPEN lets us write at once.
+        # The OKAY that answers OPEN allows the first write.
         self._may_write = True
         self._write_lock = threading.Lock()
         self._on_end: list[Callable[[], None]] = []
 
     def accept(self) -> None:
-        """Answers the OPEN."""
+        """Answers OPEN."""
         self._send(Packet(OKAY, self.local, self._remote))
 
     def read(self) -> bytes:
-        """The next payload, as soon as there is one; nothing at the end."""
+        """Waits for the next payload; empty at the end of the stream."""
         with self._changed:
             self._changed.wait_for(lambda: self._received or self._ended)
             if not self._received:
@@ -60,10 +60,10 @@ class Stream:
         return data
 
     def write(self, data: bytes) -> None:
-        """Sends everything, a payload at a time: the next one when the host has taken the last.
+        """Sends all data, a payload at a time: each one when the host has acknowledged the last.
 
         Raises:
-            StreamClosedError: the host doesn't take it any more.
+            StreamClosedError: the host closed the stream.
         """
         with self._write_lock:
             view = memoryview(data)
@@ -73,38 +73,38 @@ class Stream:
                     if self._ended or self._closed:
                         raise StreamClosedError("the host closed the stream")
                     self._may_write = False
-                piece = bytes(view[start : start + self._max_payload])
-                self._send(Packet(WRTE, self.local, self._remote, piece))
+                payload = bytes(view[start : start + self._max_payload])
+                self._send(Packet(WRTE, self.local, self._remote, payload))
 
     def close(self) -> None:
-        """Ends the stream once the host has taken what was written; a second time does nothing."""
+        """Ends the stream once the host has acknowledged all payloads; a second call does nothing."""
         with self._changed:
-            # adbd hears of a service's end no sooner either: it reads on only after an OKAY.
+            # As adbd: it notices the end of a service only after the OKAY to its last payload.
             self._changed.wait_for(lambda: self._may_write or self._ended)
-            tell = not (self._ended or self._closed)
+            send_close = not (self._ended or self._closed)
             self._closed = True
-        if tell:
+        if send_close:
             self._send(Packet(CLSE, self.local, self._remote))
         self.end()
 
-    def when_ended(self, act: Callable[[], None]) -> None:
-        """Calls ``act`` once, when the stream ends (at once, if it has)."""
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Calls ``callback`` once, when the stream ends; immediately if it has ended."""
         with self._changed:
             if not self._ended:
-                self._on_end.append(act)
+                self._on_end.append(callback)
                 return
-        act()
+        callback()
 
-    # What the connection's reader calls.
+    # The methods below are called by the connection's reader.
 
     def deliver(self, data: bytes) -> None:
-        """A payload came."""
+        """Takes a payload from the host."""
         with self._changed:
             if self._ended:
                 return
             self._received.append(data)
             self._unread += len(data)
-            acknowledge = self._unread <= _READ_AHEAD
+            acknowledge = self._unread <= _READ_AHEAD_BYTES
             if not acknowledge:
                 self._unacknowledged += 1
             self._changed.notify_all()
@@ -112,42 +112,42 @@ class Stream:
             self._send(Packet(OKAY, self.local, self._remote))
 
     def acknowledged(self) -> None:
-        """The host took our last payload."""
+        """Notes that the host acknowledged the last payload."""
         with self._changed:
             self._may_write = True
             self._changed.notify_all()
 
     def end(self) -> None:
-        """No more comes; what came can still be read."""
+        """Ends the stream; payloads that have arrived can still be read."""
         with self._changed:
-            acts, self._on_end = self._on_end, []
+            callbacks, self._on_end = self._on_end, []
             self._ended = True
             self._changed.notify_all()
-        for act in acts:
-            act()
+        for callback in callbacks:
+            callback()
 
 
 class _RawStream(io.RawIOBase):
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._rest = b""
+        self._unread = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._rest or self._stream.read()
+        data = self._unread or self._stream.read()
         count = min(len(buffer), len(data))
         buffer[:count] = data[:count]
-        self._rest = data[count:]
+        self._unread = data[count:]
         return count
 
 
 def buffered(stream: Stream, size: int) -> BinaryIO:
-    """A reader of a stream whose ``read(n)`` waits for n bytes, or the end.
+    """A reader of a stream; its ``read(n)`` waits for n bytes or the end.
 
     Args:
-        stream: to read.
-        size: of the buffer, bytes.
+        stream: the stream.
+        size: size of the buffer, bytes.
     """
     return io.BufferedReader(_RawStream(stream), size)

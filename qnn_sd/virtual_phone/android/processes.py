@@ -1,4 +1,4 @@
-"""The processes that a virtual phone runs: nothing but Java virtual machines, and the shells that are at work."""
+"""The processes of a virtual phone: Java virtual machines, and the shells that are running."""
 
 from __future__ import annotations
 
@@ -13,22 +13,40 @@ from pathlib import Path
 
 # Shells are threads here; their ids start past Linux's largest (PID_MAX_LIMIT), so no process has the same.
 _FIRST_SHELL_PID = 4_194_305
-# A worker that is told to end has this long before it is killed.
-_GRACE_SECONDS = 2.0
-# Becomes the program, which inherits that SIGHUP is ignored.
+# Time between SIGTERM and SIGKILL.
+_TERMINATION_SECONDS = 2.0
+# Ignores SIGHUP, then becomes the program, which inherits that.
 _NOHUP = ("/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh")
+
+# Descriptors of stdin, stdout and stderr.
+StandardStreams = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A line of ``ps``.
+class HostCommand:
+    """A program of the host that runs as a process of the phone.
 
     Attributes:
-        pid: the process' id, on the phone as on the host.
-        parent: of its shell, or 1.
-        name: as the phone calls it.
+        arguments: the command line, the program first.
+        environment: all variables that it gets.
+        folder: its working directory.
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class ProcessEntry:
+    """A row of ``ps``.
+
+    Attributes:
+        pid: the process id, the same on the phone and on the host.
+        parent: the process id of its shell, or 1.
+        name: the name that the phone shows.
         arguments: its command line on the phone.
-        user: whose it is.
+        user: its owner.
     """
 
     pid: int
@@ -38,18 +56,18 @@ class Entry:
     user: str = "shell"
 
 
-class Processes:
-    """What runs; all of it ends with ``stop``."""
+class ProcessTable:
+    """All running processes; ``stop`` ends them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[int, tuple[Entry, subprocess.Popen[bytes]]] = {}
+        self._running: dict[int, tuple[ProcessEntry, subprocess.Popen[bytes]]] = {}
         self._shells: dict[int, Callable[[], None]] = {}
         self._shell_pids = itertools.count(_FIRST_SHELL_PID)
         self._stopped = False
 
     def add_shell(self, hang_up: Callable[[], None]) -> int:
-        """Notes a shell; ``hang_up`` ends it. Returns its id."""
+        """Registers a shell, which ``hang_up`` ends; returns its process id."""
         with self._lock:
             pid = next(self._shell_pids)
             self._shells[pid] = hang_up
@@ -59,7 +77,7 @@ class Processes:
         return pid
 
     def remove_shell(self, pid: int) -> None:
-        """A shell is over."""
+        """Removes a shell that has ended."""
         with self._lock:
             self._shells.pop(pid, None)
 
@@ -67,10 +85,8 @@ class Processes:
         self,
         name: str,
         arguments: str,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        cwd: Path,
-        handles: tuple[int, int, int],
+        command: HostCommand,
+        stdio: StandardStreams,
         parent: int,
         hung_up: Callable[[], bool],
         ignores_hangup: bool = False,
@@ -78,30 +94,28 @@ class Processes:
         """Runs a program of the host to its end; returns its exit code, 128 + N when signal N killed it.
 
         Args:
-            name: what the phone calls it.
+            name: the name that the phone shows.
             arguments: its command line on the phone.
             command: what is executed on the host.
-            environment: all of it.
-            cwd: on the host.
-            handles: descriptors of stdin, stdout and stderr.
-            parent: its shell.
-            hung_up: whether that shell is gone already.
-            ignores_hangup: whether it goes on when its shell hangs up, as nohup's commands do.
+            stdio: descriptors of stdin, stdout and stderr.
+            parent: process id of its shell.
+            hung_up: whether that shell has ended already.
+            ignores_hangup: whether it goes on when its shell hangs up, as the commands of nohup do.
 
         Raises:
             OSError: it can't be started.
         """
-        stdin, stdout, stderr = handles
+        stdin, stdout, stderr = stdio
         with self._lock:
             if self._stopped or hung_up():
                 return 128 + signal.SIGHUP
             child = subprocess.Popen(
-                [*_NOHUP, *command] if ignores_hangup else command,
-                env=dict(environment), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
-                # Ctrl-C in the phone's own terminal is the phone's to handle, not the worker's.
+                [*_NOHUP, *command.arguments] if ignores_hangup else command.arguments,
+                env=dict(command.environment), cwd=command.folder, stdin=stdin, stdout=stdout, stderr=stderr,
+                # Ctrl-C in the phone's own terminal is for the phone, not for the worker.
                 start_new_session=True,
             )  # fmt: skip
-            self._running[child.pid] = (Entry(child.pid, parent, name, arguments), child)
+            self._running[child.pid] = (ProcessEntry(child.pid, parent, name, arguments), child)
         try:
             code = child.wait()
         finally:
@@ -109,18 +123,18 @@ class Processes:
                 del self._running[child.pid]
         return code if code >= 0 else 128 - code
 
-    def entries(self) -> list[Entry]:
-        """What runs now, by id; the phone's own adbd and its shells too."""
+    def entries(self) -> list[ProcessEntry]:
+        """The running processes by id, adbd and its shells too."""
         with self._lock:
             programs = [entry for entry, _ in self._running.values()]
-            shells = [Entry(pid, os.getpid(), "sh", "sh") for pid in self._shells]
-        return sorted([Entry(os.getpid(), 1, "adbd", "adbd"), *programs, *shells], key=lambda entry: entry.pid)
+            shells = [ProcessEntry(pid, os.getpid(), "sh", "sh") for pid in self._shells]
+        return sorted([ProcessEntry(os.getpid(), 1, "adbd", "adbd"), *programs, *shells], key=lambda entry: entry.pid)
 
     def send_signal(self, pid: int, number: int) -> None:
-        """Signals one of the phone's processes.
+        """Sends a signal to one of the phone's processes.
 
         Raises:
-            ProcessLookupError: there is none of that id.
+            ProcessLookupError: there is no such process.
             PermissionError: it isn't the shell user's.
         """
         if pid == os.getpid():
@@ -137,31 +151,31 @@ class Processes:
             hang_up()
 
     def signal_children(self, parent: int, number: int) -> None:
-        """Signals what a shell runs."""
+        """Sends a signal to the programs that a shell runs."""
         with self._lock:
             for entry, child in self._running.values():
                 if entry.parent == parent:
                     child.send_signal(number)
 
     def kill_programs(self) -> int:
-        """Kills every worker with SIGKILL; returns how many there were."""
+        """Kills every program with SIGKILL; returns how many there were."""
         with self._lock:
             for _, child in self._running.values():
                 child.kill()
             return len(self._running)
 
     def stop(self) -> None:
-        """Ends everything; nothing starts any more."""
+        """Ends all processes; none can be started afterwards."""
         with self._lock:
             self._stopped = True
             shells, running = list(self._shells.values()), [child for _, child in self._running.values()]
         for hang_up in shells:
             hang_up()
         for child in running:
-            # What ignores the hanging up has to be told.
+            # SIGHUP may be ignored.
             child.terminate()
         for child in running:
             try:
-                child.wait(_GRACE_SECONDS)
+                child.wait(_TERMINATION_SECONDS)
             except subprocess.TimeoutExpired:
                 child.kill()

@@ -1,7 +1,7 @@
-"""The keys that a phone admits, and the check of a signature (``client/auth.cpp``, ``daemon/auth.cpp`` of AOSP's adb).
+"""The keys that a phone accepts, and the check of a signature (``client/auth.cpp``, ``daemon/auth.cpp`` of AOSP's adb).
 
-A phone asks its owner about each new key. The virtual one has no screen: it admits the adb keys
-of the user who started it, and nobody answers for any other.
+A phone asks its owner about each new key. The virtual phone has no screen: it accepts the adb keys of the user who
+started it, and no others.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from cryptography.hazmat.primitives.hashes import SHA1
 
 from qnn_sd.errors import VirtualPhoneError
 
-# android_pubkey.c of AOSP's libcrypto_utils: an RSA-2048 key in words of 32 bits: their number, -1/n mod 2^32,
-# the modulus, R^2 mod n (both 256 bytes, little-endian), the exponent.
+# android_pubkey.c of AOSP's libcrypto_utils, an RSA-2048 key: the number of 32-bit words, -1/n mod 2^32, the modulus n,
+# R^2 mod n (both 256 bytes, little-endian), the exponent.
 _ENCODED_KEY = struct.Struct("<II256s256sI")
-_WORDS = 64
+_MODULUS_WORDS = 64
 
 TOKEN_BYTES = 20
 
 
 def decode_public_key(text: str) -> RSAPublicKey:
-    """The key in an ``adbkey.pub``: base64 of Android's form, then a name.
+    """Decodes the content of an ``adbkey.pub``: base64 of Android's encoding, then a name.
 
     Raises:
-        ValueError: it isn't one.
+        ValueError: it is no such key.
     """
     try:
         encoded = base64.b64decode((text.split() or [""])[0], validate=True)
         words, _, modulus, _, exponent = _ENCODED_KEY.unpack(encoded)
     except (binascii.Error, struct.error) as error:
         raise ValueError(str(error)) from error
-    if words != _WORDS:
-        raise ValueError(f"{words} words instead of {_WORDS}")
+    if words != _MODULUS_WORDS:
+        raise ValueError(f"{words} words instead of {_MODULUS_WORDS}")
     return RSAPublicNumbers(exponent, int.from_bytes(modulus, "little")).public_key()
 
 
 def _public_key_files() -> Iterator[Path]:
-    """Where adb's server has its keys: ``~/.android``, and what ADB_VENDOR_KEYS lists (files, or folders of them)."""
+    """The adb server's public keys: of ``~/.android``, and of ADB_VENDOR_KEYS (files, or folders of them)."""
     yield Path.home() / ".android" / "adbkey.pub"
     for entry in filter(None, os.environ.get("ADB_VENDOR_KEYS", "").split(os.pathsep)):
-        listed = Path(entry)
-        if listed.is_dir():
-            yield from sorted(listed.glob("*.adb_key.pub"))
+        path = Path(entry)
+        if path.is_dir():
+            yield from sorted(path.glob("*.adb_key.pub"))
         else:
-            yield listed.with_name(listed.name + ".pub")
+            yield path.with_name(path.name + ".pub")
 
 
-def keys_of_user() -> list[RSAPublicKey]:
+def load_user_keys() -> list[RSAPublicKey]:
     """The public adb keys of the user who runs this process.
 
     Raises:
@@ -72,19 +72,19 @@ def keys_of_user() -> list[RSAPublicKey]:
             raise VirtualPhoneError(
                 f"{path} can't be read as an adb key",
                 why=str(error),
-                hint=f"Make it anew: adb pubkey {path.with_suffix('')} > {path}",
+                hint=f"Create it again: adb pubkey {path.with_suffix('')} > {path}",
             ) from error
     if not keys:
-        place = Path.home() / ".android" / "adbkey"
+        key = Path.home() / ".android" / "adbkey"
         raise VirtualPhoneError(
-            "There is no adb key to admit",
-            why=f"A phone lets nobody in without one, and {place}.pub is missing.",
-            hint=f"adb start-server makes one; so does adb keygen {place}",
+            "There is no adb key to accept",
+            why=f"A phone accepts no connection without one, and {key}.pub is missing.",
+            hint=f"adb start-server creates one; so does adb keygen {key}",
         )
     return keys
 
 
-def signed_by_one(keys: Sequence[RSAPublicKey], token: bytes, signature: bytes) -> bool:
+def is_signed_by_any(keys: Sequence[RSAPublicKey], token: bytes, signature: bytes) -> bool:
     """Whether one of the keys signed the token.
 
     adb signs the token's 20 bytes as if they were a SHA-1 digest (PKCS#1 v1.5).

@@ -1,4 +1,4 @@
-"""Threads that are all waited for."""
+"""A group of threads that can be joined together."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable
 
 
-class Threads:
-    """A group of threads; ``join`` returns when none is left."""
+class ThreadGroup:
+    """Starts threads; ``join`` returns when all have ended."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[threading.Thread] = set()
 
     def start(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        """Runs ``work`` in a thread of its own."""
+        """Runs ``work`` in a new thread."""
 
         def run() -> None:
             try:
@@ -30,7 +30,7 @@ class Threads:
         return thread
 
     def join(self) -> None:
-        """Waits for every thread, those that start meanwhile as well."""
+        """Waits for the end of every thread, those that start meanwhile included."""
         while True:
             with self._lock:
                 running = list(self._running)

@@ -1,7 +1,7 @@
 """adb's messages: 24 bytes of header, then the payload (``docs/dev/protocol.md`` of AOSP's packages/modules/adb).
 
-All words are little-endian and unsigned, 32 bits: command, arg0, arg1, length of the payload, its
-checksum (the sum of its bytes), and the command with all bits flipped.
+The header is six little-endian unsigned 32-bit words: command, arg0, arg1, length of the payload, its checksum (the sum
+of its bytes), and the command with all bits flipped.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ AUTH_TOKEN, AUTH_SIGNATURE, AUTH_RSAPUBLICKEY = 1, 2, 3
 _HEADER = struct.Struct("<6I")
 
 
-class BrokenPacketError(Exception):
-    """What came isn't adb's protocol; the connection ends, as protocol.md demands."""
+class ProtocolError(Exception):
+    """The host sent something that isn't adb's protocol; the connection ends, as protocol.md demands."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Packet:
 
     Attributes:
         command: ``CNXN``, ``AUTH``, ``OPEN``, ``OKAY``, ``WRTE`` or ``CLSE``.
-        arg0: mostly the sender's id of the stream.
-        arg1: mostly the receiver's.
+        arg0: the sender's id of the stream, for most commands.
+        arg1: the receiver's id of it.
         payload: at most ``MAX_PAYLOAD`` bytes.
     """
 
@@ -56,25 +56,25 @@ class Packet:
 
 
 def read_packet(source: BinaryIO, version: int) -> Packet | None:
-    """The next message, or None at the connection's end.
+    """Reads the next message; None at the end of the connection.
 
     Args:
         source: a buffered reader of the connection.
-        version: what both sides agreed on; CNXN brings its own.
+        version: the protocol version that both sides agreed on; CNXN contains its own.
 
     Raises:
-        BrokenPacketError: a header, length or checksum that can't be.
+        ProtocolError: an invalid header, length or checksum.
     """
     head = source.read(_HEADER.size)
     if len(head) < _HEADER.size:
         return None
     command, arg0, arg1, length, checksum, magic = _HEADER.unpack(head)
     if command ^ 0xFFFFFFFF != magic or length > MAX_PAYLOAD:
-        raise BrokenPacketError("the header is not adb's")
+        raise ProtocolError("the header is not adb's")
     payload = source.read(length)
     if len(payload) < length:
         return None
     agreed = arg0 if command == CNXN else version
     if agreed < VERSION and sum(payload) & 0xFFFFFFFF != checksum:
-        raise BrokenPacketError("the checksum is wrong")
+        raise ProtocolError("the checksum is wrong")
     return Packet(command, arg0, arg1, payload)
