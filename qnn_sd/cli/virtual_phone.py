@@ -16,7 +16,7 @@ from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, VirtualPhoneError
 from qnn_sd.installation import install_extra
-from qnn_sd.targets.adb.client.adb import Adb
+from qnn_sd.targets.adb.client import Adb
 
 
 @click.command("virtual-phone")

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from qnn_sd.device_properties import LOCAL_TMP
 from qnn_sd.virtual_phone.adbd.shell_streams import ShellStreams, forward, open_pipes, open_terminal
 from qnn_sd.virtual_phone.adbd.stream import Stream
 from qnn_sd.virtual_phone.adbd.usb_cable import UsbCable, UsbUnpluggedError
 from qnn_sd.virtual_phone.android.device import Device
-from qnn_sd.virtual_phone.android.file_system import LOCAL_TMP
 from qnn_sd.virtual_phone.shell.interpreter import Shell
 
 # Ids of shell_protocol.h; each packet is its id, a length of 32 bits and the data.

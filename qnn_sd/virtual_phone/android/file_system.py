@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-LOCAL_TMP = "/data/local/tmp"
+from qnn_sd.device_properties import LOCAL_TMP
+
 SHARED_STORAGE = "/storage/emulated/0"
 _WRITABLE = (LOCAL_TMP, SHARED_STORAGE)
 # The shell user of a phone may traverse these folders, but not list them.

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from qnn_sd.virtual_phone.android.file_system import LOCAL_TMP, SHARED_STORAGE
+from qnn_sd.device_properties import LOCAL_TMP
+from qnn_sd.virtual_phone.android.file_system import SHARED_STORAGE
 
 # Names as the kernel of a Snapdragon gives them (nsphvx: the Hexagon vector unit), in thousandths of a degree.
 _THERMAL_ZONES = (("cpu-0-0-0", 36_000), ("gpuss-0", 35_000), ("nsphvx-0", 35_500), ("battery", 29_000))

@@ -13,13 +13,21 @@ from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import StagingError
 from qnn_sd.health_checks import adb_path
-from qnn_sd.targets.adb.client.adb import Adb, Phone
-from qnn_sd.targets.adb.client.devices import PhoneInfo, choose_phone, is_virtual, phone_info, profile_of, properties
+from qnn_sd.targets.adb.client import (
+    Adb,
+    Phone,
+    PhoneInfo,
+    choose_phone,
+    is_virtual,
+    phone_info,
+    profile_of,
+    system_properties,
+)
 from qnn_sd.targets.adb.diagnostics.checklist import Details
 from qnn_sd.targets.adb.diagnostics.context import DiagnosticsRequest
 from qnn_sd.targets.adb.diagnostics.privacy import Privacy
 from qnn_sd.targets.adb.session.deployment import Layout, lay_out, libraries_for
-from qnn_sd.targets.adb.staging.stage import missing_files, stage
+from qnn_sd.targets.adb.staging import missing_files, stage
 
 # What helps to understand a phone, and names neither it nor its owner.
 _PROPERTIES = (
@@ -87,7 +95,7 @@ class ConnectionChecks:
 
     def find_phone(self, told: Details) -> str:
         """The phone among those that adb lists."""
-        listed = self._adb.listed()
+        listed = self._adb.devices()
         for each in listed:
             self._privacy.hide_serial(each.serial)
         told["states"] = [each.state for each in listed]
@@ -96,10 +104,10 @@ class ConnectionChecks:
 
     def ask_phone(self, told: Details) -> str:
         """What the phone says of itself."""
-        for name in properties(self.phone, _SERIAL_PROPERTIES).values():
+        for name in system_properties(self.phone, _SERIAL_PROPERTIES).values():
             self._privacy.hide_serial(name)
         self.virtual = is_virtual(self.phone)
-        found, said = phone_info(self.phone), properties(self.phone, _PROPERTIES)
+        found, said = phone_info(self.phone), system_properties(self.phone, _PROPERTIES)
         told |= asdict(found)
         told["properties"] = {name: value for name, value in said.items() if value}
         told["kernel"] = self.phone.shell("uname -r").text

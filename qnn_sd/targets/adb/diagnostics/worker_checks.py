@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from qnn_sd.errors import QnnSdError, TargetError
-from qnn_sd.targets.adb.client.devices import phone_info
+from qnn_sd.targets.adb.client import phone_info
 from qnn_sd.targets.adb.diagnostics.checklist import Details
 from qnn_sd.targets.adb.diagnostics.connection_checks import ConnectionChecks, battery_text
 from qnn_sd.targets.adb.session.deployment import PERF_MODES, htp_options, soc_of
