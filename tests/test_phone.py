@@ -397,4 +397,4 @@ def test_device_and_another_target_do_not_go_together(cli: Cli) -> None:
 def test_a_phone_handle_asks_in_one_stream_and_both_ends_are_kept_apart(running: PhoneOnAdb) -> None:
     phone: Phone = Adb().phone(running.address)
     result = phone.shell("cat; echo wrong >&2; exit 7", [b"what came", b" in"])
-    assert (result.code, result.out, result.err) == (7, b"what came in", b"wrong\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (7, b"what came in", b"wrong\n")

@@ -25,9 +25,9 @@ from qnn_sd.errors import OutputError, StagingError, TargetError
 from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.targets.adb.diagnostics import Findings, Privacy, Step, document, markdown
 from qnn_sd.targets.adb.diagnostics.checklist import Checklist, Details
-from qnn_sd.targets.adb.diagnostics.thresholds import (
-    match_of_images,
-    match_of_outputs,
+from qnn_sd.targets.adb.diagnostics.comparison import (
+    compare_images,
+    compare_outputs,
     require_matching_image,
     require_matching_outputs,
 )
@@ -302,7 +302,7 @@ def test_private_names_go_and_words_that_hold_them_stay() -> None:
     privacy.hide_path(Path("/home/ann"), "~")
     privacy.hide_serial("192.168.1.20:5555")
     said = {"ann": ["/home/ann/x and /mnt/ann/y", "annual", {"at": "192.168.1.20:5555, 192.168.1.20"}, 3, None]}
-    assert privacy.clean(said) == {"ann": ["~/x and /mnt/USER/y", "annual", {"at": "SERIAL, SERIAL"}, 3, None]}
+    assert privacy.redact(said) == {"ann": ["~/x and /mnt/USER/y", "annual", {"at": "SERIAL, SERIAL"}, 3, None]}
 
 
 def test_nothing_in_a_cell_is_markup() -> None:
@@ -334,7 +334,7 @@ def test_what_needs_a_failed_step_is_skipped_and_names_the_first_cause() -> None
     steps.check("third", lambda _details: "never", ["second"])
     steps.check("other", lambda _details: "well")
     steps.check("bug", breaks, ["other"])
-    steps.lose("all", "bug")
+    steps.mark_lost("all", "bug")
     steps.check("last", lambda _details: "never", ["all"])
     found = [(step.status, step.found) for step in steps.steps]
     assert found == [
@@ -353,16 +353,16 @@ def test_what_needs_a_failed_step_is_skipped_and_names_the_first_cause() -> None
 
 def test_results_that_are_not_alike_are_refused(rng: np.random.Generator) -> None:
     right = [rng.normal(size=(2, 3)).astype(np.float32) for _call in range(2)]
-    same = match_of_outputs(right, [each.copy() for each in right])
+    same = compare_outputs(right, [each.copy() for each in right])
     assert (same.text, same.details) == ("bit-identical", {"bit_identical": True, "db": 200.0})
     require_matching_outputs("unet", "the emulator", same)
     require_matching_outputs(
-        "unet", "the emulator", match_of_outputs(right, [each * np.float32(1.001) for each in right])
+        "unet", "the emulator", compare_outputs(right, [each * np.float32(1.001) for each in right])
     )
     for wrong in ([each * np.float32(1.01) for each in right], [each * np.float32(np.nan) for each in right]):
-        with pytest.raises(TargetError, match="unet computes something else"):
-            require_matching_outputs("unet", "the emulator", match_of_outputs(right, wrong))
+        with pytest.raises(TargetError, match="The results of unet on the phone differ"):
+            require_matching_outputs("unet", "the emulator", compare_outputs(right, wrong))
     image = rng.integers(0, 255, (8, 8, 3), np.uint8)
-    require_matching_image(match_of_images(image, image + np.uint8(1)))
-    with pytest.raises(TargetError, match="another one"):
-        require_matching_image(match_of_images(image, image[::-1]))
+    require_matching_image(compare_images(image, image + np.uint8(1)))
+    with pytest.raises(TargetError, match="image differs from the emulator"):
+        require_matching_image(compare_images(image, image[::-1]))
