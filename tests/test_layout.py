@@ -55,7 +55,9 @@ def test_no_stage_imports_another(path: Path) -> None:
 
 # Packages that others use through the names in their __init__.py alone, with the tests of what is inside.
 FACES = {
+    "runtime_libraries": "test_runtime_libraries.py",
     "targets/adb/client": "",
+    "targets/adb/diagnostics": "test_phone_report.py",
     "targets/adb/staging": "",
     "virtual_phone": "test_virtual_phone*.py",
 }

@@ -1,4 +1,4 @@
-"""The runtime's libraries in one folder: out of their artifacts, or with QNN's from a QAIRT SDK."""
+"""Collects the runtime libraries in one folder: from their artifacts, or with QNN's from a QAIRT SDK."""
 
 from __future__ import annotations
 
@@ -12,111 +12,95 @@ from qnn_sd.artifact import Artifact, Recipe, load_or_build, sha256_of_file
 from qnn_sd.console import Console
 from qnn_sd.errors import IntegrityError, RuntimeLibraryError
 from qnn_sd.runtime_libraries import library_names
-from qnn_sd.runtime_libraries.archive import unpack
-from qnn_sd.runtime_libraries.obtain import Obtained, alone, obtain
-from qnn_sd.runtime_libraries.pins import Pins, PublishedSet
-from qnn_sd.runtime_libraries.sdk import Sdk
-from qnn_sd.toolchain import loads, version
+from qnn_sd.runtime_libraries.artifact_files import ArtifactFile, ensure_artifact
+from qnn_sd.runtime_libraries.download_folder import download_lock
+from qnn_sd.runtime_libraries.pins import PublishedSet
+from qnn_sd.runtime_libraries.qairt_sdk import QairtSdk
+from qnn_sd.runtime_libraries.unpack_aar import unpack_aar
+from qnn_sd.toolchain import version
 
 STAGE = "runtime"
-# Raised when the same artifacts would give another folder.
+# Raised when the same artifacts give a different folder.
 _LAYOUT = 1
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchResult:
     """A folder of runtime libraries.
 
     Attributes:
-        artifact: the folder; its facts are ``qairt`` (the version), ``plugin`` (the execution
-            provider's file) and ``origins`` (where each file is from).
-        obtained: the artifacts that it was made of.
+        artifact: the folder; its metadata are ``qairt`` (the version), ``plugin`` (the execution provider's file) and
+            ``origins`` (the origin of each file).
+        sources: the Maven artifacts that the libraries are from.
     """
 
     artifact: Artifact
-    obtained: tuple[Obtained, ...]
+    sources: tuple[ArtifactFile, ...]
 
 
-def fetch(published: PublishedSet, repository: str, cache: Path, console: Console, sdk: Sdk | None = None) -> Fetched:
-    """Makes the folder of a set's libraries; what is here already isn't fetched again.
+def fetch(
+    published: PublishedSet, repository: str, cache: Path, console: Console, sdk: QairtSdk | None = None
+) -> FetchResult:
+    """Creates the folder of a set's libraries; artifacts that are in the cache aren't downloaded again.
 
     Args:
-        published: the artifacts to take.
+        published: the set.
         repository: URL or name.
         cache: gets the folder, below ``runtime``.
-        console: gets the progress.
-        sdk: has QNN's libraries instead of the set's ``qnn_runtime``.
+        console: shows the progress.
+        sdk: provides QNN's libraries, in place of the set's ``qnn_runtime``.
 
     Raises:
-        ArtifactError: the folder is there, and damaged.
+        ArtifactError: the folder exists, and is damaged.
         ConfigError: the record of hashes can't be read.
-        DownloadError: an artifact can't be had.
-        IntegrityError: an artifact isn't what it was or should be, or lacks what it is for.
+        DownloadError: an artifact can't be downloaded.
+        IntegrityError: an artifact has another hash than the known one, or lacks a library.
         OutputError: the cache, or the record of hashes, can't be written.
         SettingError: there is no such repository.
     """
     pins = published.pins if sdk is None else (published.plugin, published.onnxruntime)
-    with alone(cache, console):
-        obtained = tuple(obtain(pin, repository, cache, console) for pin in pins)
-        inputs = {each.pin.coordinate: each.sha256 for each in obtained}
+    with download_lock(cache, console):
+        sources = tuple(ensure_artifact(pin, repository, cache, console) for pin in pins)
+        inputs = {source.pin.coordinate: source.sha256 for source in sources}
         if sdk is not None:
-            inputs |= _hashes(sdk)
+            inputs |= _sdk_hashes(sdk)
         qairt = published.qairt if sdk is None else ".".join(map(str, version(sdk.version)))
         recipe = Recipe(STAGE, f"qairt-{qairt}", inputs, {"layout": _LAYOUT}, {})
-        made = load_or_build(cache, recipe, lambda folder: _fill(folder, published, obtained, sdk, qairt))
-        for each in obtained:
-            each.accept()
-    return Fetched(made, obtained)
+        artifact = load_or_build(cache, recipe, lambda folder: _collect(folder, published, sources, sdk, qairt))
+        for source in sources:
+            source.record_new_hash()
+    return FetchResult(artifact, sources)
 
 
-def companion_of(sdk: Sdk, pins: Pins) -> PublishedSet:
-    """The newest set whose plugin was published for a QAIRT not newer than an SDK's.
-
-    A plugin asks QNN's libraries for the interface that it was built with: older libraries refuse it.
-
-    Raises:
-        RuntimeLibraryError: the SDK is older than all of them.
-    """
-    # The same order by release as for binaries: within one, nothing says that the third number is a later version.
-    fitting = [entry for entry in pins.published if loads(sdk.version, entry.qairt)]
-    if not fitting:
-        raise RuntimeLibraryError(
-            f"The QAIRT SDK {sdk.version} is too old",
-            why=f"The oldest QNN plugin that is published asks for QAIRT {pins.published[0].qairt}.",
-            hint=f"Install QAIRT {pins.newest.qairt}, or leave --qairt-sdk out: qnn-sd runtime fetch.",
-        )
-    return fitting[-1]
-
-
-def _hashes(sdk: Sdk) -> dict[str, str]:
+def _sdk_hashes(sdk: QairtSdk) -> dict[str, str]:
     try:
         return {name: sha256_of_file(path) for name, path in sdk.files.items()}
     except OSError as error:
         raise RuntimeLibraryError(
             f"The QAIRT SDK in {sdk.folder} can't be read",
             why=str(error),
-            hint="Check that its files are yours to read.",
+            hint="Check that you may read its files.",
         ) from error
 
 
-def _fill(
-    folder: Path, published: PublishedSet, obtained: tuple[Obtained, ...], sdk: Sdk | None, qairt: str
+def _collect(
+    folder: Path, published: PublishedSet, sources: tuple[ArtifactFile, ...], sdk: QairtSdk | None, qairt: str
 ) -> Mapping[str, Any]:
-    """Writes the libraries into a folder and tells where each is from."""
-    wanted: dict[str, Callable[[str], bool]] = {
-        published.plugin.coordinate: library_names.is_plugins,
+    """Writes the libraries into a folder; returns its metadata."""
+    is_needed: dict[str, Callable[[str], bool]] = {
+        published.plugin.coordinate: library_names.is_from_plugin_artifact,
         published.onnxruntime.coordinate: library_names.is_onnxruntime,
         published.qnn_runtime.coordinate: library_names.is_qnn,
     }
     origins: dict[str, str] = {}
-    for each in obtained:
+    for source in sources:
         try:
-            taken = unpack(each.path, wanted[each.pin.coordinate], folder)
-            _hold_content(each, published, taken)
+            names = unpack_aar(source.path, is_needed[source.pin.coordinate], folder)
+            _require_libraries(source, published, names)
         except IntegrityError:
-            each.reject()
+            source.discard_if_new()
             raise
-        origins |= dict.fromkeys(taken, each.pin.coordinate)
+        origins |= dict.fromkeys(names, source.pin.coordinate)
     if sdk is not None:
         for name, path in sdk.files.items():
             shutil.copyfile(path, folder / name)
@@ -125,19 +109,19 @@ def _fill(
     return {"qairt": qairt, "plugin": plugin, "origins": origins}
 
 
-def _hold_content(each: Obtained, published: PublishedSet, taken: list[str]) -> None:
-    """Refuses an artifact without the libraries that it is fetched for."""
-    if each.pin == published.plugin:
-        missing = [] if any(map(library_names.is_plugin, taken)) else ["libonnxruntime_providers_qnn.so"]
-    elif each.pin == published.onnxruntime:
-        missing = [name for name in library_names.ONNXRUNTIME_LIBRARIES if name not in taken]
+def _require_libraries(source: ArtifactFile, published: PublishedSet, names: list[str]) -> None:
+    """Raises an IntegrityError if an artifact lacks a library that it must have."""
+    if source.pin == published.plugin:
+        missing = [] if any(map(library_names.is_plugin, names)) else ["libonnxruntime_providers_qnn.so"]
+    elif source.pin == published.onnxruntime:
+        missing = [name for name in library_names.ONNXRUNTIME_LIBRARIES if name not in names]
     else:
-        missing = [name for name in library_names.SYSTEM_LIBRARIES if name not in taken]
-        if not library_names.htp_archs(taken):
+        missing = [name for name in library_names.SYSTEM_LIBRARIES if name not in names]
+        if not library_names.htp_archs(names):
             missing.append("libQnnHtpV<arch>Stub.so with its Skel")
     if missing:
         raise IntegrityError(
-            f"{each.path.name} lacks {' and '.join(missing)}",
-            why="That is what the artifact is fetched for.",
+            f"{source.path.name} lacks {' and '.join(missing)}",
+            why="The artifact must have them.",
             hint="Name another repository with --repository.",
         )

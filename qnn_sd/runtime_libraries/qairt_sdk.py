@@ -1,7 +1,7 @@
-"""QNN's libraries out of a QAIRT SDK on this machine, for those who have one.
+"""QNN's libraries of a QAIRT SDK on this machine.
 
-Its layout is that of the SDK's own documentation ("Running on Android"): ``lib/aarch64-android``
-for the CPU's side, ``lib/hexagon-v<arch>/unsigned`` for the Hexagon's.
+The folders are those of the SDK's documentation ("Running on Android"): ``lib/aarch64-android`` for the libraries of
+the CPU, ``lib/hexagon-v<arch>/unsigned`` for those of the Hexagon.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from pathlib import Path
 
 from qnn_sd.errors import RuntimeLibraryError
 from qnn_sd.runtime_libraries import library_names
+from qnn_sd.runtime_libraries.pins import Pins, PublishedSet
+from qnn_sd.toolchain import loads
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+(?:\.\d+)?")
 _YAML_VERSION = re.compile(rf"^\s*version:\s*['\"]?v?({_VERSION.pattern})", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Sdk:
+class QairtSdk:
     """A QAIRT SDK.
 
     Attributes:
@@ -32,11 +34,11 @@ class Sdk:
     files: dict[str, Path]
 
 
-def open_sdk(folder: Path) -> Sdk:
-    """The SDK in a folder.
+def open_qairt_sdk(folder: Path) -> QairtSdk:
+    """Opens the SDK in a folder.
 
     Raises:
-        RuntimeLibraryError: the folder is no QAIRT SDK, or doesn't tell its version.
+        RuntimeLibraryError: the folder is no QAIRT SDK, or its version can't be found.
     """
     android = folder / "lib" / "aarch64-android"
     found = sorted(android.glob("libQnn*.so")) + sorted(folder.glob("lib/hexagon-v*/unsigned/libQnnHtpV*Skel.so"))
@@ -45,23 +47,43 @@ def open_sdk(folder: Path) -> Sdk:
     if missing:
         raise RuntimeLibraryError(
             f"{folder} is no QAIRT SDK",
-            why=f"{android} holds no {' and no '.join(missing)}.",
-            hint="Give the folder that holds the SDK's bin, include and lib, such as qairt/2.50.0.260515.",
+            why=f"{android} has no {' and no '.join(missing)}.",
+            hint="Give the folder that has the SDK's bin, include and lib, such as qairt/2.50.0.260515.",
         )
-    return Sdk(folder, _version(folder), files)
+    return QairtSdk(folder, _sdk_version(folder), files)
 
 
-def _version(folder: Path) -> str:
-    told = folder / "sdk.yaml"
-    if told.is_file():
-        match = _YAML_VERSION.search(told.read_text("utf-8", "replace"))
+def _sdk_version(folder: Path) -> str:
+    description = folder / "sdk.yaml"
+    if description.is_file():
+        match = _YAML_VERSION.search(description.read_text("utf-8", "replace"))
         if match is not None:
             return match[1]
     match = _VERSION.fullmatch(folder.resolve().name)
     if match is None:
         raise RuntimeLibraryError(
-            f"{folder} doesn't tell its version",
-            why="Neither its sdk.yaml nor its name does.",
-            hint="Name the folder by its version, such as 2.50.0.260515.",
+            f"The version of the SDK in {folder} is unknown",
+            why="Neither its sdk.yaml nor its name has it.",
+            hint="Name the folder after its version, such as 2.50.0.260515.",
         )
     return match[0]
+
+
+def published_set_for_sdk(sdk: QairtSdk, pins: Pins) -> PublishedSet:
+    """The newest published set whose plugin works with the libraries of an SDK.
+
+    A plugin needs QNN's libraries of its own QAIRT release or a newer one: it requests the interface that it was built
+    with, which older libraries don't have.
+
+    Raises:
+        RuntimeLibraryError: the SDK is older than all of them.
+    """
+    # Compared by release, as for binaries: within a release, the third number is no order of versions.
+    fitting = [entry for entry in pins.published if loads(sdk.version, entry.qairt)]
+    if not fitting:
+        raise RuntimeLibraryError(
+            f"The QAIRT SDK {sdk.version} is too old",
+            why=f"The oldest QNN plugin that is published needs QAIRT {pins.published[0].qairt}.",
+            hint=f"Install QAIRT {pins.newest.qairt}, or leave --qairt-sdk out: qnn-sd runtime fetch.",
+        )
+    return fitting[-1]

@@ -1,4 +1,4 @@
-"""Libraries out of an AAR, which is a zip file from elsewhere: nothing in it is trusted."""
+"""Unpacks the libraries of an AAR, a zip file that isn't trusted: names, sizes and links in it are checked."""
 
 from __future__ import annotations
 
@@ -14,90 +14,93 @@ from qnn_sd.runtime_libraries import library_names
 
 ANDROID_ABI = "arm64-v8a"
 _LIBRARY = re.compile(r"lib[\w.+-]+\.so", re.ASCII)
-_PIECE = 1 << 18
-# The largest library has 90 MB, an AAR with all HTPs some 70 libraries; machine code packs 2 to 10 times.
-LARGEST_LIBRARY = 1 << 29
-LARGEST_TOGETHER = 1 << 30
-MOST_MEMBERS = 100_000
-HIGHEST_RATIO = 100
-_SMALL = 1 << 20
+_CHUNK_BYTES = 1 << 18
+# The largest library has 90 MB, an AAR for all HTPs some 70 libraries; machine code compresses 2 to 10 times.
+MAX_LIBRARY_BYTES = 1 << 29
+MAX_TOTAL_BYTES = 1 << 30
+MAX_MEMBERS = 100_000
+MAX_COMPRESSION_RATIO = 100
+# Of a library whose ratio isn't checked.
+_SMALL_BYTES = 1 << 20
 
 
-def unpack(archive: Path, wanted: Callable[[str], bool], folder: Path) -> list[str]:
-    """Writes an AAR's wanted libraries for 64-bit ARM into a folder, by their bare names.
+def unpack_aar(archive: Path, is_needed: Callable[[str], bool], folder: Path) -> list[str]:
+    """Writes the needed libraries of an AAR, those for 64-bit ARM, into a folder.
 
-    Skels, which run on the Hexagon, are taken from wherever the archive has them.
+    Skels, which run on the Hexagon, are taken from any folder of the archive.
 
     Args:
         archive: the AAR.
-        wanted: whether a library is to be taken.
+        is_needed: whether the library of a name is needed.
         folder: an existing one.
 
     Returns:
-        The names written.
+        The names of the written libraries.
 
     Raises:
-        IntegrityError: the archive is damaged, or made to do harm.
+        IntegrityError: the archive is damaged or malicious.
         OSError: the folder can't be written.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = _members(opened, archive, wanted)
+            members = _needed_members(opened, archive, is_needed)
             for name, member in members.items():
                 _write(opened, member, folder / name)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _refused(archive, f"It is no sound archive: {error}.") from error
+        raise _untrusted(archive, f"It is no valid archive: {error}.") from error
     return sorted(members)
 
 
-def _members(opened: zipfile.ZipFile, archive: Path, wanted: Callable[[str], bool]) -> dict[str, zipfile.ZipInfo]:
+def _needed_members(
+    opened: zipfile.ZipFile, archive: Path, is_needed: Callable[[str], bool]
+) -> dict[str, zipfile.ZipInfo]:
     entries = opened.infolist()
-    if len(entries) > MOST_MEMBERS:
-        raise _refused(archive, f"It has {len(entries):,} members.")
+    if len(entries) > MAX_MEMBERS:
+        raise _untrusted(archive, f"It has {len(entries):,} members.")
     found: dict[str, zipfile.ZipInfo] = {}
-    # Those beside the other libraries come first, should a skel be there twice.
-    for entry in sorted(entries, key=lambda entry: not _is_beside(PurePosixPath(entry.filename))):
-        _hold_name(entry, archive)
+    # If a skel is there twice, the one beside the other libraries is taken.
+    for entry in sorted(entries, key=lambda entry: not _is_in_abi_folder(PurePosixPath(entry.filename))):
+        _check_name(entry, archive)
         path = PurePosixPath(entry.filename)
-        if not (_is_beside(path) or library_names.is_skel(path.name)) or not _LIBRARY.fullmatch(path.name):
+        if not (_is_in_abi_folder(path) or library_names.is_skel(path.name)) or not _LIBRARY.fullmatch(path.name):
             continue
-        if wanted(path.name) and path.name not in found:
-            _hold_size(entry, archive)
+        if is_needed(path.name) and path.name not in found:
+            _check_size(entry, archive)
             found[path.name] = entry
-    if sum(entry.file_size for entry in found.values()) > LARGEST_TOGETHER:
-        raise _refused(archive, f"Its libraries have more than {LARGEST_TOGETHER >> 20:,} MiB.")
+    if sum(entry.file_size for entry in found.values()) > MAX_TOTAL_BYTES:
+        raise _untrusted(archive, f"Its libraries have more than {MAX_TOTAL_BYTES >> 20:,} MiB.")
     return found
 
 
-def _is_beside(path: PurePosixPath) -> bool:
-    """Whether a member is where an AAR keeps its libraries for 64-bit ARM."""
+def _is_in_abi_folder(path: PurePosixPath) -> bool:
+    """Whether a member is in the AAR's folder of libraries for 64-bit ARM."""
     return path.parent.parts == ("jni", ANDROID_ABI)
 
 
-def _hold_name(entry: zipfile.ZipInfo, archive: Path) -> None:
+def _check_name(entry: zipfile.ZipInfo, archive: Path) -> None:
     name = entry.orig_filename
     if name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name or ":" in name:
-        raise _refused(archive, f"It names a member {name!r}, which leads out of its folder.")
+        raise _untrusted(archive, f"It names a member {name!r}, which leads out of its folder.")
     if stat.S_ISLNK(entry.external_attr >> 16):
-        raise _refused(archive, f"Its member {name!r} is a link.")
+        raise _untrusted(archive, f"Its member {name!r} is a link.")
 
 
-def _hold_size(entry: zipfile.ZipInfo, archive: Path) -> None:
+def _check_size(entry: zipfile.ZipInfo, archive: Path) -> None:
     name = PurePosixPath(entry.filename).name
-    if entry.file_size > LARGEST_LIBRARY:
-        raise _refused(archive, f"{name} claims {entry.file_size:,} bytes.")
-    if entry.file_size > max(_SMALL, HIGHEST_RATIO * entry.compress_size):
-        raise _refused(archive, f"{name} grows from {entry.compress_size:,} to {entry.file_size:,} bytes.")
+    if entry.file_size > MAX_LIBRARY_BYTES:
+        raise _untrusted(archive, f"{name} claims {entry.file_size:,} bytes.")
+    if entry.file_size > max(_SMALL_BYTES, MAX_COMPRESSION_RATIO * entry.compress_size):
+        raise _untrusted(archive, f"{name} grows from {entry.compress_size:,} to {entry.file_size:,} bytes.")
 
 
 def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    # zipfile reads no more than the size that the member claims, and then holds it to its checksum.
+    # zipfile reads at most the size that the member claims, and then checks its CRC.
     with opened.open(member) as source, target.open("wb") as file:
-        while piece := source.read(_PIECE):
-            file.write(piece)
+        while chunk := source.read(_CHUNK_BYTES):
+            file.write(chunk)
 
 
-def _refused(archive: Path, why: str) -> IntegrityError:
+def _untrusted(archive: Path, why: str) -> IntegrityError:
     return IntegrityError(
         f"{archive.name} can't be trusted",
         why=why,

@@ -83,10 +83,8 @@ class FileSystem:
         Raises:
             OSError: ENOENT, ENOTDIR, ELOOP, EINVAL or ENAMETOOLONG, as the kernel of a phone reports them.
         """
-        if not path:
-            raise os_error(errno.ENOENT, path)
-        if "\0" in path:
-            raise os_error(errno.EINVAL, path)
+        if not path or "\0" in path:
+            raise os_error(errno.EINVAL if path else errno.ENOENT, path)
         remaining = [*reversed(path.split("/"))] + ([] if path.startswith("/") else [*reversed(cwd.split("/"))])
         resolved: list[str] = []
         links = 0

@@ -23,8 +23,6 @@ from qnn_sd.virtual_phone.shell.syntax import If, Part, Pipeline, Script, ShellS
 
 SYNTAX_ERROR = 2
 NOT_FOUND = 127
-_HUNG_UP = 128 + signal.SIGHUP
-_BROKEN_PIPE = 128 + signal.SIGPIPE
 # Of one command substitution, bytes.
 _MAX_SUBSTITUTION = 16 * 1024 * 1024
 _BIN = ("/system/bin", "/bin", "/vendor/bin")
@@ -144,7 +142,7 @@ class Shell:
             self._state.status = 0
             return self._run(command.otherwise, stdio)
         if self._hung_up.is_set():
-            raise ShellExit(_HUNG_UP)
+            raise ShellExit(128 + signal.SIGHUP)
         return self._run_simple(command, stdio)
 
     def _run_simple(self, command: Simple, stdio: StandardStreams) -> int:
@@ -169,7 +167,7 @@ class Shell:
             try:
                 return self._call(arguments, assigned, redirected)
             except BrokenPipeError:
-                return _BROKEN_PIPE
+                return 128 + signal.SIGPIPE
 
     def _complain(self, stdio: StandardStreams, message: str) -> None:
         with suppress(OSError):
