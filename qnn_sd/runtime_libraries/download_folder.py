@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from qnn_sd.artifact import output_error
 from qnn_sd.console import Console
+from qnn_sd.output_files import output_error
 
 
 def download_folder(cache: Path) -> Path:

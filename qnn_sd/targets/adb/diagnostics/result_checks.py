@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.metrics import MIN_SQNR_DB
 from qnn_sd.recording_runner import RecordingRunner, Sample
-from qnn_sd.runner import Runner
+from qnn_sd.runner import Runner, only_output
 from qnn_sd.targets.adb.diagnostics.checklist import Details
 from qnn_sd.targets.adb.diagnostics.comparison import (
     MIN_IMAGE_PSNR_DB,
@@ -60,11 +60,11 @@ class ResultChecks:
     def compare(self, component: str, details: Details) -> str:
         """A component's outputs, against those of the emulator and of the QDQ graph on the CPU."""
         samples = self._samples[component]
-        found = [self._worker.runner.run(component, sample.feeds) for sample in samples]
+        found = [only_output(component, self._worker.runner.run(component, sample.feeds)) for sample in samples]
         qdq = CpuRunner(self._connection.bundle.fallback)
         qdq.load(component)
-        on_cpu = [qdq.run(component, sample.feeds) for sample in samples]
-        on_emulator = [sample.output for sample in samples]
+        on_cpu = [only_output(component, qdq.run(component, sample.feeds)) for sample in samples]
+        on_emulator = [only_output(component, sample.outputs) for sample in samples]
         with_emulator, with_graph = compare_outputs(on_emulator, found), compare_outputs(on_cpu, found)
         details |= {
             "calls": len(samples),
