@@ -20,10 +20,10 @@ def cat(call: Call) -> None:
     _, paths = call.options("u")
 
     def show(path: str) -> None:
-        for piece in call.pieces(path):
-            call.out(piece)
+        for piece in call.read_chunks(path):
+            call.write(piece)
 
-    call.each(paths or ["-"], show)
+    call.for_each(paths or ["-"], show)
 
 
 def echo(call: Call) -> None:
@@ -34,7 +34,7 @@ def echo(call: Call) -> None:
         end = "" if "n" in option else end
         escapes = "e" in option or (escapes and "E" not in option)
     line = " ".join(words)
-    call.out((_unescaped(line) if escapes else line) + end)
+    call.write((_unescaped(line) if escapes else line) + end)
 
 
 _DIRECTIVE = re.compile(r"%(%|-?\d*[sd])")
@@ -62,14 +62,14 @@ def printf(call: Call) -> None:
                 line += f"%{piece}" % int(word or "0")
             else:
                 line += f"%{piece}" % word
-        call.out(line)
+        call.write(line)
         if not (words and takes):
             return
 
 
 def _lines(call: Call, path: str) -> Iterator[bytes]:
     rest = b""
-    for piece in call.pieces(path):
+    for piece in call.read_chunks(path):
         *lines, rest = (rest + piece).split(b"\n")
         yield from (line + b"\n" for line in lines)
     if rest:
@@ -89,20 +89,20 @@ def head(call: Call) -> None:
     def show(path: str) -> None:
         if "c" in options:
             left = _count("c", options["c"])
-            for piece in call.pieces(path):
-                call.out(piece[:left])
+            for piece in call.read_chunks(path):
+                call.write(piece[:left])
                 left -= len(piece)
                 if left <= 0:
                     return
             return
         left = _count("n", options.get("n", "10"))
         for line in _lines(call, path) if left else ():
-            call.out(line)
+            call.write(line)
             left -= 1
             if left == 0:
                 return
 
-    call.each(paths or ["-"], show)
+    call.for_each(paths or ["-"], show)
 
 
 def tail(call: Call) -> None:
@@ -111,9 +111,9 @@ def tail(call: Call) -> None:
 
     def show(path: str) -> None:
         for line in deque(_lines(call, path), _count("n", options.get("n", "10"))):
-            call.out(line)
+            call.write(line)
 
-    call.each(paths or ["-"], show)
+    call.for_each(paths or ["-"], show)
 
 
 def grep(call: Call) -> int:
@@ -143,14 +143,14 @@ def grep(call: Call) -> int:
             if "q" in options or "l" in options:
                 break
             if "c" not in options:
-                call.out(prefix + content + b"\n")
+                call.write(prefix + content + b"\n")
         hits += count
         if "c" in options:
-            call.out(prefix + f"{count}\n".encode())
+            call.write(prefix + f"{count}\n".encode())
         if "l" in options and count:
-            call.out(f"{path}\n")
+            call.write(f"{path}\n")
 
-    call.each(paths, look)
+    call.for_each(paths, look)
     return 2 if call.status else int(not hits)
 
 
@@ -164,7 +164,7 @@ def wc(call: Call) -> None:
         # toybox pads only where there is more than one column.
         width = 7 if len(shown) > 1 else 0
         columns = " ".join(f"{counts[unit]:>{width}}" for unit in shown)
-        call.out(f"{columns}{f' {name}' if name != '-' else ''}\n")
+        call.write(f"{columns}{f' {name}' if name != '-' else ''}\n")
 
     def count(path: str) -> None:
         counts = dict.fromkeys("lwc", 0)
@@ -176,6 +176,6 @@ def wc(call: Call) -> None:
             total[unit] += number
         show(counts, path)
 
-    call.each(paths or ["-"], count)
+    call.for_each(paths or ["-"], count)
     if len(paths) > 1:
         show(total, "total")
