@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from adb_host import AdbHost, started
 from graphs import all_outputs
-from qnn_sd.targets.adb.client import Adb
 from test_calibration import small_model
 
 from qnn_sd.config import load_profile
@@ -30,6 +29,7 @@ from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.recording_runner import Sample
 from qnn_sd.runner import Feeds, Outputs
 from qnn_sd.targets import CpuRunner, EmulatorRunner
+from qnn_sd.targets.adb.client import Adb
 from qnn_sd.targets.adb.session.deployment import deployed
 
 CHANNELS, GUIDANCE = 4, 4.0
