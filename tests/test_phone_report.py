@@ -199,8 +199,8 @@ def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, adb: AdbHost, tmp
 
 
 def test_a_phone_without_room(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
-    room = Faults(free_space=MIN_FREE_BYTES + 1_000_000)
-    with started(adb, tmp_path / "phone", serial=SERIAL, faults=room) as phone:
+    full = Faults(free_space=MIN_FREE_BYTES + 1_000_000)
+    with started(adb, tmp_path / "phone", serial=SERIAL, faults=full) as phone:
         failed = examine(cli, adb, phone).failed()
     assert failed["name"] == "staging"
     assert "SERIAL has too little free space" in failed["found"]

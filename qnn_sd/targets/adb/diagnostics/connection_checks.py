@@ -134,8 +134,9 @@ class ConnectionChecks:
         }
         files = {name: self.bundle.file(name) for name in self._request.components}
         details["qairt"] = {name: runtime_libraries.qairt_version_of(file) for name, file in files.items()}
+        dl_mode = "" if profile.dl_mode is None else f"dl_mode {profile.dl_mode}, "
         return (
-            f"{info.model}, {info.width}x{info.height}, for {profile.soc} (dl_mode {profile.dl_mode}, HTP "
+            f"{info.model}, {info.width}x{info.height}, for {profile.soc} ({dl_mode}HTP "
             f"v{profile.htp_arch}), QAIRT {', '.join(sorted(set(details['qairt'].values())))}, "
             f"{'built now' if built else 'from the cache'}"
         )
