@@ -141,7 +141,7 @@ def test_the_report_holds_what_a_maintainer_needs(healthy: Report) -> None:
     assert (steps["bundle"]["soc"], steps["bundle"]["dl_mode"]) == ("sm8650", 2)
     assert steps["staging"]["first"]["sent_bytes"] > 1_000_000
     assert steps["staging"]["second"]["sent_bytes"] == 0
-    assert steps["worker"]["protocol"] == 1
+    assert steps["worker"]["protocol"] == 2
     assert steps["worker"]["onnxruntime"]
     assert steps["memory and heat"]["status"]["peak_bytes"] > 0
     assert steps["memory and heat"]["status"]["zones"]
