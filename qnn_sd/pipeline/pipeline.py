@@ -331,7 +331,12 @@ class BuildPipeline:
                 ranging = self._bar(f"ranges of {component}", bars)
                 if not held_out:
                     return quantize_component(
-                        source.folder, usual, folder, lambda: ranging(total), inputs=inputs_known, rare=rare
+                        source.folder,
+                        usual,
+                        folder,
+                        lambda: ranging(total),
+                        input_ranges=inputs_known,
+                        other_guidance_samples=rare,
                     )
                 backend = best_backend()
                 rounding_bar = self._bar(f"rounding {component} with {backend.title}", bars)

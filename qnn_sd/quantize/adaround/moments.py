@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qnn_sd.quantize.adaround.backend import NUMPY, Backend
 
 Floats = NDArray[np.float32]
-# A power that float32 can't tell from zero beside the other.
+# Share of a power below which float32 can't tell another from zero.
 _VANISHED = 1e-20
 # Rows of a Gram matrix that are added to at a time.
 _STRIPE = 2048
@@ -70,9 +70,9 @@ class InputError:
         self._sum = backend.put(np.zeros(weight.shape, np.float32))
         self._power, self.rows = 0.0, 0
 
-    def add(self, matrix: Floats, lacking: Floats) -> None:
-        """Adds input columns as the quantized graph feeds them, and what they lack to the float one's: [rows, K]."""
-        input_error = self._backend.put(lacking) @ self._weight.T
+    def add(self, matrix: Floats, input_difference: Floats) -> None:
+        """Adds input columns as the quantized graph feeds them, and what the float one's have more: [rows, K]."""
+        input_error = self._backend.put(input_difference) @ self._weight.T
         self._sum += input_error.T @ self._backend.put(matrix)
         self._power += float((input_error * input_error).sum())
         self.rows += len(matrix)

@@ -55,7 +55,7 @@ def write_report(path: Path, reports: list[LayerReport]) -> None:
 
 
 def summary(reports: list[LayerReport]) -> dict[str, Any]:
-    """Counts and the middle gain of the layers that nearest doesn't round exactly."""
+    """Counts of layers, and the median gain of those that nearest doesn't round exactly."""
     gains = [report.gain_db for report in reports if report.gain_db is not None]
     return {
         "layers": len(reports),
