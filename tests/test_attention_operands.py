@@ -31,18 +31,22 @@ Feeds = dict[str, np.ndarray]
 HEADS = 2
 
 
-def attention(folder: Path, side: int = 12, outlier: float = 1.0) -> Path:
-    """Self-attention of an image of 32 channels; of the first head's keys one channel is that many times as large,
-    and its queries as much smaller, so that the scores are the same."""
-    folder.mkdir()
+def layer_of(outlier: float) -> AttentionWeights:
+    """Of the first head's keys one channel is that many times as large, and its queries as much smaller, so that the
+    scores are the same."""
     layer = AttentionWeights.read(RandomTensors(1), "attn", 32, 32, HEADS)
     factor = np.ones((32, 1), np.float32)
     factor[0] = outlier
-    layer = AttentionWeights(
+    return AttentionWeights(
         Weights(layer.query.weight / factor), Weights(layer.key.weight * factor), layer.value, layer.out
     )
+
+
+def attention(folder: Path, side: int = 12, outlier: float = 1.0) -> Path:
+    """Self-attention of an image of 32 channels."""
+    folder.mkdir()
     with Graph("test", folder) as g:
-        g.output(self_attention(g, "attn", layer, HEADS, g.input("x", (1, 32, side, side))), "y")
+        g.output(self_attention(g, "attn", layer_of(outlier), HEADS, g.input("x", (1, 32, side, side))), "y")
     return folder
 
 
@@ -127,6 +131,25 @@ def test_an_operand_that_int8_does_not_suit_keeps_16_bits(tmp_path: Path) -> Non
     assert 0 < found.metadata["int8_operands"] < 2 * HEADS
     assert found.metadata["int8_operands"] + found.metadata["int16_operands"] == 2 * HEADS
     assert db(found.encodings, tmp_path / "found") >= wide - MAX_LOSS_DB
+
+
+@pytest.mark.parametrize("outputs", [("plain",), ("plain", "outlier"), ("outlier", "plain")])
+def test_every_output_is_judged(outputs: tuple[str, ...], tmp_path: Path) -> None:
+    """A second output, a thousand times as small, must not lose more than the first may."""
+    (source := tmp_path / "float").mkdir()
+    with Graph("test", source) as g:
+        x = g.input("x", (1, 32, 12, 12))
+        for name in outputs:
+            y = self_attention(g, f"{name}_attn", layer_of(300.0 if name == "outlier" else 1.0), HEADS, x)
+            small = g.constant(f"{name}_small", np.full(1, 1e-3 if name == "outlier" else 1.0, np.float32))
+            g.output(g.node("Mul", [y, small], y.shape), name)
+    graph, chosen, ranges = prepared(source)
+    every = with_int8_operands(graph, chosen, ranges)
+    assert len(every.operands) == 2 * HEADS * len(outputs)
+    found = select_int8_operands(graph, every, {}, [feeds(2), feeds(3)], tmp_path)
+    kept = [name for name in every.operands if name not in found.encodings.operands]
+    assert bool(kept) == ("outlier" in outputs)
+    assert found.metadata["loss_db"] <= MAX_LOSS_DB
 
 
 def test_a_loss_that_is_no_number_gives_no_operand_8_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
