@@ -305,24 +305,34 @@ def rounded(floats: Path, samples: list[dict[str, np.ndarray]], tmp_path_factory
     return folder
 
 
+def assert_pieces_equal_the_whole(
+    folder: Path,
+    names: list[str],
+    segments: QdqSegments | FloatSegments,
+    samples: list[dict[str, np.ndarray]],
+    work: Path,
+) -> None:
+    """Activations by their names, inputs too, from a graph run piece by piece and as a whole."""
+    whole = onnx.load(folder / MODEL_FILE)
+    computed = [name for name in names if name not in samples[0]]
+    for name in computed:
+        whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    session = reference_session(whole)
+    expected = [{**feeds, **dict(zip(computed, session.run(computed, feeds), strict=True))} for feeds in samples]
+    for name in names:
+        segments.reach(name)
+        for found, values in zip(segments.values(name), expected, strict=True):
+            assert np.array_equal(found, values[name])
+    segments.close()
+    assert not list(work.iterdir())
+
+
 def test_pieces_give_what_the_whole_graph_gives(
     nearest: Path, samples: list[dict[str, np.ndarray]], tmp_path: Path
 ) -> None:
-    model = load_structure(nearest)
-    sources = list(by_source(quantized_layers(model)))
+    sources = list(by_source(quantized_layers(load_structure(nearest))))
     assert len(sources) == 4 - 1, "early and first read the same"
-    whole = onnx.load(nearest / MODEL_FILE)
-    for name in sources:
-        whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    session = reference_session(whole)
-    expected = [dict(zip(sources, session.run(sources, feeds), strict=True)) for feeds in samples]
-    runner = QdqSegments(nearest, samples, {}, tmp_path)
-    for name in sources:
-        runner.reach(name)
-        for found, values in zip(runner.values(name), expected, strict=True):
-            assert np.array_equal(found, values[name])
-    runner.close()
-    assert not list(tmp_path.iterdir())
+    assert_pieces_equal_the_whole(nearest, sources, QdqSegments(nearest, samples, {}, tmp_path), samples, tmp_path)
 
 
 def test_pieces_give_what_the_whole_float_graph_gives(
@@ -331,18 +341,7 @@ def test_pieces_give_what_the_whole_float_graph_gives(
     graph = FloatGraph(floats)
     sources = list(dict.fromkeys(layer.input for layer in graph.roles.layers.values()))
     assert sources[0] == "x"
-    whole = onnx.load(floats / MODEL_FILE)
-    for name in sources[1:]:
-        whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    session = reference_session(whole)
-    expected = [{**feeds, **dict(zip(sources[1:], session.run(sources[1:], feeds), strict=True))} for feeds in samples]
-    runner = FloatSegments(graph, samples, tmp_path)
-    for name in sources:
-        runner.reach(name)
-        for found, values in zip(runner.values(name), expected, strict=True):
-            assert np.array_equal(found, values[name])
-    runner.close()
-    assert not list(tmp_path.iterdir())
+    assert_pieces_equal_the_whole(floats, sources, FloatSegments(graph, samples, tmp_path), samples, tmp_path)
 
 
 def integers(folder: Path) -> dict[str, np.ndarray]:

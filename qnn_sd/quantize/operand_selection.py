@@ -91,7 +91,7 @@ class _Trial:
 
     def loss_db(self, names: Sequence[str]) -> float:
         """What int8 for these operands costs, in dB SQNR against float, of the output that loses most; NaN is NaN."""
-        losses = [wide - db for wide, db in zip(self._db_of_int16, self._db_by_output(names), strict=True)]
+        losses = [int16 - int8 for int16, int8 in zip(self._db_of_int16, self._db_by_output(names), strict=True)]
         return float(np.max(losses))
 
     def _db_by_output(self, names: Iterable[str]) -> list[float]:

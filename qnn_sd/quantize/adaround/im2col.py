@@ -1,4 +1,4 @@
-"""im2col: the columns of an activation that a layer multiplies its weights by."""
+"""im2col (Chellapilla et al. 2006): the columns of an activation that a layer multiplies its weights by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two passes that rounding follows, side by side: through the QDQ graph as far as it is rounded, and in float."""
+"""Runs the QDQ graph, as far as it is rounded, and the float graph side by side."""
 
 from __future__ import annotations
 

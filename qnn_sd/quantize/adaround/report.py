@@ -21,7 +21,7 @@ class LayerReport:
         outputs: output channels.
         inputs: K, weights per output channel.
         rows: input columns that it was rounded on.
-        held_out_rows: input columns that it was judged on.
+        held_out_rows: input columns of held-out data that it was measured on.
         nearest_db: signal to error of the layer's output on held-out data with rounding to nearest, dB. The error is
             what its output is from the float model's, so that of the layers before it, rounded already, counts.
         gain_db: how much less it errs there as rounded by AdaRound, dB; None where nearest errs nothing.

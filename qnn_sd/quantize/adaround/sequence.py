@@ -1,4 +1,4 @@
-"""Rounds the layers of a QDQ graph one after the other, each on the inputs that the ones before will feed it."""
+"""Rounds the layers of a QDQ graph one after the other, each on the inputs that the rounded layers before feed it."""
 
 from __future__ import annotations
 

@@ -29,12 +29,12 @@ Floats = NDArray[np.float32]
 # relies on all of them fits the samples and not the layer; the fewer the rows, the more. Chosen on held-out data
 # (docs/quantization.md).
 _SHRINKAGE, _MOST_SHRINKAGE = 0.1, 0.4
-# Columns that are rounded one after the other before the rest hears of it; a matter of speed alone.
+# Columns that are rounded before their errors are handed on to those outside the block; it changes the speed alone.
 _BLOCK = 128
-# Of the Cholesky factor, the same.
+# Columns of a block of the Cholesky factor; likewise.
 _FACTOR_BLOCK = 1024
 _SWEEPS = 20
-# A sweep that changes no larger share of the choices is the last: all that come after it gain 0.02 dB.
+# A sweep that changes at most this share of the choices is the last: all further ones together gain 0.02 dB.
 _SETTLED = 5e-3
 
 
@@ -42,7 +42,7 @@ class RoundingSolver:
     """Rounds the layers that one input goes into.
 
     Args:
-        gram: [K, K] float32, mean of x x^T over the layers' inputs x; it is taken over and changed.
+        gram: [K, K] float32, mean of x x^T over the layers' inputs x; it is changed.
         rows: how many inputs it is the mean of.
         backend: where to compute.
     """
@@ -51,7 +51,7 @@ class RoundingSolver:
         self._backend = backend
         self._shrinkage = float(np.clip(_SHRINKAGE * len(gram) / max(1, rows), _SHRINKAGE, _MOST_SHRINKAGE))
         rms = np.sqrt(np.maximum(np.diag(gram), 0))
-        # An input that was always zero: any choice is as good, and none may divide by it.
+        # An input that was always zero: any choice is as good, and nothing may be divided by its RMS.
         divisor = np.where(rms > 0, rms, 1).astype(np.float32)
         # The last column is the first to be rounded: the loudest, whose error all others can make up for.
         self._order = np.argsort(rms, kind="stable")
@@ -142,7 +142,7 @@ def factor(matrix: Matrix, backend: Backend = NUMPY) -> Matrix:
 def _solve(lower: Matrix, right: Matrix, backend: Backend) -> Matrix:
     """X with X L L^T = right, by the blocks of ``factor``; right is [out, K].
 
-    As for the factor, numpy's own would take a copy of the matrix and no heed of its triangle.
+    As for the factor: numpy's own would copy the matrix and not make use of its triangle.
     """
     found = right + 0
     blocks = [slice(start, start + _FACTOR_BLOCK) for start in range(0, len(lower), _FACTOR_BLOCK)]

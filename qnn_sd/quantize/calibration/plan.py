@@ -97,7 +97,9 @@ def plan_verification(
     prompts = _ShuffledPrompts(texts, seed)
     return tuple(
         # One further with each round of the negative prompts: else a setting could always meet the same one.
-        prompts.trajectory(number, setting, kept, image=number < images, negative=number + number // len(texts.negatives))
+        prompts.trajectory(
+            number, setting, kept, image=number < images, negative=number + number // len(texts.negatives)
+        )
         for number, setting in enumerate(settings)
     )
 

@@ -1,7 +1,7 @@
 """Ranges that follow from what an input may be, not from what calibration met.
 
 A time step is a number between 0 and the schedule's end. Calibration sees a few of them, a user's schedule has others:
-what lies outside would be cut off.
+what lies outside the measured range would be cut off.
 """
 
 from __future__ import annotations

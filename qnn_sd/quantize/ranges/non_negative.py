@@ -12,8 +12,8 @@ from qnn_sd.quantize.graph.op_rules import KNOWN_RANGES, NON_NEGATIVE_OPS, SIGN_
 def non_negative_tensors(graph: FloatGraph) -> frozenset[str]:
     """The activations of a float graph that follow from their making to be zero or more.
 
-    A range that was measured on one side of zero says little: a channel's mean, say, is one number an image, and the
-    next image's may have the other sign. Of a square, and of what is made of squares alone, it is certain.
+    A measured range on one side of zero is no proof: a channel's mean, say, is one number an image, and the next
+    image's may have the other sign. A square is never negative, nor is what is made of squares alone.
     """
     found: set[str] = set()
 
