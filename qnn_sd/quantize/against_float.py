@@ -1,16 +1,14 @@
-"""Holds a QDQ graph against the float model that it stands for."""
+"""Compares a QDQ graph with the float model that it was made from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.reference import check_reference, reference_session
-from qnn_sd.verification import SqnrSummary, VerificationInput, likeness, require_finite
+from qnn_sd.reference import check_reference, outputs_of, reference_session
+from qnn_sd.runner import Outputs
+from qnn_sd.verification import SqnrSummary, VerificationInput, require_finite, sqnr_summary
 
 
 def sqnr_against_float(
@@ -19,7 +17,7 @@ def sqnr_against_float(
     qdq: Path,
     inputs: Sequence[VerificationInput],
     groups: Sequence[Sequence[int]],
-    each: Callable[[], None] = lambda: None,
+    on_run: Callable[[], None] = lambda: None,
 ) -> list[SqnrSummary]:
     """How near a QDQ graph is to its float graph, both on the CPU, computed as ONNX defines them.
 
@@ -29,31 +27,32 @@ def sqnr_against_float(
         qdq: folder of the QDQ model.
         inputs: what both graphs are fed, each once.
         groups: numbers of the inputs that are looked at together; one may be of several groups.
-        each: called after each run of either graph.
+        on_run: called after each run of either graph.
 
     Returns:
-        The likeness of each group.
+        The figures of each group.
 
     Raises:
         VerificationError: NaN or infinity in an output, or this ONNX Runtime's runs are no reference.
     """
     check_reference()
-    exact = _run(source, inputs, each)
+    exact = _run(source, inputs, on_run)
     require_finite(component, inputs, exact, "the float model", "Is the checkpoint sound? Get it again.")
-    found = _run(qdq, inputs, each)
+    found = _run(qdq, inputs, on_run)
     require_finite(
         component, inputs, found, "the QDQ graph", "Are the encodings finite? Calibrate with --prompts FILE."
     )
     return [
-        likeness([inputs[n] for n in group], [exact[n] for n in group], [found[n] for n in group]) for group in groups
+        sqnr_summary([inputs[n] for n in group], [exact[n] for n in group], [found[n] for n in group])
+        for group in groups
     ]
 
 
-def _run(folder: Path, inputs: Sequence[VerificationInput], each: Callable[[], None]) -> list[NDArray[Any]]:
+def _run(folder: Path, inputs: Sequence[VerificationInput], on_run: Callable[[], None]) -> list[Outputs]:
     # One session at a time: each holds a large model's weights as floats.
     session = reference_session(folder / MODEL_FILE)
     outputs = []
     for one in inputs:
-        outputs.append(session.run(None, dict(one.feeds))[0])
-        each()
+        outputs.append(outputs_of(session, one.feeds))
+        on_run()
     return outputs

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qnn_sd.artifact import written_aside
+from qnn_sd.output_files import written_aside
 from qnn_sd.quantize.ranges.measured import Ranges, measure
 from qnn_sd.runner import Feeds
 
