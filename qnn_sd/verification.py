@@ -73,7 +73,12 @@ class SqnrSummary(StrictModel):
 
 
 class SettingSqnr(StrictModel):
-    """SqnrSummary at one setting of the command line."""
+    """SqnrSummary at one setting of the command line.
+
+    Attributes:
+        setting: which one.
+        likeness: the UNet's QDQ graph against the float model.
+    """
 
     setting: GuidanceSetting
     likeness: SqnrSummary

@@ -20,7 +20,7 @@ import maven_repository
 import numpy as np
 import onnx
 import pytest
-from conftest import Cli
+from conftest import Cli, json_document
 from graphs import quantized
 from maven_repository import PLUGIN, Repository, aar, jni, library
 from onnx import TensorProto, helper
@@ -96,7 +96,7 @@ def test_fetch_unpacks_what_a_phone_needs_and_list_shows_it(command: Cli, reposi
     assert written == {name: library(name) for name in written}
     assert document["libraries"][PLUGIN] == "com.qualcomm.qti:onnxruntime-android-qnn:2.6.0"
     assert (document["qairt"], document["plugin"], document["htp_archs"]) == ("2.50.0", PLUGIN, [73, 75])
-    assert all(entry["downloaded"] and entry["hash"] == "recorded now" for entry in document["artifacts"])
+    assert all(entry["downloaded"] and entry["trust"] == "recorded now" for entry in document["artifacts"])
     assert all(entry["repository_checksums"] == ["sha1"] for entry in document["artifacts"])
     listed = command.json("runtime", "list")
     assert listed["fetched"] == [{"qairt": "2.50.0", "folder": str(folder), "htp_archs": [73, 75]}]
@@ -476,7 +476,7 @@ def test_an_sdk_brings_qnns_libraries(command: Cli, repository: Repository) -> N
     done = command("runtime", "fetch", "--qairt-sdk", str(sdk), "--repository", repository.url, "--json")
     assert done.returncode == 0, done.stderr
     assert "the SDK holds no ONNX Runtime: com.qualcomm.qti:onnxruntime-android-qnn:2.6.0" in done.stderr
-    document = json.loads(done.stdout)
+    document = json_document(done.stdout)
     assert (document["qairt"], document["htp_archs"]) == ("2.51.0", [79])
     folder = Path(document["folder"])
     assert (folder / "libQnnHtp.so").read_bytes() == b"sdk " + library("libQnnHtp.so")

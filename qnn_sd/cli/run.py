@@ -11,7 +11,9 @@ import click
 from qnn_sd import __version__, qnn_provider, resources
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
-from qnn_sd.cli.options import DEFAULT_SOC, device_option, output_options, refuse_bad_output
+from qnn_sd.cli.docs import README
+from qnn_sd.cli.help import GENERATION, OUTPUT, TARGET, HelpCommand, option
+from qnn_sd.cli.options import DEFAULT_SOC, device_option, output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.run_report import remark_on_prompts, remark_on_verification, report
 from qnn_sd.config import DeviceProfile, load_profile
@@ -33,33 +35,89 @@ from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 TARGETS = ("emulator", "cpu", "phone")
 
 
-@click.command("run")
+@click.command(
+    "run",
+    cls=HelpCommand,
+    examples=(
+        (
+            "Generate an image on the HTP emulator, with the binaries for a Snapdragon 8 Gen 3",
+            'qnn-sd run "a big green square on white" --soc sm8650 --seed 7 -o out.png',
+        ),
+        (
+            "Generate four images on a phone, and leave its worker warm for the next run",
+            'qnn-sd run "a yellow star on black" --device R5CT1234ABC --count 4 --keep-alive',
+        ),
+    ),
+    docs_page=README,
+)
 @click.argument("prompt")
-@click.option(
+@option(
     "-o",
     "--output",
+    group=OUTPUT,
     type=click.Path(path_type=Path),
+    metavar="FILE.png",
     default=Path("out.png"),
-    show_default=True,
-    help="PNG to write; with --count each gets its seed in the name.",
+    help="Image to write; with --count each gets its seed in its name.",
 )
-@click.option("--negative", default="", help="What the image keeps away from.")
-@click.option("--steps", type=int, help="Sampling steps [the model's default].")
-@click.option("--seed", type=int, help="Seed of the noise [random]; equal to torch's CPU generator.")
-@click.option("--guidance", type=float, help="Guidance scale, 1 for none [the model's default].")
-@click.option("--scheduler", help="dpm++2m, euler, euler-a, ddim or lcm [the model's default].")
-@click.option("--count", type=int, default=1, show_default=True, help="Images, each with the next seed.")
-@click.option("--target", type=click.Choice(TARGETS), help="Where components run [phone with --device, else emulator].")
+@option("--negative", group=GENERATION, metavar="TEXT", default="", default_text="none", help="Negative prompt.")
+@option("--steps", group=GENERATION, type=int, metavar="N", default_text="the model's", help="Sampling steps.")
+@option(
+    "--seed",
+    group=GENERATION,
+    type=int,
+    metavar="N",
+    default_text="random",
+    help="Seed of the noise; the same noise as torch.Generator('cpu').manual_seed(N).",
+)
+@option(
+    "--guidance",
+    group=GENERATION,
+    type=float,
+    metavar="SCALE",
+    default_text="the model's",
+    help="Guidance scale; 1 is none and takes half the time.",
+)
+@option(
+    "--scheduler",
+    group=GENERATION,
+    metavar="NAME",
+    default_text="the model's",
+    help="dpm++2m, euler, euler-a, ddim or lcm.",
+)
+@option(
+    "--count", group=GENERATION, type=int, metavar="N", default=1, help="Images to generate, each with the next seed."
+)
+@option(
+    "--target",
+    group=TARGET,
+    type=click.Choice(TARGETS),
+    default_text="phone with --device, else emulator",
+    help="Where components run.",
+)
 @device_option
-@click.option("--soc", help=f"SoC whose context binaries run [the phone's, or {DEFAULT_SOC}]; not for --target cpu.")
-@click.option("--precision", type=click.Choice(["float", "w8a16"]), help="Graphs for --target cpu [float].")
-@click.option(
+@soc_option(
+    "whose context binaries run; not with --target cpu", default_text=f"the phone's; {DEFAULT_SOC} on the emulator"
+)
+@option(
+    "--precision",
+    group=TARGET,
+    type=click.Choice(["float", "w8a16"]),
+    default_text="float",
+    help="Graphs that run with --target cpu: the float model's or QDQ graphs.",
+)
+@option(
     "--fallback/--no-fallback",
+    group=TARGET,
     default=True,
-    show_default=True,
     help="Run on the CPU what the target can't load; each such component is named.",
 )
-@click.option("--keep-alive", is_flag=True, help="Leave the phone's worker warm: the next run loads nothing.")
+@option(
+    "--keep-alive",
+    group=TARGET,
+    is_flag=True,
+    help=f"Leave the phone's worker warm for {WARM_SECONDS // 60} minutes: the next run loads nothing.",
+)
 @build_options
 @output_options
 def run_command(
@@ -80,7 +138,10 @@ def run_command(
     build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Generate an image of PROMPT with a bundle's components and save it as PNG."""
+    """Generate an image of PROMPT and save it as PNG.
+
+    Runs on the HTP emulator, on this machine's CPU, or on a phone. Builds first what isn't in the cache.
+    """
     _refuse_bad_settings(steps, seed, guidance, scheduler, count)
     target = target or ("emulator" if device is None else "phone")
     _refuse_what_means_nothing(target, device, soc, precision, keep_alive, build_request)
@@ -128,7 +189,7 @@ def run_command(
         remark_on_verification(console, request, bundle.info)
         result = _generate(request, paths, bundle, runner, console, config.name, precision, profile)
         remark_on_prompts(console, request, result)
-        report(console, runner, result, paths, profile.soc if profile else None, deployment)
+        report(console, runner, result, paths, bundle.info, phone.serial if phone else None, deployment)
     if keep_alive:
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
 

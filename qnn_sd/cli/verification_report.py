@@ -7,7 +7,7 @@ import os
 import platform
 import resource
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,17 @@ import onnx
 from numpy.typing import NDArray
 
 from qnn_sd import __version__, artifact, qnn_provider
+from qnn_sd.cli.documents import ErrorDetail, VerificationReport
+from qnn_sd.cli.documents.verify import (
+    BuiltStage,
+    ComparedForm,
+    ImageComparison,
+    ImageRequest,
+    ReportMachine,
+    VerifiedModel,
+)
+from qnn_sd.cli.plan import component_and_subject
+from qnn_sd.cli.stage_output import image_size
 from qnn_sd.config import COMPONENTS, DeviceProfile
 from qnn_sd.console import Bar, Console
 from qnn_sd.errors import VerificationError
@@ -26,6 +37,7 @@ from qnn_sd.generate.png import save_png
 from qnn_sd.markdown import cell, table
 from qnn_sd.metrics import psnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.artifact_store import StageReport
 from qnn_sd.pipeline.pipeline import BuildPipeline
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner
@@ -40,8 +52,6 @@ from qnn_sd.verification import (
 )
 
 _GAP = 8
-# Of the report's form; raised when a key changes its meaning.
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -61,16 +71,17 @@ class Comparison:
     left_out: str
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def document(self) -> ImageComparison:
         """PSNR against float and seconds, by form."""
         (floats, reference), *_ = self.images.items()
-        return {
-            name: {
-                "psnr_db_against_float": None if name == floats else round(psnr_db(reference, each), 2),
-                "seconds": round(self.seconds[name], 1),
-            }
+        forms = {
+            name: ComparedForm(
+                psnr_db_against_float=None if name == floats else round(psnr_db(reference, each), 2),
+                seconds=round(self.seconds[name], 1),
+            )
             for name, each in self.images.items()
-        } | ({"left_out": self.left_out} if self.left_out else {})
+        }
+        return ImageComparison(forms=forms, left_out=self.left_out or None)
 
     @property
     def sheet(self) -> NDArray[np.uint8]:
@@ -133,7 +144,7 @@ def write_verification_report(
     else:
         save_png(path, comparison.sheet, {"forms": ", ".join(comparison.images), "software": f"qnn-sd {__version__}"})
         written.append(path)
-    told = privacy.clean(_document(pipeline, profile, verified, comparison, refused, own_checkpoint))
+    told = privacy.clean(_document(pipeline, profile, verified, comparison, refused, own_checkpoint).content)
     with artifact.written_aside(output) as aside:
         aside.write_text(_markdown(told, written[0].name if written else None), "utf-8")
     return [output, *written]
@@ -146,60 +157,77 @@ def _document(
     comparison: Comparison | None,
     refused: VerificationError | None,
     own_checkpoint: bool,
-) -> dict[str, Any]:
+) -> VerificationReport:
     model = pipeline.model
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {
-        "format": _FORMAT,
-        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "model": {
-            "config": model.name,
-            "width": model.width,
-            "height": model.height,
-            "guidance": model.guidance,
-            "own_checkpoint": own_checkpoint,
-            "rounding": pipeline.rounding,
-            "encodings_from_file": sorted(pipeline.encodings),
-        },
-        "verdict": "refused" if refused else "passed with warnings" if pipeline.warnings else "passed",
-        "warnings": pipeline.warnings,
-        "soc": profile.soc,
-        "refused": None if refused is None else refused.document,
-        "components": {name: verified[name].model_dump(mode="json") for name in COMPONENTS if name in verified},
-        "images": None if comparison is None else comparison.metadata,
-        "request": None if comparison is None else asdict(comparison.request),
-        "stages": [
-            {"stage": each.stage, "component": each.component, "seconds": round(each.seconds, 1), "cached": each.cached}
-            for each in pipeline.reports
-        ],
-        "peak_memory_bytes": peak * 1024,
-        "machine": {
-            "system": platform.system(),
-            "machine": platform.machine(),
-            "cores": len(os.sched_getaffinity(0)),
-            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        },
-        "versions": {
+    return VerificationReport(
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=VerifiedModel(
+            config=model.name,
+            size=image_size(model),
+            guidance=model.guidance,
+            own_checkpoint=own_checkpoint,
+            rounding=pipeline.rounding,
+            encodings_from_file=sorted(pipeline.encodings),
+        ),
+        verdict="refused" if refused else "passed with warnings" if pipeline.warnings else "passed",
+        warnings=pipeline.warnings,
+        soc=profile.soc,
+        components={name: verified[name] for name in COMPONENTS if name in verified},
+        images=None if comparison is None else comparison.document,
+        request=None if comparison is None else _request(comparison.request),
+        stages=[_stage(each, model.name) for each in pipeline.reports],
+        peak_memory_bytes=peak * 1024,
+        machine=ReportMachine(
+            system=platform.system(),
+            machine=platform.machine(),
+            cores=len(os.sched_getaffinity(0)),
+            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        ),
+        versions={
             "python": platform.python_version(),
             "qnn-sd": __version__,
             **qnn_provider.versions(),
             "onnx": onnx.__version__,
             "numpy": np.__version__,
         },
-    }
+        error=None if refused is None else ErrorDetail.of(refused),
+    )
+
+
+def _request(request: Request) -> ImageRequest:
+    return ImageRequest(
+        prompt=request.prompt,
+        negative=request.negative,
+        steps=request.steps,
+        guidance=request.guidance,
+        scheduler=request.scheduler,
+        seed=request.seed,
+    )
+
+
+def _stage(report: StageReport, model: str) -> BuiltStage:
+    component, subject = component_and_subject(report, model)
+    return BuiltStage(
+        stage=report.stage,
+        component=component,
+        subject=subject,
+        seconds=round(report.seconds, 1),
+        cached=report.cached,
+    )
 
 
 def _markdown(told: Mapping[str, Any], image: str | None) -> str:
-    model, machine = told["model"], told["machine"]
+    model, size, machine = told["model"], told["model"]["size"], told["machine"]
     parts = [
         "# qnn-sd verification report",
         f"**{told['verdict'].capitalize()}.** {model['config']}{', another checkpoint' * model['own_checkpoint']}, "
-        f"{model['width']}x{model['height']}, for {told['soc']}; rounding: {model['rounding']}; encodings given for: "
-        f"{', '.join(model['encodings_from_file']) or 'nothing'}. Made {told['made']}.",
+        f"{size['width']}x{size['height']}, for {told['soc']}; rounding: {model['rounding']}; encodings given for: "
+        f"{', '.join(model['encodings_from_file']) or 'nothing'}. Made {told['made_at']}.",
         "\n".join(f"- {cell(line)}" for line in told["warnings"]),
     ]
-    if refused := told["refused"]:
-        parts += ["## Refused", f"{refused['what']}.", f"{refused['why']}", f"Next: {refused['next']}"]
+    if error := told["error"]:
+        parts += ["## Refused", f"{error['what']}.", f"{error['why']}", f"Next: {error['next']}"]
     if told["components"]:
         parts += [
             "## Gates",
@@ -216,21 +244,26 @@ def _markdown(told: Mapping[str, Any], image: str | None) -> str:
     if images := told["images"]:
         rows = [
             [name, _decibels(each["psnr_db_against_float"]), f"{each['seconds']:.0f}"]
-            for name, each in images.items()
-            if name != "left_out"
+            for name, each in images["forms"].items()
         ]
         asked = f"{cell(told['request']['prompt'])}, seed {told['request']['seed']}, {told['request']['steps']} steps"
         parts += ["## Images", f"![float, QDQ, binary](<{image}>)", f"{asked}. From the left:"]
-        parts += [table(["form", "PSNR against float, dB", "seconds"], rows), images.get("left_out", "")]
+        parts += [table(["form", "PSNR against float, dB", "seconds"], rows), images["left_out"] or ""]
     stages = [
-        [each["stage"], each["component"], f"{each['seconds'] / 60:.1f}", "cached" if each["cached"] else ""]
+        [
+            each["stage"],
+            each["component"] or "all",
+            each["subject"] or "",
+            f"{each['seconds'] / 60:.1f}",
+            "cached" if each["cached"] else "",
+        ]
         for each in told["stages"]
     ]
     parts += [
         "## Time and memory",
         f"{machine['system']} {machine['machine']}, {machine['cores']} cores, {machine['memory_bytes'] / 1e9:.0f} GB. "
         f"Largest process of this run: {told['peak_memory_bytes'] / 1e9:.1f} GB.",
-        table(["stage", "component", "minutes", ""], stages),
+        table(["stage", "component", "of", "minutes", ""], stages),
         "## Versions",
         table(["package", "version"], [[name, number] for name, number in told["versions"].items()]),
         "## For machines",

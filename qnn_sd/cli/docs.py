@@ -1,0 +1,12 @@
+"""The pages that help texts end with: the only place that names them."""
+
+from __future__ import annotations
+
+README = "README.md"
+ERRORS = "docs/errors.md"
+HTP_FORMS = "docs/htp-forms.md"
+PHONE = "docs/phone.md"
+QUANTIZATION = "docs/quantization.md"
+TOOLCHAINS = "docs/toolchains.md"
+VERIFICATION = "docs/verification.md"
+VIRTUAL_PHONE = "docs/virtual-phone.md"
