@@ -379,6 +379,30 @@ def test_a_bound_counts_ops_without_a_cost(cli: Cli, tmp_path: Path) -> None:
     assert cli.json(*arguments)["components"]["waves"]["bound"] is None
 
 
+def test_nodes_without_a_name_are_called_by_their_output(cli: Cli, tmp_path: Path) -> None:
+    """The compiler would call them Sin5 and Sin11: no type and no bound would be known of them."""
+    source, folder = tmp_path / "float", tmp_path / "nameless"
+    source.mkdir()
+    folder.mkdir()
+    with Graph("test", source) as g:
+        x = g.node("Sin", [g.input("x", (1, 8, 64, 64))], (1, 8, 64, 64), "first")
+        g.output(g.node("Sin", [x], x.shape, "second"), "y")
+    quantize_with_stand_ins(source, folder)
+    model = onnx.load(folder / MODEL_FILE)
+    for node in model.graph.node:
+        node.name = ""
+    onnx.save(model, folder / MODEL_FILE)
+    before = (folder / MODEL_FILE).read_bytes()
+    document = cli.json("cost", "--graph", str(folder), "--bound")["components"]["nameless"]
+    made = {node.output[0] for node in model.graph.node if node.op_type == "Sin"}
+    assert {(each["name"], each["op"]) for each in document["uncosted_ops"]} == {(name, "Sin") for name in made}
+    assert document["bound"]["uncosted_ops"] == []
+    assert document["bound"]["ms"] > document["whole"]["estimate"]["ms"]
+    assert document["folder"] == str(folder)
+    assert (folder / MODEL_FILE).read_bytes() == before
+    assert "count as nothing: 2 x Sin" in cli("cost", "--graph", str(folder), "--by", "whole").stdout
+
+
 def test_the_graph_that_users_get_is_taken_where_it_is_quantized(cli: Cli, own: Path, tmp_path: Path) -> None:
     """By the options that name it: other encodings are another graph, and that isn't there."""
     given = tmp_path / "encodings"
@@ -428,6 +452,29 @@ def test_a_dry_run_compiles_nothing(cli: Cli, tmp_path: Path) -> None:
     assert {(each["stage"], each["cached"]) for each in stages} == {("export", False)}
     assert len(stages) == 4
     assert not cache.exists()
+
+
+def test_a_dry_run_checks_names_where_the_graph_is_there(cli: Cli, own: Path, tmp_path: Path) -> None:
+    arguments = ("cost", "--component", "vae_encoder", "--dry-run", "--only")
+    empty = {"QNN_SD_CACHE": str(tmp_path / "cache")}
+    done = cli(*arguments, "quant_conf", environment=empty)
+    assert done.returncode == 0
+    assert "warning: names after --only can't be checked before the graphs are exported: vae_encoder" in done.stderr
+    cli.json("export", "--component", "vae_encoder")
+    said = cli.refused(3, *arguments, "quant_conf")
+    assert "Did you mean quant_conv?" in said
+    done = cli(*arguments, "quant_conv")
+    assert (done.returncode, done.stderr.count("warning")) == (0, 0)
+
+
+def test_a_plot_goes_where_a_link_leads(cli: Cli, graph: Path, tmp_path: Path) -> None:
+    plots, link = tmp_path / "plots", cli.folder / "plot.svg"
+    plots.mkdir()
+    link.symlink_to(plots / "real.svg")
+    cli.json("cost", "--graph", str(graph), "--only", "first", "--plot", "plot.svg")
+    assert link.is_symlink()
+    assert [path.name for path in plots.iterdir()] == ["real.svg"]
+    assert "<svg" in link.read_text("utf-8")
 
 
 def test_figures_have_three_digits() -> None:
