@@ -104,6 +104,20 @@ def test_fetch_unpacks_what_a_phone_needs_and_list_shows_it(command: Cli, reposi
     assert "QAIRT 2.50.0 for HTP v73, v75" in command("runtime", "list").stdout
 
 
+def test_libraries_of_an_earlier_version_are_made_anew_without_a_download(command: Cli, repository: Repository) -> None:
+    folder = Path(command.json("runtime", "fetch", "--repository", repository.url)["folder"])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["schema"]
+    (folder / "manifest.json").write_text(json.dumps({"format": 2, **manifest}))
+    earlier = folder.rename(folder.with_name(f"{folder.name[:-12]}{'0' * 12}"))
+    assert command.json("runtime", "list")["fetched"] == []
+    again = command.json("runtime", "fetch", "--repository", repository.url)
+    assert (again["folder"], again["cached"]) == (str(folder), False)
+    assert not any(each["downloaded"] for each in again["artifacts"])
+    assert [each["folder"] for each in command.json("runtime", "list")["fetched"]] == [str(folder)]
+    assert earlier.is_dir()
+
+
 def test_a_second_fetch_asks_the_repository_for_nothing(command: Cli, repository: Repository) -> None:
     first = command("runtime", "fetch", "--repository", repository.url)
     assert first.returncode == 0, first.stderr
