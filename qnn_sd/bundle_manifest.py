@@ -15,7 +15,7 @@ from qnn_sd.schemas import Document
 from qnn_sd.verification import ComponentVerification
 
 BUNDLE_FILE = "bundle.json"
-Kind = Literal["context_binary", "w8a16", "float"]
+Kind = Literal["context_binary", "qdq", "float"]
 
 
 class Part(StrictModel):
@@ -51,7 +51,7 @@ class Soc(StrictModel):
     """
 
     name: str
-    dl_mode: int
+    dl_mode: int | None = None
     soc_model: int
     htp_arch: int
 

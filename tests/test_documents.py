@@ -23,7 +23,7 @@ from qnn_sd.cli import app
 from qnn_sd.cli.app import main
 from qnn_sd.cli.documents import ErrorDetail, ErrorDocument
 from qnn_sd.errors import CheckpointError
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 
 MODELS = document_models()
 # What one thing is called, and by which other names it may not go.

@@ -17,7 +17,7 @@ from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.verification import SQNR_FIGURES
 
 

@@ -13,8 +13,8 @@ from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import copies_option, image_size, put_in_place, refuse_bad_copies, stage_output
-from qnn_sd.config import COMPONENTS
 from qnn_sd.console import Console
+from qnn_sd.pipeline import COMPONENTS
 
 
 @click.command(

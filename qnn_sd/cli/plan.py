@@ -7,9 +7,8 @@ from typing import Protocol
 from qnn_sd.cli.documents import PlanDocument
 from qnn_sd.cli.documents.build import StageToBuild
 from qnn_sd.cli.stage_output import image_size
-from qnn_sd.config import COMPONENTS
 from qnn_sd.console import Console
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 
 
 class NamedStage(Protocol):
