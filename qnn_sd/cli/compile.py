@@ -108,4 +108,5 @@ def _show(
     console.table(["component", "MB", "binary/QDQ, dB", "QDQ/float, dB", "encodings", "level", "s", ""], rows)
     if bundle.info.verification:
         console.result(SQNR_FIGURES)
-    console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
+    mode = "" if profile.dl_mode is None else f", dl_mode {profile.dl_mode}"
+    console.result(f"{profile.title}{mode}: {bundle.folder}")

@@ -14,6 +14,7 @@ from qnn_sd.cli.cost_plot import write_plot
 from qnn_sd.cli.cost_report import as_document, show_costs
 from qnn_sd.cli.cost_scale import ESTIMATED_SOC, scaling_for
 from qnn_sd.cli.docs import HTP_FORMS
+from qnn_sd.cli.documents.cost import By
 from qnn_sd.cli.help import MEASUREMENT, OUTPUT, TARGET, HelpCommand, option
 from qnn_sd.cli.options import component_option, output_options, refuse_bad_output, refuse_typed
 from qnn_sd.cli.plan import show_plan
@@ -91,7 +92,7 @@ _OF_A_GRAPH = (
 @output_options
 def cost_command(
     components: tuple[str, ...],
-    by: str,
+    by: By,
     only: tuple[str, ...],
     soc: str,
     scale: bool,

@@ -12,6 +12,7 @@ from qnn_sd.cli.cost_measure import Costs, Measured
 from qnn_sd.cli.cost_scale import Scaling
 from qnn_sd.cli.documents import CostDocument
 from qnn_sd.cli.documents.cost import (
+    By,
     CompiledCost,
     ComponentCost,
     GraphCost,
@@ -173,7 +174,7 @@ def _bound(costs: Costs, bound: Estimate) -> str:
     return f"Bound of the estimate, with a product of the same shape in the place of each of them: {told}."
 
 
-def as_document(costs: Sequence[Costs], by: str, model: ModelConfig | None) -> CostDocument:
+def as_document(costs: Sequence[Costs], by: By, model: ModelConfig | None) -> CostDocument:
     """The JSON document.
 
     Args:

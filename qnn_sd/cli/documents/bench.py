@@ -156,7 +156,7 @@ class BenchDocument(Document):
         note: the same in words; null for a real one.
         phone: that was measured.
         soc: whose binaries ran.
-        dl_mode: of the SoC's device profile.
+        dl_mode: of the SoC's device profile; null where it has none.
         model: name of the model config.
         size: of the image.
         rounds: calls in a warm worker.
@@ -174,7 +174,7 @@ class BenchDocument(Document):
     note: str | None
     phone: PhoneDescription
     soc: str
-    dl_mode: int
+    dl_mode: int | None
     model: str
     size: ImageSize
     rounds: int

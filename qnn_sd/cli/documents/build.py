@@ -136,7 +136,7 @@ class CompileDocument(Document):
         model: name of the model config.
         size: of the image that the binaries are for.
         soc: whose binaries they are.
-        dl_mode: of the SoC's device profile.
+        dl_mode: of the SoC's device profile; null where it has none.
         folder: of the bundle.
         verified: whether the bundle was verified, and its lowest SQNR, in words.
         calibration: what ranges were measured with.
@@ -147,7 +147,7 @@ class CompileDocument(Document):
     model: str
     size: ImageSize
     soc: str
-    dl_mode: int
+    dl_mode: int | None
     folder: str
     verified: str
     calibration: Calibration

@@ -9,6 +9,8 @@ from pydantic import Field
 from qnn_sd.config import StrictModel
 from qnn_sd.schemas import Document, ImageSize
 
+By = Literal["whole", "level", "block"]
+
 
 class TimeEstimate(StrictModel):
     """The compiler's estimate of a time, in milliseconds.
@@ -152,6 +154,6 @@ class CostDocument(Document):
     soc: str
     compiled_for: str
     scaled: bool
-    by: Literal["whole", "level", "block"]
+    by: By
     about_estimates: str
     components: dict[str, ComponentCost]

@@ -34,7 +34,7 @@ class ComponentRun(StrictModel):
     """
 
     target: str
-    unit: Literal["HTP", "CPU"] | None
+    unit: str | None
     calls: int
     seconds: float
 
