@@ -22,6 +22,7 @@ from qnn_sd import qnn_provider
 from qnn_sd.cli.phone_report import write_report
 from qnn_sd.device_properties import VIRTUAL_PHONE_PROPERTY
 from qnn_sd.errors import OutputError, StagingError, TargetError
+from qnn_sd.health_checks import CheckResult
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.targets.adb.client.devices import HOME
 from qnn_sd.targets.adb.diagnostics import Findings, Privacy, Step, document, markdown
@@ -368,3 +369,17 @@ def test_results_that_are_not_alike_are_refused(rng: np.random.Generator) -> Non
     require_matching_image(match_of_images(image, image + np.uint8(1)))
     with pytest.raises(TargetError, match="another one"):
         require_matching_image(match_of_images(image, image[::-1]))
+
+
+def test_the_words_of_the_format_stay_whatever_a_user_is_called() -> None:
+    privacy = Privacy()
+    for name in ("qnn-sd", "phone", "virtual", "ok", "failed"):
+        privacy.hide(name, "USER")
+    findings = Findings([Step("adb", "ok", "phone ok"), Step("phone", "failed", "failed")], virtual=True)
+    told = document(findings, [CheckResult("disk", "failed", "failed", "phone")], {}, privacy)
+    assert (told["schema"], told["phone"]) == ("qnn-sd/phone-report/1", "virtual")
+    assert [(step["status"], step["found"]) for step in told["steps"]] == [("ok", "USER USER"), ("failed", "USER")]
+    assert [(check["status"], check["found"], check["next"]) for check in told["checks"]] == [
+        ("failed", "USER", "USER")
+    ]
+    assert "**A virtual phone**" in markdown(told, None)

@@ -10,11 +10,12 @@ from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.docs import VERIFICATION
 from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
 from qnn_sd.cli.help import GENERATION, OUTPUT, HelpCommand, option
+from qnn_sd.cli.image_comparison import Comparison, compare_images
 from qnn_sd.cli.options import output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import image_size
-from qnn_sd.cli.verification_report import Comparison, compare_images, write_verification_report
+from qnn_sd.cli.verification_report import write_verification_report
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import VerificationError

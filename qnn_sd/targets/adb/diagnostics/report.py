@@ -37,24 +37,24 @@ def document(findings: Findings, machine: Sequence[CheckResult], settings: Mappi
         settings: what was asked for.
         privacy: knows the names.
     """
-    phone = "none" if findings.virtual is None else "virtual" if findings.virtual else "real"
-    return privacy.clean(
-        {
-            "schema": SCHEMA,
-            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "phone": phone,
-            "healthy": not findings.failed,
-            "settings": dict(settings),
-            "host": {
+    # The words of the format are nobody's name, whatever a user or a checkpoint is called.
+    return {
+        "schema": SCHEMA,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "phone": "none" if findings.virtual is None else "virtual" if findings.virtual else "real",
+        "healthy": not findings.failed,
+        "settings": privacy.clean(dict(settings)),
+        "host": privacy.clean(
+            {
                 "system": platform.platform(),
                 "machine": platform.machine(),
                 "versions": {"python": ".".join(map(str, sys.version_info[:3])), "qnn-sd": __version__, **_versions()},
-            },
-            "checks": [_check(each) for each in machine],
-            "steps": [_step(each) for each in findings.steps],
-            "worker_log": findings.log,
-        }
-    )
+            }
+        ),
+        "checks": [{**privacy.clean(_check(each)), "status": each.status} for each in machine],
+        "steps": [{**privacy.clean(_step(each)), "status": each.status} for each in findings.steps],
+        "worker_log": privacy.clean(findings.log),
+    }
 
 
 def _check(check: CheckResult) -> dict[str, object]:
