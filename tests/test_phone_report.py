@@ -26,7 +26,7 @@ from qnn_sd.health_checks import CheckResult
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.targets.adb.client.devices import HOME
 from qnn_sd.targets.adb.diagnostics import Findings, Privacy, Step, document, markdown
-from qnn_sd.targets.adb.diagnostics.checklist import Checklist, Facts
+from qnn_sd.targets.adb.diagnostics.checklist import Checklist, Details
 from qnn_sd.targets.adb.diagnostics.thresholds import (
     match_of_images,
     match_of_outputs,
@@ -144,7 +144,7 @@ def test_the_report_holds_what_a_maintainer_needs(healthy: Report) -> None:
     assert (steps["bundle"]["soc"], steps["bundle"]["dl_mode"]) == ("sm8650", 2)
     assert steps["staging"]["first"]["sent_bytes"] > 1_000_000
     assert steps["staging"]["second"]["sent_bytes"] == 0
-    assert steps["worker"]["protocol"] == 1
+    assert steps["worker"]["protocol"] == 2
     assert steps["worker"]["onnxruntime"]
     assert steps["memory and heat"]["status"]["peak_bytes"] > 0
     assert steps["memory and heat"]["status"]["zones"]
@@ -325,11 +325,11 @@ def test_what_needs_a_failed_step_is_skipped_and_names_the_first_cause() -> None
     told: list[str] = []
     steps = Checklist(lambda step: told.append(step.name))
 
-    def fails(details: Facts) -> str:
+    def fails(details: Details) -> str:
         details["seen"] = 1
         raise StagingError("No room", why="It is full", hint="Make room.")
 
-    def breaks(_facts: Facts) -> str:
+    def breaks(_facts: Details) -> str:
         raise ZeroDivisionError("by zero")
 
     steps.check("first", fails)
