@@ -8,7 +8,7 @@ import click
 
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
-from qnn_sd.cli.docs import VERIFICATION
+from qnn_sd.cli.docs import COMPILE
 from qnn_sd.cli.documents import CompileDocument
 from qnn_sd.cli.documents.build import Calibration, CompiledComponent
 from qnn_sd.cli.help import HelpCommand
@@ -31,7 +31,7 @@ from qnn_sd.verification import SQNR_FIGURES
             "qnn-sd compile --soc sm8550 --model sd15 --checkpoint dream.safetensors --dry-run",
         ),
     ),
-    docs_page=VERIFICATION,
+    docs_page=COMPILE,
 )
 @soc_option("to compile for")
 @build_options

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 README = "README.md"
-ERRORS = "docs/errors.md"
+COMPILE = "docs/compile.md"
+DOCTOR = "docs/doctor.md"
+EXPORT = "docs/export.md"
+GENERATE = "docs/generate.md"
 HTP_FORMS = "docs/htp-forms.md"
 PHONE = "docs/phone.md"
 QUANTIZATION = "docs/quantization.md"
-TOOLCHAINS = "docs/toolchains.md"
 VERIFICATION = "docs/verification.md"
 VIRTUAL_PHONE = "docs/virtual-phone.md"

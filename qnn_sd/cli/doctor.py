@@ -9,7 +9,7 @@ import click
 
 from qnn_sd import __version__, resources
 from qnn_sd.cli.build_options import BuildRequest, model_options
-from qnn_sd.cli.docs import ERRORS
+from qnn_sd.cli.docs import DOCTOR
 from qnn_sd.cli.documents import DoctorDocument, ErrorDetail, PhoneReport
 from qnn_sd.cli.documents.doctor import Check
 from qnn_sd.cli.help import CHECKS, OUTPUT, HelpCommand, option
@@ -31,7 +31,7 @@ _OF_THE_MACHINE = ("phone", "device", "cache", "as_json", "quiet", "debug")
         ("Check this machine", "qnn-sd doctor"),
         ("Check the phone that is connected too, and write a report to send", "qnn-sd doctor --phone -o report.md"),
     ),
-    docs_page=ERRORS,
+    docs_page=DOCTOR,
 )
 @option("--phone", group=CHECKS, is_flag=True, help="Try every step on the phone too, from adb to an image.")
 @device_option

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from qnn_sd.cli.build_options import BuildRequest, float_options
-from qnn_sd.cli.docs import HTP_FORMS
+from qnn_sd.cli.docs import EXPORT
 from qnn_sd.cli.documents import ExportDocument
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import component_option, output_options
@@ -27,7 +27,7 @@ from qnn_sd.pipeline import COMPONENTS
             "qnn-sd export --model sd15 --checkpoint dream.safetensors --component unet -o graphs",
         ),
     ),
-    docs_page=HTP_FORMS,
+    docs_page=EXPORT,
 )
 @component_option(COMPONENTS, "export")
 @copies_option("model.onnx and its weights")

@@ -10,7 +10,7 @@ import click
 from qnn_sd import __version__, qnn_provider, resources
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
-from qnn_sd.cli.docs import README
+from qnn_sd.cli.docs import GENERATE
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
 from qnn_sd.cli.help import OUTPUT, HelpCommand, option
 from qnn_sd.cli.options import output_options, refuse_bad_output
@@ -41,7 +41,7 @@ from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
             'qnn-sd run "a yellow star on black" --device R5CT1234ABC --count 4 --keep-alive',
         ),
     ),
-    docs_page=README,
+    docs_page=GENERATE,
 )
 @click.argument("prompt")
 @option(
