@@ -26,6 +26,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # diffusers and transformers must not look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import layers
+
 from qnn_sd import resources
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.config import load_model, load_profile
@@ -39,6 +41,41 @@ CHECKPOINT = ROOT / "assets" / "tiny-sd"
 
 # Virtual phones here run with another user's HOME. The pinned jars (54 MB) are in this user's cache, or get there once.
 os.environ.setdefault("QNN_SD_CACHE", str(resources.cache()))
+
+COSTS = layers.Costs()
+_LAYER = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, what in layers.LAYERS.items():
+        config.addinivalue_line("markers", f"{name}: {what}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks each test with its layer, before -m chooses."""
+    for item in items:
+        layer = item.stash[_LAYER] = layers.layer_of(item)
+        item.add_marker(layer)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with COSTS.counted(item.stash[_LAYER], item.nodeid, tests=1):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with layers.held_to(item.stash[_LAYER]):
+        return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What each layer cost: what to look at when the suite has become slow."""
+    terminalreporter.section("cost by layer")
+    for line in COSTS.table():
+        terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
