@@ -49,7 +49,7 @@ from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.metrics import psnr_db
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize.adaround import LayerReport, RoundingData, round_layers
 from qnn_sd.quantize.calibration import evenly_spaced
 from qnn_sd.quantize.encodings.from_ranges import Encodings
@@ -103,7 +103,7 @@ class Bench:
         errors = {name: np.array([of[layer] for layer in layers]) for name, of in powers.items()}
         return {name: 10 * np.log10(errors[NEAREST] / found) for name, found in errors.items()}
 
-    def likeness(self, folders: Mapping[str, Path], count: int) -> dict[str, list[float]]:
+    def psnr(self, folders: Mapping[str, Path], count: int) -> dict[str, list[float]]:
         """PSNR in dB of images by each QDQ graph against the float model's."""
         bundle = self.pipeline.cpu_bundle("float")
         texts = [text for text, _ in prompts.seen()[:count]]
@@ -147,7 +147,7 @@ def main() -> None:
         expected = outputs(bench.graph.folder, bench.judging)
         sqnr = {name: sqnr_of_all_and_worst(expected, outputs(each, bench.judging)) for name, each in folders.items()}
         gains = bench.gains(roundings, layers)
-        likeness = bench.likeness(folders, options.images)
+        psnr = bench.psnr(folders, options.images)
 
     print(
         f"{COMPONENT} of {bench.pipeline.model.name}: {len(layers)} layers that nearest changes, of {len(reports)};"
@@ -157,7 +157,7 @@ def main() -> None:
     print(f"{'':18}{'all':>8}{'worst':>8}{'median':>9}{'least':>8}{'better':>10}", end="")
     print(f"{'median':>8}{'least':>8}{'clock':>10}{'processors':>12}")
     for name in folders:
-        row(name, sqnr[name], gains[name], likeness[name], seconds.get(name))
+        row(name, sqnr[name], gains[name], psnr[name], seconds.get(name))
     kept = sum(report.kept == "nearest" for report in reports) - (len(reports) - len(layers))
     print(f"qnn-sd kept nearest for {kept} layers")
     if aimet:
@@ -168,13 +168,13 @@ def row(
     name: str,
     sqnr: tuple[float, float],
     gains: np.ndarray,
-    likeness: Sequence[float],
+    psnr: Sequence[float],
     seconds: tuple[float, float] | None,
 ) -> None:
     """Prints what one way of rounding is worth."""
     print(f"{name:18}{sqnr[0]:>8.1f}{sqnr[1]:>8.1f}", end="")
     print(f"{np.median(gains):>9.1f}{gains.min():>8.1f}{(gains > 0).sum():>10}", end="")
-    print(f"{statistics.median(likeness):>8.1f}{min(likeness):>8.1f}", end="")
+    print(f"{statistics.median(psnr):>8.1f}{min(psnr):>8.1f}", end="")
     print(f"{seconds[0]:>10,.0f}{seconds[1]:>12,.0f}" if seconds else "")
 
 

@@ -17,7 +17,7 @@ from held_out import outputs, sqnr_of_all_and_worst
 
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize.calibration import PromptSet, plan_trajectories
 
 # Prompts, sampling steps, steps kept of each.

@@ -24,7 +24,7 @@ from tiny_sd_trainer import checker, judge, prompts
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.metrics import psnr_db
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 COUNT, COLUMNS, GAP = 20, 10, 4
 
@@ -37,7 +37,7 @@ def main() -> None:
     pipeline = BuildPipeline(load_model("tiny-sd"), Console())
     bundles = {
         "float": pipeline.cpu_bundle("float"),
-        "QDQ on the CPU": pipeline.cpu_bundle("w8a16"),
+        "QDQ on the CPU": pipeline.cpu_bundle("qdq"),
         f"{options.soc} on the emulator": pipeline.bundle(load_profile(options.soc), TEXT_TO_IMAGE_COMPONENTS),
     }
     chosen = prompts.held_out()[:COUNT]
@@ -45,8 +45,8 @@ def main() -> None:
     print(f"{'':28}{'right':>8}{'PSNR against float, median':>30}{'least':>8}")
     for name, images in generated.items():
         right = sum(checker.shows(image, scene) for image, (_, scene) in zip(images, chosen, strict=True))
-        likeness = [psnr_db(a, b) for a, b in zip(generated["float"], images, strict=True)]
-        print(f"{name:28}{right:>5}/{COUNT}{statistics.median(likeness):>27.1f} dB{min(likeness):>5.1f} dB")
+        psnr = [psnr_db(a, b) for a, b in zip(generated["float"], images, strict=True)]
+        print(f"{name:28}{right:>5}/{COUNT}{statistics.median(psnr):>27.1f} dB{min(psnr):>5.1f} dB")
     side = generated["float"][0].shape[0]
     blocks = COUNT // COLUMNS
     sheet = np.full((blocks * (3 * side + 4 * GAP), COLUMNS * (side + GAP), 3), 255, np.uint8)

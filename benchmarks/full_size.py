@@ -25,11 +25,11 @@ from pathlib import Path
 
 from random_checkpoint import write_checkpoint
 
-from qnn_sd import artifact
-from qnn_sd.config import COMPONENTS, load_model, load_profile
+from qnn_sd import artifact, output_files
+from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 EVERY_SECONDS = 0.5
 # The UNet, which takes longest, comes last: what is wrong with the others shows sooner.
@@ -173,7 +173,7 @@ def main() -> None:
     for stage in stages(given.socs):
         if stage not in rows:
             rows[stage] = measured(given.work, stage)
-            with artifact.written_aside(kept) as aside:
+            with output_files.written_aside(kept) as aside:
                 aside.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1), "utf-8")
         row = rows[stage]
         print(

@@ -23,7 +23,7 @@ from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.targets import CpuRunner
 
 PROMPT = "a red circle on a blue background"

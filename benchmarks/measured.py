@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize.calibration import Samples
 from qnn_sd.quantize.encodings.from_ranges import NO_RANGES, Encodings, encodings_from_ranges
 from qnn_sd.quantize.graph.float_graph import FloatGraph
@@ -38,6 +38,6 @@ class Measured:
 def measured(pipeline: BuildPipeline, component: str) -> Measured:
     """Measures the ranges of what a component is calibrated with."""
     folder = pipeline.export(component).folder
-    usual, rare = pipeline.usual_and_rare(pipeline.calibration(), component)
+    usual, rare = pipeline.samples_by_guidance(component)
     ranges = [measure(folder, some, lambda: None) if len(some) else NO_RANGES for some in (usual, rare)]
     return Measured(FloatGraph(folder), usual, *ranges, pipeline.known_inputs)

@@ -34,8 +34,8 @@ from qnn_sd.compile import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
+from qnn_sd.export import UNET, GraphSize, write_graph
 from qnn_sd.export.checkpoint import RandomTensors
-from qnn_sd.export.component import write
 from qnn_sd.health_checks import adb_path
 from qnn_sd.quantize import quantize_component
 from qnn_sd.targets.adb.client.adb import Adb, Phone
@@ -51,7 +51,7 @@ TMP = "/data/local/tmp"
 QUIET = Console(quiet=True)
 PROFILE = load_profile("sm8650")
 LATENT, CONTEXT = (1, 4, 64, 64), (1, 77, 768)
-UNET = {
+UNET_CONFIG = {
     "block_out_channels": (32, 32),
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -138,7 +138,7 @@ def small_unet(folder: Path) -> Path:
     floats, qdq, binary = (folder / name for name in ("float", "qdq", "binary"))
     for each in (floats, qdq, binary):
         each.mkdir()
-    write("unet", UNET, RandomTensors(0), LATENT[2], LATENT[3], CONTEXT[1], floats)
+    write_graph(UNET, UNET_CONFIG, RandomTensors(0), GraphSize(LATENT[2], LATENT[3], CONTEXT[1]), floats)
     quantize_component(floats, [feeds], qdq)
     compile_component(qdq, PROFILE.soc_model, PROFILE.htp_arch, 3, binary)
     return binary

@@ -19,7 +19,7 @@ from measured import measured
 
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.quantize.adaround.report import REPORT_FILE
 from qnn_sd.quantize.graph.op_rules import RANGE_MARGIN
 from qnn_sd.quantize.qdq_writer import QdqWriter

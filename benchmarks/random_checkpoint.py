@@ -20,8 +20,9 @@ from safetensors.numpy import save_file
 from sd15_shape import CONFIGS, TOKENS
 
 from qnn_sd import resources
+from qnn_sd.export import GraphSize, write_graph
 from qnn_sd.export.checkpoint import RandomTensors
-from qnn_sd.export.component import write
+from qnn_sd.pipeline.components import EXPORTS
 
 # Which components' tensors stand in which file.
 PARTS = {
@@ -59,7 +60,7 @@ def write_checkpoint(folder: Path) -> None:
         tensors = KeptTensors()
         for component in components:
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                write(component, CONFIGS[component], tensors, 64, 64, TOKENS, Path(scratch))
+                write_graph(EXPORTS[component], CONFIGS[component], tensors, GraphSize(64, 64, TOKENS), Path(scratch))
         (folder / part).mkdir()
         (folder / part / "config.json").write_text(json.dumps(CONFIGS[components[0]]), "utf-8")
         save_file(tensors.kept, folder / part / file)

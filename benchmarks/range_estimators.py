@@ -24,7 +24,7 @@ from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import load_structure
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize.calibration import evenly_spaced
 from qnn_sd.quantize.encodings.encoding import Encoding
 from qnn_sd.quantize.encodings.from_ranges import Encodings, encodings_from_ranges

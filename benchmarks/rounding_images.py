@@ -25,7 +25,7 @@ from tiny_sd_trainer import checker, judge, prompts
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.metrics import psnr_db
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 
 COUNT, DRAWN, GAP, AMPLIFIED = 50, 10, 4, 16
 
@@ -42,8 +42,8 @@ def main() -> None:
     model = load_model("tiny-sd")
     bundles = {
         "float": BuildPipeline(model, Console()).cpu_bundle("float"),
-        "nearest": BuildPipeline(model, Console(), rounding="nearest").cpu_bundle("w8a16"),
-        "AdaRound": BuildPipeline(model, Console()).cpu_bundle("w8a16"),
+        "nearest": BuildPipeline(model, Console(), rounding="nearest").cpu_bundle("qdq"),
+        "AdaRound": BuildPipeline(model, Console()).cpu_bundle("qdq"),
     }
     # From all of them, or only one kind of scene would be looked at.
     chosen = prompts.seen()[:: len(prompts.seen()) // COUNT][:COUNT]
@@ -51,10 +51,10 @@ def main() -> None:
     print(f"{'':12}{'right':>8}{'PSNR against float, median':>30}{'mean':>8}{'least':>8}")
     for name, images in generated.items():
         right = sum(checker.shows(image, scene) for image, (_, scene) in zip(images, chosen, strict=True))
-        likeness = [psnr_db(a, b) for a, b in zip(generated["float"], images, strict=True)]
+        psnr = [psnr_db(a, b) for a, b in zip(generated["float"], images, strict=True)]
         print(
-            f"{name:12}{right:>5}/{COUNT}{statistics.median(likeness):>27.1f} dB"
-            f"{statistics.fmean(likeness):>8.1f}{min(likeness):>8.1f}"
+            f"{name:12}{right:>5}/{COUNT}{statistics.median(psnr):>27.1f} dB"
+            f"{statistics.fmean(psnr):>8.1f}{min(psnr):>8.1f}"
         )
     side = generated["float"][0].shape[0]
     sheet = np.full((3 * (side + GAP) - GAP, DRAWN * (side + GAP) - GAP, 3), 255, np.uint8)

@@ -21,7 +21,7 @@ import numpy as np
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.onnx_files import load_structure, read_array
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize.adaround import solver
 from qnn_sd.quantize.adaround.im2col import im2col_of, input_columns
 from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
@@ -53,7 +53,7 @@ def sampled(pipeline: BuildPipeline, work: Path) -> list[Sampled]:
         pipeline.quantize("unet").folder,
         pipeline.model.rounding,
     )
-    usual, _rare = pipeline.usual_and_rare(pipeline.calibration(), "unet")
+    usual, _others = pipeline.samples_by_guidance("unet")
     samples = evenly_spaced(usual, chosen.samples)
     judging = evenly_spaced(pipeline.samples(pipeline.held_out(), "unet"), chosen.held_out)
     runner = QdqSegments(qdq, [*samples, *judging], {}, work)

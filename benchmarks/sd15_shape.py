@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from qnn_sd.export import GraphSize, write_graph
 from qnn_sd.export.checkpoint import RandomTensors
-from qnn_sd.export.component import write
+from qnn_sd.pipeline.components import EXPORTS
 
 _VAE = {
     "block_out_channels": [128, 256, 512, 512],
@@ -34,5 +35,5 @@ def write_random(component: str, folder: Path, height: int = 512, width: int = 5
         width: of the image, in pixels.
     """
     weights = RandomTensors(0)
-    write(component, CONFIGS[component], weights, height // 8, width // 8, TOKENS, folder)
+    write_graph(EXPORTS[component], CONFIGS[component], weights, GraphSize(height // 8, width // 8, TOKENS), folder)
     return weights

@@ -29,7 +29,7 @@ from qnn_sd.console import Console
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.recording_runner import RecordingRunner, Sample
 from qnn_sd.reference import reference_session
 from qnn_sd.targets import CpuRunner, EmulatorRunner

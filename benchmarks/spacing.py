@@ -27,7 +27,7 @@ from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.metrics import psnr_db
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize.component import ENCODINGS_1_0_0
 
 CHECKPOINT = ROOT / "assets" / "tiny-sd"
@@ -54,16 +54,16 @@ def main() -> None:
             config = {**json.loads(path.read_text("utf-8")), **changes}
             path.write_text(json.dumps(config), "utf-8")
             pipeline = BuildPipeline(model, Console(quiet=True), Sources(checkpoint=str(folder)))
-            floats, quantized = (judge.generate(pipeline.cpu_bundle(kind), some) for kind in ("float", "w8a16"))
+            floats, quantized = (judge.generate(pipeline.cpu_bundle(kind), some) for kind in ("float", "qdq"))
             told = json.loads(pipeline.quantize("unet").file(ENCODINGS_1_0_0).read_text("utf-8"))
         [held] = [each for each in told["activation_encodings"] if each["name"] == "timestep"]
         largest = held["scale"][0] * 65535
         asked = make_scheduler(model.scheduler, config, model.steps).timesteps
         outside = int(((asked < 0) | (asked > largest)).sum())
-        likeness = [psnr_db(a, b) for a, b in zip(floats, quantized, strict=True)]
+        psnr = [psnr_db(a, b) for a, b in zip(floats, quantized, strict=True)]
         print(
             f"{name:20}{f'{asked.min():g} to {asked.max():g}':>16}{f'0 to {largest:.2f}':>16}{outside:>9}"
-            f"{statistics.median(likeness):>12.1f} dB{min(likeness):>5.1f} dB",
+            f"{statistics.median(psnr):>12.1f} dB{min(psnr):>5.1f} dB",
             flush=True,
         )
 

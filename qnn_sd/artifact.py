@@ -10,19 +10,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from qnn_sd import build_folder
-from qnn_sd.errors import ArtifactError, OutputError
+from qnn_sd.errors import ArtifactError
+from qnn_sd.output_files import output_error
 
 MANIFEST = "manifest.json"
 _SETTLED_NANOSECONDS = 1_000_000_000
@@ -49,66 +47,6 @@ def sha256_of_json(value: object) -> str:
     """Hex SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def output_error(path: Path, error: OSError) -> OutputError:
-    """An ``OSError`` while writing, as something to act on."""
-    hints = {
-        errno.ENOSPC: "Free some space, or choose another folder",
-        errno.EROFS: "Choose a folder that you can write to",
-        errno.EACCES: "Choose a folder that you can write to",
-    }
-    # No option by name: commands write with -o, --report or none.
-    cure = hints.get(error.errno or 0, "Choose another path")
-    return OutputError(
-        f"Can't write {path}",
-        why=error.strerror or str(error),
-        hint=f"{cure}; for the cache set QNN_SD_CACHE.",
-    )
-
-
-def probe_writable(path: Path) -> None:
-    """Tries whether a file can be made beside ``path``, before work whose result goes there.
-
-    Raises:
-        OutputError: it can't.
-    """
-    _probe(path.parent, path)
-
-
-def _probe(folder: Path, path: Path) -> None:
-    """Makes a file in a folder and lets it go; a failure is about ``path``."""
-    try:
-        with tempfile.TemporaryFile(prefix=f".{path.name}.", dir=folder):
-            pass
-    except OSError as error:
-        raise output_error(path, error) from error
-
-
-@contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Yields a path to write to, and renames it to ``path`` only when the block ends well.
-
-    Raises:
-        OutputError: the folder is missing, full or read-only. Nothing is left behind then.
-    """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise output_error(path, error) from error
-    aside = Path(name)
-    try:
-        yield aside
-        # mkstemp makes private files; what people ask for should have their umask's mode.
-        umask = os.umask(0)
-        os.umask(umask)
-        aside.chmod(0o666 & ~umask)
-        aside.replace(path)
-    except OSError as error:
-        raise output_error(path, error) from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -166,6 +104,7 @@ def load(folder: Path) -> Artifact:
                 hint=hint,
             )
         files, key = manifest["files"], manifest["key"]
+        metadata, seconds = dict(manifest["metadata"]), float(manifest["seconds"])
         listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
     except FileNotFoundError as error:
         raise ArtifactError(f"{folder} is not an artifact", why=f"It has no {MANIFEST}.", hint=hint) from error
@@ -185,7 +124,7 @@ def load(folder: Path) -> Artifact:
             )
         if sha256_of_file(path) != digest:
             raise ArtifactError(f"{path} is damaged", why="Its SHA-256 is not the one in the manifest.", hint=hint)
-    return Artifact(folder, key, manifest["metadata"], float(manifest.get("seconds", 0.0)), cached=True)
+    return Artifact(folder, key, metadata, seconds, cached=True)
 
 
 def artifact_folder(root: Path, recipe: Recipe) -> Path:
@@ -210,40 +149,6 @@ def read_metadata(folder: Path) -> Mapping[str, Any]:
     with suppress(OSError, ValueError, KeyError, TypeError):
         return dict(json.loads((folder / MANIFEST).read_text("utf-8"))["metadata"])
     return {}
-
-
-def probe_new_folder(target: Path) -> None:
-    """Tries whether a folder can be made, before work whose result goes there.
-
-    Raises:
-        OutputError: it can't, or something is there already.
-    """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise OutputError(f"Can't write {target}", why="It is there already.", hint="Choose another folder with -o.")
-    existing = target
-    while not existing.is_dir():
-        existing = existing.parent
-    _probe(existing, target)
-
-
-def copy_out(source: Path, target: Path) -> None:
-    """Copies an artifact's folder to where a person wants it, whole or not at all.
-
-    Raises:
-        OutputError: there is something already, or the place can't be written.
-    """
-    probe_new_folder(target)
-    aside = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-        shutil.copytree(source, aside, dirs_exist_ok=True)
-        aside.replace(target)
-    except (OSError, shutil.Error) as error:
-        raise output_error(target, error) from error
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
 
 
 def load_or_build(

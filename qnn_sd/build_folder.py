@@ -48,7 +48,7 @@ def fresh(target: Path) -> Iterator[Path]:
 def resumable(target: Path, tell: Callable[[str], None]) -> Iterator[Path]:
     """The folder that all builders of one artifact fill, one after the other; it stays if the block fails.
 
-    What an earlier builder was writing when it ended (``.*.part``, as ``artifact.written_aside`` names it) is removed;
+    What an earlier builder was writing when it ended (``.*.part``, by ``output_files.written_aside``) is removed;
     what it had finished is there.
 
     Args:

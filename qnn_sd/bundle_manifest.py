@@ -14,7 +14,7 @@ from qnn_sd.errors import ArtifactError
 from qnn_sd.verification import ComponentVerification
 
 BUNDLE_FILE = "bundle.json"
-Kind = Literal["context_binary", "w8a16", "float"]
+Kind = Literal["context_binary", "qdq", "float"]
 
 
 class Part(StrictModel):
@@ -43,7 +43,7 @@ class Soc(StrictModel):
     """The SoC that a bundle's context binaries are for (see ``DeviceProfile``)."""
 
     name: str
-    dl_mode: int
+    dl_mode: int | None = None
     soc_model: int
     htp_arch: int
 

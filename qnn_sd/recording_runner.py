@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qnn_sd.runner import Fallback, Feeds, Runner
+from qnn_sd.runner import Fallback, Feeds, Outputs, Runner
 
 
 @dataclass(frozen=True)
@@ -18,11 +16,11 @@ class Sample:
 
     Attributes:
         feeds: its inputs.
-        output: its output, float32.
+        outputs: its outputs by name, float32 or int32.
     """
 
     feeds: Feeds
-    output: NDArray[Any]
+    outputs: Outputs
 
 
 class RecordingRunner(Runner):
@@ -31,7 +29,7 @@ class RecordingRunner(Runner):
     Args:
         runner: where components run.
         keeps: told a component and the number of its call, from 0: whether that one is kept.
-        refuses: called with a component and its feeds where the output isn't finite.
+        refuses: called with a component and its feeds where an output isn't finite.
 
     Attributes:
         samples: what was kept, by component.
@@ -68,17 +66,17 @@ class RecordingRunner(Runner):
     def unload(self, component: str) -> None:
         """Keeps the component: the next prompt needs it again."""
 
-    def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
+    def run(self, component: str, feeds: Feeds) -> Outputs:
         """Runs a component on the other runner.
 
         Raises:
             TargetError: it failed.
         """
-        output = self._runner.run(component, feeds)
-        if not np.isfinite(output).all():
+        outputs = self._runner.run(component, feeds)
+        if not all(np.isfinite(output).all() for output in outputs.values()):
             self._refuses(component, feeds)
         call = self._calls.get(component, 0)
         self._calls[component] = call + 1
         if self._keeps(component, call):
-            self.samples.setdefault(component, []).append(Sample(dict(feeds), output))
-        return output
+            self.samples.setdefault(component, []).append(Sample(dict(feeds), outputs))
+        return outputs

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from qnn_sd.errors import VerificationError
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import EXTERNAL_FOLDER_ENTRY
+from qnn_sd.runner import Feeds, Outputs
 from qnn_sd.toolchain import load_toolchains
 
 LEVEL = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -56,6 +57,12 @@ def reference_session(
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
+def outputs_of(session: onnxruntime.InferenceSession, feeds: Feeds) -> Outputs:
+    """Runs a session once and names its outputs."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+
+
 def check_reference(level: onnxruntime.GraphOptimizationLevel = LEVEL) -> float:
     """Holds the installed ONNX Runtime against the definition of a small QDQ graph, computed in numpy.
 
@@ -72,15 +79,15 @@ def check_reference(level: onnxruntime.GraphOptimizationLevel = LEVEL) -> float:
     """
     model, feeds, expected = _small_qdq_graph()
     found = reference_session(model, level=level).run(None, feeds)[0]
-    likeness = sqnr_db(expected, found)
-    if not likeness >= _DEFINITION_DB:
+    sqnr = sqnr_db(expected, found)
+    if not sqnr >= _DEFINITION_DB:
         raise VerificationError(
             f"ONNX Runtime {onnxruntime.__version__} doesn't compute QDQ graphs as ONNX defines them",
-            why=f"A MatMul and a Conv with int8 weights reach {likeness:.1f} dB SQNR from their definition, where "
+            why=f"A MatMul and a Conv with int8 weights reach {sqnr:.1f} dB SQNR from their definition, where "
             f"{_DEFINITION_DB:.0f} dB is the least. What it computes can't judge a binary.",
             hint=f"Install versions that were tried: {load_toolchains().chosen.install}",
         )
-    return likeness
+    return sqnr
 
 
 def _small_qdq_graph() -> tuple[onnx.ModelProto, dict[str, NDArray[np.float32]], NDArray[np.float64]]:

@@ -32,7 +32,7 @@ from qnn_sd import resources
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 if TYPE_CHECKING:
     from adb_host import AdbHost, PhoneOnAdb

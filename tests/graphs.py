@@ -15,7 +15,8 @@ from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import quantize_component
-from qnn_sd.reference import reference_session
+from qnn_sd.reference import outputs_of, reference_session
+from qnn_sd.runner import Feeds, Outputs
 
 # Two levels, both with attention.
 SMALL_UNET = {
@@ -58,3 +59,39 @@ def small_graph(g: Graph) -> None:
     weights = RandomTensors(4)
     x = conv(g, weights, "first", g.input("x", (1, 3, 6, 6)), 5)
     g.output(conv(g, weights, "second", g.node("Relu", [x], x.shape, "relu"), 4), "y")
+
+
+# Inputs of ``two_outputs``: what both guidance passes share, and what differs between them.
+TWO_OUTPUTS_SHARED = {"sample": (1, 8, 16, 16)}
+TWO_OUTPUTS_DIFFERING = {"condition": (1, 16, 16, 16), "scale": (1, 16, 1, 1)}
+
+
+def two_outputs(g: Graph) -> None:
+    """As a ControlNet's or SDXL's part: two inputs that differ between guidance passes, two outputs, ``noise`` and
+    ``residual``, the latter in the shape of ``condition``.
+    """
+    weights = RandomTensors(3)
+    x = conv(g, weights, "first", g.input("sample", TWO_OUTPUTS_SHARED["sample"]), 16)
+    condition, scale = (g.input(name, shape) for name, shape in TWO_OUTPUTS_DIFFERING.items())
+    x = g.node("Mul", [g.node("Add", [x, condition], x.shape), scale], x.shape)
+    noise = conv(g, weights, "second", x, 8)
+    g.output(noise, "noise")
+    g.output(g.node("Relu", [x], x.shape), "residual")
+
+
+def two_outputs_feeds(seed: int) -> dict[str, np.ndarray]:
+    """Standard normal inputs of ``two_outputs``."""
+    rng = np.random.default_rng(seed)
+    shapes = {**TWO_OUTPUTS_SHARED, **TWO_OUTPUTS_DIFFERING}
+    return {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
+def two_outputs_passes(seed: int) -> list[dict[str, np.ndarray]]:
+    """Two values for each input of ``two_outputs`` that differs between guidance passes."""
+    feeds = [two_outputs_feeds(seed + number) for number in range(2)]
+    return [{name: each[name] for name in TWO_OUTPUTS_DIFFERING} for each in feeds]
+
+
+def all_outputs(folder: Path, feeds: Feeds) -> Outputs:
+    """Every output on the CPU, as ONNX defines it."""
+    return outputs_of(reference_session(folder / MODEL_FILE), feeds)

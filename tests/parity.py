@@ -14,6 +14,7 @@ from qnn_sd.export import export_component
 from qnn_sd.export.checkpoint import Checkpoint
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.components import EXPORTS
 
 LEAST_DB = 70.0
 COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
@@ -41,13 +42,13 @@ def reference_outputs(
         "text_encoder": ({"input_ids": ids.numpy().astype(np.int32)}, context.numpy()),
         "unet": ({name: value.numpy() for name, value in unet_feeds.items()}, unet.numpy()),
         "vae_decoder": ({"latent": sample.numpy()}, decoded.numpy()),
-        "vae_encoder": ({"picture": image.numpy()}, moments.numpy()),
+        "vae_encoder": ({"image": image.numpy()}, moments.numpy()),
     }
 
 
 def check(checkpoint: Checkpoint, component: str, size: tuple[int, int], folder: Path, wanted: tuple) -> None:
     folder.mkdir(parents=True)
-    export_component(checkpoint, component, *size, folder)
+    export_component(checkpoint, EXPORTS[component], *size, folder)
     onnx.checker.check_model(str(folder / MODEL_FILE), full_check=True)
     session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
     feeds, expected = wanted

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from qnn_sd import artifact, resources
-from qnn_sd.artifact import Recipe, artifact_folder, load, load_or_build, probe_writable, written_aside
+from qnn_sd.artifact import Recipe, artifact_folder, load, load_or_build
 from qnn_sd.errors import ArtifactError, OutputError
+from qnn_sd.output_files import probe_writable, written_aside
 
 RECIPE = Recipe("export", "model.part", {"config.json": "ab"}, {"height": 64}, {"tool": "1"})
 

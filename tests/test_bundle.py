@@ -11,7 +11,7 @@ import pytest
 from qnn_sd import artifact
 from qnn_sd.bundle_manifest import BUNDLE_FILE, OpenBundle
 from qnn_sd.errors import ArtifactError
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 
 
 @pytest.fixture

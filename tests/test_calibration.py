@@ -22,14 +22,14 @@ from conftest import ROOT, Cli
 from graphs import small_graph
 
 from qnn_sd.artifact import sha256_of_file
-from qnn_sd.config import COMPONENTS, GuidanceSetting, ModelConfig, load_model, load_profile, models
+from qnn_sd.config import GuidanceSetting, ModelConfig, load_model, load_profile, models
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, QuantizeError
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.export.graph import Graph
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 from qnn_sd.quantize.calibration import (
     CalibrationRecorder,
     PromptSet,
@@ -195,7 +195,7 @@ def test_each_component_has_its_samples(pipeline: BuildPipeline) -> None:
         assert counts["vae_decoder"] == counts["vae_encoder"] == part.images
         assert {path.suffix for path in made.folder.rglob("*") if path.is_file()} == {".npy", ".json"}
     for feeds in pipeline.samples(pipeline.calibration(), "vae_encoder"):
-        assert np.abs(feeds["picture"]).max() <= 1
+        assert np.abs(feeds["image"]).max() <= 1
 
 
 def test_verification_has_its_own_recording(pipeline: BuildPipeline) -> None:
@@ -293,7 +293,7 @@ import resource, sys
 from contextlib import contextmanager
 from pathlib import Path
 from test_calibration import small_model
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.console import Console
 from qnn_sd.errors import QnnSdError
 
@@ -409,7 +409,9 @@ def test_memory_does_not_grow_with_the_samples(tmp_path: Path) -> None:
         return {"unet": [{"sample": noise.standard_normal((1, 50_000), np.float32)} for _ in trajectory.kept]}
 
     tracemalloc.start()
-    record(tmp_path, [{"input_ids": np.zeros((1, 77), np.int32)}], plan, 20, generate, "recording", QUIET)
+    record(
+        tmp_path, {"text_encoder": [{"input_ids": np.zeros((1, 77), np.int32)}]}, plan, 20, generate, "recording", QUIET
+    )
     recording = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()
     samples = Samples(tmp_path, "unet")
@@ -464,7 +466,7 @@ def test_a_model_that_overflows_names_the_layer_at_once(tmp_path: Path) -> None:
         runner.run("unet", {"x": np.full((1, 3, 6, 6), 3e38, np.float32)})
 
     cpu = CpuRunner(lambda _name: tmp_path / MODEL_FILE, optimize=True)
-    recorder = CalibrationRecorder(cpu, {"unet": tmp_path}, lambda _guidance: 2, generate)
+    recorder = CalibrationRecorder(cpu, {"unet": tmp_path}, {"unet": "steps"}, {}, lambda _guidance: 2, generate)
     with pytest.raises(QuantizeError, match="NaN or infinity in first"):
         recorder.record(Trajectory("", "", 4.0, 0, (0,), False), lambda: None)
 
@@ -480,7 +482,9 @@ def test_a_kept_step_has_as_many_passes_as_its_guidance_needs(guidance: float, k
             runner.run("unet", {"x": np.full((1, 3, 6, 6), call, np.float32)})
 
     cpu = CpuRunner(lambda _name: tmp_path / MODEL_FILE, optimize=True)
-    recorder = CalibrationRecorder(cpu, {"unet": tmp_path}, lambda scale: 2 if scale > 1 else 1, generate)
+    recorder = CalibrationRecorder(
+        cpu, {"unet": tmp_path}, {"unet": "steps"}, {}, lambda scale: 2 if scale > 1 else 1, generate
+    )
     generated = recorder.record(Trajectory("", "", guidance, 0, (0, 2), False), lambda: None)
     assert [int(feeds["x"][0, 0, 0, 0]) for feeds in generated["unet"]] == kept
 

@@ -22,7 +22,7 @@ from qnn_sd import __version__
 from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 PROMPT = "a red circle on a blue background"
 QUICK = ("--target", "cpu", "--steps", "2", "--seed", "3")

@@ -17,8 +17,8 @@ from graphs import quantized, run
 from qnn_sd import qnn_provider
 from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
 from qnn_sd.compile.process import CONTEXT_FILE
-from qnn_sd.compile.run_binary import outputs_of
-from qnn_sd.config import COMPONENTS, load_profile
+from qnn_sd.compile.run_binary import run_both
+from qnn_sd.config import load_profile
 from qnn_sd.errors import CompileError, TargetError, VerificationError
 from qnn_sd.export.blocks import norm
 from qnn_sd.export.blocks.basic import conv
@@ -27,9 +27,9 @@ from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 from qnn_sd.runner import Feeds
-from qnn_sd.verification import BINARY_AGAINST_QDQ, VerificationInput, likeness, require_gate
+from qnn_sd.verification import BINARY_AGAINST_QDQ, VerificationInput, require_gate, sqnr_summary
 
 
 def labelled(feeds: Sequence[Feeds]) -> list[VerificationInput]:
@@ -85,7 +85,7 @@ def test_a_wrong_binary_is_found_before_the_phone_does(
     metadata = compile_component(qdq, 57, 75, 3, compiled)
     assert metadata["context_binary_bytes"] > 0
     inputs = labelled([feeds])
-    found = Verifier(usable_cores()).likeness("block", Binary(qdq, compiled, 57, 75), inputs)
+    found = Verifier(usable_cores()).sqnr("block", Binary(qdq, compiled, 57, 75), inputs)
     assert found.worst_db < 30
     with pytest.raises(VerificationError, match="block is refused: context binary against QDQ graph") as refused:
         require_gate(BINARY_AGAINST_QDQ, "block", found)
@@ -104,11 +104,11 @@ def test_binaries_are_verified_side_by_side(pipeline: BuildPipeline) -> None:
         assert len(inputs[component]) == 2
     verifier = Verifier(usable_cores())
     with ThreadPoolExecutor() as pool:
-        measured = pool.map(verifier.likeness, binaries, binaries.values(), inputs.values())
+        measured = pool.map(verifier.sqnr, binaries, binaries.values(), inputs.values())
         found = dict(zip(binaries, measured, strict=True))
     for component, binary in binaries.items():
-        outputs = outputs_of(*astuple(binary), [one.feeds for one in inputs[component]])
-        here = likeness(inputs[component], *outputs)
+        outputs = run_both(*astuple(binary), [one.feeds for one in inputs[component]])
+        here = sqnr_summary(inputs[component], *outputs)
         # Not to the last digit: the CPU adds up in another order with other threads.
         assert found[component].all_db == pytest.approx(here.all_db, abs=0.1)
         assert found[component].worst_db == pytest.approx(here.worst_db, abs=0.1)
@@ -120,10 +120,10 @@ def test_a_binary_that_cannot_be_loaded_is_told(pipeline: BuildPipeline, tmp_pat
     inputs = labelled([{"input_ids": np.zeros((1, 77), np.int32)}])
     verifier = Verifier(usable_cores())
     with pytest.raises(TargetError, match="The emulator failed on"):
-        verifier.likeness("text_encoder", Binary(pipeline.quantize("text_encoder").folder, tmp_path, 57, 75), inputs)
+        verifier.sqnr("text_encoder", Binary(pipeline.quantize("text_encoder").folder, tmp_path, 57, 75), inputs)
     verifier.close()
     with pytest.raises(TargetError, match="called off"):
-        verifier.likeness("text_encoder", Binary(tmp_path, tmp_path, 57, 75), inputs)
+        verifier.sqnr("text_encoder", Binary(tmp_path, tmp_path, 57, 75), inputs)
 
 
 def test_a_graph_that_the_htp_refuses_is_an_error(tmp_path: Path) -> None:

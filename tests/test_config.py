@@ -51,11 +51,19 @@ def test_an_unknown_key_is_an_error_with_a_suggestion(profile: Path) -> None:
     assert "Did you mean htp_arch?" in caught.value.hint
 
 
+def test_a_profile_needs_no_dl_mode(profile: Path) -> None:
+    assert config.load_profile("sm8650").label == "Snapdragon 8 Gen 3 (dl_mode 2)"
+    profile.write_text(profile.read_text().replace("dl_mode = 2\n", ""))
+    assert config.load_profile("sm8650").dl_mode is None
+    assert config.load_profile("sm8650").label == "Snapdragon 8 Gen 3"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
         ("htp_arch = 75", "htp_arch = 74", "htp_arch"),
-        ("dl_mode = 2", "", "dl_mode"),
+        ("dl_mode = 2", "dl_mode = 0", "dl_mode"),
+        ("soc_model = 57", "", "soc_model"),
         ("vtcm_mb = 8", "vtcm_mb = 'much'", "vtcm_mb"),
     ],
 )

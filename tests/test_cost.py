@@ -17,10 +17,10 @@ from qnn_sd.compile.traffic import TrafficReader
 from qnn_sd.compile.traffic_bound import traffic_bound
 from qnn_sd.config import load_profile
 from qnn_sd.errors import CompileError, SettingError
+from qnn_sd.export import TEXT_ENCODER, UNET, GraphSize, write_graph
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.blocks.norm import affine_of, group_norm
 from qnn_sd.export.checkpoint import RandomTensors
-from qnn_sd.export.component import write
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
@@ -36,7 +36,7 @@ def small_unet(folder: Path) -> Path:
     source, qdq = folder / "float", folder / "qdq"
     source.mkdir(parents=True)
     qdq.mkdir()
-    write("unet", SMALL_UNET, RandomTensors(3), 16, 16, 77, source)
+    write_graph(UNET, SMALL_UNET, RandomTensors(3), GraphSize(16, 16, 77), source)
     quantize_with_stand_ins(source, qdq)
     return qdq
 
@@ -77,7 +77,7 @@ def test_what_does_not_fit_on_chip_is_spilled_and_part_of_the_floor(tmp_path: Pa
 
 
 def test_stand_in_encodings_cost_what_measured_ones_do(tmp_path: Path, pipeline: object) -> None:
-    from qnn_sd.pipeline.pipeline import BuildPipeline
+    from qnn_sd.pipeline import BuildPipeline
 
     assert isinstance(pipeline, BuildPipeline)
     measured = measure(pipeline.quantize("unet").folder, CHIP)
@@ -222,7 +222,7 @@ def test_a_table_counts_by_the_rows_that_are_looked_up(tmp_path: Path) -> None:
     source.mkdir()
     qdq.mkdir()
     config = {"vocab_size": 5000, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
-    write("text_encoder", config, RandomTensors(1), 8, 8, 77, source)
+    write_graph(TEXT_ENCODER, config, RandomTensors(1), GraphSize(8, 8, 77), source)
     quantize_with_stand_ins(source, qdq)
     cost = measure(qdq, CHIP)
     # 4 projections and 2 layers of the feed-forward in int8; 77 rows, and as many positions, in uint16.

@@ -28,7 +28,7 @@ from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, SettingError
 from qnn_sd.export.graph import Graph
 from qnn_sd.onnx_files import DATA_FILE, MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_with_stand_ins
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -19,7 +19,7 @@ from qnn_sd.export.checkpoint import Sources, open_checkpoint, parse_embedding
 from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 
 WIDTH = 96
 PROMPTS = (

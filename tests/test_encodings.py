@@ -26,7 +26,7 @@ from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.onnx_files import DATA_FILE, MODEL_FILE, load_structure, read_array
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_component, quantize_with_stand_ins
 from qnn_sd.quantize.encodings.aimet_format import read, write_1_0_0, write_2_0_0
 from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric, second_operand

@@ -13,7 +13,7 @@ from qnn_sd import qnn_provider
 from qnn_sd.compile.epcontext_model import IR_VERSION, simplify_wrapper
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.config import load_profile
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.toolchain import load_toolchains, version
 
 _RUNTIMES = [

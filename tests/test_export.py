@@ -19,7 +19,8 @@ from qnn_sd.export import export_component
 from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
+from qnn_sd.pipeline.components import EXPORTS
 
 
 def opened(checkpoint: Path) -> Checkpoint:
@@ -60,7 +61,7 @@ def test_demo_checkpoint_matches_diffusers_on_real_trajectories(component: str, 
             elif component == "vae_decoder":
                 expected = models.vae.decode(inputs["latent"]).sample
             else:
-                expected = models.vae.encode(inputs["picture"]).latent_dist.parameters
+                expected = models.vae.encode(inputs["image"]).latent_dist.parameters
         assert sqnr_db(expected.numpy(), session.run(None, feeds)[0]) >= LEAST_DB
 
 
@@ -126,7 +127,7 @@ def test_options_that_are_not_built_are_refused_by_name(
 ) -> None:
     checkpoint = edited(tmp_path, part, **{key: value})
     with pytest.raises(UnsupportedModelError, match=key):
-        export_component(opened(checkpoint), component, 128, 128, tmp_path)
+        export_component(opened(checkpoint), EXPORTS[component], 128, 128, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -147,20 +148,20 @@ def test_options_that_are_not_built_are_refused_by_name(
 def test_values_that_cannot_be_are_refused_by_name(part: str, key: str, value: object, tmp_path: Path) -> None:
     checkpoint = edited(tmp_path, part, **{key: value})
     with pytest.raises(UnsupportedModelError, match=f"{key} is .* which can't be"):
-        export_component(opened(checkpoint), "unet", 128, 128, tmp_path)
+        export_component(opened(checkpoint), EXPORTS["unet"], 128, 128, tmp_path)
 
 
 def test_levels_that_do_not_match_are_refused(tmp_path: Path) -> None:
     checkpoint = edited(tmp_path, "unet", attention_head_dim=[2, 3])
     with pytest.raises(UnsupportedModelError, match="attention_head_dim has 2 entries for 3 levels"):
-        export_component(opened(checkpoint), "unet", 128, 128, tmp_path)
+        export_component(opened(checkpoint), EXPORTS["unet"], 128, 128, tmp_path)
 
 
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="doesn't fit this UNet"):
-        export_component(opened(CHECKPOINT), "unet", 136, 128, tmp_path)
+        export_component(opened(CHECKPOINT), EXPORTS["unet"], 136, 128, tmp_path)
     with pytest.raises(SettingError, match="doesn't fit this VAE"):
-        export_component(opened(CHECKPOINT), "unet", 129, 128, tmp_path)
+        export_component(opened(CHECKPOINT), EXPORTS["unet"], 129, 128, tmp_path)
 
 
 def damage(tmp_path: Path, **changes: torch.Tensor | None) -> Path:
@@ -186,4 +187,4 @@ def test_weights_that_do_not_fit_the_config_are_named(
     changes: dict[str, torch.Tensor | None], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match=message):
-        export_component(opened(damage(tmp_path, **changes)), "unet", 128, 128, tmp_path)
+        export_component(opened(damage(tmp_path, **changes)), EXPORTS["unet"], 128, 128, tmp_path)

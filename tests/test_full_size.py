@@ -17,10 +17,10 @@ from graphs import htp_db, run
 from parity import COMPONENTS, check, reference_outputs
 from reference_models import SD15, ReferenceModels, save_random
 
+from qnn_sd.export import UNET, GraphSize, write_graph
 from qnn_sd.export.blocks.resnet import downsample, resnet, upsample
 from qnn_sd.export.blocks.transformer import spatial_transformer
 from qnn_sd.export.checkpoint import RandomTensors, Sources, open_checkpoint
-from qnn_sd.export.component import write
 from qnn_sd.export.graph import Graph, Value
 from qnn_sd.export.vae import VaeBuilder
 from qnn_sd.metrics import sqnr_db
@@ -38,7 +38,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Referenc
 
 def test_the_unet_of_sd15_is_built_and_runs(tmp_path: Path) -> None:
     weights = RandomTensors(0)
-    write("unet", SD15.unet, weights, 64, 64, 77, tmp_path)
+    write_graph(UNET, SD15.unet, weights, GraphSize(64, 64, 77), tmp_path)
     assert (weights.tensors, weights.parameters) == (686, 859_520_964)
     session = onnxruntime.InferenceSession(str(tmp_path / MODEL_FILE), providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)

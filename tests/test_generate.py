@@ -15,8 +15,8 @@ from test_schedulers import THEIRS
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.text_to_image import guidance_embedding, to_pixels
 from qnn_sd.metrics import psnr_db
-from qnn_sd.pipeline.pipeline import BuildPipeline
-from qnn_sd.runner import Feeds
+from qnn_sd.pipeline import BuildPipeline
+from qnn_sd.runner import Feeds, Outputs
 from qnn_sd.targets import CpuRunner
 
 PROMPT, NEGATIVE = "a green star on a yellow background", "a big blue circle"
@@ -50,7 +50,7 @@ class Watched(CpuRunner):
         super().__init__(*arguments, optimize=True)
         self.log: list[tuple[str, Feeds]] = []
 
-    def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
+    def run(self, component: str, feeds: Feeds) -> Outputs:
         self.log.append((component, dict(feeds)))
         return super().run(component, feeds)
 

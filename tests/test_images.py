@@ -10,7 +10,7 @@ from tiny_sd_trainer import checker, judge, prompts, scenes
 
 from qnn_sd.config import load_profile
 from qnn_sd.metrics import psnr_db
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 
 def right(images: list[np.ndarray], wanted: list[tuple[str, scenes.Scene]]) -> int:
@@ -79,5 +79,5 @@ def test_the_emulator_generates_what_float_generates(
     bundle = pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
     images = judge.generate(bundle, texts(wanted))
     assert right(images, wanted) >= least
-    likeness = [psnr_db(a, b) for a, b in zip(in_float, images, strict=False)]
-    assert statistics.median(likeness) >= 25
+    psnr = [psnr_db(a, b) for a, b in zip(in_float, images, strict=False)]
+    assert statistics.median(psnr) >= 25

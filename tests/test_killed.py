@@ -12,7 +12,7 @@ from pathlib import Path
 from conftest import ROOT
 
 from qnn_sd.artifact import MANIFEST, sha256_of_file
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 
 COMPONENT = "text_encoder"
 # Does something when a function is called for the nth time, before it does anything.

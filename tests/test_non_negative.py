@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, save
 
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize.encodings.from_ranges import encodings_from_ranges
 from qnn_sd.quantize.graph.float_graph import FloatGraph
 from qnn_sd.quantize.ranges.non_negative import non_negative_tensors

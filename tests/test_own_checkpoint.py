@@ -26,7 +26,7 @@ from qnn_sd.errors import CheckpointError
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.metrics import psnr_db
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.targets import CpuRunner
 
 PROMPT = "a neon circle"

@@ -15,7 +15,7 @@ from conftest import Cli
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.targets.adb.bench import (
     BenchSettings,
     Call,
@@ -30,7 +30,7 @@ from qnn_sd.targets.adb.bench import (
 from qnn_sd.targets.adb.bench.inputs import random_inputs
 from qnn_sd.targets.adb.client.adb import Adb
 from qnn_sd.targets.adb.staging.stage import StagingResult
-from qnn_sd.targets.adb.worker.protocol import Port
+from qnn_sd.targets.adb.worker.protocol import TensorSpec
 from qnn_sd.virtual_phone import Battery
 
 PERCENTILES = {"least": 0, "p10": 10, "median": 50, "p90": 90, "most": 100}
@@ -98,19 +98,24 @@ def test_a_image_is_estimated_from_the_warm_medians() -> None:
 
 
 def test_inputs_fit_their_ports_and_are_the_same_each_time() -> None:
-    ports = [
-        Port("input_ids", np.dtype("<i4"), (1, 5000)),
-        Port("sample", np.dtype("<f4"), (1, 4, 8, 8)),
-        Port("context", np.dtype("<f4"), (1, 77, 16)),
+    specs = [
+        TensorSpec("input_ids", np.dtype("<i4"), (1, 5000)),
+        TensorSpec("sample", np.dtype("<f4"), (1, 4, 8, 8)),
+        TensorSpec("context", np.dtype("<f4"), (1, 77, 16)),
+        TensorSpec("pooled", np.dtype("<f4"), (1, 16)),
     ]
-    first, again = (random_inputs(ports, 49, "context", 2) for _time in range(2))
+    first, again = (random_inputs(specs, 49, ["context", "pooled"], 2) for _time in range(2))
     assert {name: (feed.dtype, feed.shape) for name, feed in first.feeds.items()} == {
-        port.name: (port.dtype, port.shape) for port in ports[:2]
+        spec.name: (spec.dtype, spec.shape) for spec in specs[:2]
     }
     assert set(first.feeds["input_ids"].flat) == set(range(49))
-    assert [choice.shape for choice in first.choices] == [(1, 77, 16)] * 2
-    assert not np.array_equal(*first.choices)
+    shapes = [{name: feed.shape for name, feed in each.items()} for each in first.passes]
+    assert shapes == [{"context": (1, 77, 16), "pooled": (1, 16)}] * 2
+    for name in ("context", "pooled"):
+        assert not np.array_equal(first.passes[0][name], first.passes[1][name])
     assert all(np.array_equal(first.feeds[name], again.feeds[name]) for name in first.feeds)
+    alone = random_inputs(specs, 49, passes=2)
+    assert (set(alone.feeds), alone.passes) == ({spec.name for spec in specs}, ())
 
 
 # On the virtual phone

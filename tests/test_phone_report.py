@@ -22,7 +22,7 @@ from qnn_sd import qnn_provider
 from qnn_sd.cli.phone_report import write_report
 from qnn_sd.device_properties import VIRTUAL_PHONE_PROPERTY
 from qnn_sd.errors import OutputError, StagingError, TargetError
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.targets.adb.client.devices import HOME
 from qnn_sd.targets.adb.diagnostics import Findings, Privacy, Step, document, markdown
 from qnn_sd.targets.adb.diagnostics.checklist import Checklist, Facts

@@ -27,7 +27,7 @@ from qnn_sd.export.checkpoint import RandomTensors, Sources
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_component
 from qnn_sd.quantize.calibration import Samples, unit_name
 from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric, per_channel, symmetric

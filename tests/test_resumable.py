@@ -28,7 +28,8 @@ CHILD = f"""
 import sys, time
 from pathlib import Path
 from test_resumable import RECIPE, in_pieces
-from qnn_sd.artifact import load_or_build, written_aside
+from qnn_sd.artifact import load_or_build
+from qnn_sd.output_files import written_aside
 
 def stuck(piece, folder):
     if piece == "2":

@@ -18,7 +18,7 @@ from qnn_sd.config import load_profile
 from qnn_sd.errors import QuantizeError
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE, load_structure
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_component, quantize_with_stand_ins
 from qnn_sd.quantize.ranges.stand_in import stand_in_ranges
 

@@ -17,12 +17,12 @@ from PIL import Image
 
 from qnn_sd import qnn_provider
 from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
-from qnn_sd.config import COMPONENTS, GuidanceSetting, load_profile
+from qnn_sd.config import GuidanceSetting, load_profile
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import ArtifactError, VerificationError
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline import pipeline as pipeline_module
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
+from qnn_sd.pipeline.stages.verify_stage import suspect_versions
 from qnn_sd.quantize import sqnr_against_float
 from qnn_sd.quantize.calibration import read_prompts
 from qnn_sd.toolchain import load_toolchains
@@ -34,10 +34,10 @@ from qnn_sd.verification import (
     SqnrSummary,
     VerificationInput,
     gate_warning,
-    likeness,
     require_finite,
     require_gate,
     setting_warning,
+    sqnr_summary,
 )
 
 INPUTS = [VerificationInput(f"step {n // 2}, pass {n % 2}", {}, pair=n // 2) for n in range(4)]
@@ -48,10 +48,15 @@ def outputs(rng: np.random.Generator, error: float = 1e-4) -> tuple[list[np.ndar
     return exact, [each + error * rng.standard_normal(each.shape) for each in exact]
 
 
-def test_likeness_is_of_all_of_the_worst_and_of_the_difference(rng: np.random.Generator) -> None:
+def answers(arrays: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Of a graph with one output."""
+    return [{"output": array} for array in arrays]
+
+
+def test_the_summary_is_of_all_of_the_worst_and_of_the_difference(rng: np.random.Generator) -> None:
     exact, found = outputs(rng)
     found[2] = exact[2] + 1e-2 * rng.standard_normal(exact[2].shape)
-    told = likeness(INPUTS, exact, found)
+    told = sqnr_summary(INPUTS, answers(exact), answers(found))
 
     def decibels(a: Any, b: Any) -> float:
         return float(10 * np.log10(np.square(a).sum() / np.square(np.subtract(a, b)).sum()))
@@ -61,6 +66,44 @@ def test_likeness_is_of_all_of_the_worst_and_of_the_difference(rng: np.random.Ge
     assert told.worst_input == INPUTS[2].label
     assert told.difference_db == pytest.approx(decibels(exact[3] - exact[2], found[3] - found[2]), abs=0.01)
     assert told.worst_difference == INPUTS[3].label
+
+
+@pytest.mark.parametrize("bad", ["first", "second"])
+def test_of_several_outputs_the_worst_counts(bad: str, rng: np.random.Generator) -> None:
+    """In each figure, whichever output it is, and the output is named."""
+    exact, found = outputs(rng)
+    worse = [each + 1e-2 * rng.standard_normal(each.shape) for each in exact]
+    good = sqnr_summary(INPUTS, answers(exact), answers(found))
+    alone = sqnr_summary(INPUTS, answers(exact), answers(worse))
+    pair = {"first": found, "second": found} | {bad: worse}
+    both = sqnr_summary(
+        INPUTS,
+        [{"first": each, "second": each} for each in exact],
+        [{name: arrays[number] for name, arrays in pair.items()} for number in range(len(INPUTS))],
+    )
+    assert alone.worst_db < good.worst_db - 20
+    assert (both.all_db, both.worst_db, both.difference_db) == (alone.all_db, alone.worst_db, alone.difference_db)
+    assert both.worst_input == f"{alone.worst_input}, output {bad}"
+    assert both.worst_difference == f"{alone.worst_difference}, output {bad}"
+
+
+def test_answers_without_the_same_outputs_are_refused(rng: np.random.Generator) -> None:
+    exact, found = outputs(rng)
+    with pytest.raises(ValueError, match="Not all answers have the outputs output"):
+        sqnr_summary(INPUTS, answers(exact), [*answers(found[:3]), {"other": found[3]}])
+
+
+def test_nan_in_a_second_output_passes_no_gate(rng: np.random.Generator) -> None:
+    exact, found = outputs(rng)
+    planted = [each.copy() for each in found]
+    planted[2][0, 0, 0, 0] = np.nan
+    both = [{"first": a, "second": b} for a, b in zip(found, planted, strict=True)]
+    with pytest.raises(VerificationError, match="NaN or infinity") as caught:
+        require_finite("unet", INPUTS, both, "the context binary", "cure")
+    assert "numbers of second" in str(caught.value)
+    told = sqnr_summary(INPUTS, [{"first": each, "second": each} for each in exact], both)
+    with pytest.raises(VerificationError):
+        require_gate(BINARY_AGAINST_QDQ, "unet", told)
 
 
 @pytest.mark.parametrize("gate", [BINARY_AGAINST_QDQ, QDQ_AGAINST_FLOAT], ids=lambda gate: gate.name)
@@ -87,15 +130,15 @@ def test_nan_and_infinity_pass_no_gate_and_reach_no_json(planted: float, rng: np
     exact, found = outputs(rng)
     found[1][0, 0, 0, 0] = planted
     with pytest.raises(VerificationError, match="NaN or infinity") as caught:
-        require_finite("unet", INPUTS, found, "the context binary", "cure")
+        require_finite("unet", INPUTS, answers(found), "the context binary", "cure")
     assert INPUTS[1].label in str(caught.value)
-    told = likeness(INPUTS, exact, found)
+    told = sqnr_summary(INPUTS, answers(exact), answers(found))
     assert told.worst_input == INPUTS[1].label
     with pytest.raises(VerificationError):
         require_gate(BINARY_AGAINST_QDQ, "unet", told)
     with pytest.raises(ValueError, match="JSON"):
         json_text(told.model_dump())
-    assert json.loads(json_text(likeness(INPUTS, exact, exact).model_dump()))["worst_db"] == 200
+    assert json.loads(json_text(sqnr_summary(INPUTS, answers(exact), answers(exact)).model_dump()))["worst_db"] == 200
 
 
 def changed(source: Path, folder: Path, change: Callable[[onnx.GraphProto], None]) -> Path:
@@ -163,7 +206,7 @@ def test_a_binary_of_another_graph_is_the_compilers_fault(pipeline: BuildPipelin
     compiled = tmp_path / "compiled"
     compiled.mkdir()
     compile_component(weak, 57, 75, 1, compiled)
-    found = Verifier(usable_cores()).likeness("unet", Binary(qdq, compiled, 57, 75), own_inputs(pipeline, "unet")[:2])
+    found = Verifier(usable_cores()).sqnr("unet", Binary(qdq, compiled, 57, 75), own_inputs(pipeline, "unet")[:2])
     assert found.difference_db is not None
     assert found.difference_db < BINARY_AGAINST_QDQ.least_difference_db
     with pytest.raises(VerificationError, match="The HTP compiler computes something else"):
@@ -197,10 +240,10 @@ def test_halved_encodings_of_a_user_are_the_users_fault(cli: Cli, pipeline: Buil
 
 
 def test_versions_that_nobody_tried_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pipeline_module._suspect_of_versions() == ("", ""), "the installed versions are of no tried set"
+    assert suspect_versions() == ("", ""), "the installed versions are of no tried set"
     there: Mapping[str, str] = {**qnn_provider.versions(), "onnxruntime": "9.9.9"}
     monkeypatch.setattr(qnn_provider, "versions", lambda: there)
-    suspect, hint = pipeline_module._suspect_of_versions()
+    suspect, hint = suspect_versions()
     assert "onnxruntime 9.9.9" in suspect
     assert hint == load_toolchains().chosen.install
     low = SqnrSummary(all_db=20.0, worst_db=20.0, worst_input="one")
@@ -259,7 +302,7 @@ def figures(**by_setting: float) -> list[SettingSqnr]:
     for name, worst in by_setting.items():
         scale, _, negative = name.removeprefix("g").partition("_")
         setting = GuidanceSetting(guidance=float(scale), negative=bool(negative))
-        found.append(SettingSqnr(setting=setting, likeness=SqnrSummary(all_db=60, worst_db=worst, worst_input="x")))
+        found.append(SettingSqnr(setting=setting, sqnr=SqnrSummary(all_db=60, worst_db=worst, worst_input="x")))
     return found
 
 
@@ -273,9 +316,7 @@ def test_run_warns_of_settings_outside_and_of_poor_ones() -> None:
     assert "guidance 12 lies outside what was calibrated (1 to 8): nothing was measured there" in outside
     assert "45.0 dB" in outside
     assert setting_warning([], 12, negative=True) is None
-    weak = [
-        each.model_copy(update={"likeness": each.likeness.model_copy(update={"difference_db": 19.0})}) for each in some
-    ]
+    weak = [each.model_copy(update={"sqnr": each.sqnr.model_copy(update={"difference_db": 19.0})}) for each in some]
     assert "19.0 dB SQNR in the difference" in (setting_warning(weak, 4, negative=False) or "")
     barely = SqnrSummary(all_db=60, worst_db=39.9, worst_input="that one")
     assert "39.9 dB" in (gate_warning(QDQ_AGAINST_FLOAT, "unet", barely) or "")
@@ -353,13 +394,13 @@ def test_a_binary_that_the_gate_refuses_is_bundled_by_nobody(
     """The emulator's answer of the UNet is that of another graph."""
     shutil.rmtree(own_cache / "verify", ignore_errors=True)
     shutil.rmtree(own_cache / "bundle", ignore_errors=True)
-    honest = Verifier.likeness
+    honest = Verifier.sqnr
 
     def lie(self: Verifier, component: str, *rest: Any) -> SqnrSummary:
         found = honest(self, component, *rest)
         return found.model_copy(update={"worst_db": 20.0}) if component == "text_encoder" else found
 
-    monkeypatch.setattr(Verifier, "likeness", lie)
+    monkeypatch.setattr(Verifier, "sqnr", lie)
     bad = BuildPipeline(pipeline.model, Console(quiet=True), cache=own_cache)
     with pytest.raises(VerificationError, match=r"text_encoder is refused: context binary against QDQ graph, 20\.0 dB"):
         bad.bundle(load_profile("sm8650"), ("text_encoder",))
@@ -391,13 +432,13 @@ def test_cached_figures_are_held_to_the_gates_too(
         BuildPipeline(pipeline.model, Console(quiet=True), cache=own_cache).verify_quantization("text_encoder")
 
 
-def test_likeness_wants_an_output_for_each_input_and_both_passes(rng: np.random.Generator) -> None:
+def test_the_summary_wants_an_output_for_each_input_and_both_passes(rng: np.random.Generator) -> None:
     exact, found = outputs(rng)
     for inputs, a, b in ((INPUTS[:2], exact, found), (INPUTS, exact[:1], found[:1]), ([], [], [])):
         with pytest.raises(ValueError, match="inputs"):
-            likeness(inputs, a, b)
+            sqnr_summary(inputs, answers(a), answers(b))
     with pytest.raises(ValueError, match="lacks its other"):
-        likeness(INPUTS[:3], exact[:3], found[:3])
+        sqnr_summary(INPUTS[:3], answers(exact[:3]), answers(found[:3]))
 
 
 def test_a_bundle_for_a_phone_remembers_it_too(pipeline: BuildPipeline, cache: Path) -> None:

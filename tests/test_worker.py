@@ -11,28 +11,22 @@ import numpy as np
 import onnx
 import pytest
 from graphs import quantized
-from worker_process import FOLDER, HANGS_SECONDS, WorkerProcess, make_phone
+from worker_process import FOLDER, HANGS_SECONDS, HTP, PROFILE, WorkerProcess, hello, make_phone, named, raw
 
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
-from qnn_sd.config import load_profile
 from qnn_sd.errors import TargetError
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.runner import only_output
 from qnn_sd.targets import CpuRunner, EmulatorRunner
-from qnn_sd.targets.adb.worker.client import WorkerClient, WorkerError
-from qnn_sd.targets.adb.worker.protocol import HEADER, Body, ComputeUnit, ErrorCode, Kind, Opened, Slot
+from qnn_sd.targets.adb.worker.body import Body
+from qnn_sd.targets.adb.worker.client import WorkerClient
+from qnn_sd.targets.adb.worker.connection import WorkerConnection, WorkerError
+from qnn_sd.targets.adb.worker.protocol import HEADER, ComputeUnit, ErrorCode, Kind, Opened, Slot
 
-PROFILE = load_profile("sm8650")
-# As on a phone: the library's name alone, found through LD_LIBRARY_PATH.
-HTP = {
-    "backend_path": "libQnnHtp.so",
-    "htp_performance_mode": "burst",
-    "soc_model": str(PROFILE.soc_model),
-    "htp_arch": str(PROFILE.htp_arch),
-}
 CONTEXT = str(Path("../models/denoiser") / CONTEXT_FILE)
 QDQ = str(Path("../models/qdq") / MODEL_FILE)
 SHAPE, CONDITION = (1, 8, 16, 16), (1, 16, 16, 16)
@@ -109,46 +103,45 @@ def emulated(phone: Path, feeds: dict[str, np.ndarray]) -> np.ndarray:
     file = phone / FOLDER / "models" / "denoiser" / CONTEXT_FILE
     runner = EmulatorRunner(lambda _name: file, PROFILE.soc_model, PROFILE.htp_arch)
     runner.load("denoiser")
-    return runner.run("denoiser", feeds)
+    return only_output("denoiser", runner.run("denoiser", feeds))
 
 
 def on_cpu(file: Path, feeds: dict[str, np.ndarray]) -> np.ndarray:
     runner = CpuRunner(lambda _name: file)
     runner.load("it")
-    return runner.run("it", feeds)
+    return only_output("it", runner.run("it", feeds))
 
 
 def test_it_says_that_it_is_ready(worker: WorkerProcess, client: WorkerClient) -> None:
-    assert worker.first_line == f"ready 1 {worker.process.pid}\n"
+    assert worker.first_line == f"ready 2 {worker.process.pid}\n"
 
 
 def test_the_htp_gives_what_the_emulator_gives(client: WorkerClient, phone: Path, feeds: dict[str, np.ndarray]) -> None:
     opened = open_denoiser(client)
-    assert {(port.name, port.dtype, port.shape) for port in opened.inputs} == {
+    assert {(spec.name, spec.dtype, spec.shape) for spec in opened.inputs} == {
         ("sample", np.dtype(np.float32), SHAPE),
         ("condition", np.dtype(np.float32), CONDITION),
     }
-    assert opened.output.shape == SHAPE
+    assert [(spec.name, spec.dtype, spec.shape) for spec in opened.outputs] == [("y", np.dtype(np.float32), SHAPE)]
     assert opened.load_nanoseconds > 0
     result = client.run("denoiser", feeds)
     assert result.nanoseconds > 0
-    assert result.output is not None
-    np.testing.assert_array_equal(result.output, emulated(phone, feeds), strict=True)
+    np.testing.assert_array_equal(only_output("denoiser", result.outputs), emulated(phone, feeds), strict=True)
 
 
 def test_the_cpu_gives_what_the_cpu_gives(client: WorkerClient, phone: Path, feeds: dict[str, np.ndarray]) -> None:
-    client.open("qdq", QDQ, place=ComputeUnit.CPU, options={"threads": "1"})
+    client.open("qdq", QDQ, unit=ComputeUnit.CPU, options={"threads": "1"})
     expected = on_cpu(phone / FOLDER / "models" / "qdq" / MODEL_FILE, feeds)
-    np.testing.assert_array_equal(client.run("qdq", feeds).output, expected, strict=True)
+    np.testing.assert_array_equal(client.run("qdq", feeds).outputs["y"], expected, strict=True)
     client.close("qdq")
 
 
 def test_int32_and_a_path_from_the_phones_root(client: WorkerClient, phone: Path) -> None:
     file = Path("/") / FOLDER / "models" / "table" / MODEL_FILE
-    client.open("table", str(file), place=ComputeUnit.CPU)
+    client.open("table", str(file), unit=ComputeUnit.CPU)
     tokens = {"input_ids": np.array([[49, 0, 3, 3, 2, 1, 48]], np.int32)}
     expected = on_cpu(phone / FOLDER / "models" / "table" / MODEL_FILE, tokens)
-    np.testing.assert_array_equal(client.run("table", tokens).output, expected, strict=True)
+    np.testing.assert_array_equal(client.run("table", tokens).outputs["y"], expected, strict=True)
     client.close("table")
 
 
@@ -157,7 +150,7 @@ def test_inputs_may_come_in_any_order_and_memory_layout(
 ) -> None:
     open_denoiser(client)
     turned = {name: np.asfortranarray(feeds[name]) for name in reversed(feeds)}
-    np.testing.assert_array_equal(client.run("denoiser", turned).output, emulated(phone, feeds))
+    np.testing.assert_array_equal(client.run("denoiser", turned).outputs["y"], emulated(phone, feeds))
 
 
 def test_a_second_open_loads_nothing(client: WorkerClient) -> None:
@@ -165,7 +158,7 @@ def test_a_second_open_loads_nothing(client: WorkerClient) -> None:
     first, second = open_denoiser(client), open_denoiser(client)
     assert (first.loaded, second.loaded) == (True, False)
     assert first.load_nanoseconds == second.load_nanoseconds
-    assert first.output == second.output
+    assert first.outputs == second.outputs
 
 
 def test_another_file_under_an_open_name_is_refused(client: WorkerClient) -> None:
@@ -181,7 +174,7 @@ def test_slots_stand_for_tensors(client: WorkerClient, phone: Path, feeds: dict[
     client.put("condition", feeds["condition"])
     kept = {**feeds, "condition": Slot("condition")}
     for _time in range(2):
-        np.testing.assert_array_equal(client.run("denoiser", kept).output, expected)
+        np.testing.assert_array_equal(client.run("denoiser", kept).outputs["y"], expected)
     client.drop("condition")
     with pytest.raises(WorkerError, match="no slot condition"):
         client.run("denoiser", kept)
@@ -190,34 +183,36 @@ def test_slots_stand_for_tensors(client: WorkerClient, phone: Path, feeds: dict[
 
 def test_an_output_can_stay_in_a_slot(client: WorkerClient, phone: Path, feeds: dict[str, np.ndarray]) -> None:
     open_denoiser(client)
-    result = client.run("denoiser", feeds, keep_as="latent")
-    assert result.output is None
+    result = client.run("denoiser", feeds, keep={"y": Slot("latent")})
+    assert result.outputs == {}
     chained = client.run("denoiser", {**feeds, "sample": Slot("latent")})
     once = emulated(phone, feeds)
-    np.testing.assert_array_equal(chained.output, emulated(phone, {**feeds, "sample": once}))
+    np.testing.assert_array_equal(chained.outputs["y"], emulated(phone, {**feeds, "sample": once}))
     with pytest.raises(WorkerError, match="input and output"):
-        client.run("denoiser", {**feeds, "sample": Slot("latent")}, keep_as="latent")
+        client.run("denoiser", {**feeds, "sample": Slot("latent")}, keep={"y": Slot("latent")})
     # What was refused has changed nothing.
-    np.testing.assert_array_equal(client.run("denoiser", {**feeds, "sample": Slot("latent")}).output, chained.output)
+    np.testing.assert_array_equal(
+        client.run("denoiser", {**feeds, "sample": Slot("latent")}).outputs["y"], chained.outputs["y"]
+    )
 
 
 def test_guidance_is_numpys(client: WorkerClient, phone: Path, feeds: dict[str, np.ndarray]) -> None:
     open_denoiser(client)
     rng = np.random.default_rng(6)
     conditions = [rng.standard_normal(CONDITION, np.float32) for _pass in range(2)]
-    slots = [Slot(f"pass {number}") for number in range(2)]
+    slots = [{"condition": Slot(f"pass {number}")} for number in range(2)]
     for slot, condition in zip(slots, conditions, strict=True):
-        client.put(slot.name, condition)
+        client.put(slot["condition"].name, condition)
     sample = {"sample": feeds["sample"]}
     passes = [emulated(phone, {**sample, "condition": condition}) for condition in conditions]
     guidance = 7.3
     expected = passes[0] + np.float32(guidance) * (passes[1] - passes[0])
-    both = client.guided("denoiser", sample, "condition", slots, guidance)
-    np.testing.assert_array_equal(both.output, expected, strict=True)
+    both = client.guided("denoiser", sample, slots, guidance)
+    np.testing.assert_array_equal(both.outputs["y"], expected, strict=True)
     assert len(both.pass_nanoseconds) == 2
     assert both.combination_nanoseconds > 0
-    alone = client.guided("denoiser", sample, "condition", slots[:1], guidance)
-    np.testing.assert_array_equal(alone.output, passes[0], strict=True)
+    alone = client.guided("denoiser", sample, slots[:1], guidance)
+    np.testing.assert_array_equal(alone.outputs["y"], passes[0], strict=True)
     assert len(alone.pass_nanoseconds) == 1
     assert alone.combination_nanoseconds == 0
 
@@ -253,13 +248,13 @@ def test_a_missing_library_is_told(option: str, what: str, phone: Path) -> None:
 )
 def test_options_that_do_not_fit_are_told(options: dict[str, str], why: str, client: WorkerClient) -> None:
     with pytest.raises(WorkerError, match=why):
-        client.open("qdq", QDQ, place=ComputeUnit.CPU, options=options)
+        client.open("qdq", QDQ, unit=ComputeUnit.CPU, options=options)
 
 
 def test_a_file_that_is_no_model_is_told(client: WorkerClient, phone: Path) -> None:
     (phone / FOLDER / "models" / "noise.onnx").write_bytes(b"noise" * 100)
     with pytest.raises(WorkerError, match=r"noise can't be loaded") as caught:
-        client.open("noise", "../models/noise.onnx", place=ComputeUnit.CPU)
+        client.open("noise", "../models/noise.onnx", unit=ComputeUnit.CPU)
     assert caught.value.code == ErrorCode.LOAD_FAILED
     assert caught.value.why
 
@@ -361,7 +356,7 @@ def test_stdins_end_ends_it_while_it_runs(phone: Path, feeds: dict[str, np.ndarr
         client = WorkerClient(connection)
         client.hello(worker.token)
         open_denoiser(client)
-        for part in Body().string("denoiser").inputs(feeds).string("").frame(3, Kind.RUN):
+        for part in Body().string("denoiser").inputs(feeds).kept({}).frame(3, Kind.RUN):
             connection.sendall(part)
         worker.release()
         assert worker.process.wait(HANGS_SECONDS) == 0
@@ -390,8 +385,8 @@ def test_stdins_end_ends_a_run_that_does_not_end(phone: Path) -> None:
         connection = worker.connect()
         client = WorkerClient(connection)
         client.hello(worker.token)
-        client.open("endless", "../models/endless.onnx", place=ComputeUnit.CPU)
-        for part in Body().string("endless").inputs({"x": np.ones(1, np.float32)}).string("").frame(3, Kind.RUN):
+        client.open("endless", "../models/endless.onnx", unit=ComputeUnit.CPU)
+        for part in Body().string("endless").inputs({"x": np.ones(1, np.float32)}).kept({}).frame(3, Kind.RUN):
             connection.sendall(part)
         worker.release()
         assert worker.process.wait(HANGS_SECONDS) == 0
@@ -407,8 +402,7 @@ def test_a_worker_that_is_left_serves_the_next_host(phone: Path, feeds: dict[str
         worker.release()
         second = worker.client()
         assert not open_denoiser(second).loaded
-        found = second.run("denoiser", feeds).output
-        assert found is not None
+        found = second.run("denoiser", feeds).outputs["y"]
         assert np.array_equal(found, emulated(phone, feeds))
         with pytest.raises(WorkerError, match="no slot sample"):
             second.run("denoiser", {"sample": Slot("sample"), "condition": feeds["condition"]})
@@ -451,7 +445,7 @@ def test_only_one_host_is_let_in(worker: WorkerProcess, client: WorkerClient) ->
 
 @pytest.mark.parametrize(
     ("start", "exit_code", "said"),
-    [({"token": "short"}, 64, "token"), ({"protocol": "2"}, 76, "speaks protocol 1, not 2")],
+    [({"token": "short"}, 64, "token"), ({"protocol": "1"}, 76, "speaks protocol 2, not 1")],
 )
 def test_a_start_without_a_token_or_with_another_protocol_is_refused(
     start: dict[str, str], exit_code: int, said: str, phone: Path
@@ -463,21 +457,9 @@ def test_a_start_without_a_token_or_with_another_protocol_is_refused(
         assert said in log
 
 
-def hello(token: str, version: int = 1) -> bytes:
-    return b"".join(Body().u16(version).string(token).frame(1, Kind.HELLO))
-
-
-def raw(kind: int, body: bytes, request_id: int = 2, length: int | None = None) -> bytes:
-    return HEADER.pack(len(body) if length is None else length, request_id, kind) + body
-
-
-def named(text: bytes) -> bytes:
-    return struct.pack("<H", len(text)) + text
-
-
 ONE_FLOAT = struct.pack("<BBIf", 1, 1, 1, 0.5)
 BROKEN = {
-    "hello twice": (raw(Kind.HELLO, struct.pack("<H", 1) + named(b"x")), "HELLO is the first"),
+    "hello twice": (raw(Kind.HELLO, struct.pack("<H", 2) + named(b"x")), "HELLO is the first"),
     "an id out of turn": (raw(Kind.STATUS, b"", request_id=7), "request 7 came where 2 was due"),
     "an unknown kind": (raw(77, b""), "no request of kind 77"),
     "a reply as request": (raw(Kind.OK, b""), "no request of kind 128"),
@@ -501,7 +483,7 @@ BROKEN = {
     "bytes after nothing": (raw(Kind.STATUS, b"!"), "1 bytes more"),
     "a wait of no time": (raw(Kind.LEAVE, struct.pack("<I", 0)), "wait for 0 seconds"),
     "a wait of days": (raw(Kind.LEAVE, struct.pack("<I", 86_401)), "wait for 86401 seconds"),
-    "an unknown place": (raw(Kind.OPEN, named(b"c") + named(b"f") + b"\x09\x00\x00"), "no place 9"),
+    "an unknown compute unit": (raw(Kind.OPEN, named(b"c") + named(b"f") + b"\x09\x00\x00"), "no compute unit 9"),
 }
 
 
@@ -511,13 +493,13 @@ def test_a_host_that_breaks_the_protocol_is_refused(case: str, phone: Path) -> N
     with WorkerProcess(phone) as worker:
         connection = worker.connect()
         connection.sendall(hello(worker.token))
-        client = WorkerClient(connection)
-        client._last_id = 1
-        client._reply(1000)
+        replies = WorkerConnection(connection)
+        replies.last_id = 1
+        replies.reply(1000)
         connection.sendall(request)
-        client._last_id = HEADER.unpack(request[: HEADER.size])[1]
+        replies.last_id = HEADER.unpack(request[: HEADER.size])[1]
         with pytest.raises(WorkerError) as caught:
-            client._reply(10_000)
+            replies.reply(10_000)
         assert caught.value.code == ErrorCode.REFUSED_FRAME
         assert reason in caught.value.why
         assert connection.recv(1) == b"", "the connection is closed"
@@ -527,25 +509,27 @@ def test_a_host_that_breaks_the_protocol_is_refused(case: str, phone: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("first", "code"),
+    ("first", "code", "reason"),
     [
-        (lambda _token: hello("0" * 64), ErrorCode.REFUSED_TOKEN),
-        (lambda _token: hello(""), ErrorCode.REFUSED_TOKEN),
-        (lambda token: hello(token, version=2), ErrorCode.REFUSED_VERSION),
-        (lambda _token: raw(Kind.STATUS, b"", request_id=1), ErrorCode.REFUSED_FRAME),
+        (lambda _token: hello("0" * 64), ErrorCode.REFUSED_TOKEN, "the token isn't the one"),
+        (lambda _token: hello(""), ErrorCode.REFUSED_TOKEN, "the token isn't the one"),
+        (lambda token: hello(token, version=1), ErrorCode.REFUSED_VERSION, "protocol 1, this worker protocol 2"),
+        (lambda token: hello(token, version=3), ErrorCode.REFUSED_VERSION, "protocol 3, this worker protocol 2"),
+        (lambda _token: raw(Kind.STATUS, b"", request_id=1), ErrorCode.REFUSED_FRAME, "HELLO is the first"),
     ],
-    ids=["another token", "no token", "another version", "no hello"],
+    ids=["another token", "no token", "an older version", "a newer version", "no hello"],
 )
-def test_a_stranger_is_refused(first: object, code: ErrorCode, phone: Path) -> None:
+def test_a_stranger_is_refused(first: object, code: ErrorCode, reason: str, phone: Path) -> None:
     assert callable(first)
     with WorkerProcess(phone) as worker:
         connection = worker.connect()
         connection.sendall(first(worker.token))
-        client = WorkerClient(connection)
-        client._last_id = 1
+        replies = WorkerConnection(connection)
+        replies.last_id = 1
         with pytest.raises(WorkerError) as caught:
-            client._reply(10_000)
+            replies.reply(10_000)
         assert caught.value.code == code
+        assert reason in caught.value.why
         assert worker.ended()[0] == 76
 
 

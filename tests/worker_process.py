@@ -5,20 +5,46 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import struct
 import subprocess
 from pathlib import Path
 from types import TracebackType
 
+from qnn_sd.config import load_profile
 from qnn_sd.runtime_libraries import desktop_jar
+from qnn_sd.targets.adb.worker.body import Body
 from qnn_sd.targets.adb.worker.client import WorkerClient
-from qnn_sd.targets.adb.worker.protocol import PROTOCOL
+from qnn_sd.targets.adb.worker.protocol import HEADER, PROTOCOL, Kind
 from qnn_sd.virtual_phone.desktop_java import find_java, link_libraries
 from qnn_sd.worker_jars import DESKTOP_JAR
 
 MAIN = "io.github.qnnsd.worker.Main"
 FOLDER = Path("data/local/tmp/qnn-sd")
+PROFILE = load_profile("sm8650")
+# As on a phone: the library's name alone, found through LD_LIBRARY_PATH.
+HTP = {
+    "backend_path": "libQnnHtp.so",
+    "htp_performance_mode": "burst",
+    "soc_model": str(PROFILE.soc_model),
+    "htp_arch": str(PROFILE.htp_arch),
+}
 # No process here needs a fraction of it: what takes longer hangs.
 HANGS_SECONDS = 120
+
+
+def hello(token: str, version: int = PROTOCOL) -> bytes:
+    """The frame of HELLO."""
+    return b"".join(Body().u16(version).string(token).frame(1, Kind.HELLO))
+
+
+def raw(kind: int, body: bytes, request_id: int = 2, length: int | None = None) -> bytes:
+    """A frame of any bytes."""
+    return HEADER.pack(len(body) if length is None else length, request_id, kind) + body
+
+
+def named(text: bytes) -> bytes:
+    """A string."""
+    return struct.pack("<H", len(text)) + text
 
 
 def make_phone(root: Path) -> Path:

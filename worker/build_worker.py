@@ -17,9 +17,9 @@ from pathlib import Path
 from artifacts import ANDROID_CORE, ANDROID_FRAMEWORK, DX, ECJ, ONNXRUNTIME
 
 from qnn_sd import worker_jars
-from qnn_sd.artifact import written_aside
 from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, QnnSdError
+from qnn_sd.output_files import written_aside
 from qnn_sd.runtime_libraries import Pin, file_of
 from qnn_sd.virtual_phone.desktop_java import find_java
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ASSETS))
 
 from qnn_sd.config import load_model
 from qnn_sd.console import Console
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from tiny_sd_trainer import checker, judge, prompts
 
 COLUMNS = 20

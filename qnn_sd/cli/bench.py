@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from qnn_sd import resources
-from qnn_sd.artifact import written_aside
 from qnn_sd.cli.bench_report import BenchReportContext, as_document, show
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.options import component_option, device_option, output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import TargetError
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.output_files import written_aside
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.targets.adb.bench import BenchSettings, Refused, measure
 from qnn_sd.targets.adb.client.adb import Adb
 from qnn_sd.targets.adb.client.devices import choose_phone, is_virtual, phone_info, profile_of

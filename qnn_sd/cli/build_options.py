@@ -17,7 +17,7 @@ from qnn_sd.config import ModelConfig, Rounding, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Sources, parse_embedding, parse_lora
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 
 DEFAULT_MODEL = "tiny-sd"
 

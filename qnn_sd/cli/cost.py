@@ -15,9 +15,10 @@ from qnn_sd.cli.cost_report import as_document, show_costs
 from qnn_sd.cli.cost_scale import ESTIMATED_SOC, scaling_for
 from qnn_sd.cli.options import component_option, output_options, refuse_bad_output, refuse_typed
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.config import COMPONENTS, load_profile
+from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, did_you_mean
+from qnn_sd.pipeline import COMPONENTS
 
 # Those that mean something for a graph that was given: nothing is built then.
 _OF_A_GRAPH = (

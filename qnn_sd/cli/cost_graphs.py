@@ -17,7 +17,7 @@ from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError, SettingError
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_with_stand_ins
 
 Encodings = Literal["quantized", "stand-ins", "given"]

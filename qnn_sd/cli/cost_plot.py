@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from qnn_sd.artifact import written_aside
 from qnn_sd.cli.cost_measure import Costs
 from qnn_sd.cli.cost_report import FAR_FROM_SILICON, Line, figure
+from qnn_sd.output_files import written_aside
 
 _WIDTH, _MARGIN, _ROW, _BAR = 960, 16, 20, 12
 # Where the names end and the two panels begin; a panel ends in room for its figures.

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from qnn_sd import artifact
+from qnn_sd import output_files
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 
@@ -37,7 +37,7 @@ def refuse_bad_output(output: Path, suffix: str, why: str, beside: str | None = 
     if beside is not None:
         _refuse_folder(output.with_suffix(beside), suffix)
     # Files of one folder: what holds for one holds for the other.
-    artifact.probe_writable(output)
+    output_files.probe_writable(output)
 
 
 def _refuse_folder(path: Path, suffix: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qnn_sd import __version__, artifact, resources
+from qnn_sd import __version__, output_files, resources
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.config import DeviceProfile
@@ -14,7 +14,7 @@ from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.png import save_png
 from qnn_sd.health_checks import CheckResult
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.diagnostics import (
     DiagnosticsContext,
@@ -124,6 +124,6 @@ def write_report(output: Path, told: Any, findings: Findings) -> list[Path]:
         save_png(path, findings.image, {"prompt": PROMPT, "seed": SEED, "software": f"qnn-sd {__version__}"})
         written.append(path)
         name = path.name
-    with artifact.written_aside(output) as aside:
+    with output_files.written_aside(output) as aside:
         aside.write_text(markdown(told, name), "utf-8")
     return [output, *written]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnn_sd.console import Console
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 
 
 def show_plan(console: Console, pipeline: BuildPipeline) -> None:

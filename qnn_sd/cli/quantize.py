@@ -12,8 +12,8 @@ from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import copies_option, metadata_of, put_in_place, refuse_bad_copies
-from qnn_sd.config import COMPONENTS
 from qnn_sd.console import Console
+from qnn_sd.pipeline import COMPONENTS
 
 
 @click.command("quantize")

@@ -22,7 +22,7 @@ from qnn_sd.generate.noise import LARGEST_SEED
 from qnn_sd.generate.png import save_png
 from qnn_sd.generate.schedulers import known_scheduler
 from qnn_sd.generate.text_to_image import Image
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
 from qnn_sd.targets.adb.client.adb import Adb, Phone
@@ -88,7 +88,7 @@ def run_command(
     phone = choose_phone(Adb(), device) if target == "phone" else None
     profile = _profile(target, phone, soc)
     pipeline = build_request.pipeline(console)
-    cpu_kind: Kind = "w8a16" if precision == "w8a16" else "float"
+    cpu_kind: Kind = "qdq" if precision == "w8a16" else "float"
     if build_request.dry_run:
         if profile is None:
             pipeline.build_cpu_bundle(cpu_kind)

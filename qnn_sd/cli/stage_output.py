@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from qnn_sd import artifact
+from qnn_sd import output_files
 from qnn_sd.artifact import Artifact
 
 
@@ -26,7 +26,7 @@ def refuse_bad_copies(output: Path | None, components: Iterable[str]) -> None:
     """Raises for folders that can't be made, before any work."""
     if output is not None:
         for name in components:
-            artifact.probe_new_folder(output / name)
+            output_files.probe_new_folder(output / name)
 
 
 def put_in_place(made: Mapping[str, Artifact], output: Path | None) -> dict[str, Path]:
@@ -38,7 +38,7 @@ def put_in_place(made: Mapping[str, Artifact], output: Path | None) -> dict[str,
     if output is None:
         return {name: stage.folder for name, stage in made.items()}
     for name, stage in made.items():
-        artifact.copy_out(stage.folder, output / name)
+        output_files.copy_out(stage.folder, output / name)
     return {name: output / name for name in made}
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from qnn_sd import __version__, artifact, qnn_provider
-from qnn_sd.config import COMPONENTS, DeviceProfile
+from qnn_sd import __version__, output_files, qnn_provider
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Bar, Console
 from qnn_sd.errors import VerificationError
 from qnn_sd.generate import Request, TextToImage
@@ -26,7 +26,7 @@ from qnn_sd.generate.png import save_png
 from qnn_sd.markdown import cell, table
 from qnn_sd.metrics import psnr_db
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner
 from qnn_sd.targets.adb.diagnostics import Privacy
@@ -134,7 +134,7 @@ def write_verification_report(
         save_png(path, comparison.sheet, {"forms": ", ".join(comparison.images), "software": f"qnn-sd {__version__}"})
         written.append(path)
     told = privacy.clean(_document(pipeline, profile, verified, comparison, refused, own_checkpoint))
-    with artifact.written_aside(output) as aside:
+    with output_files.written_aside(output) as aside:
         aside.write_text(_markdown(told, written[0].name if written else None), "utf-8")
     return [output, *written]
 

@@ -11,11 +11,11 @@ from qnn_sd.cli.options import DEFAULT_SOC, output_options, refuse_bad_output
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.verification_report import Comparison, compare_images, write_verification_report
-from qnn_sd.config import COMPONENTS, DeviceProfile, load_profile
+from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import VerificationError
 from qnn_sd.export.checkpoint import Sources
-from qnn_sd.pipeline.pipeline import BuildPipeline
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 from qnn_sd.verification import SQNR_FIGURES, ComponentVerification
 
 
@@ -50,7 +50,7 @@ def verify_command(
             raise
         # Whoever gets the report learns most from a refusal.
         refused = error
-        verified = pipeline.judged
+        verified = pipeline.measured
     _show(console, verified)
     comparison = None
     if report is not None:

@@ -17,7 +17,7 @@ def compile_component(
     optimization_mode: int,
     folder: Path,
     *,
-    tell: Report = no_op,
+    report: Report = no_op,
 ) -> dict[str, Any]:
     """Compiles a QDQ model to ``model_ctx.onnx`` (an EPContext wrapper) and its context binary.
 
@@ -28,16 +28,16 @@ def compile_component(
         optimization_mode: ``htp_graph_finalization_optimization_mode``, 1 to 3. Where the compiler
             dies of it, the next lower one is tried.
         folder: existing folder that gets the files.
-        tell: gets a line for each level at which the compiler died.
+        report: gets a line for each level at which the compiler died.
 
     Returns:
-        Facts for the manifest: the binaries' bytes, the level that worked, the deaths above it.
+        Metadata for the manifest: the binaries' bytes, the level that worked, the deaths above it.
 
     Raises:
         CompileError: the compiler refused the graph, or died at every level; nothing usable is left.
     """
     job = Job(source, folder, soc_model, htp_arch, optimization_mode)
-    compiled = run_at_best_level(job, tell, lambda: no_op)
+    compiled = run_at_best_level(job, report, lambda: no_op)
     simplify_wrapper(folder / CONTEXT_FILE)
     binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))
     return {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from qnn_sd.artifact import written_aside
+from qnn_sd.output_files import written_aside
 
 # The first IR version that knows opset 21, the one of the kit's QDQ graphs (onnx.helper.VERSION_TABLE).
 IR_VERSION = 10

@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from qnn_sd import qnn_provider
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.reference import check_reference, reference_session
-from qnn_sd.runner import Feeds
+from qnn_sd.reference import check_reference, outputs_of, reference_session
+from qnn_sd.runner import Feeds, Outputs
 
 
-def outputs_of(
+def run_both(
     qdq: Path, compiled: Path, soc_model: int, htp_arch: int, samples: Sequence[Feeds]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The outputs of a QDQ graph on the CPU, and of its context binary on the emulator: [samples, ...] each.
+) -> tuple[list[Outputs], list[Outputs]]:
+    """The outputs of a QDQ graph on the CPU, and of its context binary on the emulator, for each sample.
 
     Args:
         qdq: folder of the QDQ model.
@@ -36,8 +32,8 @@ def outputs_of(
     check_reference()
     # By itself the runtime would take every core, also those that this process is kept from.
     cpu = reference_session(qdq / MODEL_FILE, threads=len(os.sched_getaffinity(0)))
-    expected = np.stack([cpu.run(None, dict(feeds))[0] for feeds in samples])
+    expected = [outputs_of(cpu, feeds) for feeds in samples]
     # A large graph's weights, as floats: not to be held beside the emulator's.
     del cpu
     htp = qnn_provider.session(compiled / CONTEXT_FILE, qnn_provider.htp_options(soc_model, htp_arch))
-    return expected, np.stack([htp.run(None, dict(feeds))[0] for feeds in samples])
+    return expected, [outputs_of(htp, feeds) for feeds in samples]

@@ -14,21 +14,19 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qnn_sd.compile.process import last_lines, start_child
 from qnn_sd.errors import TargetError
-from qnn_sd.runner import Feeds
+from qnn_sd.runner import Feeds, Outputs
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,
     QDQ_AGAINST_FLOAT,
     SqnrSummary,
     VerificationInput,
-    likeness,
     require_finite,
+    sqnr_summary,
 )
 
 
@@ -76,7 +74,7 @@ class Verifier:
             for child in self._running:
                 child.kill()
 
-    def likeness(self, component: str, binary: Binary, inputs: Sequence[VerificationInput]) -> SqnrSummary:
+    def sqnr(self, component: str, binary: Binary, inputs: Sequence[VerificationInput]) -> SqnrSummary:
         """How near a context binary on the emulator is to the CPU's run of its QDQ graph.
 
         Blocks until there is a core and it is done; to be called from a thread for each binary.
@@ -98,11 +96,11 @@ class Verifier:
             self._cores.put(core)
         require_finite(component, inputs, expected, "the QDQ graph", QDQ_AGAINST_FLOAT.hint)
         require_finite(component, inputs, found, "the context binary", BINARY_AGAINST_QDQ.hint)
-        return likeness(inputs, expected, found)
+        return sqnr_summary(inputs, expected, found)
 
     def _run(
         self, binary: Binary, samples: Sequence[Feeds], core: int, scratch: Path
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    ) -> tuple[list[Outputs], list[Outputs]]:
         files = [scratch / f"{number}.npz" for number in range(len(samples))]
         for file, feeds in zip(files, samples, strict=True):
             np.savez(file, allow_pickle=False, **feeds)
@@ -127,7 +125,13 @@ class Verifier:
                 hint="Is there enough memory? A full-size UNet needs 8 GB. Else run qnn-sd doctor.",
             )
         with np.load(answer, allow_pickle=False) as stored:
-            return stored["expected"], stored["found"]
+            stacked = {name: stored[name] for name in stored.files}
+
+        def answers(side: str) -> list[Outputs]:
+            of_side = {name.partition("/")[2]: rows for name, rows in stacked.items() if name.startswith(f"{side}/")}
+            return [{name: rows[number] for name, rows in of_side.items()} for number in range(len(samples))]
+
+        return answers("expected"), answers("found")
 
     def _start(self, request: Mapping[str, object]) -> subprocess.Popen[str]:
         # Under the lock, so that who closes meanwhile ends this one too.

@@ -1,5 +1,25 @@
-"""checkpoint → float ONNX. Nothing is traced: the graph is written block by block in the HTP's forms."""
+"""checkpoint → float ONNX, one graph a component."""
 
-from qnn_sd.export.component import export_component
+from qnn_sd.export.component import (
+    TEXT_ENCODER,
+    UNET,
+    VAE_DECODER,
+    VAE_ENCODER,
+    ComponentExport,
+    GraphSize,
+    export_component,
+    model_metadata,
+    write_graph,
+)
 
-__all__ = ["export_component"]
+__all__ = [
+    "TEXT_ENCODER",
+    "UNET",
+    "VAE_DECODER",
+    "VAE_ENCODER",
+    "ComponentExport",
+    "GraphSize",
+    "export_component",
+    "model_metadata",
+    "write_graph",
+]

@@ -2,27 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Checkpoint, TensorSource
-from qnn_sd.export.checkpoint.parts import PART_OF
 from qnn_sd.export.graph import Graph
 from qnn_sd.export.text_encoder import TextEncoderBuilder
 from qnn_sd.export.unet import UnetBuilder
 from qnn_sd.export.vae import VaeBuilder
 
-# The tensors beside a component's own that belong to another.
-_OF_OTHERS = {
-    # Old files keep the position indices, which are no weights.
-    "text_encoder": ("text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection."),
-    "unet": (),
-    "vae_decoder": ("encoder.", "quant_conv."),
-    "vae_encoder": ("decoder.", "post_quant_conv."),
-}
+
+@dataclass(frozen=True)
+class GraphSize:
+    """The static sizes that a component's graph is built for.
+
+    Attributes:
+        latent_height: in latent pixels.
+        latent_width: in latent pixels.
+        tokens: length of the text embedding.
+    """
+
+    latent_height: int
+    latent_width: int
+    tokens: int
+
+
+# Adds a component's inputs, nodes and outputs to a graph: from its parsed ``config.json``, its tensors, its sizes.
+BuildGraph = Callable[[Graph, Mapping[str, Any], TensorSource, GraphSize], None]
+
+
+@dataclass(frozen=True)
+class ComponentExport:
+    """How a component's float graph is built.
+
+    Attributes:
+        name: of the component.
+        part: the part of the checkpoint that holds its tensors: ``text_encoder``, ``unet`` or ``vae``.
+        build: adds it to a graph.
+        ignored_tensors: prefixes of the part's tensors that it doesn't read: they belong to another component.
+            A tensor that is neither read nor listed here is an error.
+    """
+
+    name: str
+    part: str
+    build: BuildGraph
+    ignored_tensors: tuple[str, ...] = ()
+
+
+def _text_encoder(g: Graph, config: Mapping[str, Any], weights: TensorSource, _size: GraphSize) -> None:
+    TextEncoderBuilder(config).build(g, weights)
+
+
+def _unet(g: Graph, config: Mapping[str, Any], weights: TensorSource, size: GraphSize) -> None:
+    UnetBuilder(config).build(g, weights, size.latent_height, size.latent_width, size.tokens)
+
+
+def _vae_decoder(g: Graph, config: Mapping[str, Any], weights: TensorSource, size: GraphSize) -> None:
+    VaeBuilder(config).build_decoder(g, weights, size.latent_height, size.latent_width)
+
+
+def _vae_encoder(g: Graph, config: Mapping[str, Any], weights: TensorSource, size: GraphSize) -> None:
+    VaeBuilder(config).build_encoder(g, weights, size.latent_height, size.latent_width)
+
+
+# Old files keep CLIP's position indices, which are no weights.
+TEXT_ENCODER = ComponentExport(
+    "text_encoder",
+    "text_encoder",
+    _text_encoder,
+    ("text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection."),
+)
+UNET = ComponentExport("unet", "unet", _unet)
+VAE_DECODER = ComponentExport("vae_decoder", "vae", _vae_decoder, ("encoder.", "quant_conv."))
+VAE_ENCODER = ComponentExport("vae_encoder", "vae", _vae_encoder, ("decoder.", "post_quant_conv."))
 
 
 @dataclass(frozen=True)
@@ -45,7 +100,7 @@ class ModelMetadata:
 
 
 def model_metadata(checkpoint: Checkpoint) -> ModelMetadata:
-    """Reads the metadata off the networks' configs.
+    """Reads a checkpoint's metadata from the networks' configs.
 
     Raises:
         UnsupportedModelError: a config asks for something that isn't built.
@@ -60,61 +115,51 @@ def model_metadata(checkpoint: Checkpoint) -> ModelMetadata:
     )
 
 
-def export_component(checkpoint: Checkpoint, component: str, height: int, width: int, folder: Path) -> dict[str, Any]:
+def export_component(
+    checkpoint: Checkpoint, component: ComponentExport, height: int, width: int, folder: Path
+) -> dict[str, Any]:
     """Writes a component's float graph to ``folder``.
 
     Args:
         checkpoint: an open one.
-        component: ``text_encoder``, ``unet``, ``vae_decoder`` or ``vae_encoder``.
+        component: how it is built.
         height: of the image, in pixels.
         width: of the image, in pixels.
         folder: existing empty folder.
 
     Returns:
-        Facts for the manifest.
+        Metadata for the manifest.
 
     Raises:
         CheckpointError: files that are missing, damaged or don't fit each other.
         UnsupportedModelError: a config that asks for something that isn't built.
         SettingError: a size that the architecture can't have.
     """
-    weights = checkpoint.weights(component)
-    metadata = model_metadata(checkpoint)
-    if height % metadata.factor or width % metadata.factor:
+    weights = checkpoint.weights(component.part)
+    model = model_metadata(checkpoint)
+    if height % model.factor or width % model.factor:
         raise SettingError(
             f"An image of {width}x{height} doesn't fit this VAE",
-            why=f"It makes latents of one pixel for every {metadata.factor}.",
-            hint=f"Choose a size in steps of {metadata.factor} pixels.",
+            why=f"It makes latents of one pixel for every {model.factor}.",
+            hint=f"Choose a size in steps of {model.factor} pixels.",
         )
-    latent = height // metadata.factor, width // metadata.factor
-    write(component, checkpoint.config(PART_OF[component]), weights, *latent, metadata.tokens, folder)
-    weights.refuse_unread(_OF_OTHERS[component])
+    size = GraphSize(height // model.factor, width // model.factor, model.tokens)
+    write_graph(component, checkpoint.config(component.part), weights, size, folder)
+    weights.refuse_unread(component.ignored_tensors)
     return {"height": height, "width": width}
 
 
-def write(
-    component: str,
-    config: Mapping[str, Any],
-    weights: TensorSource,
-    latent_height: int,
-    latent_width: int,
-    tokens: int,
-    folder: Path,
+def write_graph(
+    component: ComponentExport, config: Mapping[str, Any], weights: TensorSource, size: GraphSize, folder: Path
 ) -> None:
     """Writes a component's float graph from any source of tensors.
 
     Args:
-        config: the component's parsed ``config.json``.
-        latent_height: in latent pixels.
-        latent_width: in latent pixels.
-        tokens: of the text embedding; the UNet's alone.
+        component: how it is built.
+        config: its part's parsed ``config.json``.
+        weights: its part's tensors.
+        size: the sizes that it is built for.
+        folder: existing empty folder.
     """
-    with Graph(component, folder) as g:
-        if component == "text_encoder":
-            TextEncoderBuilder(config).build(g, weights)
-        elif component == "unet":
-            UnetBuilder(config).build(g, weights, latent_height, latent_width, tokens)
-        elif component == "vae_decoder":
-            VaeBuilder(config).build_decoder(g, weights, latent_height, latent_width)
-        else:
-            VaeBuilder(config).build_encoder(g, weights, latent_height, latent_width)
+    with Graph(component.name, folder) as g:
+        component.build(g, config, weights, size)

@@ -94,7 +94,7 @@ class VaeBuilder:
         The moments are mean and log variance of the latent, not yet scaled.
         """
         options = self.options
-        x = g.input("picture", (1, options["in_channels"], height * self.factor, width * self.factor))
+        x = g.input("image", (1, options["in_channels"], height * self.factor, width * self.factor))
         x = conv(g, weights, "encoder.conv_in", x, self.channels[0])
         for level, channels in enumerate(self.channels):
             prefix = f"encoder.down_blocks.{level}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from qnn_sd.artifact import written_aside
+from qnn_sd.output_files import written_aside
 
 
 def save_png(path: Path, image: NDArray[np.uint8], facts: Mapping[str, object]) -> None:

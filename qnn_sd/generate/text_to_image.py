@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.bundle_manifest import Bundle
+from qnn_sd.component_io import COMPONENT_IO
 from qnn_sd.generate.noise import TorchNoise
 from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
-from qnn_sd.runner import Feeds, Runner
+from qnn_sd.runner import Feeds, Outputs, Runner, named_output
 
 Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -123,7 +124,7 @@ class TextToImage:
             on_image: called with each image and its seed as soon as it is there.
 
         Raises:
-            TargetError: a component can't be loaded or fails.
+            TargetError: a component can't be loaded, fails, or lacks the output that is read.
             SettingError: a number of steps that the scheduler can't do.
             UnknownSchedulerError: no such scheduler.
         """
@@ -160,6 +161,7 @@ class TextToImage:
         scheduler = make_scheduler(request.scheduler, bundle.scheduler, request.steps)
         shape = (1, bundle.latent_channels, bundle.height // bundle.factor, bundle.width // bundle.factor)
         latent = (noise.normal(shape) * np.float32(scheduler.initial_scale)).astype(np.float32)
+        passes: list[Feeds] = [{"encoder_hidden_states": context} for context in contexts]
         extra: dict[str, Array] = {}
         if bundle.time_cond_proj_dim is not None:
             extra["timestep_cond"] = guidance_embedding(request.guidance, bundle.time_cond_proj_dim)
@@ -170,15 +172,17 @@ class TextToImage:
                 "timestep": np.array([timestep], np.float32),
                 **extra,
             }
-            with self._counted("unet", len(contexts)):
-                predicted = self._runner.run_guided("unet", feeds, "encoder_hidden_states", contexts, request.guidance)
+            with self._counted("unet", len(passes)):
+                outputs = self._runner.run_guided("unet", feeds, passes, request.guidance)
+            predicted = _output("unet", outputs)
             latent = scheduler.step(predicted, index, latent, noise)
             on_step(time.perf_counter() - started)
         return latent
 
     def _call(self, component: str, feeds: Feeds) -> Array:
         with self._counted(component, 1):
-            return self._runner.run(component, feeds)
+            outputs = self._runner.run(component, feeds)
+        return _output(component, outputs)
 
     @contextmanager
     def _counted(self, component: str, calls: int) -> Iterator[None]:
@@ -187,6 +191,10 @@ class TextToImage:
         usage = self._usage.setdefault(component, CallStats())
         usage.calls += calls
         usage.seconds += time.perf_counter() - started
+
+
+def _output(component: str, outputs: Outputs) -> Array:
+    return named_output(component, outputs, COMPONENT_IO[component].output)
 
 
 def to_pixels(decoded: Array) -> Image:

@@ -1,6 +1,6 @@
 """From checkpoint to bundle: the stages in their order, and the store of what they make."""
 
-from qnn_sd.pipeline.artifact_store import ArtifactStore
-from qnn_sd.pipeline.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline.components import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.pipeline.pipeline import BuildPipeline
 
-__all__ = ["TEXT_TO_IMAGE_COMPONENTS", "ArtifactStore", "BuildPipeline"]
+__all__ = ["COMPONENTS", "TEXT_TO_IMAGE_COMPONENTS", "BuildPipeline"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -15,22 +15,6 @@ from qnn_sd.console import Console
 
 # Fills a folder and returns metadata for the manifest.
 Build = Callable[[Path], Mapping[str, Any]]
-
-# What of the package determines a stage's result: a change there makes its artifacts anew, also
-# between two versions, while one in the commands leaves hours of work alone.
-_CODE = {
-    "export": ("export", "onnx_files.py"),
-    "calibrate": ("generate", "quantize/calibration", "recording_runner.py", "tokenizer_files.py"),
-    "quantize": ("quantize", "onnx_files.py", "reference.py"),
-    "compile": ("compile", "qnn_provider.py"),
-    "verify": (
-        *(f"compile/{name}.py" for name in ("run_binary", "verifier", "verifier_child")),
-        *("quantize/against_float.py", "verification.py", "qnn_provider.py", "metrics.py", "reference.py"),
-        # What is asked, and whether the answer is held to the gates.
-        *("pipeline", "config.py"),
-    ),
-    "bundle": ("bundle", "bundle_manifest.py", "tokenizer_files.py"),
-}
 
 
 @dataclass
@@ -61,10 +45,15 @@ class PlannedStage:
     last_seconds: float | None
 
 
-def tools(stage: str, *names: str) -> dict[str, str]:
-    """The versions that a stage's result depends on: of the package's code for it, and of packages by name."""
-    own = f"{__version__} ({resources.code_digest(*_CODE[stage])[:12]})"
-    return {"qnn-sd": own, **{name: metadata.version(name) for name in names}}
+def tool_versions(code: Sequence[str], *packages: str) -> dict[str, str]:
+    """The versions that a stage's result depends on.
+
+    Args:
+        code: folders and files of this package, relative to it.
+        packages: names of distributions.
+    """
+    own = f"{__version__} ({resources.code_digest(*code)[:12]})"
+    return {"qnn-sd": own, **{name: metadata.version(name) for name in packages}}
 
 
 class ArtifactStore:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.reference import check_reference, reference_session
-from qnn_sd.verification import SqnrSummary, VerificationInput, likeness, require_finite
+from qnn_sd.reference import check_reference, outputs_of, reference_session
+from qnn_sd.runner import Outputs
+from qnn_sd.verification import SqnrSummary, VerificationInput, require_finite, sqnr_summary
 
 
 def sqnr_against_float(
@@ -32,7 +30,7 @@ def sqnr_against_float(
         each: called after each run of either graph.
 
     Returns:
-        The likeness of each group.
+        The figures of each group.
 
     Raises:
         VerificationError: NaN or infinity in an output, or this ONNX Runtime's runs are no reference.
@@ -45,15 +43,16 @@ def sqnr_against_float(
         component, inputs, found, "the QDQ graph", "Are the encodings finite? Calibrate with --prompts FILE."
     )
     return [
-        likeness([inputs[n] for n in group], [exact[n] for n in group], [found[n] for n in group]) for group in groups
+        sqnr_summary([inputs[n] for n in group], [exact[n] for n in group], [found[n] for n in group])
+        for group in groups
     ]
 
 
-def _run(folder: Path, inputs: Sequence[VerificationInput], each: Callable[[], None]) -> list[NDArray[Any]]:
+def _run(folder: Path, inputs: Sequence[VerificationInput], each: Callable[[], None]) -> list[Outputs]:
     # One session at a time: each holds a large model's weights as floats.
     session = reference_session(folder / MODEL_FILE)
     outputs = []
     for one in inputs:
-        outputs.append(session.run(None, dict(one.feeds))[0])
+        outputs.append(outputs_of(session, one.feeds))
         each()
     return outputs

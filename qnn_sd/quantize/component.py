@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnn_sd.artifact import written_aside
+from qnn_sd.output_files import written_aside
 from qnn_sd.quantize.adaround import RoundingData, round_layers
 from qnn_sd.quantize.adaround.report import REPORT_FILE, summary, write_report
 from qnn_sd.quantize.encodings.aimet_format import write_1_0_0, write_2_0_0

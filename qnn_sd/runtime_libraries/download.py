@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qnn_sd.artifact import output_error
 from qnn_sd.console import Console
 from qnn_sd.errors import DownloadError, IntegrityError
+from qnn_sd.output_files import output_error
 from qnn_sd.runtime_libraries.repository import Repository, refused, unreachable, without_secrets
 
 # A piece that is cut is lost: small ones lose little.

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from qnn_sd import resources
-from qnn_sd.artifact import output_error, sha256_of_file
+from qnn_sd.artifact import sha256_of_file
 from qnn_sd.console import Console
+from qnn_sd.output_files import output_error
 from qnn_sd.runtime_libraries.download import Expected, download
 from qnn_sd.runtime_libraries.pins import Pin, load_pins
 from qnn_sd.runtime_libraries.recorded_hashes import ledger_file, record, recorded

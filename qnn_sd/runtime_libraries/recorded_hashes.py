@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import Field, RootModel, ValidationError
 
 from qnn_sd import resources
-from qnn_sd.artifact import output_error, written_aside
 from qnn_sd.errors import ConfigError, OutputError
+from qnn_sd.output_files import output_error, written_aside
 
 
 class _Hashes(RootModel[dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]]):

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from qnn_sd.errors import TargetError
-from qnn_sd.runner import Fallback, Feeds, Runner
+from qnn_sd.runner import Fallback, Feeds, Outputs, Runner
 
 
 class FallbackRunner(Runner):
@@ -18,11 +14,11 @@ class FallbackRunner(Runner):
     Args:
         first: the target that was asked for.
         second: the one that takes what the first can't.
-        tell: called with each fallback when it happens.
+        report: called with each fallback when it happens.
     """
 
-    def __init__(self, first: Runner, second: Runner, tell: Callable[[Fallback], None]) -> None:
-        self._first, self._second, self._tell = first, second, tell
+    def __init__(self, first: Runner, second: Runner, report: Callable[[Fallback], None]) -> None:
+        self._first, self._second, self._report = first, second, report
         self._fallbacks: dict[str, Fallback] = {}
 
     @property
@@ -53,17 +49,15 @@ class FallbackRunner(Runner):
             self._second.load(component)
             fallback = Fallback(component, self._second.target, error.why or error.what)
             self._fallbacks[component] = fallback
-            self._tell(fallback)
+            self._report(fallback)
 
-    def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
+    def run(self, component: str, feeds: Feeds) -> Outputs:
         """Runs a component where it was loaded."""
         return self._place(component).run(component, feeds)
 
-    def run_guided(
-        self, component: str, feeds: Feeds, name: str, choices: Sequence[NDArray[np.float32]], guidance: float
-    ) -> NDArray[Any]:
+    def run_guided(self, component: str, feeds: Feeds, passes: Sequence[Feeds], guidance: float) -> Outputs:
         """Runs a component where it was loaded, with guidance."""
-        return self._place(component).run_guided(component, feeds, name, choices, guidance)
+        return self._place(component).run_guided(component, feeds, passes, guidance)
 
     def unload(self, component: str) -> None:
         """Frees a component where it was loaded."""

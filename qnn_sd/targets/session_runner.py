@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from qnn_sd.errors import QnnSdError, TargetError
-from qnn_sd.runner import Fallback, Feeds, Runner
+from qnn_sd.runner import Fallback, Feeds, Outputs, Runner
 
 
 class SessionRunner(Runner, ABC):
@@ -52,14 +50,16 @@ class SessionRunner(Runner, ABC):
                 hint="qnn-sd doctor checks this machine; qnn-sd compile makes the files anew.",
             ) from error
 
-    def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
+    def run(self, component: str, feeds: Feeds) -> Outputs:
         """Runs the component's session.
 
         Raises:
             TargetError: the run failed, or the inputs don't fit.
         """
         try:
-            return np.asarray(self._sessions[component].run(None, dict(feeds))[0])
+            session = self._sessions[component]
+            names = [output.name for output in session.get_outputs()]
+            return dict(zip(names, map(np.asarray, session.run(names, dict(feeds))), strict=True))
         except Exception as error:
             raise TargetError(
                 f"{component} failed on {self.target}",

@@ -16,7 +16,7 @@ from qnn_sd.export.checkpoint.embeddings import Embedding, read_embedding
 from qnn_sd.export.checkpoint.folder import read_folder
 from qnn_sd.export.checkpoint.json_file import read_json
 from qnn_sd.export.checkpoint.lora import Delta, Lora, read_lora
-from qnn_sd.export.checkpoint.parts import PART_OF, Layout, Part
+from qnn_sd.export.checkpoint.parts import Layout, Part
 from qnn_sd.export.checkpoint.single_file import read_single_file, read_vae
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.export.checkpoint.weights import Weights
@@ -62,9 +62,8 @@ class Checkpoint:
             return config
         return {**config, "vocab_size": self._words + sum(len(found.vectors) for found in self._embeddings)}
 
-    def weights(self, component: str) -> Weights:
-        """A component's tensors, LoRAs merged and embeddings appended."""
-        part = PART_OF[component]
+    def weights(self, part: str) -> Weights:
+        """A part's tensors, LoRAs merged and embeddings appended."""
         deltas: dict[str, list[Delta]] = {}
         for lora in self._loras:
             for name, delta in lora.deltas.get(part, {}).items():
@@ -74,18 +73,16 @@ class Checkpoint:
             rows[_TOKEN_EMBEDDING] = np.concatenate([found.vectors for found in self._embeddings])
         return Weights(self._layout.parts[part], deltas, rows)
 
-    def files(self, component: str) -> dict[str, Path]:
-        """The files that determine a component, by names that don't depend on where they stand."""
-        part = PART_OF[component]
+    def files(self, part: str) -> dict[str, Path]:
+        """The files that determine a part, by names that don't depend on where they stand."""
         files = dict(self._layout.parts[part].files)
         files |= {f"lora/{number}": lora.path for number, lora in enumerate(self._loras) if part in lora.deltas}
         if part == "text_encoder":
             files |= {f"embedding/{number}": found.path for number, found in enumerate(self._embeddings)}
         return files
 
-    def settings(self, component: str) -> dict[str, Any]:
-        """What else determines a component; plain JSON values."""
-        part = PART_OF[component]
+    def settings(self, part: str) -> dict[str, Any]:
+        """What else determines a part; plain JSON values."""
         scales = {f"lora/{number}": lora.scale for number, lora in enumerate(self._loras) if part in lora.deltas}
         return {"config": self.config(part), "scales": scales}
 

@@ -10,9 +10,8 @@ from typing import Any
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 from qnn_sd.export.checkpoint.tensors import Array
 
-# The networks of a Stable Diffusion checkpoint, and the one that each component is made from.
+# The networks of a Stable Diffusion checkpoint.
 PARTS = ("text_encoder", "unet", "vae")
-PART_OF = {"text_encoder": "text_encoder", "unet": "unet", "vae_decoder": "vae", "vae_encoder": "vae"}
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qnn_sd.artifact import written_aside
 from qnn_sd.onnx_files import load_structure
+from qnn_sd.output_files import written_aside
 from qnn_sd.quantize.adaround.group import RoundedLayer, UnroundedLayer, round_group
 from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
 from qnn_sd.quantize.adaround.paired_run import Activation, PairedRun

@@ -25,7 +25,7 @@ def unit_name(number: int) -> str:
 
 def record(
     folder: Path,
-    texts: Sequence[Feeds],
+    texts: Mapping[str, Sequence[Feeds]],
     trajectories: Sequence[Trajectory],
     steps: int,
     generate: RecordTrajectory,
@@ -36,7 +36,7 @@ def record(
 
     Args:
         folder: where units go; empty, or with those of an earlier recording of the same plan.
-        texts: the text encoder's samples.
+        texts: samples of the components that are fed texts, by component.
         trajectories: the plan.
         steps: sampling steps from noise to image.
         generate: generates one.
@@ -47,7 +47,7 @@ def record(
         OSError: a unit can't be written; those before it stay.
     """
     if not (folder / _TEXTS).exists():
-        write_unit(folder, _TEXTS, {"text_encoder": texts})
+        write_unit(folder, _TEXTS, texts)
     units = {unit_name(number): trajectory for number, trajectory in enumerate(trajectories)}
     ahead = {unit: trajectory for unit, trajectory in units.items() if not (folder / unit).exists()}
     if len(ahead) < len(units):

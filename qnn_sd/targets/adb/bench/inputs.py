@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qnn_sd.targets.adb.worker.protocol import Port
+from qnn_sd.runner import Array, Feeds
+from qnn_sd.targets.adb.worker.protocol import TensorSpec
 
 SEED = 20
 
@@ -19,31 +18,34 @@ class BenchInputs:
     """The inputs of one component, the same in every call.
 
     Attributes:
-        feeds: by name, in the ports' shapes and dtypes.
-        choices: of the input that differs between guidance passes, one for each pass; empty without guidance.
+        feeds: inputs that all passes share; without guidance all inputs.
+        passes: inputs that differ between guidance passes, for each pass; empty without guidance.
     """
 
-    feeds: dict[str, NDArray[Any]]
-    choices: tuple[NDArray[np.float32], ...] = ()
+    feeds: Feeds
+    passes: tuple[Feeds, ...] = ()
 
 
-def random_inputs(ports: Sequence[Port], vocabulary: int, guided: str | None = None, passes: int = 0) -> BenchInputs:
+def random_inputs(
+    specs: Sequence[TensorSpec], vocabulary: int, guidance_inputs: Sequence[str] = (), passes: int = 0
+) -> BenchInputs:
     """Random numbers of a fixed seed; an HTP takes as long for these as for any others.
 
     Args:
-        ports: the component's inputs as the worker reports them.
+        specs: the component's inputs as the worker reports them.
         vocabulary: number of tokens; int32 inputs are token ids below it. float32 ones are standard normal.
-        guided: name of the input that differs between guidance passes, or None.
+        guidance_inputs: names of the inputs that differ between guidance passes; none for a component without guidance.
         passes: how many there are.
     """
     rng = np.random.default_rng(SEED)
 
-    def drawn(port: Port) -> NDArray[Any]:
-        if port.dtype.kind == "i":
-            return rng.integers(0, vocabulary, port.shape, port.dtype)
-        return rng.standard_normal(port.shape, np.float32)
+    def drawn(spec: TensorSpec) -> Array:
+        if spec.dtype.kind == "i":
+            return rng.integers(0, vocabulary, spec.shape, spec.dtype)
+        return rng.standard_normal(spec.shape, np.float32)
 
-    return BenchInputs(
-        {port.name: drawn(port) for port in ports if port.name != guided},
-        tuple(drawn(port) for port in ports if port.name == guided for _pass in range(passes)),
-    )
+    shared = {spec.name: drawn(spec) for spec in specs if spec.name not in guidance_inputs}
+    if not guidance_inputs:
+        return BenchInputs(shared)
+    differing = [spec for spec in specs if spec.name in guidance_inputs]
+    return BenchInputs(shared, tuple({spec.name: drawn(spec) for spec in differing} for _pass in range(passes)))

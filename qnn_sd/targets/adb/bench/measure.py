@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnn_sd.bundle_manifest import OpenBundle
+from qnn_sd.component_io import guidance_inputs
 from qnn_sd.console import Bar, Console
 from qnn_sd.errors import SettingError, TargetError, did_you_mean
 from qnn_sd.targets.adb.bench.inputs import BenchInputs, random_inputs
@@ -18,8 +19,6 @@ from qnn_sd.targets.adb.client.adb import Phone
 from qnn_sd.targets.adb.session.deployment import Deployment, deployed
 from qnn_sd.tokenizer_files import read_vocabulary
 
-# The component that a sampling step calls with guidance, and its input that differs between the passes.
-UNET, _CONTEXT = "unet", "encoder_hidden_states"
 # Any scale will do: it changes no time.
 _GUIDANCE = 7.5
 
@@ -33,7 +32,7 @@ def measure(
         phone: which one.
         bundle: for its SoC.
         settings: what is to be measured.
-        passes: guidance passes in a call of the UNet, 1 or 2.
+        passes: guidance passes in a call of a component that runs with guidance, 1 or 2.
         cache: where the runtime libraries were fetched to.
         console: for progress; told of each component that the HTP refuses.
 
@@ -106,9 +105,9 @@ class _Subject:
         ) as deployment:
             try:
                 deployment.runner.load(self.component)
-                ports = deployment.client.opened(self.component).inputs
-                guided = _CONTEXT if self.component == UNET else None
-                yield _Loaded(self, deployment, random_inputs(ports, self.vocabulary, guided, self.passes))
+                specs = deployment.client.opened(self.component).inputs
+                differing = guidance_inputs(self.component)
+                yield _Loaded(self, deployment, random_inputs(specs, self.vocabulary, differing, self.passes))
             except TargetError as error:
                 raise _RefusedError(error.why or error.what) from error
 
@@ -127,8 +126,8 @@ class _Loaded:
         computed = self.deployment.compute[component].run_seconds
         before = len(computed)
         started = time.perf_counter()
-        if self.inputs.choices:
-            runner.run_guided(component, self.inputs.feeds, _CONTEXT, self.inputs.choices, _GUIDANCE)
+        if self.inputs.passes:
+            runner.run_guided(component, self.inputs.feeds, self.inputs.passes, _GUIDANCE)
         else:
             runner.run(component, self.inputs.feeds)
         return Call(time.perf_counter() - started, tuple(computed[before:]))

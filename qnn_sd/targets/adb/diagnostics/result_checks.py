@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.metrics import MIN_SQNR_DB
 from qnn_sd.recording_runner import RecordingRunner, Sample
-from qnn_sd.runner import Runner
+from qnn_sd.runner import Runner, only_output
 from qnn_sd.targets.adb.diagnostics.checklist import Details
 from qnn_sd.targets.adb.diagnostics.connection_checks import ConnectionChecks
 from qnn_sd.targets.adb.diagnostics.context import GeneratedImage, Image
@@ -57,11 +57,11 @@ class ResultChecks:
     def compare(self, component: str, told: Details) -> str:
         """A component's results against the emulator's and the QDQ graph's."""
         samples = self._samples[component]
-        found = [self._worker.runner.run(component, sample.feeds) for sample in samples]
+        found = [only_output(component, self._worker.runner.run(component, sample.feeds)) for sample in samples]
         qdq = CpuRunner(self._way.bundle.fallback)
         qdq.load(component)
-        on_cpu = [qdq.run(component, sample.feeds) for sample in samples]
-        on_emulator = [sample.output for sample in samples]
+        on_cpu = [only_output(component, qdq.run(component, sample.feeds)) for sample in samples]
+        on_emulator = [only_output(component, sample.outputs) for sample in samples]
         with_emulator, with_graph = match_of_outputs(on_emulator, found), match_of_outputs(on_cpu, found)
         told |= {
             "calls": len(samples),

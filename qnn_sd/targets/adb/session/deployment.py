@@ -183,15 +183,15 @@ def deployed(
     session = WorkerSession(phone, layout.jar, layout.home, purpose, cold=cold, keep=keep_alive)
     with session as client:
 
-        def place(name: str, where: ComputeUnit, options: Mapping[str, str], file: Callable[[str], str]) -> AdbRunner:
-            return AdbRunner(client, name, where, options, file, session.log, keep_loaded=keep_alive)
+        def on(unit: ComputeUnit, name: str, options: Mapping[str, str], file: Callable[[str], str]) -> AdbRunner:
+            return AdbRunner(client, name, unit, options, file, session.log, keep_loaded=keep_alive)
 
-        htp = place(f"adb:{phone.serial}", ComputeUnit.HTP, options, layout.file)
+        htp = on(ComputeUnit.HTP, f"adb:{phone.serial}", options, layout.file)
         if not fallback:
             yield Deployment(htp, staged, client, htp.compute, session.was_warm, session.start_seconds)
             return
-        cpu = place(f"adb:{phone.serial} CPU", ComputeUnit.CPU, {}, on_cpu)
-        # One table: a component runs in one of the two.
+        cpu = on(ComputeUnit.CPU, f"adb:{phone.serial} CPU", {}, on_cpu)
+        # One table: a component runs on one of the two.
         cpu.compute = htp.compute
 
         runner = FallbackRunner(htp, cpu, lambda event: console.warn(event.text))

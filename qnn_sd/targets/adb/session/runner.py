@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from qnn_sd.runner import Fallback, Feeds, Runner
-from qnn_sd.targets.adb.worker.client import WorkerClient, WorkerError
+from qnn_sd.runner import Array, Fallback, Feeds, Outputs, Runner, check_passes
+from qnn_sd.targets.adb.worker.client import WorkerClient
+from qnn_sd.targets.adb.worker.connection import WorkerError
 from qnn_sd.targets.adb.worker.protocol import ComputeUnit, Slot
 
 
@@ -32,12 +29,12 @@ class ComponentTimings:
 
 
 class AdbRunner(Runner):
-    """Runs components on one place of a phone.
+    """Runs components on one compute unit of a phone.
 
     Args:
         client: a worker that was greeted.
         target: the runner's name, such as ``adb:SERIAL``.
-        place: the phone's HTP or its CPU.
+        unit: the phone's HTP or its CPU.
         options: of every component that is opened.
         file: gives a component's ONNX file on the phone, staging it if it must.
         log: gives what the worker has logged.
@@ -48,27 +45,27 @@ class AdbRunner(Runner):
         self,
         client: WorkerClient,
         target: str,
-        place: ComputeUnit,
+        unit: ComputeUnit,
         options: Mapping[str, str],
         file: Callable[[str], str],
         log: Callable[[], str],
         *,
         keep_loaded: bool = False,
     ) -> None:
-        self._client, self._target, self._place = client, target, place
+        self._client, self._target, self._unit = client, target, unit
         self._options, self._file, self._log = options, file, log
         self._keep_loaded = keep_loaded
-        self._kept: dict[str, NDArray[Any]] = {}
+        self._sent: dict[str, Array] = {}
         self.compute: dict[str, ComponentTimings] = {}
 
     @property
     def target(self) -> str:
-        """The phone, and its CPU where that is the place."""
+        """The phone, and its CPU where components run there."""
         return self._target
 
     @property
     def fallbacks(self) -> tuple[Fallback, ...]:
-        """None: a component runs in this place or not at all."""
+        """None: a component runs on this unit or not at all."""
         return ()
 
     def load(self, component: str) -> None:
@@ -78,7 +75,7 @@ class AdbRunner(Runner):
             TargetError: the worker refused.
         """
         try:
-            opened = self._client.open(component, self._file(component), place=self._place, options=self._options)
+            opened = self._client.open(component, self._file(component), unit=self._unit, options=self._options)
         except WorkerError as error:
             # ONNX Runtime says that a component may not run elsewhere; why it can't run here, QNN says in the log.
             lines = self._log().strip().splitlines()
@@ -89,7 +86,7 @@ class AdbRunner(Runner):
             measured.loads += 1
             measured.load_seconds += opened.load_nanoseconds / 1e9
 
-    def run(self, component: str, feeds: Feeds) -> NDArray[Any]:
+    def run(self, component: str, feeds: Feeds) -> Outputs:
         """Runs an open component.
 
         Raises:
@@ -97,25 +94,33 @@ class AdbRunner(Runner):
         """
         result = self._client.run(component, feeds)
         self._measured(component, [result.nanoseconds])
-        assert result.output is not None  # it wasn't to be kept
-        return result.output
+        return result.outputs
 
-    def run_guided(
-        self, component: str, feeds: Feeds, name: str, choices: Sequence[NDArray[np.float32]], guidance: float
-    ) -> NDArray[Any]:
-        """Both passes and their combination in one call; the choices cross the cable once.
+    def run_guided(self, component: str, feeds: Feeds, passes: Sequence[Feeds], guidance: float) -> Outputs:
+        """All passes and their combination in one call.
+
+        An input that differs between the passes isn't sent again if it is the same array as in the last call.
 
         Raises:
-            TargetError: the worker refused, or is gone.
+            TargetError: the passes don't fit together, the worker refused, or is gone.
         """
-        slots = [Slot(f"{name}.{number}") for number in range(len(choices))]
-        for slot, choice in zip(slots, choices, strict=True):
-            if self._kept.get(slot.name) is not choice:
-                self._client.put(slot.name, choice)
-                self._kept[slot.name] = choice
-        result = self._client.guided(component, feeds, name, slots, guidance)
+        check_passes(component, feeds, passes)
+        slots = [
+            {name: self._slot(f"{name}.{number}", value) for name, value in each.items()}
+            for number, each in enumerate(passes)
+        ]
+        result = self._client.guided(component, feeds, slots, guidance)
         self._measured(component, result.pass_nanoseconds)
-        return result.output
+        return result.outputs
+
+    def _slot(self, name: str, value: Array) -> Slot:
+        """The slot that holds an array, which is sent unless it is there."""
+        # The phone's HTP and CPU have one worker, and a runner each: neither may take the other's slot for its own.
+        slot = Slot(f"{self._unit.name}/{name}")
+        if self._sent.get(slot.name) is not value:
+            self._client.put(slot.name, value)
+            self._sent[slot.name] = value
+        return slot
 
     def unload(self, component: str) -> None:
         """Frees what a component holds on the phone, unless it is to stay loaded.
@@ -130,4 +135,4 @@ class AdbRunner(Runner):
         self._compute_of(component).run_seconds += [each / 1e9 for each in nanoseconds]
 
     def _compute_of(self, component: str) -> ComponentTimings:
-        return self.compute.setdefault(component, ComponentTimings(self._place))
+        return self.compute.setdefault(component, ComponentTimings(self._unit))

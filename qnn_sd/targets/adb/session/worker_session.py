@@ -129,10 +129,12 @@ class WorkerSession:
             line = self._running.line()
         except DeviceError as error:
             raise self._not_started(error.why) from error
-        ready = re.fullmatch(rf"ready {PROTOCOL} (\d+)", line)
+        ready = re.fullmatch(r"ready (\d+) (\d+)", line)
         if ready is None:
             raise self._not_started(f"It said {line!r}.")
-        self.pid = int(ready[1])
+        if int(ready[1]) != PROTOCOL:
+            raise self._not_started(f"It speaks protocol {ready[1]}, not {PROTOCOL}.")
+        self.pid = int(ready[2])
 
     def _not_started(self, why: str) -> TargetError:
         return TargetError(

@@ -42,7 +42,7 @@ public final class AndroidPlatform implements Platform {
         try {
             Os.shutdown(descriptor, OsConstants.SHUT_RDWR);
         } catch (ErrnoException hungUpAlready) {
-            System.err.println("shutdown: " + Text.of(hungUpAlready));
+            System.err.println("shutdown: " + ErrorMessage.of(hungUpAlready));
         }
     }
 

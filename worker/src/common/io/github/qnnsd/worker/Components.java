@@ -9,44 +9,44 @@ import java.util.Map;
 /** The components that are loaded, each once. */
 final class Components {
     private final OrtEnvironment environment;
-    private final Sessions sessions;
+    private final SessionFactory sessions;
     private final Map<String, Component> loaded = new HashMap<String, Component>();
 
-    Components(OrtEnvironment environment, Sessions sessions) {
+    Components(OrtEnvironment environment, SessionFactory sessions) {
         this.environment = environment;
         this.sessions = sessions;
     }
 
-    Component get(String name) throws Refusal {
+    Component get(String name) throws RequestException {
         Component component = loaded.get(name);
         if (component == null) {
-            throw new Refusal(Protocol.NOT_OPEN, name + " isn't open", "It was never opened, or closed.");
+            throw new RequestException(Protocol.NOT_OPEN, name + " isn't open", "It was never opened, or closed.");
         }
         return component;
     }
 
-    /** Whether exactly this is loaded already. */
-    boolean has(Opening opening) throws Refusal {
-        Component component = loaded.get(opening.component);
+    /** Whether exactly this is open already. */
+    boolean has(OpenRequest wanted) throws RequestException {
+        Component component = loaded.get(wanted.component);
         if (component == null) {
             return false;
         }
-        if (!component.opening.asks(opening)) {
-            throw new Refusal(
+        if (!component.opened.asksTheSame(wanted)) {
+            throw new RequestException(
                     Protocol.LOAD_FAILED,
-                    opening.component + " is open already",
-                    "It was opened from " + component.opening.file + " or with other options: close it first.");
+                    wanted.component + " is open already",
+                    "It was opened from " + component.opened.file + " or with other options: close it first.");
         }
         return true;
     }
 
-    void load(Opening opening) throws Refusal, OrtException {
+    void load(OpenRequest wanted) throws RequestException, OrtException {
         long started = System.nanoTime();
-        OrtSession session = sessions.open(opening);
+        OrtSession session = sessions.open(wanted);
         boolean kept = false;
         try {
-            Component component = new Component(environment, session, opening, System.nanoTime() - started);
-            loaded.put(opening.component, component);
+            Component component = new Component(environment, session, wanted, System.nanoTime() - started);
+            loaded.put(wanted.component, component);
             kept = true;
         } finally {
             if (!kept) {

@@ -18,22 +18,22 @@ enum DType {
         this.type = type;
     }
 
-    static DType ofCode(int code) throws Violation {
+    static DType ofCode(int code) throws ProtocolException {
         for (DType dtype : ALL) {
             if (dtype.code == code) {
                 return dtype;
             }
         }
-        throw new Violation("dtype " + code + " doesn't exist");
+        throw new ProtocolException("dtype " + code + " doesn't exist");
     }
 
-    static DType of(OnnxJavaType type) throws Refusal {
+    static DType of(OnnxJavaType type) throws RequestException {
         for (DType dtype : ALL) {
             if (dtype.type == type) {
                 return dtype;
             }
         }
-        throw new Refusal(
+        throw new RequestException(
                 Protocol.LOAD_FAILED,
                 "A tensor of this type doesn't travel",
                 "The graph has an input or output of " + type.name() + "; float32 and int32 are known.");

@@ -63,7 +63,7 @@ final class DeadMansSwitch extends Thread {
                 continue;
             }
         } catch (IOException broken) {
-            System.err.println("stdin is broken: " + Text.of(broken));
+            System.err.println("stdin is broken: " + ErrorMessage.of(broken));
         }
     }
 
@@ -75,7 +75,7 @@ final class DeadMansSwitch extends Thread {
         try {
             waiting.close();
         } catch (IOException error) {
-            System.err.println("the connection can't be closed: " + Text.of(error));
+            System.err.println("the connection can't be closed: " + ErrorMessage.of(error));
         }
         return true;
     }

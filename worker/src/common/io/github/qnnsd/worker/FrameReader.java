@@ -26,7 +26,7 @@ final class FrameReader {
     }
 
     /** Goes on to the next frame; false if the host has hung up between two frames. */
-    boolean next() throws IOException, Violation {
+    boolean next() throws IOException, ProtocolException {
         int got = stream.read(chunk, 0, HEADER_BYTES);
         if (got < 0) {
             return false;
@@ -36,7 +36,7 @@ final class FrameReader {
         id = small.getInt(4) & 0xFFFFFFFFL;
         kind = small.get(8) & 0xFF;
         if (length > Protocol.MAX_BODY_BYTES) {
-            throw new Violation("a body of " + length + " bytes is over the limit");
+            throw new ProtocolException("a body of " + length + " bytes is over the limit");
         }
         remaining = length;
         return true;
@@ -50,45 +50,54 @@ final class FrameReader {
         return kind;
     }
 
-    int u8() throws IOException, Violation {
+    int u8() throws IOException, ProtocolException {
         take(1);
         return small.get(0) & 0xFF;
     }
 
-    int u16() throws IOException, Violation {
+    int u16() throws IOException, ProtocolException {
         take(2);
         return small.getShort(0) & 0xFFFF;
     }
 
-    long u32() throws IOException, Violation {
+    /** The number of inputs or outputs that follow. */
+    int count() throws IOException, ProtocolException {
+        int count = u16();
+        if (count > Protocol.MAX_TENSORS) {
+            throw new ProtocolException(count + " inputs or outputs are over the limit of " + Protocol.MAX_TENSORS);
+        }
+        return count;
+    }
+
+    long u32() throws IOException, ProtocolException {
         take(4);
         return small.getInt(0) & 0xFFFFFFFFL;
     }
 
-    float f32() throws IOException, Violation {
+    float f32() throws IOException, ProtocolException {
         take(4);
         return small.getFloat(0);
     }
 
-    String string() throws IOException, Violation {
+    String string() throws IOException, ProtocolException {
         int length = u16();
         if (length > Protocol.MAX_STRING_BYTES) {
-            throw new Violation("a string of " + length + " bytes is over the limit");
+            throw new ProtocolException("a string of " + length + " bytes is over the limit");
         }
         take(length);
         try {
             return utf8.decode(ByteBuffer.wrap(chunk, 0, length)).toString();
         } catch (CharacterCodingException error) {
-            throw new Violation("a string isn't UTF-8");
+            throw new ProtocolException("a string isn't UTF-8");
         }
     }
 
     /** The head of a tensor; its bytes come next and lie within the frame. */
-    Port tensorHead(String name) throws IOException, Violation {
+    TensorSpec tensorHead(String name) throws IOException, ProtocolException {
         DType dtype = DType.ofCode(u8());
         int rank = u8();
         if (rank > Protocol.MAX_RANK) {
-            throw new Violation("a tensor of rank " + rank + " is over the limit");
+            throw new ProtocolException("a tensor of rank " + rank + " is over the limit");
         }
         long[] shape = new long[rank];
         long bytes = DType.BYTES;
@@ -97,17 +106,17 @@ final class FrameReader {
             // Both factors are below 2^32, so the product can't overflow before it is refused.
             bytes = shape[axis] * bytes;
             if (shape[axis] == 0 || bytes > Protocol.MAX_BODY_BYTES) {
-                throw new Violation("a tensor's shape is empty or over the limit");
+                throw new ProtocolException("a tensor's shape is empty or over the limit");
             }
         }
         if (bytes > remaining) {
-            throw new Violation("a tensor of " + bytes + " bytes runs past its frame");
+            throw new ProtocolException("a tensor of " + bytes + " bytes runs past its frame");
         }
-        return new Port(name, dtype, shape);
+        return new TensorSpec(name, dtype, shape);
     }
 
     /** The bytes of a tensor, into all of its memory. */
-    void tensorData(ByteBuffer target) throws IOException, Violation {
+    void tensorData(ByteBuffer target) throws IOException, ProtocolException {
         while (target.hasRemaining()) {
             int count = Math.min(chunk.length, target.remaining());
             take(count);
@@ -116,22 +125,22 @@ final class FrameReader {
     }
 
     /** Every byte of a frame has a meaning. */
-    void end() throws Violation {
+    void end() throws ProtocolException {
         if (remaining != 0) {
-            throw new Violation("a frame has " + remaining + " bytes more than its kind");
+            throw new ProtocolException("a frame has " + remaining + " bytes more than its kind");
         }
     }
 
     /** Leaves out what is left of a request that was refused. */
-    void skip() throws IOException, Violation {
+    void skip() throws IOException, ProtocolException {
         while (remaining > 0) {
             take((int) Math.min(chunk.length, remaining));
         }
     }
 
-    private void take(int count) throws IOException, Violation {
+    private void take(int count) throws IOException, ProtocolException {
         if (count > remaining) {
-            throw new Violation("a field runs past its frame");
+            throw new ProtocolException("a field runs past its frame");
         }
         remaining -= count;
         fill(0, count);

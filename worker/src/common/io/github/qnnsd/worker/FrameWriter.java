@@ -6,13 +6,14 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 
-/** Writes replies: small fields are collected, a tensor's bytes follow them straight from its memory. */
+/** Writes replies: small fields are collected, tensors follow them straight from their memory. */
 final class FrameWriter {
     private static final int HEADER_BYTES = 9;
     static final int MAX_TEXT = 1000;
 
     private final OutputStream stream;
-    private final byte[] chunk = new byte[1 << 18];
+    /** Enough for the reply to OPEN: 64 inputs and 64 outputs with the longest names, 3 bytes a character. */
+    private final byte[] chunk = new byte[1 << 19];
     private final ByteBuffer head = ByteBuffer.wrap(chunk).order(ByteOrder.LITTLE_ENDIAN);
 
     FrameWriter(OutputStream stream) {
@@ -60,38 +61,69 @@ final class FrameWriter {
         return this;
     }
 
-    FrameWriter shape(Port port) {
-        u8(port.dtype.code).u8(port.shape.length);
-        for (long size : port.shape) {
+    FrameWriter shape(TensorSpec spec) {
+        u8(spec.dtype.code).u8(spec.shape.length);
+        for (long size : spec.shape) {
             u32(size);
         }
         return this;
     }
 
     void send(long id, int kind) throws IOException {
-        finish(id, kind, 0);
-        stream.write(chunk, 0, head.position());
-        stream.flush();
+        completeHeader(id, kind, 0);
+        flush();
     }
 
-    /** Sends what was collected, then the tensor's head and bytes. */
-    void send(long id, int kind, Tensor tensor) throws IOException {
-        ByteBuffer data = tensor.bytes();
-        shape(tensor.port);
-        finish(id, kind, data.remaining());
-        int used = head.position();
-        while (data.hasRemaining()) {
-            int count = Math.min(chunk.length - used, data.remaining());
-            data.get(chunk, used, count);
-            stream.write(chunk, 0, used + count);
-            used = 0;
+    /** Sends what was collected, then the number of tensors and each one's name, shape and bytes; skips nulls. */
+    void send(long id, int kind, Tensor[] tensors) throws IOException {
+        int count = 0;
+        int bytes = 0;
+        for (Tensor tensor : tensors) {
+            if (tensor != null) {
+                count++;
+                bytes += tensor.spec.headBytes() + tensor.spec.bytes();
+            }
         }
-        stream.flush();
+        u16(count);
+        completeHeader(id, kind, bytes);
+        for (Tensor tensor : tensors) {
+            if (tensor != null) {
+                write(tensor);
+            }
+        }
+        flush();
     }
 
-    private void finish(long id, int kind, int following) {
+    private void write(Tensor tensor) throws IOException {
+        if (head.remaining() < tensor.spec.headBytes()) {
+            writeChunk();
+        }
+        string(tensor.spec.name).shape(tensor.spec);
+        ByteBuffer data = tensor.bytes();
+        while (data.hasRemaining()) {
+            if (!head.hasRemaining()) {
+                writeChunk();
+            }
+            int count = Math.min(head.remaining(), data.remaining());
+            data.get(chunk, head.position(), count);
+            head.position(head.position() + count);
+        }
+    }
+
+    /** Completes the header of a frame: so many bytes come after what was collected. */
+    private void completeHeader(long id, int kind, int following) {
         head.putInt(0, head.position() - HEADER_BYTES + following);
         head.putInt(4, (int) id);
         head.put(8, (byte) kind);
+    }
+
+    private void writeChunk() throws IOException {
+        stream.write(chunk, 0, head.position());
+        head.clear();
+    }
+
+    private void flush() throws IOException {
+        writeChunk();
+        stream.flush();
     }
 }

@@ -26,8 +26,8 @@ public final class Main {
         int code;
         try {
             code = run(arguments, deadMan);
-        } catch (Violation violation) {
-            System.err.println("refused: " + Text.of(violation));
+        } catch (ProtocolException error) {
+            System.err.println("refused: " + ErrorMessage.of(error));
             code = EXIT_REFUSED;
         } catch (Throwable error) {
             // The host's end closes what the worker waits on: that is no failure.
@@ -55,14 +55,14 @@ public final class Main {
         }
         Platform platform = Platforms.current();
         OrtEnvironment environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "qnn-sd");
-        Components components = new Components(environment, new Sessions(environment, platform));
-        try (Doorway doorway = new Doorway(platform, arguments[1], deadMan)) {
-            doorway.open();
+        Components components = new Components(environment, new SessionFactory(environment, platform));
+        try (WorkerSocket socket = new WorkerSocket(platform, arguments[1], deadMan)) {
+            socket.open();
             deadMan.start();
             System.out.println("ready " + Protocol.VERSION + " " + platform.processId());
             System.out.flush();
-            while (doorway.isOpen()) {
-                serve(doorway, new Requests(environment, platform, token, components, doorway), deadMan);
+            while (socket.isOpen()) {
+                serve(socket, new RequestHandler(environment, platform, token, components, socket), deadMan);
             }
         } finally {
             components.closeAll();
@@ -71,8 +71,8 @@ public final class Main {
     }
 
     /** Serves the next host, unless none comes in time. */
-    private static void serve(Doorway doorway, Requests requests, DeadMansSwitch deadMan) throws Exception {
-        try (Platform.Link link = doorway.admit()) {
+    private static void serve(WorkerSocket socket, RequestHandler requests, DeadMansSwitch deadMan) throws Exception {
+        try (Platform.Link link = socket.accept()) {
             if (link != null) {
                 deadMan.closes(link);
                 InputStream input = new BufferedInputStream(link.input(), BUFFER_BYTES);

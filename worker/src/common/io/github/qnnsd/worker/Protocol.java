@@ -1,13 +1,16 @@
 package io.github.qnnsd.worker;
 
-/** The numbers of protocol 1; docs/worker-protocol.md describes what they mean. */
+/** The numbers of protocol 2; docs/worker-protocol.md describes what they mean. */
 final class Protocol {
-    static final int VERSION = 1;
+    static final int VERSION = 2;
 
     /** Larger bodies are refused: the largest tensor of Stable Diffusion 1.5 at 512x512 has 3 MB. */
     static final long MAX_BODY_BYTES = 512L << 20;
     static final int MAX_STRING_BYTES = 4096;
     static final int MAX_RANK = 8;
+    /** Inputs of a component, and likewise outputs. */
+    static final int MAX_TENSORS = 64;
+    static final int MAX_PASSES = 2;
 
     static final int HELLO = 1;
     static final int OPEN = 2;
@@ -34,8 +37,8 @@ final class Protocol {
     static final int RUN_FAILED = 8;
     static final int NO_MEMORY = 9;
 
-    static final int PLACE_HTP = 1;
-    static final int PLACE_CPU = 2;
+    static final int UNIT_HTP = 1;
+    static final int UNIT_CPU = 2;
 
     static final int FROM_FRAME = 0;
     static final int FROM_SLOT = 1;

@@ -14,10 +14,10 @@ final class Slots {
         this.environment = environment;
     }
 
-    Tensor get(String name) throws Refusal {
+    Tensor get(String name) throws RequestException {
         Tensor tensor = tensors.get(name);
         if (tensor == null) {
-            throw new Refusal(Protocol.BAD_INPUT, "There is no slot " + name, "It was never put, or dropped.");
+            throw new RequestException(Protocol.BAD_INPUT, "There is no slot " + name, "It was never put, or dropped.");
         }
         return tensor;
     }
@@ -27,12 +27,12 @@ final class Slots {
     }
 
     /** The memory of a slot, made anew only where its dtype or shape changes. */
-    Tensor prepare(String name, Port port) throws OrtException {
+    Tensor prepare(String name, TensorSpec spec) throws OrtException {
         Tensor tensor = tensors.get(name);
-        if (tensor != null && tensor.port.takes(port)) {
+        if (tensor != null && tensor.spec.takes(spec)) {
             return tensor;
         }
-        Tensor made = new Tensor(environment, port);
+        Tensor made = new Tensor(environment, spec);
         tensors.put(name, made);
         if (tensor != null) {
             tensor.close();

@@ -12,7 +12,7 @@ import java.util.HashMap;
 import java.util.Map;
 
 /** Makes ONNX Runtime sessions: all of a graph on the HTP, or all of it on the CPU. */
-final class Sessions {
+final class SessionFactory {
     private static final String PROVIDER = "QNNExecutionProvider";
     private static final String PLUGIN = "plugin";
     private static final String BACKEND = "backend_path";
@@ -23,58 +23,60 @@ final class Sessions {
     private final Platform platform;
     private String plugin;
 
-    Sessions(OrtEnvironment environment, Platform platform) {
+    SessionFactory(OrtEnvironment environment, Platform platform) {
         this.environment = environment;
         this.platform = platform;
     }
 
-    OrtSession open(Opening opening) throws Refusal {
-        File file = locate(opening.file);
+    OrtSession open(OpenRequest wanted) throws RequestException {
+        File file = locate(wanted.file);
         if (!file.isFile()) {
-            throw missing(opening.component, opening.file);
+            throw missing(wanted.component, wanted.file);
         }
         try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
-            Map<String, String> provider = new HashMap<String, String>(opening.options);
+            Map<String, String> provider = new HashMap<String, String>(wanted.options);
             String library = provider.remove(PLUGIN);
             setThreads(options, provider.remove(THREADS));
             addEntries(options, provider);
-            if (opening.place == Protocol.PLACE_HTP) {
+            if (wanted.unit == Protocol.UNIT_HTP) {
                 options.addConfigEntry("session.disable_cpu_ep_fallback", "1");
                 resolveBackend(provider);
                 OrtEpDevice device = device(library == null ? DEFAULT_PLUGIN : library);
                 options.addExecutionProvider(Collections.singletonList(device), provider);
             } else {
-                refuseOptions(opening.component, provider);
+                refuseOptions(wanted.component, provider);
                 // The CPU gets QDQ graphs. Newer optimizers round what such a graph doesn't round.
                 options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.NO_OPT);
             }
             return environment.createSession(file.getPath(), options);
         } catch (OrtException error) {
-            throw new Refusal(Protocol.LOAD_FAILED, opening.component + " can't be loaded", Text.of(error));
+            throw new RequestException(
+                    Protocol.LOAD_FAILED, wanted.component + " can't be loaded", ErrorMessage.of(error));
         }
     }
 
-    private static void refuseOptions(String component, Map<String, String> provider) throws Refusal {
+    private static void refuseOptions(String component, Map<String, String> provider) throws RequestException {
         if (!provider.isEmpty()) {
-            throw new Refusal(
+            throw new RequestException(
                     Protocol.LOAD_FAILED,
                     component + " can't be loaded",
                     "The CPU has no option " + provider.keySet() + ".");
         }
     }
 
-    private static Refusal missing(String what, String file) {
-        return new Refusal(Protocol.NO_FILE, what + " can't be loaded", "There is no file " + file + ".");
+    private static RequestException missing(String what, String file) {
+        return new RequestException(Protocol.NO_FILE, what + " can't be loaded", "There is no file " + file + ".");
     }
 
-    private static void setThreads(OrtSession.SessionOptions options, String threads) throws OrtException, Refusal {
+    private static void setThreads(OrtSession.SessionOptions options, String threads)
+            throws OrtException, RequestException {
         if (threads == null) {
             return;
         }
         try {
             options.setIntraOpNumThreads(Integer.parseInt(threads));
         } catch (NumberFormatException error) {
-            throw new Refusal(Protocol.LOAD_FAILED, "threads must be a number", threads);
+            throw new RequestException(Protocol.LOAD_FAILED, "threads must be a number", threads);
         }
     }
 
@@ -89,7 +91,7 @@ final class Sessions {
     }
 
     /** A library beside the plugin is named in full: Android's linker looks for bare names in other places too. */
-    private void resolveBackend(Map<String, String> provider) throws Refusal {
+    private void resolveBackend(Map<String, String> provider) throws RequestException {
         String backend = provider.get(BACKEND);
         if (backend != null) {
             File file = locate(backend);
@@ -100,7 +102,7 @@ final class Sessions {
         }
     }
 
-    private OrtEpDevice device(String library) throws OrtException, Refusal {
+    private OrtEpDevice device(String library) throws OrtException, RequestException {
         register(library);
         OrtEpDevice found = null;
         for (OrtEpDevice device : environment.getEpDevices()) {
@@ -113,18 +115,18 @@ final class Sessions {
             }
         }
         if (found == null) {
-            throw new Refusal(
+            throw new RequestException(
                     Protocol.LOAD_FAILED, "The QNN plugin offers no device", "Its library is " + library + ".");
         }
         return found;
     }
 
-    private void register(String library) throws OrtException, Refusal {
+    private void register(String library) throws OrtException, RequestException {
         if (library.equals(plugin)) {
             return;
         }
         if (plugin != null) {
-            throw new Refusal(
+            throw new RequestException(
                     Protocol.LOAD_FAILED, "A second QNN plugin can't be loaded", plugin + " is loaded already.");
         }
         File file = locate(library);
@@ -136,13 +138,13 @@ final class Sessions {
     }
 
     /** Android says that the working directory is /, whatever it is; the kernel knows. */
-    private File locate(String path) throws Refusal {
+    private File locate(String path) throws RequestException {
         try {
             return path.startsWith("/")
                     ? new File(platform.locate(path))
                     : new File(new File("/proc/self/cwd").getCanonicalFile(), path);
         } catch (IOException error) {
-            throw new Refusal(Protocol.NO_FILE, path + " can't be found", Text.of(error));
+            throw new RequestException(Protocol.NO_FILE, path + " can't be found", ErrorMessage.of(error));
         }
     }
 }

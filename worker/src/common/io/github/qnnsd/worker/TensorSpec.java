@@ -1,22 +1,24 @@
 package io.github.qnnsd.worker;
 
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
 /**
- * An input or output of a component, or the head of a tensor that travels: its name, dtype and static shape. Whoever
- * makes one has checked that its bytes fit in a frame.
+ * Name, dtype and static shape of a component's input or output, or of a tensor in a frame. Whoever makes one has
+ * checked that its bytes fit in a frame.
  */
-final class Port {
+final class TensorSpec {
     final String name;
     final DType dtype;
     final long[] shape;
 
-    Port(String name, DType dtype, long[] shape) {
+    TensorSpec(String name, DType dtype, long[] shape) {
         this.name = name;
         this.dtype = dtype;
         this.shape = shape;
     }
 
+    /** Size of the elements. */
     int bytes() {
         long bytes = DType.BYTES;
         for (long size : shape) {
@@ -25,7 +27,12 @@ final class Port {
         return (int) bytes;
     }
 
-    boolean takes(Port other) {
+    /** Size of name and shape in a reply. */
+    int headBytes() {
+        return 2 + name.getBytes(StandardCharsets.UTF_8).length + 2 + 4 * shape.length;
+    }
+
+    boolean takes(TensorSpec other) {
         return dtype == other.dtype && Arrays.equals(shape, other.shape);
     }
 

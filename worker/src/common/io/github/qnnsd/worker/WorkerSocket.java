@@ -5,8 +5,8 @@ import java.io.IOException;
 import java.util.Timer;
 import java.util.TimerTask;
 
-/** Where hosts come in, one at a time; a host that leaves the worker to the next one opens it again for a while. */
-final class Doorway implements Closeable {
+/** The socket that hosts connect to, one at a time; after LEAVE it listens again for a while. */
+final class WorkerSocket implements Closeable {
     private final Platform platform;
     private final String name;
     private final DeadMansSwitch deadMan;
@@ -14,7 +14,7 @@ final class Doorway implements Closeable {
     private Platform.Listener listener;
     private Closing limit;
 
-    Doorway(Platform platform, String name, DeadMansSwitch deadMan) {
+    WorkerSocket(Platform platform, String name, DeadMansSwitch deadMan) {
         this.platform = platform;
         this.name = name;
         this.deadMan = deadMan;
@@ -39,8 +39,8 @@ final class Doorway implements Closeable {
         return listener != null;
     }
 
-    /** The host that comes, or null if none came in time. Nobody else is let in: the door closes behind it. */
-    Platform.Link admit() throws IOException {
+    /** The connection of the next host, or null if none came in time. The socket is closed: nobody else can connect. */
+    Platform.Link accept() throws IOException {
         Platform.Listener open = listener;
         listener = null;
         try {
@@ -86,7 +86,7 @@ final class Doorway implements Closeable {
             try {
                 listener.close();
             } catch (IOException error) {
-                System.err.println("the door can't be closed: " + Text.of(error));
+                System.err.println("the socket can't be closed: " + ErrorMessage.of(error));
             }
         }
     }

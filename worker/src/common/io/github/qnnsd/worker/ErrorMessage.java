@@ -1,8 +1,8 @@
 package io.github.qnnsd.worker;
 
-/** Errors as people read them. */
-final class Text {
-    private Text() {}
+/** The message of an exception, or its class where it has none. */
+final class ErrorMessage {
+    private ErrorMessage() {}
 
     static String of(Throwable error) {
         String message = error.getMessage();

@@ -1,21 +1,15 @@
-"""StrictModel models of ``model_configs/*.toml`` and ``device_profiles/*.toml``.
-
-A key that isn't known is an error with a suggestion: a typo must not become a default.
-"""
+"""``model_configs/<model>.toml``: a model, what it is calibrated with, and what its builds are verified with."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from qnn_sd import resources
-from qnn_sd.errors import ConfigError, SettingError, UnknownModelError, UnknownSocError, did_you_mean
+from qnn_sd.config.toml_file import StrictModel, read_toml, toml_names
+from qnn_sd.errors import SettingError, UnknownModelError, did_you_mean
 
-COMPONENTS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
 LCM_STEPS = 4
 
 
@@ -29,12 +23,6 @@ def _nearest_side(side: int) -> int:
 
 
 Rounding = Literal["adaround", "nearest"]
-
-
-class StrictModel(BaseModel):
-    """A model that refuses keys it doesn't know, and never changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class GuidanceSetting(StrictModel):
@@ -245,110 +233,9 @@ class ModelConfig(StrictModel):
         )
 
 
-class PublishedMs(StrictModel):
-    """Measured milliseconds a call of SD 1.5 W8A16 at 512x512 on a chip, as somebody published them.
-
-    Attributes:
-        text_encoder: of the text encoder.
-        unet: of the UNet.
-        vae_decoder: of the VAE's decoder.
-    """
-
-    text_encoder: Annotated[float, Field(gt=0)]
-    unet: Annotated[float, Field(gt=0)]
-    vae_decoder: Annotated[float, Field(gt=0)]
-
-
-class DeviceProfile(StrictModel):
-    """One SoC: what the compiler is told, and which binary a phone gets.
-
-    Attributes:
-        soc: lower-case name, as ``--soc`` takes it.
-        title: the name on the box.
-        dl_mode: the deployment's number for this generation of binaries.
-        soc_model: QNN's number of the SoC (not Linux's ``soc_id``).
-        htp_arch: the Hexagon architecture, such as 75 for v75.
-        vtcm_mb: on-chip memory of the HTP.
-        optimization_mode: ``htp_graph_finalization_optimization_mode``.
-        estimates: whether the compiler estimates how long a graph takes on it.
-        published_ms: what others measured on it, to scale another chip's estimate by.
-    """
-
-    soc: str
-    title: str
-    dl_mode: Annotated[int, Field(ge=1)]
-    soc_model: Annotated[int, Field(ge=1)]
-    htp_arch: Literal[68, 69, 73, 75, 79, 81]
-    vtcm_mb: Annotated[int, Field(ge=1)] = 8
-    optimization_mode: Literal[1, 2, 3] = 3
-    estimates: bool = False
-    published_ms: PublishedMs | None = None
-
-
-Model = TypeVar("Model", bound=StrictModel)
-
-
-def _part_of(annotation: Any) -> type[StrictModel] | None:
-    """The model in a field's type, such as ``Pin`` in ``tuple[Pin, ...]``, or None."""
-    if isinstance(annotation, type) and issubclass(annotation, StrictModel):
-        return annotation
-    return next(filter(None, map(_part_of, get_args(annotation))), None)
-
-
-def _owner(kind: type[StrictModel], location: Sequence[int | str]) -> type[StrictModel]:
-    """The model that a key at a location belongs to."""
-    for part in location[:-1]:
-        if isinstance(part, str) and part in kind.model_fields:
-            kind = _part_of(kind.model_fields[part].annotation) or kind
-    return kind
-
-
-def read_toml(path: Path, kind: type[Model]) -> Model:
-    """A TOML file as its model.
-
-    Raises:
-        ConfigError: no TOML, an unknown key (the nearest is suggested) or a bad value.
-    """
-    try:
-        return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML", why=str(error), hint=f"Correct {path}.") from error
-    except ValidationError as error:
-        # A misspelt key is also a missing one: what was written comes before what is lacking.
-        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            hint = did_you_mean(str(first["loc"][-1]), _owner(kind, first["loc"]).model_fields)
-            raise ConfigError(f"{path} has an unknown key {key!r}", hint=hint) from error
-        raise ConfigError(
-            f"{path} has a bad value for {key!r}", why=str(first["msg"]), hint=f"Correct {path}."
-        ) from error
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.toml"))
-
-
-def socs() -> list[str]:
-    """Names of the SoCs that have a profile."""
-    return _names(resources.device_profiles())
-
-
 def models() -> list[str]:
     """Names of the models that have a config."""
-    return _names(resources.model_configs())
-
-
-def load_profile(soc: str) -> DeviceProfile:
-    """The profile of a SoC, such as ``sm8650`` (any case).
-
-    Raises:
-        UnknownSocError: there is none; the nearest name is suggested.
-        ConfigError: its file doesn't follow the schema.
-    """
-    if soc.lower() not in socs():
-        raise UnknownSocError(f"Unknown SoC {soc!r}", hint=did_you_mean(soc, socs()))
-    return read_toml(resources.device_profiles() / f"{soc.lower()}.toml", DeviceProfile)
+    return toml_names(resources.model_configs())
 
 
 def load_model(name: str) -> ModelConfig:

@@ -1,0 +1,35 @@
+"""Model configs and device profiles: strict models of ``model_configs/*.toml`` and ``device_profiles/*.toml``."""
+
+from qnn_sd.config.device_profile import DeviceProfile, PublishedMs, load_profile, socs
+from qnn_sd.config.model_config import (
+    LCM_STEPS,
+    CalibrationConfig,
+    GuidanceSetting,
+    ModelConfig,
+    RecordedConfig,
+    Rounding,
+    RoundingConfig,
+    VerificationConfig,
+    load_model,
+    models,
+)
+from qnn_sd.config.toml_file import StrictModel, read_toml
+
+__all__ = [
+    "LCM_STEPS",
+    "CalibrationConfig",
+    "DeviceProfile",
+    "GuidanceSetting",
+    "ModelConfig",
+    "PublishedMs",
+    "RecordedConfig",
+    "Rounding",
+    "RoundingConfig",
+    "StrictModel",
+    "VerificationConfig",
+    "load_model",
+    "load_profile",
+    "models",
+    "read_toml",
+    "socs",
+]

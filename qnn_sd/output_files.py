@@ -1,0 +1,107 @@
+"""Files and folders that a person asked for: written beside their place and renamed, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qnn_sd.errors import OutputError
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """An ``OSError`` while writing, as something to act on."""
+    hints = {
+        errno.ENOSPC: "Free some space, or choose another folder",
+        errno.EROFS: "Choose a folder that you can write to",
+        errno.EACCES: "Choose a folder that you can write to",
+    }
+    # No option by name: commands write with -o, --report or none.
+    cure = hints.get(error.errno or 0, "Choose another path")
+    return OutputError(
+        f"Can't write {path}",
+        why=error.strerror or str(error),
+        hint=f"{cure}; for the cache set QNN_SD_CACHE.",
+    )
+
+
+def probe_writable(path: Path) -> None:
+    """Tries whether a file can be made beside ``path``, before work whose result goes there.
+
+    Raises:
+        OutputError: it can't.
+    """
+    _probe(path.parent, path)
+
+
+def _probe(folder: Path, path: Path) -> None:
+    """Makes a file in a folder and lets it go; a failure is about ``path``."""
+    try:
+        with tempfile.TemporaryFile(prefix=f".{path.name}.", dir=folder):
+            pass
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yields a path to write to, and renames it to ``path`` only when the block ends well.
+
+    Raises:
+        OutputError: the folder is missing, full or read-only. Nothing is left behind then.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise output_error(path, error) from error
+    aside = Path(name)
+    try:
+        yield aside
+        # mkstemp makes private files; what people ask for should have their umask's mode.
+        umask = os.umask(0)
+        os.umask(umask)
+        aside.chmod(0o666 & ~umask)
+        aside.replace(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def probe_new_folder(target: Path) -> None:
+    """Tries whether a folder can be made, before work whose result goes there.
+
+    Raises:
+        OutputError: it can't, or something is there already.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"Can't write {target}", why="It is there already.", hint="Choose another folder with -o.")
+    existing = target
+    while not existing.is_dir():
+        existing = existing.parent
+    _probe(existing, target)
+
+
+def copy_out(source: Path, target: Path) -> None:
+    """Copies an artifact's folder to where a person wants it, whole or not at all.
+
+    Raises:
+        OutputError: there is something already, or the place can't be written.
+    """
+    probe_new_folder(target)
+    aside = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        shutil.copytree(source, aside, dirs_exist_ok=True)
+        aside.replace(target)
+    except (OSError, shutil.Error) as error:
+        raise output_error(target, error) from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)

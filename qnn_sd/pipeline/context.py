@@ -1,0 +1,114 @@
+"""What all stages of one build share: the model, its checkpoint, its components, and where artifacts are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from qnn_sd import artifact
+from qnn_sd.bundle_manifest import Bundle, Part, Soc
+from qnn_sd.config import ModelConfig, Rounding
+from qnn_sd.console import Console
+from qnn_sd.errors import SettingError, did_you_mean
+from qnn_sd.export import model_metadata
+from qnn_sd.export.checkpoint import Checkpoint
+from qnn_sd.pipeline.artifact_store import ArtifactStore
+from qnn_sd.pipeline.components import Component
+from qnn_sd.quantize.calibration import PromptSet
+from qnn_sd.tokenizer_files import tokenizer_files
+from qnn_sd.verification import ComponentVerification
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a build is of, and what it was told.
+
+    Attributes:
+        model: the model's config.
+        checkpoint: an open one.
+        components: all that the model has.
+        store: where artifacts are kept.
+        console: where progress is shown.
+        prompts: what is calibrated with.
+        rounding: of weights whose ranges are measured.
+        encodings: files of given encodings, by component.
+        verify: whether graphs are verified before they are bundled.
+        dry_run: whether nothing is made.
+    """
+
+    model: ModelConfig
+    checkpoint: Checkpoint
+    components: tuple[Component, ...]
+    store: ArtifactStore
+    console: Console
+    prompts: PromptSet
+    rounding: Rounding
+    encodings: Mapping[str, Path]
+    verify: bool
+    dry_run: bool
+
+    def component(self, name: str) -> Component:
+        """The component of a name.
+
+        Raises:
+            SettingError: the model has none; the nearest name is suggested.
+        """
+        for component in self.components:
+            if component.name == name:
+                return component
+        known = [component.name for component in self.components]
+        raise SettingError(f"{self.model.name} has no component {name!r}", hint=did_you_mean(name, known))
+
+    @cached_property
+    def model_description(self) -> dict[str, Any]:
+        """What a bundle says of its model, as plain JSON values.
+
+        Raises:
+            CheckpointError: the tokenizer is missing or another model's.
+        """
+        return {
+            "model": self.model.name,
+            "height": self.model.height,
+            "width": self.model.width,
+            **asdict(model_metadata(self.checkpoint)),
+            "scheduler": dict(self.checkpoint.scheduler),
+            "padding_token": self.checkpoint.padding_token,
+            "added_tokens": self.checkpoint.added_tokens,
+        }
+
+    @cached_property
+    def tokenizer_hashes(self) -> dict[str, str]:
+        """SHA-256 of the tokenizer's files, by name."""
+        tokenizer = self.checkpoint.tokenizer
+        return {name: artifact.sha256_of_file(tokenizer / name) for name in tokenizer_files(tokenizer)}
+
+    def require_tokenizer(self) -> None:
+        """Looks for what a bundle needs last, before hours of work that would end in a missing file.
+
+        Raises:
+            CheckpointError: the tokenizer is missing or another model's.
+        """
+        _ = self.model_description, self.tokenizer_hashes
+
+    def bundle_info(
+        self,
+        parts: Mapping[str, Part] | None = None,
+        soc: Soc | None = None,
+        verified: Mapping[str, ComponentVerification] | None = None,
+    ) -> Bundle:
+        """What a bundle of these components says of itself; without any, what the generation loop must know.
+
+        Args:
+            parts: the components' files.
+            soc: whose binaries they are; None for the CPU.
+            verified: what was measured of each; None if verifying was switched off.
+        """
+        verification = None if verified is None else dict(verified)
+        return Bundle(soc=soc, components=dict(parts or {}), verification=verification, **self.model_description)
+
+    def passes(self, guidance: float) -> int:
+        """Passes of the UNet in a sampling step at a guidance scale: 1 or 2."""
+        return self.bundle_info().passes(guidance)

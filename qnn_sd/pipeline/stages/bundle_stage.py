@@ -1,0 +1,76 @@
+"""Components → bundle: everything that a target needs, in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qnn_sd.artifact import Artifact, Recipe
+from qnn_sd.bundle import assemble
+from qnn_sd.bundle_manifest import Bundle, Kind, Part, Soc
+from qnn_sd.compile.process import CONTEXT_FILE
+from qnn_sd.config import DeviceProfile
+from qnn_sd.onnx_files import MODEL_FILE
+from qnn_sd.pipeline.artifact_store import tool_versions
+from qnn_sd.pipeline.context import BuildContext
+from qnn_sd.verification import ComponentVerification
+
+CODE = ("bundle", "bundle_manifest.py", "tokenizer_files.py")
+Verified = Mapping[str, ComponentVerification]
+
+
+def bundle_binaries(
+    context: BuildContext,
+    profile: DeviceProfile,
+    graphs: Mapping[str, tuple[Artifact, Artifact]],
+    verified: Verified | None,
+) -> Artifact:
+    """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP.
+
+    Args:
+        context: of the build.
+        profile: the SoC.
+        graphs: QDQ graph and compiled binary, by component.
+        verified: what was measured of each; None if verifying was switched off.
+    """
+    parts: dict[str, Part] = {}
+    sources: dict[str, Artifact] = {}
+    for name, (qdq, compiled) in graphs.items():
+        sources |= {f"{name}/cpu": qdq, f"{name}/htp": compiled}
+        parts[name] = Part(
+            file=f"{name}/htp/{CONTEXT_FILE}", kind="context_binary", fallback=f"{name}/cpu/{MODEL_FILE}"
+        )
+    soc = Soc(name=profile.soc, dl_mode=profile.dl_mode, soc_model=profile.soc_model, htp_arch=profile.htp_arch)
+    return _bundle(context, profile.soc, context.bundle_info(parts, soc, verified), sources)
+
+
+def bundle_for_cpu(
+    context: BuildContext, kind: Kind, graphs: Mapping[str, Artifact], verified: Verified | None
+) -> Artifact:
+    """Float or QDQ graphs for ONNX Runtime's CPU provider.
+
+    Args:
+        context: of the build.
+        kind: what the graphs are.
+        graphs: by component.
+        verified: what was measured of each; None if verifying was switched off.
+    """
+    parts = {name: Part(file=f"{name}/{MODEL_FILE}", kind=kind) for name in graphs}
+    return _bundle(context, f"cpu-{kind}", context.bundle_info(parts, None, verified), graphs)
+
+
+def _bundle(context: BuildContext, name: str, info: Bundle, sources: Mapping[str, Artifact]) -> Artifact:
+    if info.verification is None:
+        context.console.warn(
+            f"{info.verified}: nothing shows that these graphs compute what the checkpoint does. "
+            "The bundle and every image of it say so."
+        )
+    inputs = {**{folder: source.key for folder, source in sources.items()}, **context.tokenizer_hashes}
+    recipe = Recipe("bundle", f"{context.model.name}.{name}", inputs, info.model_dump(mode="json"), tool_versions(CODE))
+
+    def build(folder: Path) -> dict[str, Any]:
+        assemble(folder, info, {name: source.folder for name, source in sources.items()}, context.checkpoint.tokenizer)
+        return {}
+
+    return context.store.get_or_build(recipe, "all", build)

@@ -1,0 +1,133 @@
+"""float ONNX → QDQ ONNX and encodings, for one component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from qnn_sd.artifact import Artifact, Recipe, sha256_of_file
+from qnn_sd.console import Bar, Console
+from qnn_sd.pipeline.artifact_store import tool_versions
+from qnn_sd.pipeline.context import BuildContext
+from qnn_sd.pipeline.stages.calibrate_stage import by_guidance
+from qnn_sd.quantize import RoundingData, best_backend, quantize_by_adaround, quantize_component
+from qnn_sd.quantize.calibration import Samples, evenly_spaced
+from qnn_sd.quantize.ranges.measured import Ranges
+
+CODE = ("quantize", "onnx_files.py", "reference.py")
+
+
+def known_inputs(context: BuildContext) -> dict[str, tuple[float, float]]:
+    """The ranges that the UNet's inputs have by their nature: times of the schedule, sines of the guidance scale."""
+    train_steps = float(context.checkpoint.scheduler.get("num_train_timesteps", 1000))
+    return {"timestep": (0.0, train_steps - 1), "timestep_cond": (-1.0, 1.0)}
+
+
+def quantize_with_given_encodings(context: BuildContext, component: str, source: Artifact, encodings: Path) -> Artifact:
+    """A component's QDQ graph by encodings from a file.
+
+    Raises:
+        QuantizeError: they don't fit the graph.
+    """
+    recipe = Recipe(
+        "quantize",
+        f"{context.model.name}.{component}",
+        {"float": source.key, "encodings": sha256_of_file(encodings)},
+        {"ranges": "given"},
+        tool_versions(CODE, "onnx", "numpy"),
+    )
+    return context.store.get_or_build(
+        recipe, component, lambda folder: quantize_component(source.folder, [], folder, encodings=encodings)
+    )
+
+
+def quantize_graph(
+    context: BuildContext, component: str, source: Artifact, calibration: Artifact, held_out: Artifact | None
+) -> Artifact:
+    """A component's QDQ graph by measured ranges.
+
+    Args:
+        context: of the build.
+        component: its name.
+        source: its float graph.
+        calibration: what ranges are measured on.
+        held_out: what judges AdaRound; None to round to nearest.
+
+    Raises:
+        QuantizeError: no samples, an activation that isn't finite, or an op that no rule covers.
+    """
+    inputs = {"float": source.key, "calibration": calibration.key}
+    known = known_inputs(context)
+    settings: dict[str, Any] = {
+        "scheme": "W8A16",
+        "rounding": context.rounding,
+        "inputs": known,
+        "default_guidance": context.model.guidance,
+    }
+    if held_out:
+        inputs["held_out"] = held_out.key
+        settings |= context.model.rounding.model_dump()
+    recipe = Recipe(
+        "quantize",
+        f"{context.model.name}.{component}",
+        inputs,
+        settings,
+        tool_versions(CODE, "onnx", "onnxruntime", "numpy"),
+    )
+
+    def build(folder: Path) -> dict[str, Any]:
+        samples, others = by_guidance(context, calibration, component)
+        total = len(samples) + len(others)
+        with ExitStack() as bars:
+            ranging = _bar(context.console, f"ranges of {component}", bars)
+            if held_out is None:
+                return quantize_component(
+                    source.folder, samples, folder, lambda: ranging(total), inputs=known, rare=others
+                )
+            return _by_adaround(
+                context, component, source, samples, others, held_out, folder, known, bars, lambda: ranging(total)
+            )
+
+    return context.store.get_or_build(recipe, component, build, resumable=held_out is not None)
+
+
+def _by_adaround(
+    context: BuildContext,
+    component: str,
+    source: Artifact,
+    samples: Samples,
+    others: Samples,
+    held_out: Artifact,
+    folder: Path,
+    known: Ranges,
+    bars: ExitStack,
+    ranging: Callable[[], None],
+) -> dict[str, Any]:
+    backend, config = best_backend(), context.model.rounding
+    rounding_bar = _bar(context.console, f"rounding {component} with {backend.title}", bars)
+    judging_bar = _bar(context.console, f"int8 keys and values of {component}", bars)
+    rounding = RoundingData(
+        evenly_spaced(samples, config.samples),
+        evenly_spaced(Samples(held_out.folder, component), config.held_out),
+        folder / ".rounding",
+        lambda _done, layers: rounding_bar(layers),
+        judging_bar,
+        backend,
+    )
+    return quantize_by_adaround(source.folder, samples, folder, rounding, ranging, known, others)
+
+
+def _bar(console: Console, title: str, bars: ExitStack) -> Callable[[int], None]:
+    """What advances a bar of so many steps; it appears with the first, in place of the bar before it."""
+    bar: Bar | None = None
+
+    def advance(total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bars.close()
+            bar = bars.enter_context(console.progress(title, total))
+        bar.advance()
+
+    return advance
