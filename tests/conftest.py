@@ -26,6 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # diffusers and transformers must not look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import demo_configs
 import layers
 
 from qnn_sd import resources
@@ -137,15 +138,24 @@ def refused_cache(pipeline: BuildPipeline, cache: Path, tmp_path_factory: pytest
 
 
 class Cli:
-    """Runs ``qnn-sd`` as a process of its own, as a user does."""
+    """Runs ``qnn-sd`` as a process of its own, as a user does.
 
-    def __init__(self, cache: Path, folder: Path) -> None:
+    Args:
+        cache: where its artifacts are.
+        folder: where it runs.
+        configs: folder of model configs instead of the kit's own.
+    """
+
+    def __init__(self, cache: Path, folder: Path, configs: Path | None = None) -> None:
+        self._configs = configs
         self.environment = {**os.environ, "QNN_SD_CACHE": str(cache), "COLUMNS": "160", "NO_COLOR": "1"}
         self.folder = folder
 
     def command(self, *arguments: str) -> list[str]:
         """The command line."""
-        return [sys.executable, "-m", "qnn_sd", *arguments]
+        if self._configs is None:
+            return [sys.executable, "-m", "qnn_sd", *arguments]
+        return [sys.executable, "-c", demo_configs.COMMAND_WITH_CONFIGS, str(self._configs), *arguments]
 
     def __call__(
         self, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
@@ -206,6 +216,14 @@ def interrupt_at(process: subprocess.Popen[str], line: str) -> str:
 def cli(cache: Path, tmp_path: Path) -> Cli:
     """The command, in an empty folder."""
     return Cli(cache, tmp_path)
+
+
+@pytest.fixture
+def hasty_cli(cache: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """The command where the demo generates with few steps."""
+    configs = tmp_path_factory.mktemp("configs")
+    demo_configs.changed_demo(configs, demo_configs.FEW_STEPS)
+    return Cli(cache, tmp_path, configs)
 
 
 @pytest.fixture(scope="session")

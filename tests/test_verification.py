@@ -345,19 +345,19 @@ def test_run_tells_of_guidance_that_was_not_calibrated(cli: Cli) -> None:
     assert "calibrated" not in cli("run", "a red circle", "--target", "cpu", "--guidance", "20", "--steps", "2").stderr
 
 
-def test_the_report_has_every_gate_and_nothing_private(cli: Cli, pipeline: BuildPipeline) -> None:
+def test_the_report_has_every_gate_and_nothing_private(hasty_cli: Cli, pipeline: BuildPipeline) -> None:
     pipeline.bundle(load_profile("sm8650"))
-    told = cli.json("verify", "--report", "report.md")
-    page = (cli.folder / "report.md").read_text()
+    told = hasty_cli.json("verify", "--report", "report.md")
+    page = (hasty_cli.folder / "report.md").read_text()
     for component in COMPONENTS:
         gates = told["components"][component]
         for gate in ("binary_against_qdq", "qdq_against_float"):
             assert f"{gates[gate]['all_db']:.1f} / {gates[gate]['worst_db']:.1f}" in page
     for needed in ("onnxruntime-qnn", "minutes", "GB", "UNet by setting", "![float, QDQ, binary](<report.png>)"):
         assert needed in page
-    for private in (str(Path.home()), str(cli.folder), cli.environment["QNN_SD_CACHE"], "/root"):
+    for private in (str(Path.home()), str(hasty_cli.folder), hasty_cli.environment["QNN_SD_CACHE"], "/root"):
         assert private not in page
-    sheet = Image.open(cli.folder / "report.png")
+    sheet = Image.open(hasty_cli.folder / "report.png")
     assert sheet.height == pipeline.model.height
     assert sheet.width >= 3 * pipeline.model.width
     forms = told["images"]
