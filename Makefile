@@ -4,7 +4,7 @@
 # make drift  every set of versions tried again, and the newest of everything
 # make lock   requirements/*.txt anew, with the newest versions that pyproject.toml allows
 # make worker the phone's worker, built anew from worker/src
-# make bench  the benchmarks whose figures stand in the README
+# make bench  the benchmarks whose figures stand in docs/benchmarks.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -40,12 +40,13 @@ from qnn_sd.health_checks import adb_path
 from qnn_sd.quantize import quantize_component
 from qnn_sd.targets.adb.client.adb import Adb, Phone
 from qnn_sd.targets.adb.client.devices import HOME
-from qnn_sd.targets.adb.session.deployment import WORKER_JAR, htp_options, worker_files
+from qnn_sd.targets.adb.session.deployment import htp_options, worker_files
 from qnn_sd.targets.adb.session.runner import AdbRunner
 from qnn_sd.targets.adb.session.worker_session import WorkerSession
 from qnn_sd.targets.adb.staging.stage import PIECE_BYTES, FileSet, read_chunks, stage
 from qnn_sd.targets.adb.staging.sync_sender import SyncSender
 from qnn_sd.targets.adb.worker.protocol import ComputeUnit
+from qnn_sd.worker_jars import PHONE_JAR
 
 TMP = "/data/local/tmp"
 QUIET = Console(quiet=True)
@@ -152,9 +153,9 @@ def added_per_step(phone: Phone, folder: Path, steps: int) -> list[float]:
     stage(phone, [worker, component], QUIET)
     soc = Soc(name=PROFILE.soc, dl_mode=PROFILE.dl_mode, soc_model=PROFILE.soc_model, htp_arch=PROFILE.htp_arch)
     options = htp_options(soc, "burst")
-    session = WorkerSession(phone, f"{worker.folder}/{WORKER_JAR}", worker.folder, "a benchmark")
+    session = WorkerSession(phone, f"{worker.folder}/{PHONE_JAR.name}", worker.folder, "a benchmark")
     rng = np.random.default_rng(21)
-    contexts = [rng.standard_normal(CONTEXT, np.float32) for _pass in range(2)]
+    passes = [{"encoder_hidden_states": rng.standard_normal(CONTEXT, np.float32)} for _pass in range(2)]
     added = []
     with session as client:
         runner = AdbRunner(
@@ -167,7 +168,7 @@ def added_per_step(phone: Phone, folder: Path, steps: int) -> list[float]:
                 "timestep": np.array([number], np.float32),
             }
             started = time.perf_counter()
-            runner.run_guided("unet", feeds, "encoder_hidden_states", contexts, 7.5)
+            runner.run_guided("unet", feeds, passes, 7.5)
             wall = time.perf_counter() - started
             computed = sum(runner.compute["unet"].run_seconds[-2:])
             if number >= 2:  # warm-up

@@ -32,6 +32,7 @@ from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.recording_runner import RecordingRunner, Sample
 from qnn_sd.reference import reference_session
+from qnn_sd.runner import only_output
 from qnn_sd.targets import CpuRunner, EmulatorRunner
 
 GUIDANCE = (1.0, 4.0, 7.5, 15.0)
@@ -90,9 +91,9 @@ def main() -> None:
             passes = len(calls[0]) // STEPS
             for name, step in LOOKED_AT.items():
                 chosen = [each for one in calls[: options.prompts] for each in one[step * passes : (step + 1) * passes]]
-                floats = [each.output for each in chosen]
+                floats = [only_output("unet", each.outputs) for each in chosen]
                 graph = [qdq.run(None, dict(each.feeds))[0] for each in chosen]
-                ran = [htp.run("unet", each.feeds) for each in chosen]
+                ran = [only_output("unet", htp.run("unet", each.feeds)) for each in chosen]
                 of_htp, of_qdq = figures(graph, ran, passes), figures(floats, graph, passes)
                 shown = [f"{db:5.1f}" if db is not None else "    -" for db in (*of_htp, *of_qdq)]
                 print(

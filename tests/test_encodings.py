@@ -316,7 +316,7 @@ def test_the_second_operand_covers_what_the_first_encoding_covers() -> None:
 
 def test_the_readmes_folder_for_ai_hub_is_what_its_client_takes(pipeline: BuildPipeline, tmp_path: Path) -> None:
     """One .onnx, one .data, one .encodings and nothing else, as qai-hub's client checks before an upload."""
-    text = (ROOT / "docs" / "quantization.md").read_text("utf-8")
+    text = (ROOT / "docs" / "encodings.md").read_text("utf-8")
     script = next(block.split("```")[0] for block in text.split("```python\n")[1:] if ".aimet" in block)
     for name, made in {"float": pipeline.export("text_encoder"), "qdq": pipeline.quantize("text_encoder")}.items():
         (tmp_path / name).symlink_to(made.folder)

@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from conftest import ROOT
 
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Outputs
+from qnn_sd.targets.adb.client.adb import Phone, ShellResult
+from qnn_sd.targets.adb.session.worker_session import WorkerSession
 from qnn_sd.targets.adb.worker.client import WorkerClient
 from qnn_sd.targets.adb.worker.connection import WorkerError
 from qnn_sd.targets.adb.worker.protocol import (
@@ -227,6 +230,40 @@ def test_another_protocol_is_refused(ends: tuple[WorkerClient, socket.socket]) -
         client.hello("0" * 64)
     assert "qnn-sd unstage" in caught.value.hint
     assert client.closed
+
+
+class OtherWorker:
+    """A phone, and the worker that starts on it: one of another protocol."""
+
+    serial = "phone"
+
+    def shell(self, _command: str) -> ShellResult:
+        return ShellResult(0, b"", b"")
+
+    def start(self, _command: str) -> OtherWorker:
+        return self
+
+    def write(self, _data: bytes) -> None:
+        """Takes the token."""
+
+    def line(self) -> str:
+        return f"ready {PROTOCOL + 1} 77"
+
+    def await_log(self) -> None:
+        """Nothing comes."""
+
+    def log(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_a_worker_that_starts_with_another_protocol_is_not_spoken_to() -> None:
+    session = WorkerSession(cast(Phone, OtherWorker()), "worker.jar", "libs", "a test", cold=True)
+    with pytest.raises(TargetError, match="doesn't start on phone") as caught, session:
+        pass
+    assert caught.value.why == f"It speaks protocol {PROTOCOL + 1}, not {PROTOCOL}."
 
 
 def test_a_worker_that_refuses_in_the_middle_of_a_large_request_is_heard(

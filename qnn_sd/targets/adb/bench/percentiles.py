@@ -1,4 +1,4 @@
-"""Middle and spread of repeated measurements."""
+"""Median and percentiles of repeated measurements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Middle and spread of repeated measurements, in their unit.
+    """Median and percentiles of repeated measurements, in their unit.
 
     The p-th percentile of n values lies at place (n - 1) * p / 100 of the sorted values, counted from 0, and
     between two places on the straight line (Hyndman and Fan 1996, type 7; numpy's default). The
@@ -32,7 +32,7 @@ class Percentiles:
 
 
 def percentiles_of(values: Sequence[float]) -> Percentiles:
-    """Their middle and spread.
+    """Their median and percentiles.
 
     Args:
         values: at least one, in any order.
