@@ -37,6 +37,7 @@ from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 if TYPE_CHECKING:
     from adb_host import AdbHost, PhoneOnAdb
+    from cli_here import CliHere
 
 CHECKPOINT = ROOT / "assets" / "tiny-sd"
 
@@ -216,6 +217,14 @@ def interrupt_at(process: subprocess.Popen[str], line: str) -> str:
 def cli(cache: Path, tmp_path: Path) -> Cli:
     """The command, in an empty folder."""
     return Cli(cache, tmp_path)
+
+
+@pytest.fixture
+def cli_here(cache: Path, tmp_path: Path) -> CliHere:
+    """The command in this process, in an empty folder."""
+    from cli_here import CliHere
+
+    return CliHere(cache, tmp_path)
 
 
 @pytest.fixture

@@ -44,7 +44,8 @@ CONTRACTS = {"test_config", "test_doctor", "test_drift", "test_layout", "test_to
 FIXTURES = {"pipeline": "demo", "own_cache": "demo", "refused_cache": "demo", "adb": "phone", "wheel": "process"}
 # A package or module with all in it, or one name of it.
 NAMES = {
-    "subprocess": "process",
+    "subprocess.Popen": "process",
+    "subprocess.run": "process",
     "multiprocessing": "process",
     "conftest.Cli": "process",
     "drift.Environment": "process",

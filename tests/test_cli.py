@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from cli_here import CliHere
 from conftest import CHECKPOINT, ROOT, Cli, interrupt_at
 from PIL import Image
 
@@ -157,8 +158,23 @@ def test_a_prompt_that_is_no_utf8_is_generated(cli: Cli) -> None:
         (30, ("export", "-o", "/sys/out"), "Can't write /sys/out"),
     ],
 )
-def test_bad_input_is_refused_with_its_own_code(code: int, arguments: tuple[str, ...], message: str, cli: Cli) -> None:
-    assert message in cli.refused(code, *arguments)
+def test_bad_input_is_refused_with_its_own_code(
+    code: int, arguments: tuple[str, ...], message: str, cli_here: CliHere
+) -> None:
+    assert message in cli_here.refused(code, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (2, ("run",)),
+        (3, ("run", "x", "--steps", "0")),
+        (4, ("compile", "--soc", "sm8660")),
+        (30, ("run", "x", "-o", ".")),
+    ],
+)
+def test_a_failures_code_is_the_process_own(code: int, arguments: tuple[str, ...], cli: Cli) -> None:
+    assert "Usage" in (said := cli.refused(code, *arguments)) or said.startswith("error: ")
 
 
 def test_a_disk_that_fills_up_leaves_nothing_behind(cli: Cli) -> None:
@@ -208,15 +224,15 @@ def test_a_manifest_that_does_not_match_is_refused(cli: Cli, own_cache: Path) ->
 @pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "text_encoder/model"])
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.5, 0.99])
 def test_a_truncated_checkpoint_is_refused(
-    part: str, share: float, cli: Cli, tmp_path_factory: pytest.TempPathFactory
+    part: str, share: float, cli_here: CliHere, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     checkpoint = tmp_path_factory.mktemp("checkpoint") / "copy"
     shutil.copytree(CHECKPOINT, checkpoint)
     weights = checkpoint / f"{part}.safetensors"
     os.truncate(weights, int(weights.stat().st_size * share))
-    message = cli.refused(10, "run", PROMPT, *QUICK, "--checkpoint", str(checkpoint))
+    message = cli_here.refused(10, "run", PROMPT, *QUICK, "--checkpoint", str(checkpoint))
     assert f"{weights.name} can't be read" in message
-    assert not list((Path(cli.environment["QNN_SD_CACHE"])).rglob("*.part"))
+    assert not list((Path(cli_here.environment["QNN_SD_CACHE"])).rglob("*.part"))
 
 
 def test_a_component_that_cannot_load_falls_back_and_says_so(cli: Cli, refused_cache: Path) -> None:
@@ -374,11 +390,11 @@ def test_doctor_finds_a_hard_failure(cli: Cli) -> None:
     assert "QNN_SD_CACHE" in failed["advice"]
 
 
-def test_version_and_help(cli: Cli) -> None:
-    assert __version__ in cli("--version").stdout
+def test_version_and_help(cli_here: CliHere) -> None:
+    assert __version__ in cli_here("--version").stdout
     for command in ("export", "compile", "run", "doctor"):
-        assert command in cli("--help").stdout
-        assert "--json" in cli(command, "--help").stdout
+        assert command in cli_here("--help").stdout
+        assert "--json" in cli_here(command, "--help").stdout
 
 
 def test_another_checkpoint_is_another_artifact(cache: Path, tmp_path: Path) -> None:
@@ -440,14 +456,14 @@ def test_another_size_is_another_image(cli: Cli, own_cache: Path) -> None:
     assert shape == [1, 4, 24, 8]
 
 
-def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli: Cli, own_cache: Path) -> None:
-    cli.environment["QNN_SD_CACHE"] = str(own_cache)
+def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli_here: CliHere, own_cache: Path) -> None:
+    cli_here.environment["QNN_SD_CACHE"] = str(own_cache)
     before = sorted(own_cache.rglob("*"))
-    stages = cli.json("run", PROMPT, "--dry-run")["stages"]
+    stages = cli_here.json("run", PROMPT, "--dry-run")["stages"]
     assert all(stage["cached"] and stage["last_seconds"] >= 0 for stage in stages)
     of_unet = [stage["stage"] for stage in stages if stage["component"] == "unet"]
     assert of_unet == ["export", "quantize", "verify", "compile", "verify"]
-    other = cli.json("compile", "--soc", "sm8550", "--size", "64x64", "--dry-run")
+    other = cli_here.json("compile", "--soc", "sm8550", "--size", "64x64", "--dry-run")
     # Another size and SoC: all is to do, and the times are those of the size and SoC that were made.
     assert not any(stage["cached"] for stage in other["stages"])
     known = {(stage["stage"], stage["component"]): stage["last_seconds"] for stage in other["stages"]}
@@ -458,9 +474,9 @@ def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli: Cli, own_cache: Pa
     assert [seconds is None for seconds in of_unet] == [True, True], "compiled and verified on the emulator"
     times = [stage["last_seconds"] for stage in other["stages"]]
     assert other["known_seconds"] == pytest.approx(sum(filter(None, times)), abs=0.01)
-    assert "to do" in cli("export", "--size", "64x64", "--dry-run").stdout
+    assert "to do" in cli_here("export", "--size", "64x64", "--dry-run").stdout
     assert sorted(own_cache.rglob("*")) == before
-    assert list(cli.folder.iterdir()) == []
+    assert list(cli_here.folder.iterdir()) == []
 
 
 def test_a_dry_run_downloads_nothing(cli: Cli, tmp_path: Path) -> None:

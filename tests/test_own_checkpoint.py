@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli_here import CliHere
 from conftest import CHECKPOINT, Cli
 from diffusers import LatentConsistencyModelPipeline, LCMScheduler
 from parity import check, reference_outputs
@@ -90,7 +91,7 @@ def truncated(things: Path, folder: Path) -> Path:
     return path
 
 
-def test_bad_files_have_their_codes(things: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_bad_files_have_their_codes(things: Path, cli_here: CliHere, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("bad")
     save_file({"conditioner.embedders.1.model.ln_final.bias": torch.zeros(2)}, elsewhere / "xl.safetensors")
     save_file({"lora_te2_x.lora_down.weight": torch.zeros(2, 2)}, elsewhere / "xl_lora.safetensors")
@@ -114,19 +115,19 @@ def test_bad_files_have_their_codes(things: Path, cli: Cli, tmp_path_factory: py
         (10, (*model, "--embedding", str(lora)), "is no textual inversion"),
     ]
     for code, arguments, message in cases:
-        assert message in cli.refused(code, *QUICK, *arguments), arguments
-    assert not list(Path(cli.environment["QNN_SD_CACHE"]).rglob("*.part"))
+        assert message in cli_here.refused(code, *QUICK, *arguments), arguments
+    assert not list(Path(cli_here.environment["QNN_SD_CACHE"]).rglob("*.part"))
 
 
 def test_nan_in_the_weights_is_told_and_nothing_is_kept(
-    things: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory
+    things: Path, cli_here: CliHere, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("nan") / "model.safetensors"
     tensors = load_file(things / "model.safetensors")
     name = "model.diffusion_model.middle_block.1.proj_in.weight"
     tensors[name][2, 1] = float("nan")
     save_file(tensors, path)
-    said = cli.refused(10, *QUICK, "--checkpoint", str(path), *TOKENIZER)
+    said = cli_here.refused(10, *QUICK, "--checkpoint", str(path), *TOKENIZER)
     assert f"{name} in {path} holds NaN or infinity" in said
 
 

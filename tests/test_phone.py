@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, noise, started, user
+from cli_here import CliHere
 from conftest import Cli, interrupt_at
 from PIL import Image
 
@@ -310,8 +311,8 @@ def test_a_warm_worker_is_not_taken_for_something_else(host: AdbHost, command: C
         assert command.json("unstage", *device) == {"serial": phone.address, "removed": [], "ended_worker": False}
 
 
-def test_keep_alive_needs_a_phone(cli: Cli) -> None:
-    assert "--keep-alive has no meaning" in cli.refused(3, "run", PROMPT, "--keep-alive")
+def test_keep_alive_needs_a_phone(cli_here: CliHere) -> None:
+    assert "--keep-alive has no meaning" in cli_here.refused(3, "run", PROMPT, "--keep-alive")
 
 
 @pytest.mark.parametrize("there_already", [True, False])
@@ -388,8 +389,8 @@ def test_devices_as_json(running: PhoneOnAdb, command: Cli) -> None:
     assert (listed["serial"], listed["state"], listed["profile"]) == (running.address, "device", "sm8650")
 
 
-def test_device_and_another_target_do_not_go_together(cli: Cli) -> None:
-    failed = cli("run", PROMPT, "--target", "cpu", "--device", "x")
+def test_device_and_another_target_do_not_go_together(cli_here: CliHere) -> None:
+    failed = cli_here("run", PROMPT, "--target", "cpu", "--device", "x")
     assert failed.returncode == 3
     assert "--device has no meaning" in failed.stderr
 
