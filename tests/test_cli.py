@@ -76,15 +76,15 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def test_count_makes_the_next_seeds_and_guidance_one_a_single_pass(cli: Cli) -> None:
-    document = cli.json("run", PROMPT, *QUICK, "--count", "2", "--guidance", "1", "-o", "a.png")
+def test_count_makes_the_next_seeds_and_guidance_one_a_single_pass(cli_here: CliHere) -> None:
+    document = cli_here.json("run", PROMPT, *QUICK, "--count", "2", "--guidance", "1", "-o", "a.png")
     assert [image["seed"] for image in document["images"]] == [3, 4]
     assert [image["path"] for image in document["images"]] == ["a-3.png", "a-4.png"]
     assert document["components"]["unet"]["calls"] == 2 * 2
     assert document["components"]["text_encoder"]["calls"] == 1
-    cli.json("run", PROMPT, "--target", "cpu", "--steps", "2", "--seed", "4", "--guidance", "1", "-o", "b.png")
-    np.testing.assert_array_equal(pixels(cli.folder / "a-4.png"), pixels(cli.folder / "b.png"))
-    assert (pixels(cli.folder / "a-3.png") != pixels(cli.folder / "a-4.png")).any()
+    cli_here.json("run", PROMPT, "--target", "cpu", "--steps", "2", "--seed", "4", "--guidance", "1", "-o", "b.png")
+    np.testing.assert_array_equal(pixels(cli_here.folder / "a-4.png"), pixels(cli_here.folder / "b.png"))
+    assert (pixels(cli_here.folder / "a-3.png") != pixels(cli_here.folder / "a-4.png")).any()
 
 
 def test_people_see_a_table_and_scripts_only_json(cli: Cli) -> None:
@@ -212,12 +212,12 @@ def test_a_truncated_context_binary_is_refused(cli: Cli, own_cache: Path) -> Non
     assert "Delete" in message
 
 
-def test_a_manifest_that_does_not_match_is_refused(cli: Cli, own_cache: Path) -> None:
+def test_a_manifest_that_does_not_match_is_refused(cli_here: CliHere, own_cache: Path) -> None:
     manifest = next((own_cache / "export").glob("tiny-sd.unet-*/manifest.json"))
     content = json.loads(manifest.read_text())
     content["files"]["weights.bin"]["sha256"] = "0" * 64
     manifest.write_text(json.dumps(content))
-    message = cli.refused(12, "run", PROMPT, *QUICK, environment={"QNN_SD_CACHE": str(own_cache)})
+    message = cli_here.refused(12, "run", PROMPT, *QUICK, environment={"QNN_SD_CACHE": str(own_cache)})
     assert "SHA-256 is not the one in the manifest" in message
 
 
@@ -325,9 +325,9 @@ def test_a_crash_shows_no_traceback_without_debug(cli: Cli, own_cache: Path) -> 
     assert "Traceback" in done.stderr
 
 
-def test_the_cache_is_used(cli: Cli, pipeline: BuildPipeline) -> None:
-    first = cli.json("compile", "--soc", "sm8650")
-    again = cli.json("compile", "--soc", "sm8650")
+def test_the_cache_is_used(cli_here: CliHere, pipeline: BuildPipeline) -> None:
+    first = cli_here.json("compile", "--soc", "sm8650")
+    again = cli_here.json("compile", "--soc", "sm8650")
     assert again["bundle"] == first["bundle"]
     assert again["dl_mode"] == 2
     assert set(again["components"]) == {"text_encoder", "unet", "vae_decoder", "vae_encoder"}
@@ -349,7 +349,7 @@ def test_the_cache_is_used(cli: Cli, pipeline: BuildPipeline) -> None:
     assert "context binaries against QDQ graphs at least " in again["verified"]
     assert again["calibration"]["prompts"] == "tiny_sd_prompts/calibration.txt"
     assert again["calibration"]["samples"]["unet"] > 0
-    done = cli("compile")
+    done = cli_here("compile")
     assert "binary/QDQ, dB" in done.stdout
     assert "QDQ/float, dB" in done.stdout
     assert "dl_mode 2" in done.stdout
@@ -416,41 +416,41 @@ def test_readme_names_the_commands() -> None:
         assert line in text
 
 
-def test_export_writes_graphs_that_run_here(cli: Cli, pipeline: BuildPipeline) -> None:
-    document = cli.json("export", "-o", "graphs", "--component", "unet", "--component", "text_encoder")
+def test_export_writes_graphs_that_run_here(cli_here: CliHere, pipeline: BuildPipeline) -> None:
+    document = cli_here.json("export", "-o", "graphs", "--component", "unet", "--component", "text_encoder")
     assert list(document["components"]) == ["text_encoder", "unet"]
     assert (document["width"], document["height"]) == (128, 128)
     for name in ("text_encoder", "unet"):
-        folder = cli.folder / "graphs" / name
+        folder = cli_here.folder / "graphs" / name
         assert document["components"][name]["folder"] == f"graphs/{name}"
         expected = {path.name: path.read_bytes() for path in pipeline.export(name).folder.iterdir()}
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
         onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    assert "It is there already" in cli.refused(30, "export", "-o", "graphs", "--component", "unet")
-    assert "text_encoder" in cli("export").stdout
+    assert "It is there already" in cli_here.refused(30, "export", "-o", "graphs", "--component", "unet")
+    assert "text_encoder" in cli_here("export").stdout
 
 
-def test_quantize_writes_graphs_encodings_and_gains(cli: Cli, pipeline: BuildPipeline) -> None:
-    document = cli.json("quantize", "-o", "graphs", "--component", "text_encoder")
+def test_quantize_writes_graphs_encodings_and_gains(cli_here: CliHere, pipeline: BuildPipeline) -> None:
+    document = cli_here.json("quantize", "-o", "graphs", "--component", "text_encoder")
     told = document["components"]["text_encoder"]
     assert told["rounding"]["adaround"] == told["rounding"]["layers"] > 0
-    folder = cli.folder / "graphs" / "text_encoder"
+    folder = cli_here.folder / "graphs" / "text_encoder"
     expected = {path.name: path.read_bytes() for path in pipeline.quantize("text_encoder").folder.iterdir()}
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
     assert {"model.onnx", "encodings.json", "rounding.json"} <= expected.keys()
-    nearest = cli.json("quantize", "--component", "text_encoder", "--rounding", "nearest")
+    nearest = cli_here.json("quantize", "--component", "text_encoder", "--rounding", "nearest")
     assert nearest["components"]["text_encoder"]["rounding"] == "nearest"
     assert nearest["components"]["text_encoder"]["folder"] != str(pipeline.quantize("text_encoder").folder)
-    assert "36 of 36" in cli("quantize", "--component", "text_encoder").stdout
-    assert "It is there already" in cli.refused(30, "quantize", "-o", "graphs", "--component", "text_encoder")
+    assert "36 of 36" in cli_here("quantize", "--component", "text_encoder").stdout
+    assert "It is there already" in cli_here.refused(30, "quantize", "-o", "graphs", "--component", "text_encoder")
 
 
-def test_another_size_is_another_image(cli: Cli, own_cache: Path) -> None:
+def test_another_size_is_another_image(cli_here: CliHere, own_cache: Path) -> None:
     """Not square, in steps of 64; the demo's network takes any."""
-    cli.environment["QNN_SD_CACHE"] = str(own_cache)
-    cli.json("run", PROMPT, *QUICK, "--size", "192x64")
-    assert Image.open(cli.folder / "out.png").size == (192, 64)
-    document = cli.json("export", "--component", "unet", "--size", "64x192")
+    cli_here.environment["QNN_SD_CACHE"] = str(own_cache)
+    cli_here.json("run", PROMPT, *QUICK, "--size", "192x64")
+    assert Image.open(cli_here.folder / "out.png").size == (192, 64)
+    document = cli_here.json("export", "--component", "unet", "--size", "64x192")
     graph = onnx.load(Path(document["components"]["unet"]["folder"]) / "model.onnx", load_external_data=False).graph
     shape = [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim]
     assert shape == [1, 4, 24, 8]
