@@ -463,7 +463,7 @@ def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli_here: CliHere, own_
     assert all(stage["cached"] and stage["last_seconds"] >= 0 for stage in stages)
     of_unet = [stage["stage"] for stage in stages if stage["component"] == "unet"]
     assert of_unet == ["export", "quantize", "verify", "compile", "verify"]
-    other = cli_here.json("compile", "--soc", "sm8550", "--size", "64x64", "--dry-run")
+    other = cli_here.json("compile", "--soc", "qcs9075", "--size", "64x64", "--dry-run")
     # Another size and SoC: all is to do, and the times are those of the size and SoC that were made.
     assert not any(stage["cached"] for stage in other["stages"])
     known = {(stage["stage"], stage["component"]): stage["last_seconds"] for stage in other["stages"]}

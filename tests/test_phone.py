@@ -204,11 +204,12 @@ def test_unstage_leaves_what_is_in_use(running: PhoneOnAdb, tmp_path: Path) -> N
 # Images
 
 
-@pytest.mark.parametrize("soc", ["sm8550", "sm8650"])
+# What is for sm8550 was compiled from the graphs that were verified for sm8650.
+@pytest.mark.parametrize(("soc", "steps", "more"), [("sm8550", 1, ["--no-verify"]), ("sm8650", 2, [])])
 def test_a_image_over_a_phone_is_the_emulators_to_the_bit(
-    soc: str, host: AdbHost, command: Cli, tmp_path: Path
+    soc: str, steps: int, more: list[str], host: AdbHost, command: Cli, tmp_path: Path
 ) -> None:
-    options = [PROMPT, "--seed", "5", "--steps", "2", "--json"]
+    options = [PROMPT, "--seed", "5", "--steps", str(steps), "--json", *more]
     with started(host, tmp_path / "phone", soc) as phone:
         first, second = (
             json.loads(command("run", *options, "--device", phone.address, "-o", f"{number}.png").stdout)
@@ -224,7 +225,7 @@ def test_a_image_over_a_phone_is_the_emulators_to_the_bit(
     assert first["phone"]["staged_bytes"] > 1_000_000
     assert second["phone"]["staged_bytes"] == 0
     assert {(part["target"], part["unit"]) for part in first["components"].values()} == {(first["target"], "HTP")}
-    assert [len(first["phone"]["compute"][name]["run_seconds"]) for name in ("text_encoder", "unet")] == [2, 4]
+    assert [len(first["phone"]["compute"][name]["run_seconds"]) for name in ("text_encoder", "unet")] == [2, 2 * steps]
 
 
 def test_the_table_names_the_phone_once_and_the_unit_of_each_component(
@@ -294,15 +295,16 @@ def test_a_warm_worker_is_not_taken_for_something_else(host: AdbHost, command: C
     options = ["run", PROMPT, "--steps", "1"]
     with started(host, tmp_path / "phone") as phone:
         device = ["--device", phone.address]
+        elsewhere = ["--soc", "sm8550", "--no-verify"]
         command.json(*options, *device, "--keep-alive", "-o", "1.png")
         [warm] = phone.workers()
-        other = command.json(*options, *device, "--soc", "sm8550", "--keep-alive", "-o", "2.png")
+        other = command.json(*options, *device, *elsewhere, "--keep-alive", "-o", "2.png")
         assert other["phone"]["was_warm"] is False
         [second] = phone.workers()
         assert second != warm
         # One that was killed meanwhile is no reason to fail.
         phone.shell(f"kill -9 {second}")
-        again = command.json(*options, *device, "--soc", "sm8550", "--keep-alive", "-o", "3.png")
+        again = command.json(*options, *device, *elsewhere, "--keep-alive", "-o", "3.png")
         assert again["phone"]["was_warm"] is False
         assert len(phone.workers()) == 1
         gone = command.json("unstage", *device)
