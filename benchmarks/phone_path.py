@@ -38,13 +38,11 @@ from qnn_sd.export import UNET, GraphSize, write_graph
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.health_checks import adb_path
 from qnn_sd.quantize import quantize_component
-from qnn_sd.targets.adb.client.adb import Adb, Phone
-from qnn_sd.targets.adb.client.devices import HOME
+from qnn_sd.targets.adb.client import Adb, Phone
 from qnn_sd.targets.adb.session.deployment import htp_options, worker_files
 from qnn_sd.targets.adb.session.runner import AdbRunner
 from qnn_sd.targets.adb.session.worker_session import WorkerSession
-from qnn_sd.targets.adb.staging.stage import PIECE_BYTES, FileSet, read_chunks, stage
-from qnn_sd.targets.adb.staging.sync_sender import SyncSender
+from qnn_sd.targets.adb.staging import PIECE_BYTES, STAGING_FOLDER, FileSet, SyncSender, read_chunks, stage
 from qnn_sd.targets.adb.worker.protocol import ComputeUnit
 from qnn_sd.worker_jars import PHONE_JAR
 
@@ -110,7 +108,7 @@ def push_rates(phone: Phone, folder: Path, megabytes: int, rounds: int) -> dict[
                 size = path.stat().st_size
                 for at in range(0, size, PIECE_BYTES):
                     sender.send(f"{TMP}/{name}.{at}", read_chunks(path, at, min(PIECE_BYTES, size - at)))
-            sender.arrived(wait=True)
+            sender.acknowledged(wait=True)
 
     def stage_all() -> None:
         stage(phone, [FileSet("pushed", files)], QUIET)
@@ -122,7 +120,7 @@ def push_rates(phone: Phone, folder: Path, megabytes: int, rounds: int) -> dict[
             started = time.perf_counter()
             way()
             seconds = time.perf_counter() - started
-            phone.ask(f"rm -rf {TMP}/part* {HOME}/pushed")
+            phone.ask(f"rm -rf {TMP}/part* {STAGING_FOLDER}/pushed")
             if number:  # the first round warms up
                 rates[name].append(total / seconds)
     return rates

@@ -1,4 +1,4 @@
-"""What ``qnn-sd doctor`` looks at: each check says what it found and what to do."""
+"""The checks of ``qnn-sd doctor``: each reports what it found and what to do."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from qnn_sd.reference import check_reference, reference_session
 from qnn_sd.toolchain import TOOLCHAIN_PACKAGES, load_toolchains, loads
 
 Status = Literal["ok", "missing", "warning", "failed"]
-_NEEDED = ("onnx", "onnxruntime", "onnxruntime-qnn", "numpy", "tokenizers", "huggingface-hub")
-_SPACE_FOR_DEMO = 1_000_000_000
+_REQUIRED_PACKAGES = ("onnx", "onnxruntime", "onnxruntime-qnn", "numpy", "tokenizers", "huggingface-hub")
+# What the demo model needs in the cache.
+_MIN_FREE_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class CheckResult:
     """One line of the doctor's report.
 
     Attributes:
-        check: what was looked at.
-        status: ``missing`` is something that only some commands need, a ``warning`` something that nobody tried or
-            that a phone will lack; ``failed`` stops the kit.
-        found: what is there.
+        check: name of the check.
+        status: ``missing`` for something that only some commands need, ``warning`` for something untested or something
+            that a phone will lack, ``failed`` for what stops every command.
+        found: the result.
         advice: what to do; empty if all is well.
     """
 
@@ -46,12 +47,16 @@ class CheckResult:
 
     @property
     def name(self) -> str:
-        """What was looked at."""
+        """Name of the check."""
         return self.check
 
 
 def run_health_checks(cache: Path) -> Iterator[CheckResult]:
-    """Runs every check, one after the other; none of them changes anything."""
+    """Runs all checks, one after the other; none changes anything.
+
+    Args:
+        cache: the folder whose disk is checked.
+    """
     checks: tuple[tuple[str, Callable[[], CheckResult]], ...] = (
         ("python", _python),
         ("packages", _packages),
@@ -65,7 +70,7 @@ def run_health_checks(cache: Path) -> Iterator[CheckResult]:
     for name, check in checks:
         try:
             yield check()
-        except Exception as error:  # a check that breaks is a finding, not the end of the report
+        except Exception as error:  # an unexpected error is a failed check, not the end of the report
             first = (str(error).splitlines() or [type(error).__name__])[0]
             yield CheckResult(name, "failed", first, getattr(error, "hint", "") or "Run qnn-sd doctor --debug.")
 
@@ -74,12 +79,12 @@ def _python() -> CheckResult:
     version = ".".join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info[:2] <= (3, 14):
         return CheckResult("python", "ok", version)
-    return CheckResult("python", "failed", version, "Make an environment with Python 3.11 to 3.14.")
+    return CheckResult("python", "failed", version, "Create an environment with Python 3.11 to 3.14.")
 
 
 def _packages() -> CheckResult:
     found, absent = [], []
-    for name in _NEEDED:
+    for name in _REQUIRED_PACKAGES:
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
@@ -90,7 +95,7 @@ def _packages() -> CheckResult:
 
 
 def _toolchain() -> CheckResult:
-    """Whether the installed versions were tried together, and whether a phone has libraries for their binaries."""
+    """Whether the installed versions are a tested set, and whether runtime libraries exist for their binaries."""
     known, packages = load_toolchains(), {name: metadata.version(name) for name in TOOLCHAIN_PACKAGES}
     strays = out_of_bounds()
     chosen = known.of(packages)
@@ -119,7 +124,7 @@ def _toolchain() -> CheckResult:
 
 
 def _one_op_model() -> onnx.ModelProto:
-    """A 1x1 convolution in QDQ: the smallest graph that the HTP takes."""
+    """A 1x1 convolution in QDQ form: about the smallest graph for the HTP."""
     nodes, constants = [], []
 
     def scaled(name: str, scale: float, dtype: type[np.generic], zero: int) -> list[str]:
@@ -155,12 +160,15 @@ def _emulator() -> CheckResult:
     options = qnn_provider.htp_options(profile.soc_model, profile.htp_arch)
     found = qnn_provider.session(model.SerializeToString(), options).run(None, {"x": x})[0]
     expected = reference_session(model).run(None, {"x": x})[0]
-    likeness = sqnr_db(expected, found)
-    if not likeness >= MIN_SQNR_DB:
+    sqnr = sqnr_db(expected, found)
+    if not sqnr >= MIN_SQNR_DB:
         return CheckResult(
-            "emulator", "failed", f"a convolution came out at {likeness:.0f} dB", load_toolchains().chosen.reinstall
+            "emulator",
+            "failed",
+            f"a convolution has an SQNR of {sqnr:.0f} dB against the CPU",
+            load_toolchains().chosen.reinstall,
         )
-    return CheckResult("emulator", "ok", f"ran a convolution for {profile.soc} ({likeness:.0f} dB against the CPU)")
+    return CheckResult("emulator", "ok", f"ran a convolution for {profile.soc} ({sqnr:.0f} dB against the CPU)")
 
 
 def _disk(cache: Path) -> CheckResult:
@@ -173,22 +181,24 @@ def _disk(cache: Path) -> CheckResult:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        return CheckResult("disk", "failed", f"{cache}: {error.strerror}", "Set QNN_SD_CACHE to a folder of yours.")
-    if free < _SPACE_FOR_DEMO:
-        return CheckResult("disk", "failed", found, "Free 1 GB, or set QNN_SD_CACHE to a roomier place.")
+        return CheckResult(
+            "disk", "failed", f"{cache}: {error.strerror}", "Set QNN_SD_CACHE to a folder that you can write to."
+        )
+    if free < _MIN_FREE_BYTES:
+        return CheckResult("disk", "failed", found, "Free 1 GB, or set QNN_SD_CACHE to a folder with more free space.")
     return CheckResult("disk", "ok", found)
 
 
 def adb_path() -> Path | None:
-    """The adb on the path, or the one that comes with adbutils."""
+    """The adb program of PATH, or the one that adbutils brings; None if there is neither."""
     on_path = shutil.which("adb")
     if on_path:
         return Path(on_path)
     package = util.find_spec("adbutils")
     if package is None or package.origin is None:
         return None
-    carried = Path(package.origin).parent / "binaries" / "adb"
-    return carried if carried.is_file() else None
+    bundled = Path(package.origin).parent / "binaries" / "adb"
+    return bundled if bundled.is_file() else None
 
 
 def _adb() -> CheckResult:

@@ -29,7 +29,8 @@ from qnn_sd.export.graph import Graph
 from qnn_sd.onnx_files import DATA_FILE, MODEL_FILE, load_structure, read_array
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_component, quantize_with_stand_ins
-from qnn_sd.quantize.encodings.aimet_format import read, write_1_0_0, write_2_0_0
+from qnn_sd.quantize.encodings import write_1_0_0, write_2_0_0
+from qnn_sd.quantize.encodings.aimet_format import read
 from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric, second_operand
 from qnn_sd.quantize.graph.op_rules import DATA_MOVEMENT_OPS
 
@@ -211,7 +212,14 @@ BIAS = {"name": "first.bias", "output_dtype": "int32", "axis": 0}
         (change("first.weight", y_scale=[0.1] * 4), "of first.weight .*(?s:.*)4 scales, the weight 5 output channels"),
         (change("first.weight", axis=1), "of first.weight .*(?s:.*)axis is 1, the output channels' is 0"),
         (change("first.weight", axis=7), "of first.weight .*(?s:.*)axis is 7"),
-        (change("first.weight", output_dtype="int4"), "of first.weight .*(?s:.*)4 bits; qnn-sd writes W8A16"),
+        (change("first.weight", output_dtype="int2"), "of first.weight .*(?s:.*)2 bits"),
+        (change("first.weight", output_dtype="int16"), "of first.weight .*(?s:.*)16 bits"),
+        (change("first.weight", output_dtype="int4", block_size=16), "of first.weight .*(?s:.*)one scale a block"),
+        (change("first.weight", output_dtype="int4", y_scale=0.1, axis=None), "4 bits and one scale for the whole"),
+        (
+            change("first.weight", output_dtype="uint4", y_zero_point=[128] * 5),
+            "of first.weight .*(?s:.*)not symmetric",
+        ),
         (change("first.weight", y_zero_point=[3] * 5), "of first.weight .*(?s:.*)not symmetric"),
         (change("first.weight", y_zero_point=[0, 1, 0, 0, 0]), "of first.weight .*(?s:.*)differs from channel"),
         (change("first.weight", block_size=16), "of first.weight .*(?s:.*)one scale a block"),

@@ -17,19 +17,26 @@ STAGES = {"export", "quantize", "compile", "bundle", "generate", "targets", "vir
 ABOVE = {"pipeline", "cli", "__main__"}
 
 
-def imports(path: Path) -> set[str]:
-    """The parts of qnn_sd that a file imports, such as ``export`` or ``errors``."""
+def imported_modules(path: Path) -> set[str]:
+    """The modules of qnn_sd that a file imports, such as ``qnn_sd.errors``."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = (
-                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "qnn_sd" else [node.module]
-            )
+            names = [node.module]
+            for alias in node.names:
+                module = ROOT / node.module.replace(".", "/") / alias.name
+                if module.is_dir() or module.with_suffix(".py").is_file():
+                    names.append(f"{node.module}.{alias.name}")
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("qnn_sd.")}
+        found |= {name for name in names if name.startswith("qnn_sd.")}
     return found
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of qnn_sd that a file imports, such as ``export`` or ``errors``."""
+    return {name.split(".")[1] for name in imported_modules(path)}
 
 
 def room(path: Path) -> str:
@@ -44,6 +51,32 @@ def test_no_stage_imports_another(path: Path) -> None:
     assert not (seen & ABOVE) or here in ABOVE
     allowed = {here} if here in STAGES else set()
     assert not (seen & STAGES) - allowed
+
+
+# Packages that others use through the names in their __init__.py alone, with the tests of what is inside.
+FACES = {
+    "runtime_libraries": "test_runtime_libraries.py",
+    "targets/adb/client": "",
+    "targets/adb/diagnostics": "test_phone_report.py",
+    "targets/adb/staging": "",
+    "virtual_phone": "test_virtual_phone*.py",
+}
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_a_package_with_a_face_is_imported_through_it(package: str) -> None:
+    module = f"qnn_sd.{package.replace('/', '.')}"
+    inside = {*(PACKAGE / package).rglob("*.py")}
+    inside |= set((ROOT / "tests").glob(FACES[package])) if FACES[package] else set()
+    folders = (PACKAGE, ROOT / "tests", ROOT / "benchmarks", ROOT / "worker")
+    for path in {path for folder in folders for path in folder.rglob("*.py")} - inside:
+        assert not [name for name in imported_modules(path) if name.startswith(f"{module}.")], path
+
+
+def test_the_virtual_phone_knows_nothing_of_what_uses_it() -> None:
+    known = {"config", "device_properties", "errors", "installation", "runtime_libraries", "worker_jars"}
+    for path in (PACKAGE / "virtual_phone").rglob("*.py"):
+        assert imports(path) <= {*known, "virtual_phone"}, path
 
 
 GPU_BACKEND = PACKAGE / "quantize" / "adaround" / "backend.py"

@@ -29,7 +29,7 @@ from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.recording_runner import Sample
 from qnn_sd.runner import Feeds, Outputs
 from qnn_sd.targets import CpuRunner, EmulatorRunner
-from qnn_sd.targets.adb.client.adb import Adb
+from qnn_sd.targets.adb.client import Adb
 from qnn_sd.targets.adb.session.deployment import deployed
 
 CHANNELS, GUIDANCE = 4, 4.0

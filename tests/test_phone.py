@@ -19,12 +19,10 @@ from PIL import Image
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console, Transfer
 from qnn_sd.errors import DeviceError, StagingError, UnknownSocError
-from qnn_sd.targets.adb.client.adb import Adb, Phone
-from qnn_sd.targets.adb.client.devices import HOME, choose_phone, phone_info, profile_of
+from qnn_sd.targets.adb.client import Adb, Phone, choose_phone, phone_info, profile_of
 from qnn_sd.targets.adb.session.warm_worker import WorkerAddress
 from qnn_sd.targets.adb.session.worker_session import MAIN
-from qnn_sd.targets.adb.staging.piece_assembler import PieceAssembler
-from qnn_sd.targets.adb.staging.stage import SPARE_BYTES, FileSet, stage, unstage
+from qnn_sd.targets.adb.staging import MIN_FREE_BYTES, STAGING_FOLDER, FileSet, PieceAssembler, stage, unstage
 from qnn_sd.targets.adb.worker.client import WorkerClient, WorkerError
 from qnn_sd.targets.adb.worker.protocol import PROTOCOL
 from qnn_sd.virtual_phone import Battery, Faults
@@ -156,7 +154,7 @@ def test_a_file_that_changed_on_the_phone_is_sent_again_alone(running: PhoneOnAd
 
 def test_a_pulled_cable_leaves_no_half_file_and_the_next_run_goes_on(running: PhoneOnAdb, tmp_path: Path) -> None:
     phone, wanted = Adb().phone(running.address), files(tmp_path, {"a.bin": 80_000_000})
-    with pytest.raises(DeviceError, match="went away"):
+    with pytest.raises(DeviceError, match="was lost"):
         stage(phone, [wanted], Watched(70_000_000, running.phone.disconnect))
     assert staged_content(running, wanted) == {}
     # adb itself connects anew to a device in the network.
@@ -176,11 +174,11 @@ def test_a_part_of_something_else_is_not_continued(running: PhoneOnAdb, tmp_path
 
 
 def test_a_phone_without_room_is_told_before_anything_is_sent(host: AdbHost, tmp_path: Path) -> None:
-    with started(host, tmp_path / "phone", faults=Faults(room=SPARE_BYTES + 1_000_000)) as phone:
+    with started(host, tmp_path / "phone", faults=Faults(free_space=MIN_FREE_BYTES + 1_000_000)) as phone:
         wanted = files(tmp_path, {"a.bin": 2_000_000})
-        with pytest.raises(StagingError, match="too little room"):
+        with pytest.raises(StagingError, match="too little free space"):
             stage(Adb().phone(phone.address), [wanted], QUIET)
-        assert not (phone.root / HOME[1:]).exists()
+        assert not (phone.root / STAGING_FOLDER[1:]).exists()
 
 
 @pytest.mark.parametrize("name", ["../a.bin", "/a.bin", "a b", "a;reboot", "-rf", "a.bin.part", "staged", ""])
@@ -320,14 +318,14 @@ def test_keep_alive_needs_a_phone(cli_here: CliHere) -> None:
 @pytest.mark.parametrize("there_already", [True, False])
 def test_a_file_gets_its_name_whenever_its_last_piece_arrives(there_already: bool, running: PhoneOnAdb) -> None:
     phone, data = Adb().phone(running.address), b"a small file"
-    target = f"{HOME}/worker/0/small"
-    phone.shell(f"mkdir -p {HOME}/worker/0")
-    with PieceAssembler(phone) as joiner:
-        joiner.begin(target, 0)
-        joiner.send(target, [memoryview(data)])
+    target = f"{STAGING_FOLDER}/worker/0/small"
+    phone.shell(f"mkdir -p {STAGING_FOLDER}/worker/0")
+    with PieceAssembler(phone) as assembler:
+        assembler.begin(target, 0)
+        assembler.send(target, [memoryview(data)])
         if there_already:
-            joiner._arrive(wait=True)
-        joiner.end(target, hashlib.sha256(data).hexdigest())
+            assembler._check_progress(wait=True)
+        assembler.end(target, hashlib.sha256(data).hexdigest())
     assert (running.root / target[1:]).read_bytes() == data
 
 
@@ -337,12 +335,14 @@ def test_a_cable_pulled_while_staging_is_told_and_the_next_run_goes_on(
     options = ["run", PROMPT, "--steps", "1"]
     with started(host, tmp_path / "phone", faults=Faults(disconnect=2_000_000)) as phone:
         message = command.refused(21, *options, "--device", phone.address)
-        assert "went away" in message
-        assert "goes on where it stopped" in message
+        assert "was lost" in message
+        assert "resumes where it stopped" in message
         phone.adb("wait-for-device")
         assert phone.no_worker_is_left()
         done = command.json(*options, "--device", phone.address)["phone"]
-        whole = [path for path in (phone.root / HOME[1:]).rglob("*") if path.is_file() and path.name != "staged"]
+        whole = [
+            path for path in (phone.root / STAGING_FOLDER[1:]).rglob("*") if path.is_file() and path.name != "staged"
+        ]
         assert done["kept_bytes"] + done["staged_bytes"] == sum(path.stat().st_size for path in whole)
         assert not [path for path in whole if ".part" in path.name]
 
@@ -372,9 +372,9 @@ def test_a_phone_that_does_not_answer_is_offline(host: AdbHost, command: Cli, tm
 @pytest.mark.parametrize("token", ["0" * 64, ""])
 def test_a_hello_without_the_token_is_refused_over_adb_too(token: str, running: PhoneOnAdb) -> None:
     phone = Adb().phone(running.address)
-    running.shell(f"mkdir -p {HOME} && touch {HOME}/worker.dex.jar")
+    running.shell(f"mkdir -p {STAGING_FOLDER} && touch {STAGING_FOLDER}/worker.dex.jar")
     address = WorkerAddress.fresh("a test")
-    start = f"CLASSPATH={HOME}/worker.dex.jar exec app_process / {MAIN} {PROTOCOL} {address.socket}"
+    start = f"CLASSPATH={STAGING_FOLDER}/worker.dex.jar exec app_process / {MAIN} {PROTOCOL} {address.socket}"
     with phone.start(start) as worker:
         worker.write(f"{address.token}\n".encode())
         assert worker.line().startswith("ready")
@@ -400,4 +400,4 @@ def test_device_and_another_target_do_not_go_together(cli_here: CliHere) -> None
 def test_a_phone_handle_asks_in_one_stream_and_both_ends_are_kept_apart(running: PhoneOnAdb) -> None:
     phone: Phone = Adb().phone(running.address)
     result = phone.shell("cat; echo wrong >&2; exit 7", [b"what came", b" in"])
-    assert (result.code, result.out, result.err) == (7, b"what came in", b"wrong\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (7, b"what came in", b"wrong\n")

@@ -29,8 +29,8 @@ from qnn_sd.targets.adb.bench import (
     percentiles_of,
 )
 from qnn_sd.targets.adb.bench.inputs import random_inputs
-from qnn_sd.targets.adb.client.adb import Adb
-from qnn_sd.targets.adb.staging.stage import StagingResult
+from qnn_sd.targets.adb.client import Adb
+from qnn_sd.targets.adb.staging import StagingResult
 from qnn_sd.targets.adb.worker.protocol import TensorSpec
 from qnn_sd.virtual_phone import Battery
 

@@ -24,16 +24,15 @@ from qnn_sd.cli.phone_report import write_report
 from qnn_sd.device_properties import VIRTUAL_PHONE_PROPERTY
 from qnn_sd.errors import OutputError, StagingError, TargetError
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
-from qnn_sd.targets.adb.client.devices import HOME
 from qnn_sd.targets.adb.diagnostics import Findings, Privacy, Step, document, markdown
-from qnn_sd.targets.adb.diagnostics.checklist import Checklist, Facts
-from qnn_sd.targets.adb.diagnostics.thresholds import (
-    match_of_images,
-    match_of_outputs,
+from qnn_sd.targets.adb.diagnostics.checklist import Checklist, Details
+from qnn_sd.targets.adb.diagnostics.comparison import (
+    compare_images,
+    compare_outputs,
     require_matching_image,
     require_matching_outputs,
 )
-from qnn_sd.targets.adb.staging.stage import SPARE_BYTES
+from qnn_sd.targets.adb.staging import MIN_FREE_BYTES, STAGING_FOLDER
 from qnn_sd.toolchain import load_toolchains
 from qnn_sd.virtual_phone import Faults
 
@@ -143,7 +142,7 @@ def test_the_report_holds_what_a_maintainer_needs(healthy: Report) -> None:
     assert (steps["bundle"]["soc"], steps["bundle"]["dl_mode"]) == ("sm8650", 2)
     assert steps["staging"]["first"]["sent_bytes"] > 1_000_000
     assert steps["staging"]["second"]["sent_bytes"] == 0
-    assert steps["worker"]["protocol"] == 1
+    assert steps["worker"]["protocol"] == 2
     assert steps["worker"]["onnxruntime"]
     assert steps["memory and heat"]["status"]["peak_bytes"] > 0
     assert steps["memory and heat"]["status"]["zones"]
@@ -173,7 +172,7 @@ def test_no_worker_is_left(healthy: Report) -> None:
 
 def test_a_binary_that_was_damaged_on_the_phone_is_found(healthy: Report, cli: Cli, adb: AdbHost) -> None:
     """Its size and time are as they were, so that staging takes it for whole."""
-    [binary] = (healthy.phone.root / HOME[1:] / "unet").rglob("*.bin")
+    [binary] = (healthy.phone.root / STAGING_FOLDER[1:] / "unet").rglob("*.bin")
     whole, times = binary.read_bytes(), binary.stat()
     binary.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     os.utime(binary, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -201,11 +200,11 @@ def test_a_worker_that_dies_takes_only_what_needs_it(cli: Cli, adb: AdbHost, tmp
 
 
 def test_a_phone_without_room(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
-    room = Faults(room=SPARE_BYTES + 1_000_000)
-    with started(adb, tmp_path / "phone", serial=SERIAL, faults=room) as phone:
+    full = Faults(free_space=MIN_FREE_BYTES + 1_000_000)
+    with started(adb, tmp_path / "phone", serial=SERIAL, faults=full) as phone:
         failed = examine(cli, adb, phone).failed()
     assert failed["name"] == "staging"
-    assert "SERIAL has too little room" in failed["found"]
+    assert "SERIAL has too little free space" in failed["found"]
 
 
 def test_an_unknown_soc_is_told_with_the_phones_facts(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
@@ -304,7 +303,7 @@ def test_private_names_go_and_words_that_hold_them_stay() -> None:
     privacy.hide_path(Path("/home/ann"), "~")
     privacy.hide_serial("192.168.1.20:5555")
     said = {"ann": ["/home/ann/x and /mnt/ann/y", "annual", {"at": "192.168.1.20:5555, 192.168.1.20"}, 3, None]}
-    assert privacy.clean(said) == {"ann": ["~/x and /mnt/USER/y", "annual", {"at": "SERIAL, SERIAL"}, 3, None]}
+    assert privacy.redact(said) == {"ann": ["~/x and /mnt/USER/y", "annual", {"at": "SERIAL, SERIAL"}, 3, None]}
 
 
 def test_nothing_in_a_cell_is_markup() -> None:
@@ -324,20 +323,20 @@ def test_what_needs_a_failed_step_is_skipped_and_names_the_first_cause() -> None
     told: list[str] = []
     steps = Checklist(lambda step: told.append(step.name))
 
-    def fails(details: Facts) -> str:
+    def fails(details: Details) -> str:
         details["seen"] = 1
         raise StagingError("No room", why="It is full", hint="Make room.")
 
-    def breaks(_facts: Facts) -> str:
+    def breaks(_details: Details) -> str:
         raise ZeroDivisionError("by zero")
 
     steps.check("first", fails)
-    steps.check("second", lambda _facts: "never", ["first"])
-    steps.check("third", lambda _facts: "never", ["second"])
-    steps.check("other", lambda _facts: "well")
+    steps.check("second", lambda _details: "never", ["first"])
+    steps.check("third", lambda _details: "never", ["second"])
+    steps.check("other", lambda _details: "well")
     steps.check("bug", breaks, ["other"])
-    steps.lose("all", "bug")
-    steps.check("last", lambda _facts: "never", ["all"])
+    steps.mark_lost("all", "bug")
+    steps.check("last", lambda _details: "never", ["all"])
     found = [(step.status, step.found) for step in steps.steps]
     assert found == [
         ("failed", "No room: It is full"),
@@ -355,16 +354,16 @@ def test_what_needs_a_failed_step_is_skipped_and_names_the_first_cause() -> None
 
 def test_results_that_are_not_alike_are_refused(rng: np.random.Generator) -> None:
     right = [rng.normal(size=(2, 3)).astype(np.float32) for _call in range(2)]
-    same = match_of_outputs(right, [each.copy() for each in right])
+    same = compare_outputs(right, [each.copy() for each in right])
     assert (same.text, same.details) == ("bit-identical", {"bit_identical": True, "db": 200.0})
     require_matching_outputs("unet", "the emulator", same)
     require_matching_outputs(
-        "unet", "the emulator", match_of_outputs(right, [each * np.float32(1.001) for each in right])
+        "unet", "the emulator", compare_outputs(right, [each * np.float32(1.001) for each in right])
     )
     for wrong in ([each * np.float32(1.01) for each in right], [each * np.float32(np.nan) for each in right]):
-        with pytest.raises(TargetError, match="unet computes something else"):
-            require_matching_outputs("unet", "the emulator", match_of_outputs(right, wrong))
+        with pytest.raises(TargetError, match="The results of unet on the phone differ"):
+            require_matching_outputs("unet", "the emulator", compare_outputs(right, wrong))
     image = rng.integers(0, 255, (8, 8, 3), np.uint8)
-    require_matching_image(match_of_images(image, image + np.uint8(1)))
-    with pytest.raises(TargetError, match="another one"):
-        require_matching_image(match_of_images(image, image[::-1]))
+    require_matching_image(compare_images(image, image + np.uint8(1)))
+    with pytest.raises(TargetError, match="image differs from the emulator"):
+        require_matching_image(compare_images(image, image[::-1]))

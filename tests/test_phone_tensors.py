@@ -19,11 +19,11 @@ from qnn_sd.errors import TargetError
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.runner import Array, Feeds, Outputs, Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
-from qnn_sd.targets.adb.client.adb import Adb
+from qnn_sd.targets.adb.client import Adb
 from qnn_sd.targets.adb.session.deployment import htp_options, worker_files
 from qnn_sd.targets.adb.session.runner import AdbRunner
 from qnn_sd.targets.adb.session.worker_session import WorkerSession
-from qnn_sd.targets.adb.staging.stage import FileSet, stage
+from qnn_sd.targets.adb.staging import FileSet, stage
 from qnn_sd.targets.adb.worker.client import WorkerClient
 from qnn_sd.targets.adb.worker.protocol import ComputeUnit
 from qnn_sd.worker_jars import PHONE_JAR

@@ -41,8 +41,8 @@ from qnn_sd.errors import (
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
-from qnn_sd.runtime_libraries import archive, pins
-from qnn_sd.runtime_libraries.recorded_hashes import ledger_file
+from qnn_sd.runtime_libraries import pins, unpack_aar
+from qnn_sd.runtime_libraries.recorded_hashes import hash_record_file
 from qnn_sd.runtime_libraries.repository import open_repository
 from qnn_sd.toolchain import load_toolchains
 
@@ -75,12 +75,14 @@ def repository() -> Iterator[Repository]:
         yield serving
 
 
-def fetch(repository: Repository, cache: Path, sdk: runtime_libraries.Sdk | None = None) -> runtime_libraries.Fetched:
-    return runtime_libraries.fetch(pins.load_pins().named("2.50"), repository.url, cache, QUIET, sdk)
+def fetch(
+    repository: Repository, cache: Path, sdk: runtime_libraries.QairtSdk | None = None
+) -> runtime_libraries.FetchResult:
+    return runtime_libraries.fetch(pins.load_pins().for_qairt("2.50"), repository.url, cache, QUIET, sdk)
 
 
-def qnn_of(done: runtime_libraries.Fetched) -> runtime_libraries.Obtained:
-    return next(each for each in done.obtained if each.pin.coordinate == QNN)
+def qnn_of(done: runtime_libraries.FetchResult) -> runtime_libraries.ArtifactFile:
+    return next(each for each in done.sources if each.pin.coordinate == QNN)
 
 
 # --- the command
@@ -169,9 +171,9 @@ def test_a_read_only_folder_is_told(command: Cli, repository: Repository) -> Non
 
 def test_a_cut_download_goes_on_where_it_stopped(repository: Repository, libraries: Path) -> None:
     repository.cut_after = 100_000
-    with pytest.raises(DownloadError, match="was cut") as caught:
+    with pytest.raises(DownloadError, match="was interrupted") as caught:
         fetch(repository, libraries)
-    assert "goes on where this one stopped" in caught.value.hint
+    assert "resumes where this one stopped" in caught.value.hint
     part = libraries / "downloads" / "qnn-runtime-2.50.0.aar.part"
     got = part.stat().st_size
     assert 50_000 < got <= 100_000
@@ -185,7 +187,7 @@ def test_a_cut_download_goes_on_where_it_stopped(repository: Repository, librari
 
 def test_a_server_that_does_not_resume_is_asked_for_all(repository: Repository, libraries: Path) -> None:
     repository.cut_after, repository.resumes = 100_000, False
-    with pytest.raises(DownloadError, match="was cut"):
+    with pytest.raises(DownloadError, match="was interrupted"):
         fetch(repository, libraries)
     repository.cut_after = None
     assert qnn_of(fetch(repository, libraries)).path.read_bytes() == repository.files[QNN_PATH]
@@ -204,16 +206,16 @@ def test_a_download_that_was_killed_at_its_end(extra: bytes, repository: Reposit
 def test_what_nothing_vouches_for_is_not_resumed(repository: Repository, libraries: Path) -> None:
     """Without a checksum and a pin, two halves of different files would pass for one."""
     repository.checksums, repository.cut_after = (), 100_000
-    with pytest.raises(DownloadError, match="was cut"):
+    with pytest.raises(DownloadError, match="was interrupted"):
         fetch(repository, libraries)
     repository.cut_after = None
-    assert qnn_of(fetch(repository, libraries)).checked == ()
+    assert qnn_of(fetch(repository, libraries)).repository_checksums == ()
     assert repository.asked_for(QNN_PATH) == [None, None]
 
 
 def test_halves_of_different_files_are_refused(repository: Repository, libraries: Path) -> None:
     repository.cut_after = 100_000
-    with pytest.raises(DownloadError, match="was cut"):
+    with pytest.raises(DownloadError, match="was interrupted"):
         fetch(repository, libraries)
     repository.files[QNN_PATH] = aar(jni("libQnnHtp.so")) + library("another", 200_000)
     repository.cut_after = None
@@ -231,25 +233,25 @@ def test_a_checksum_that_lies_is_refused(algorithm: str, repository: Repository,
         fetch(repository, libraries)
     assert f"{algorithm} is {right}; the repository's own checksum is {wrong}" in caught.value.why
     assert not list(libraries.glob("runtime/*"))
-    assert not ledger_file().exists()
+    assert not hash_record_file().exists()
 
 
 def test_a_checksum_file_that_is_a_page_is_refused(repository: Repository, libraries: Path) -> None:
     repository.files[f"{QNN_PATH}.sha1"] = b"<html>Sign in to the network</html>"
-    with pytest.raises(IntegrityError, match="holds no checksum"):
+    with pytest.raises(IntegrityError, match="has no checksum in it"):
         fetch(repository, libraries)
 
 
 def test_both_checksums_are_held_where_there_are_two(repository: Repository, libraries: Path) -> None:
     repository.checksums = ("sha256", "sha1")
-    assert qnn_of(fetch(repository, libraries)).checked == ("sha256", "sha1")
+    assert qnn_of(fetch(repository, libraries)).repository_checksums == ("sha256", "sha1")
 
 
 def test_a_file_changed_under_its_version_is_refused(repository: Repository, libraries: Path) -> None:
     """Not yet pinned: recorded at the first fetch, then held, even if the cache is gone."""
     first = qnn_of(fetch(repository, libraries))
-    assert first.trust == "recorded now"
-    assert json.loads(ledger_file().read_text())[QNN] == first.sha256
+    assert first.hash_source == "recorded now"
+    assert json.loads(hash_record_file().read_text())[QNN] == first.sha256
     before = {path: path.read_bytes() for path in libraries.rglob("*") if path.is_file()}
     repository.files[QNN_PATH] = aar(jni("libQnnHtp.so", "libQnnSystem.so"))
     changed = hashlib.sha256(repository.files[QNN_PATH]).hexdigest()
@@ -257,7 +259,7 @@ def test_a_file_changed_under_its_version_is_refused(repository: Repository, lib
         fetch(repository, libraries.with_name("another cache"))
     assert f"sha256 is {changed}" in caught.value.why
     assert f"is {first.sha256}" in caught.value.why
-    assert str(ledger_file()) in caught.value.why
+    assert str(hash_record_file()) in caught.value.why
     assert {path: path.read_bytes() for path in libraries.rglob("*") if path.is_file()} == before
 
 
@@ -267,14 +269,14 @@ def test_a_damaged_download_is_fetched_again(
     path = qnn_of(fetch(repository, libraries)).path
     os.truncate(path, 1000)
     again = qnn_of(runtime_libraries.fetch(pins.load_pins().newest, repository.url, libraries, Console()))
-    assert (again.trust, again.downloaded) == ("recorded earlier", True)
+    assert (again.hash_source, again.downloaded) == ("recorded earlier", True)
     assert path.read_bytes() == repository.files[QNN_PATH]
     assert "fetching it again" in capsys.readouterr().err
 
 
 def test_a_record_that_cannot_be_read_is_not_forgotten(repository: Repository, libraries: Path) -> None:
-    ledger_file().parent.mkdir(parents=True)
-    ledger_file().write_text('{"a:b:1": "short"}')
+    hash_record_file().parent.mkdir(parents=True)
+    hash_record_file().write_text('{"a:b:1": "short"}')
     with pytest.raises(ConfigError, match=r"runtime_hashes\.json can't be read"):
         fetch(repository, libraries)
     assert repository.asked == []
@@ -365,7 +367,7 @@ def test_names_that_lead_out_are_refused(name: str, repository: Repository, libr
         fetch(repository, libraries)
     assert "leads out of its folder" in caught.value.why
     assert not list(libraries.rglob("libQnn*.so"))
-    assert not ledger_file().exists(), "its hash is not to be held"
+    assert not hash_record_file().exists(), "its hash is not to be held"
     assert not list((libraries / "downloads").glob("qnn-runtime*"))
 
 
@@ -376,7 +378,7 @@ def test_a_link_in_an_archive_is_refused(tmp_path: Path) -> None:
         link.create_system, link.external_attr = 3, 0o120777 << 16
         written.writestr(link, "/etc/passwd")
     with pytest.raises(IntegrityError) as caught:
-        archive.unpack(path, lambda _: True, tmp_path)
+        unpack_aar.unpack_aar(path, lambda _: True, tmp_path)
     assert "is a link" in caught.value.why
 
 
@@ -398,11 +400,11 @@ def test_sizes_that_lie_are_refused(tmp_path: Path) -> None:
     path.write_bytes(content[:entry] + struct.pack("<I", 1000) + content[entry + 4 :])
     (tmp_path / "out").mkdir()
     with pytest.raises(IntegrityError, match="can't be trusted"):
-        archive.unpack(path, lambda name: name == "libQnnHtp.so", tmp_path / "out")
+        unpack_aar.unpack_aar(path, lambda name: name == "libQnnHtp.so", tmp_path / "out")
     assert sum(file.stat().st_size for file in (tmp_path / "out").iterdir()) <= 1000
     path.write_bytes(content[:entry] + struct.pack("<I", 0xFFFFFFF0) + content[entry + 4 :])
     with pytest.raises(IntegrityError) as caught:
-        archive.unpack(path, lambda name: name == "libQnnHtp.so", tmp_path / "out")
+        unpack_aar.unpack_aar(path, lambda name: name == "libQnnHtp.so", tmp_path / "out")
     assert "claims 4,294,967,280 bytes" in caught.value.why
 
 
@@ -426,7 +428,7 @@ def test_a_damaged_member_is_refused(tmp_path: Path) -> None:
     content[1000] ^= 1
     path.write_bytes(content)
     with pytest.raises(IntegrityError) as caught:
-        archive.unpack(path, lambda _: True, tmp_path)
+        unpack_aar.unpack_aar(path, lambda _: True, tmp_path)
     assert "CRC" in caught.value.why
 
 
@@ -436,7 +438,7 @@ def test_skels_are_found_wherever_the_archive_has_them(repository: Repository, l
     repository.files[QNN_PATH] = aar({**beside, f"assets/hexagon-v75/unsigned/{skel}": library(skel)})
     made = fetch(repository, libraries).artifact
     assert made.file(skel).read_bytes() == library(skel)
-    assert runtime_libraries.archs_in(made) == [75]
+    assert runtime_libraries.htp_archs_in(made) == [75]
 
 
 @pytest.mark.parametrize(
@@ -489,24 +491,26 @@ def test_an_sdk_brings_qnns_libraries(command: Cli, repository: Repository) -> N
 
 def test_the_sdks_version_is_in_its_yaml_or_its_name(tmp_path: Path) -> None:
     named = make_sdk(tmp_path / "2.50.0.260515")
-    assert runtime_libraries.open_sdk(named).version == "2.50.0.260515"
+    assert runtime_libraries.open_qairt_sdk(named).version == "2.50.0.260515"
     (named / "sdk.yaml").write_text("name: qairt\nversion: '2.48.1.250101'\n")
-    assert runtime_libraries.open_sdk(named).version == "2.48.1.250101"
-    with pytest.raises(RuntimeLibraryError, match="doesn't tell its version"):
-        runtime_libraries.open_sdk(make_sdk(tmp_path / "qairt"))
+    assert runtime_libraries.open_qairt_sdk(named).version == "2.48.1.250101"
+    with pytest.raises(RuntimeLibraryError, match="version of the SDK"):
+        runtime_libraries.open_qairt_sdk(make_sdk(tmp_path / "qairt"))
 
 
 @pytest.mark.parametrize(
     ("version", "plugin"), [("2.48.0", "2.4.0"), ("2.49.9", "2.4.0"), ("2.50.40", "2.6.0"), ("2.51.0", "2.6.0")]
 )
 def test_an_sdk_gets_a_plugin_that_is_not_newer(version: str, plugin: str, tmp_path: Path) -> None:
-    sdk = runtime_libraries.open_sdk(make_sdk(tmp_path / version))
-    assert runtime_libraries.companion_of(sdk, pins.load_pins()).plugin.coordinate.endswith(f":{plugin}")
+    sdk = runtime_libraries.open_qairt_sdk(make_sdk(tmp_path / version))
+    assert runtime_libraries.published_set_for_sdk(sdk, pins.load_pins()).plugin.coordinate.endswith(f":{plugin}")
 
 
 def test_an_sdk_older_than_every_plugin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeLibraryError, match="too old"):
-        runtime_libraries.companion_of(runtime_libraries.open_sdk(make_sdk(tmp_path / "2.45.0")), pins.load_pins())
+        runtime_libraries.published_set_for_sdk(
+            runtime_libraries.open_qairt_sdk(make_sdk(tmp_path / "2.45.0")), pins.load_pins()
+        )
 
 
 # --- what a phone gets
@@ -515,7 +519,7 @@ def test_an_sdk_older_than_every_plugin_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arch", [73, 75])
 def test_a_phone_gets_its_own_htps_libraries(arch: int, repository: Repository, libraries: Path) -> None:
     fetch(repository, libraries)
-    picked = runtime_libraries.pick(arch, "2.50.0")
+    picked = runtime_libraries.select_libraries(arch, "2.50.0")
     assert [path.name for path in picked.files] == [
         "libQnnHtp.so",
         f"libQnnHtpV{arch}Skel.so",
@@ -534,11 +538,11 @@ def test_the_oldest_version_that_loads_the_binary_is_picked(
     repository: Repository, libraries: Path, tmp_path: Path
 ) -> None:
     fetch(repository, libraries)
-    fetch(repository, libraries, runtime_libraries.open_sdk(make_sdk(tmp_path / "2.51.0.1", arch=75)))
-    fetch(repository, libraries, runtime_libraries.open_sdk(make_sdk(tmp_path / "2.100.0.1", arch=75)))
-    assert [entry.qairt for entry in runtime_libraries.fetched(libraries)] == ["2.50.0", "2.51.0", "2.100.0"]
+    fetch(repository, libraries, runtime_libraries.open_qairt_sdk(make_sdk(tmp_path / "2.51.0.1", arch=75)))
+    fetch(repository, libraries, runtime_libraries.open_qairt_sdk(make_sdk(tmp_path / "2.100.0.1", arch=75)))
+    assert [entry.qairt for entry in runtime_libraries.fetched_folders(libraries)] == ["2.50.0", "2.51.0", "2.100.0"]
     picked = {
-        binary: runtime_libraries.pick(75, binary).qairt
+        binary: runtime_libraries.select_libraries(75, binary).qairt
         for binary in ("2.45.0", "2.50.0", "2.50.40", "2.51.0", "2.99.0")
     }
     assert list(picked.values()) == ["2.50.0", "2.50.0", "2.50.0", "2.51.0", "2.100.0"]
@@ -546,24 +550,24 @@ def test_the_oldest_version_that_loads_the_binary_is_picked(
 
 def test_a_newer_folder_that_knows_the_htp_is_picked(repository: Repository, libraries: Path, tmp_path: Path) -> None:
     fetch(repository, libraries)
-    fetch(repository, libraries, runtime_libraries.open_sdk(make_sdk(tmp_path / "2.51.0.1", arch=79)))
-    assert runtime_libraries.pick(79, "2.50.0").qairt == "2.51.0"
+    fetch(repository, libraries, runtime_libraries.open_qairt_sdk(make_sdk(tmp_path / "2.51.0.1", arch=79)))
+    assert runtime_libraries.select_libraries(79, "2.50.0").qairt == "2.51.0"
 
 
 def test_an_htp_that_no_folder_serves_is_named(repository: Repository, libraries: Path) -> None:
     fetch(repository, libraries)
-    with pytest.raises(RuntimeLibraryError, match="serve an HTP v79") as caught:
-        runtime_libraries.pick(79, "2.50.0")
-    assert "lack libQnnHtpV79Skel.so and libQnnHtpV79Stub.so; they serve v73, v75" in caught.value.why
+    with pytest.raises(RuntimeLibraryError, match="support an HTP v79") as caught:
+        runtime_libraries.select_libraries(79, "2.50.0")
+    assert "lack libQnnHtpV79Skel.so and libQnnHtpV79Stub.so; they support v73, v75" in caught.value.why
 
 
 def test_nothing_fetched_names_the_command(libraries: Path) -> None:
     with pytest.raises(
-        RuntimeLibraryError, match=r"No runtime libraries here load a binary of QAIRT 2\.49\.40"
+        RuntimeLibraryError, match=r"No fetched runtime libraries load a binary of QAIRT 2\.49\.40"
     ) as caught:
-        runtime_libraries.pick(75, "2.49.40")
+        runtime_libraries.select_libraries(75, "2.49.40")
     assert caught.value.hint == "qnn-sd runtime fetch --qairt 2.50.0"
-    assert "Here: none" in caught.value.why
+    assert "Fetched: none" in caught.value.why
 
 
 @pytest.mark.parametrize(("arch", "soc"), [(73, "SOC (SOC: qcs9075 or sm8550);"), (75, "sm8650;")])
@@ -574,7 +578,7 @@ def test_a_binary_newer_than_all_that_is_published_names_the_compiler(
     with pytest.raises(
         RuntimeLibraryError, match=r"No published runtime libraries load a binary of QAIRT 2\.51\.0"
     ) as caught:
-        runtime_libraries.pick(arch, "2.51.0")
+        runtime_libraries.select_libraries(arch, "2.51.0")
     default = load_toolchains().chosen
     assert f"{default.install} && qnn-sd compile --soc {soc}" in caught.value.hint
     assert "--qairt-sdk" in caught.value.hint
@@ -584,7 +588,7 @@ def test_a_library_damaged_on_disk_is_never_picked(repository: Repository, libra
     made = fetch(repository, libraries).artifact
     os.truncate(made.file("libQnnHtp.so"), 10)
     with pytest.raises(ArtifactError, match=r"libQnnHtp\.so is damaged"):
-        runtime_libraries.pick(75, "2.50.0")
+        runtime_libraries.select_libraries(75, "2.50.0")
 
 
 def one_conv(g: Graph) -> None:
@@ -628,7 +632,7 @@ def test_either_mark_tells_the_version(compatibility: str | None, sdk_version: s
 
 @pytest.mark.parametrize("compatibility", ["v2:6", "6", "", "v2:6:new:2.50.0"])
 def test_a_file_that_does_not_tell_its_version_is_refused(compatibility: str, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeLibraryError, match="doesn't tell which QAIRT"):
+    with pytest.raises(RuntimeLibraryError, match="doesn't say which QAIRT"):
         runtime_libraries.qairt_version_of(wrapper(tmp_path / "m.onnx", compatibility, "new"))
     (tmp_path / "broken.onnx").write_bytes(b"\xff" * 100)
     for name in ("broken.onnx", "missing.onnx"):
@@ -660,9 +664,9 @@ def test_the_pins_are_strict(old: str, new: str, error: str, tmp_path: Path) -> 
 
 def test_a_version_may_be_named_short() -> None:
     known = pins.load_pins()
-    assert known.named("2.48") == known.named("2.48.0") == known.published[0]
+    assert known.for_qairt("2.48") == known.for_qairt("2.48.0") == known.published[0]
     with pytest.raises(SettingError):
-        known.named("2")
+        known.for_qairt("2")
 
 
 def test_a_wrong_pin_keeps_the_file_out(libraries: Path, repository: Repository) -> None:
@@ -682,4 +686,4 @@ def test_the_desktop_jar_is_the_pinned_one() -> None:
     assert sha256_of_file(jar) == pins.load_pins().desktop.sha256
     with zipfile.ZipFile(jar) as opened:
         assert "ai/onnxruntime/native/linux-x64/libonnxruntime4j_jni.so" in opened.namelist()
-    assert runtime_libraries.file_of(pins.load_pins().desktop, repository="http://127.0.0.1:9") == jar
+    assert runtime_libraries.pinned_file(pins.load_pins().desktop, repository="http://127.0.0.1:9") == jar

@@ -217,7 +217,7 @@ def test_other_services_are_closed(phone: PhoneOnAdb) -> None:
 
 def test_a_phone_without_room(adb: AdbHost, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(noise(FIVE_MB))
-    with started(adb, tmp_path / "phone", faults=Faults(room=2_048_000)) as phone:
+    with started(adb, tmp_path / "phone", faults=Faults(free_space=2_048_000)) as phone:
         assert phone.shell(f"df -k {TMP}").split()[-6:-1] == ["/dev/block/data", "2000", "0", "2000", "0%"]
         assert "write failed: No space left on device" in phone.fails("push", str(tmp_path / "big"), TMP)
         # adbd removes what it couldn't finish; a shell doesn't.
@@ -313,8 +313,8 @@ def test_bad_settings_are_refused(cli: Cli, adb: AdbHost) -> None:
     (cli.folder / "work" / "thesis.txt").write_text("mine")
     for code, arguments in (
         (4, ("--soc", "sm8660")),
-        (3, ("--fault", "rooom=1")),
-        (3, ("--fault", "room")),
+        (3, ("--fault", "free-spaces=1")),
+        (3, ("--fault", "free-space")),
         (3, ("--fault", "unauthorized=1")),
         (3, ("--property", "ro.soc.model")),
         (3, ("--port", "70000")),

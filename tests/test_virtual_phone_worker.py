@@ -20,9 +20,8 @@ import build_worker
 import pytest
 from adb_host import TMP, AdbHost, PhoneOnAdb, exchange, noise, started
 
-from qnn_sd.runtime_libraries import file_of
-from qnn_sd.virtual_phone import Faults
-from qnn_sd.virtual_phone.desktop_java import find_java
+from qnn_sd.runtime_libraries import pinned_file
+from qnn_sd.virtual_phone import Faults, find_java
 
 # Java classes
 
@@ -73,7 +72,7 @@ def worker_jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("worker")
     (folder / "Echo.java").write_text(ECHO)
     # The compiler of the worker itself: it needs no JDK.
-    compiler = build_worker.Compiler(find_java(), file_of(artifacts.ECJ))
+    compiler = build_worker.Compiler(find_java(), pinned_file(artifacts.ECJ))
     options = ("-source", "17", "-target", "17", "--system", compiler.home)
     compiler.compile(folder / "classes", [folder / "Echo.java"], *options)
     with zipfile.ZipFile(folder / "worker.jar", "w") as jar:

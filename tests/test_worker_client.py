@@ -14,7 +14,7 @@ from conftest import ROOT
 
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Outputs
-from qnn_sd.targets.adb.client.adb import Phone, ShellResult
+from qnn_sd.targets.adb.client import Phone, ShellResult
 from qnn_sd.targets.adb.session.worker_session import WorkerSession
 from qnn_sd.targets.adb.worker.client import WorkerClient
 from qnn_sd.targets.adb.worker.connection import WorkerError

@@ -14,7 +14,7 @@ import pytest
 from class_files import JavaClass, Library
 from dex import INVOKE_CUSTOM, INVOKE_POLYMORPHIC, ClassDef, Dex, Method, MethodRef
 
-from qnn_sd.runtime_libraries import desktop_jar, file_of
+from qnn_sd.runtime_libraries import desktop_jar, pinned_file
 
 WORKER = "Lio/github/qnnsd/worker/"
 RUNTIME = "Lai/onnxruntime/"
@@ -50,7 +50,7 @@ def dex() -> Dex:
 @pytest.fixture(scope="module")
 def android() -> Iterator[Library]:
     """Android's class library."""
-    library = Library(file_of(artifacts.ANDROID_CORE), file_of(artifacts.ANDROID_FRAMEWORK))
+    library = Library(pinned_file(artifacts.ANDROID_CORE), pinned_file(artifacts.ANDROID_FRAMEWORK))
     yield library
     library.close()
 

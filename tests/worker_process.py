@@ -15,7 +15,7 @@ from qnn_sd.runtime_libraries import desktop_jar
 from qnn_sd.targets.adb.worker.body import Body
 from qnn_sd.targets.adb.worker.client import WorkerClient
 from qnn_sd.targets.adb.worker.protocol import HEADER, PROTOCOL, Kind
-from qnn_sd.virtual_phone.desktop_java import find_java, link_libraries
+from qnn_sd.virtual_phone import find_java, link_desktop_libraries
 from qnn_sd.worker_jars import DESKTOP_JAR
 
 MAIN = "io.github.qnnsd.worker.Main"
@@ -51,7 +51,7 @@ def make_phone(root: Path) -> Path:
     """A folder that stands for a phone's /, with the QNN libraries in place; returns the libraries' folder."""
     (root / FOLDER).mkdir(parents=True)
     (root / "sockets").mkdir()
-    link_libraries(root / FOLDER / "libs")
+    link_desktop_libraries(root / FOLDER / "libs")
     return root / FOLDER / "libs"
 
 

@@ -20,8 +20,8 @@ from qnn_sd import worker_jars
 from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, QnnSdError
 from qnn_sd.output_files import written_aside
-from qnn_sd.runtime_libraries import Pin, file_of
-from qnn_sd.virtual_phone.desktop_java import find_java
+from qnn_sd.runtime_libraries import Pin, pinned_file
+from qnn_sd.virtual_phone import find_java
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"
@@ -131,7 +131,7 @@ def build(compiler_name: str, out: Path, repository: str | None) -> list[Path]:
     """
     java = find_java()
     tools = (ONNXRUNTIME, ECJ, DX, ANDROID_FRAMEWORK, ANDROID_CORE)
-    jars = {pin: file_of(pin, Console(), repository) for pin in tools}
+    jars = {pin: pinned_file(pin, Console(), repository) for pin in tools}
     compiler = Compiler(java, None if compiler_name == "javac" else jars[ECJ])
     with tempfile.TemporaryDirectory(prefix="qnn-sd-worker-") as name:
         work = Path(name)

@@ -16,8 +16,7 @@ from qnn_sd.errors import TargetError
 from qnn_sd.output_files import written_aside
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.targets.adb.bench import BenchSettings, Refused, measure
-from qnn_sd.targets.adb.client.adb import Adb
-from qnn_sd.targets.adb.client.devices import choose_phone, is_virtual, phone_info, profile_of
+from qnn_sd.targets.adb.client import Adb, choose_phone, is_virtual, phone_info, profile_of
 from qnn_sd.targets.adb.session.deployment import PERF_MODES
 
 

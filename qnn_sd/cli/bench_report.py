@@ -20,7 +20,7 @@ from qnn_sd.targets.adb.bench import (
     Refused,
     percentiles_of,
 )
-from qnn_sd.targets.adb.client.devices import PhoneInfo
+from qnn_sd.targets.adb.client import PhoneInfo
 
 VIRTUAL_NOTE = (
     "This is a virtual phone: its times are this machine's and the HTP emulator's, and say nothing about a phone."

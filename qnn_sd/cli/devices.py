@@ -8,10 +8,9 @@ import click
 
 from qnn_sd.cli.options import device_option, output_options
 from qnn_sd.console import Console
-from qnn_sd.targets.adb.client.adb import Adb
-from qnn_sd.targets.adb.client.devices import READY, choose_phone, phone_info
+from qnn_sd.targets.adb.client import READY, Adb, choose_phone, phone_info
 from qnn_sd.targets.adb.session.warm_worker import stop_warm_worker
-from qnn_sd.targets.adb.staging.stage import unstage
+from qnn_sd.targets.adb.staging import unstage
 
 
 @click.command("devices")
@@ -21,7 +20,7 @@ def devices_command(console: Console) -> None:
     adb = Adb()
     rows: list[list[object]] = []
     document = []
-    for listed in adb.listed():
+    for listed in adb.devices():
         if listed.state != READY:
             rows.append([listed.serial, listed.state, *[""] * 6])
             document.append({"serial": listed.serial, "state": listed.state})

@@ -25,8 +25,7 @@ from qnn_sd.generate.text_to_image import Image
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
-from qnn_sd.targets.adb.client.adb import Adb, Phone
-from qnn_sd.targets.adb.client.devices import choose_phone, profile_of
+from qnn_sd.targets.adb.client import Adb, Phone, choose_phone, profile_of
 from qnn_sd.targets.adb.session.deployment import deployed
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 

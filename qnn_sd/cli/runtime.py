@@ -45,29 +45,29 @@ def fetch_command(
                 why="An SDK has one version.",
                 hint="Leave --qairt out.",
             )
-        sdk = runtime_libraries.open_sdk(qairt_sdk)
-        published = runtime_libraries.companion_of(sdk, pins)
+        sdk = runtime_libraries.open_qairt_sdk(qairt_sdk)
+        published = runtime_libraries.published_set_for_sdk(sdk, pins)
         console.say(
             f"QNN {sdk.version} from {sdk.folder}; the SDK holds no ONNX Runtime: "
             f"{published.plugin.coordinate} and {published.onnxruntime.coordinate} come from the repository"
         )
     else:
-        published = pins.newest if qairt is None else pins.named(qairt)
+        published = pins.newest if qairt is None else pins.for_qairt(qairt)
     done = runtime_libraries.fetch(published, repository or pins.repository, cache or resources.cache(), console, sdk)
     _show(done, console)
 
 
-def _show(done: runtime_libraries.Fetched, console: Console) -> None:
+def _show(done: runtime_libraries.FetchResult, console: Console) -> None:
     made, metadata = done.artifact, done.artifact.metadata
-    for each in done.obtained:
-        if each.trust == "recorded now":
+    for each in done.sources:
+        if each.hash_source == "recorded now":
             own = (
-                f"agrees with the repository's own {' and '.join(each.checked)}, and"
-                if each.checked
+                f"agrees with the repository's own {' and '.join(each.repository_checksums)}, and"
+                if each.repository_checksums
                 else "is unchecked;"
             )
             console.warn(f"{each.pin.coordinate} is not yet pinned: its hash {own} is recorded and held from now on")
-    archs = runtime_libraries.archs_in(made)
+    archs = runtime_libraries.htp_archs_in(made)
     console.table(
         ["artifact", "version", "MB", "SHA-256", "held to", ""],
         [
@@ -75,10 +75,12 @@ def _show(done: runtime_libraries.Fetched, console: Console) -> None:
                 *each.pin.coordinate.split(":")[1:],
                 each.path.stat().st_size / 1e6,
                 each.sha256[:16],
-                {"pinned": "its pin", "recorded earlier": "its first fetch", "recorded now": "nothing yet"}[each.trust],
+                {"pinned": "its pin", "recorded earlier": "its first fetch", "recorded now": "nothing yet"}[
+                    each.hash_source
+                ],
                 "fetched" if each.downloaded else "was here",
             ]
-            for each in done.obtained
+            for each in done.sources
         ],
     )
     console.result(f"QAIRT {metadata['qairt']} for HTP {', '.join(f'v{arch}' for arch in archs)}: {made.folder}")
@@ -94,11 +96,11 @@ def _show(done: runtime_libraries.Fetched, console: Console) -> None:
                     "coordinate": each.pin.coordinate,
                     "bytes": each.path.stat().st_size,
                     "sha256": each.sha256,
-                    "hash": each.trust,
-                    "repository_checksums": list(each.checked),
+                    "hash": each.hash_source,
+                    "repository_checksums": list(each.repository_checksums),
                     "downloaded": each.downloaded,
                 }
-                for each in done.obtained
+                for each in done.sources
             ],
             "libraries": metadata["origins"],
         }
@@ -111,7 +113,9 @@ def _show(done: runtime_libraries.Fetched, console: Console) -> None:
 def list_command(cache: Path | None, console: Console) -> None:
     """List the published versions, and what is fetched."""
     pins = runtime_libraries.load_pins()
-    here = [(entry, artifact.load(entry.folder)) for entry in runtime_libraries.fetched(cache or resources.cache())]
+    here = [
+        (entry, artifact.load(entry.folder)) for entry in runtime_libraries.fetched_folders(cache or resources.cache())
+    ]
     fetched_versions = {entry.qairt for entry, _ in here}
     console.table(
         ["QAIRT", "onnxruntime-qnn", "plugin", "ONNX Runtime", "QNN runtime", ""],
@@ -126,13 +130,13 @@ def list_command(cache: Path | None, console: Console) -> None:
         ],
     )
     for entry, made in here:
-        archs = ", ".join(f"v{arch}" for arch in runtime_libraries.archs_in(made))
+        archs = ", ".join(f"v{arch}" for arch in runtime_libraries.htp_archs_in(made))
         console.result(f"QAIRT {entry.qairt} for HTP {archs}: {entry.folder}")
     console.document(
         {
             "published": [entry.model_dump() for entry in pins.published],
             "fetched": [
-                {"qairt": entry.qairt, "folder": str(entry.folder), "htp_archs": runtime_libraries.archs_in(made)}
+                {"qairt": entry.qairt, "folder": str(entry.folder), "htp_archs": runtime_libraries.htp_archs_in(made)}
                 for entry, made in here
             ],
         }

@@ -133,7 +133,7 @@ def write_verification_report(
     else:
         save_png(path, comparison.sheet, {"forms": ", ".join(comparison.images), "software": f"qnn-sd {__version__}"})
         written.append(path)
-    told = privacy.clean(_document(pipeline, profile, verified, comparison, refused, own_checkpoint))
+    told = privacy.redact(_document(pipeline, profile, verified, comparison, refused, own_checkpoint))
     with output_files.written_aside(output) as aside:
         aside.write_text(_markdown(told, written[0].name if written else None), "utf-8")
     return [output, *written]

@@ -16,7 +16,7 @@ from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, VirtualPhoneError
 from qnn_sd.installation import install_extra
-from qnn_sd.targets.adb.client.adb import Adb
+from qnn_sd.targets.adb.client import Adb
 
 
 @click.command("virtual-phone")
@@ -29,7 +29,7 @@ from qnn_sd.targets.adb.client.adb import Adb
     "faults",
     multiple=True,
     metavar="NAME[=BYTES]",
-    help="What it does wrong: room, disconnect, crash or kill-worker =BYTES, unauthorized, offline. Repeatable.",
+    help="What it does wrong: free-space, disconnect, crash or kill-worker =BYTES, unauthorized, offline. Repeatable.",
 )
 @click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="A system property. Repeatable.")
 @click.option("--connect", is_flag=True, help="Start adb's server if none runs, and connect it to the phone.")

@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where an earlier run was cut, held against every checksum there is."""
+"""Downloads a file over HTTP: resumes it, and checks it against the known hash and the repository's checksums."""
 
 from __future__ import annotations
 
@@ -13,53 +13,55 @@ from typing import Any
 from qnn_sd.console import Console
 from qnn_sd.errors import DownloadError, IntegrityError
 from qnn_sd.output_files import output_error
-from qnn_sd.runtime_libraries.repository import Repository, refused, unreachable, without_secrets
+from qnn_sd.runtime_libraries.repository import Repository, connection_error, http_error, without_credentials
 
-# A piece that is cut is lost: small ones lose little.
-_PIECE = 1 << 14
-# The largest artifact has 66 MB: a repository that sends without end fills no disk.
-LARGEST_BYTES = 1 << 30
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The hash that a file is held to.
-
-    Attributes:
-        sha256: in hex.
-        by: who says so, for people.
-    """
-
-    sha256: str
-    by: str
+# An interrupted chunk is lost: small ones lose little.
+_CHUNK_BYTES = 1 << 14
+# The largest artifact has 66 MB. A repository that never stops sending doesn't fill the disk.
+MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Downloaded:
-    """A file that was just downloaded.
+class ExpectedHash:
+    """The known hash of a file.
 
     Attributes:
         sha256: in hex.
-        checked: the algorithms by which the repository's own checksums agreed.
+        owner: where it is from, for messages.
     """
 
     sha256: str
-    checked: tuple[str, ...]
+    owner: str
 
 
-def download(repository: Repository, url: str, target: Path, expected: Expected | None, console: Console) -> Downloaded:
-    """Brings a file to ``target``, whole and checked, by way of ``<target>.part``.
+@dataclass(frozen=True)
+class DownloadResult:
+    """A downloaded file.
+
+    Attributes:
+        sha256: in hex.
+        repository_checksums: the algorithms of the repository's own checksums, which agreed.
+    """
+
+    sha256: str
+    repository_checksums: tuple[str, ...]
+
+
+def download(
+    repository: Repository, url: str, target: Path, expected: ExpectedHash | None, console: Console
+) -> DownloadResult:
+    """Downloads a file to ``<target>.part``, checks it, and renames it to ``target``.
 
     Args:
-        repository: where the file is.
+        repository: the repository of the file.
         url: of the file.
-        target: an existing file there is replaced, and only by one that passed all checks.
-        expected: the hash to hold it to, or None.
-        console: gets the progress.
+        target: replaced if it exists, by a file that passed all checks.
+        expected: its known hash, or None.
+        console: shows the progress.
 
     Raises:
-        DownloadError: it can't be had. What came stays, and the next call goes on there.
-        IntegrityError: it has another hash than expected, or than its repository says.
+        DownloadError: it can't be downloaded. The part stays, and the next call resumes.
+        IntegrityError: it has another hash than the known one, or than the repository's checksums.
         OutputError: it can't be written.
     """
     part = target.with_name(f"{target.name}.part")
@@ -67,69 +69,69 @@ def download(repository: Repository, url: str, target: Path, expected: Expected 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if expected is None and not checksums:
-            # Nothing would tell two halves of different files from one file.
+            # Without a hash, a part continued from a different file would go unnoticed.
             part.unlink(missing_ok=True)
         _complete(repository, url, part, console)
         digests = _digests(part, {"sha256", *checksums})
-        _hold(digests, checksums, expected, url, part)
+        _check_hashes(digests, checksums, expected, url, part)
         part.replace(target)
     except OSError as error:
         raise output_error(target, error) from error
-    return Downloaded(digests["sha256"], tuple(checksums))
+    return DownloadResult(digests["sha256"], tuple(checksums))
 
 
 def _complete(repository: Repository, url: str, part: Path, console: Console) -> None:
-    """Asks for what is missing of a file and appends it."""
-    have = part.stat().st_size if part.exists() else 0
-    # Packed on the way, a file's pieces wouldn't fit together.
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    """Requests the missing bytes of a file and appends them."""
+    present = part.stat().st_size if part.exists() else 0
+    # With a content encoding, the ranges of a file couldn't be joined.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={present}-"} if present else {})
     with closing(repository.get(url, headers)) as answer:
         if answer.status_code == 416:
-            # Nothing is there from that byte on: all came already, or it was another file.
-            if _total_of_range(answer) != have:
+            # There is nothing from that byte on: the part is complete, or it is of another file.
+            if _total_of_range(answer) != present:
                 part.unlink()
                 _complete(repository, url, part, console)
             return
         if answer.status_code not in (200, 206):
-            raise refused(url, answer.status_code)
-        if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise http_error(url, answer.status_code)
+        if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {present}-"):
             raise DownloadError(
-                f"{without_secrets(url)} can't be resumed",
-                why=f"Asked for what follows byte {have:,}, the repository sent another piece.",
+                f"{without_credentials(url)} can't be resumed",
+                why=f"Asked for the bytes from {present:,} on, the repository sent others.",
                 hint=f"Delete {part} and run the command again, or name another --repository.",
             )
         if answer.status_code == 200:
-            have = 0
+            present = 0
         length = answer.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdecimal() else None
-        _append(answer, url, part, have, total, console)
+        total = present + int(length) if length.isdecimal() else None
+        _append(answer, url, part, present, total, console)
 
 
-def _append(answer: Any, url: str, part: Path, have: int, total: int | None, console: Console) -> None:
-    if total is not None and total > LARGEST_BYTES:
+def _append(answer: Any, url: str, part: Path, present: int, total: int | None, console: Console) -> None:
+    if total is not None and total > MAX_BYTES:
         raise _too_large(url)
-    with part.open("r+b" if have else "wb") as file, console.transfer(part.stem, total, have) as transfer:
-        file.seek(have)
-        for piece in _pieces(answer, url):
-            if have + transfer.moved + len(piece) > LARGEST_BYTES:
+    with part.open("r+b" if present else "wb") as file, console.transfer(part.stem, total, present) as transfer:
+        file.seek(present)
+        for chunk in _body_chunks(answer, url):
+            if present + transfer.moved + len(chunk) > MAX_BYTES:
                 raise _too_large(url)
-            file.write(piece)
-            transfer.advance(len(piece))
-        if total is not None and have + transfer.moved != total:
-            raise _cut(url, f"{have + transfer.moved:,} of {total:,} bytes came.")
+            file.write(chunk)
+            transfer.advance(len(chunk))
+        if total is not None and present + transfer.moved != total:
+            raise _interrupted(url, f"{present + transfer.moved:,} of {total:,} bytes arrived.")
 
 
-def _pieces(answer: Any, url: str) -> Iterator[bytes]:
-    """An answer's body; the network's failures are told apart from the disk's."""
-    pieces = answer.iter_content(_PIECE)
+def _body_chunks(answer: Any, url: str) -> Iterator[bytes]:
+    """The body of an answer; a failure of the network becomes a DownloadError, unlike one of the disk."""
+    chunks = answer.iter_content(_CHUNK_BYTES)
     while True:
         try:
-            piece = next(pieces, None)
+            chunk = next(chunks, None)
         except OSError as error:
-            raise _cut(url, unreachable(url, error).why) from error
-        if piece is None:
+            raise _interrupted(url, connection_error(url, error).why) from error
+        if chunk is None:
             return
-        yield piece
+        yield chunk
 
 
 def _total_of_range(answer: Any) -> int | None:
@@ -140,40 +142,40 @@ def _total_of_range(answer: Any) -> int | None:
 def _digests(path: Path, algorithms: set[str]) -> dict[str, str]:
     digests = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
     with path.open("rb") as file:
-        while piece := file.read(1 << 20):
+        while chunk := file.read(1 << 20):
             for digest in digests.values():
-                digest.update(piece)
+                digest.update(chunk)
     return {name: digest.hexdigest() for name, digest in digests.items()}
 
 
-def _hold(
-    digests: Mapping[str, str], checksums: Mapping[str, str], expected: Expected | None, url: str, part: Path
+def _check_hashes(
+    digests: Mapping[str, str], checksums: Mapping[str, str], expected: ExpectedHash | None, url: str, part: Path
 ) -> None:
-    """Lets a file pass, or throws it away."""
-    named = [("the repository's own checksum", name, digest) for name, digest in checksums.items()]
+    """Compares the hashes of a downloaded file; deletes the file if one differs."""
+    known = [("the repository's own checksum", name, digest) for name, digest in checksums.items()]
     if expected is not None:
-        named.insert(0, (expected.by, "sha256", expected.sha256))
-    for owner, name, digest in named:
+        known.insert(0, (expected.owner, "sha256", expected.sha256))
+    for owner, name, digest in known:
         if digests[name] != digest:
             part.unlink()
             raise IntegrityError(
-                f"{without_secrets(url)} is not the file that was expected",
+                f"{without_credentials(url)} is not the file that was expected",
                 why=f"Its {name} is {digests[name]}; {owner} is {digest}.",
                 hint="Run the command again; if that doesn't help, name another repository with --repository.",
             )
 
 
-def _cut(url: str, why: str) -> DownloadError:
+def _interrupted(url: str, why: str) -> DownloadError:
     return DownloadError(
-        f"The download of {without_secrets(url)} was cut",
+        f"The download of {without_credentials(url)} was interrupted",
         why=why,
-        hint="Run the command again: it goes on where this one stopped.",
+        hint="Run the command again: it resumes where this one stopped.",
     )
 
 
 def _too_large(url: str) -> IntegrityError:
     return IntegrityError(
-        f"{without_secrets(url)} is too large",
-        why=f"No artifact of the runtime has more than {LARGEST_BYTES >> 20:,} MiB.",
+        f"{without_credentials(url)} is too large",
+        why=f"No artifact of the runtime has more than {MAX_BYTES >> 20:,} MiB.",
         hint="Name another repository with --repository.",
     )

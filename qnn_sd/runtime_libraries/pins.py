@@ -1,4 +1,4 @@
-"""Which versions of the runtime's artifacts go together, and the hash of each: ``pins.toml``."""
+"""Which versions of the artifacts work together, and the hash of each: ``pins.toml``."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Pin(StrictModel):
 
     Attributes:
         coordinate: ``group:artifact:version``.
-        packaging: the end of its file's name.
-        sha256: of the file, in hex, or that nobody has pinned it yet.
+        packaging: the suffix of its file.
+        sha256: of the file, in hex; ``not yet pinned`` if it isn't known.
     """
 
     coordinate: Annotated[str, Field(pattern=r"^[\w.-]+:[\w.-]+:\d[\w.-]*$")]
@@ -32,23 +32,23 @@ class Pin(StrictModel):
     @field_validator("coordinate")
     @classmethod
     def _no_path(cls, coordinate: str) -> str:
-        """It becomes a path: in the repository, and in the cache."""
+        """It becomes a path in the repository and in the cache."""
         if ".." in coordinate:
             raise ValueError(f"{coordinate} is no coordinate")
         return coordinate
 
     @property
-    def pinned(self) -> str | None:
-        """Its hash, or None while it isn't pinned."""
+    def pinned_hash(self) -> str | None:
+        """Its SHA-256 in hex, or None if it isn't pinned."""
         return self.sha256 if re.fullmatch(r"[0-9a-f]{64}", self.sha256) else None
 
 
 class PublishedSet(StrictModel):
-    """Artifacts that go together.
+    """Artifacts that work together.
 
     Attributes:
         qairt: version of QNN's libraries.
-        compiler: the ``onnxruntime-qnn`` that compiles for that version.
+        compiler: the version of ``onnxruntime-qnn`` that compiles for it.
         plugin: the QNN execution provider.
         onnxruntime: ONNX Runtime's core and its Java binding.
         qnn_runtime: QNN's libraries, with stub and skel for each HTP.
@@ -67,7 +67,7 @@ class PublishedSet(StrictModel):
 
 
 class Pins(StrictModel):
-    """All that ``pins.toml`` says.
+    """The content of ``pins.toml``.
 
     Attributes:
         repository: name of the repository, as jgo knows it.
@@ -92,8 +92,8 @@ class Pins(StrictModel):
         """The set of the newest QAIRT version."""
         return self.published[-1]
 
-    def named(self, qairt: str) -> PublishedSet:
-        """The set of a QAIRT version, written ``2.50`` or ``2.50.0``.
+    def for_qairt(self, qairt: str) -> PublishedSet:
+        """The set of a QAIRT version, such as ``2.50`` or ``2.50.0``.
 
         Raises:
             SettingError: there is none.
@@ -108,7 +108,7 @@ class Pins(StrictModel):
 
 
 def load_pins(path: Path = PINS_FILE) -> Pins:
-    """The pins.
+    """Reads the pins.
 
     Raises:
         ConfigError: the file doesn't follow its schema.

@@ -1,4 +1,4 @@
-"""Hashes of artifacts that nobody has pinned: recorded at the first fetch, held from then on."""
+"""Hashes of artifacts that aren't pinned: recorded at the first fetch, checked from then on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class _Hashes(RootModel[dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"
     """SHA-256 in hex, by coordinate."""
 
 
-def ledger_file() -> Path:
-    """The file of the recorded hashes; it isn't in the cache, since losing it means to trust anew."""
+def hash_record_file() -> Path:
+    """The file of the recorded hashes. It isn't in the cache: if it is lost, the next fetch trusts what it gets."""
     return resources.data() / "runtime_hashes.json"
 
 
 def _read() -> dict[str, str]:
-    path = ledger_file()
+    path = hash_record_file()
     try:
         return _Hashes.model_validate(json.loads(path.read_text("utf-8"))).root
     except FileNotFoundError:
@@ -32,11 +32,11 @@ def _read() -> dict[str, str]:
         raise ConfigError(
             f"{path} can't be read",
             why=(str(error).splitlines() or [type(error).__name__])[0],
-            hint="Mend it. Without it, the next fetch trusts whatever it gets: delete it only if you mean that.",
+            hint="Repair it. If you delete it, the next fetch trusts what it gets.",
         ) from error
 
 
-def recorded(coordinate: str) -> str | None:
+def recorded_hash(coordinate: str) -> str | None:
     """The SHA-256 that an artifact had when it was first fetched, or None.
 
     Raises:
@@ -45,25 +45,25 @@ def recorded(coordinate: str) -> str | None:
     return _read().get(coordinate)
 
 
-def record(coordinate: str, sha256: str) -> None:
-    """Remembers an artifact's hash.
+def record_hash(coordinate: str, sha256: str) -> None:
+    """Records the SHA-256 of an artifact.
 
     Raises:
         ConfigError: the record can't be read.
         OutputError: it can't be written.
     """
-    path = ledger_file()
+    path = hash_record_file()
     hashes = _read() | {coordinate: sha256}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _elsewhere(output_error(path, error)) from error
+        raise _with_hint(output_error(path, error)) from error
     try:
-        with written_aside(path) as aside:
-            aside.write_text(_Hashes(hashes).model_dump_json(indent=2) + "\n", "utf-8")
+        with written_aside(path) as temporary:
+            temporary.write_text(_Hashes(hashes).model_dump_json(indent=2) + "\n", "utf-8")
     except OutputError as error:
-        raise _elsewhere(error) from error
+        raise _with_hint(error) from error
 
 
-def _elsewhere(error: OutputError) -> OutputError:
+def _with_hint(error: OutputError) -> OutputError:
     return OutputError(error.what, why=error.why, hint="Set QNN_SD_DATA to a folder that you can write to.")

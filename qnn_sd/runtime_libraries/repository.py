@@ -1,8 +1,8 @@
-"""A Maven repository, through jgo: where an artifact's file is, and HTTP to get it.
+"""A Maven repository: the URLs of artifacts' files, and HTTP requests.
 
-jgo brings the layout of repositories, their names, its settings file and HTTP that honours
-HTTPS_PROXY and its like. It doesn't resume, keeps what a cut download left as if it were whole,
-and only warns of a wrong checksum, so its bytes are taken by ``download.py``.
+jgo provides the layout of repositories, their names, its settings file, and HTTP with HTTPS_PROXY and the like. Its own
+download doesn't resume, keeps the file of an interrupted download as if it were complete, and only warns of a wrong
+checksum, so ``download.py`` downloads.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from qnn_sd.errors import DownloadError, IntegrityError, SettingError, did_you_m
 from qnn_sd.installation import install_extra
 from qnn_sd.runtime_libraries.pins import Pin
 
-# Seconds until a connection stands, and between two pieces of an answer.
+# Seconds for a connection, and between two chunks of an answer.
 _TIMEOUT = (15, 60)
-_LONGEST_CHECKSUM_FILE = 4096
-# Digits of the checksum files that repositories keep beside an artifact.
-_CHECKSUMS = {"sha256": 64, "sha1": 40}
+_MAX_CHECKSUM_FILE_BYTES = 4096
+# The checksum files beside an artifact: suffix, and number of hex digits.
+_CHECKSUM_DIGITS = {"sha256": 64, "sha1": 40}
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,13 @@ class Repository:
     """A Maven repository.
 
     Attributes:
-        url: its root, without a slash at the end; may hold a name and password.
+        url: its root, without a slash at the end; may contain a user name and password.
     """
 
     url: str
 
-    @property
-    def shown(self) -> str:
-        """Its address without a name and password."""
-        return without_secrets(self.url)
-
     def url_of(self, pin: Pin) -> str:
-        """Where an artifact's file is."""
+        """The URL of an artifact's file."""
         from jgo.maven import MavenContext  # noqa: PLC0415
 
         group, artifact, number = pin.coordinate.split(":")
@@ -50,7 +45,7 @@ class Repository:
         return f"{self.url}/{file.component.path_prefix.as_posix()}/{file.filename}"
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
-        """The answer (of the package requests) to a GET, its body not yet read.
+        """Sends a GET request; returns the answer (of the package requests) before its body is read.
 
         Raises:
             DownloadError: there is no answer.
@@ -59,49 +54,49 @@ class Repository:
 
         try:
             return http.get(url, stream=True, timeout=_TIMEOUT, headers=dict(headers or {}))
-        # requests' errors are OSErrors; jgo reads a number where a server may send a date.
+        # requests raises OSErrors; jgo fails to parse a Retry-After that is a date.
         except (OSError, ValueError) as error:
-            raise unreachable(url, error) from error
+            raise connection_error(url, error) from error
 
     def checksums(self, url: str) -> dict[str, str]:
-        """The checksums that the repository itself names for a file: hex digests by algorithm.
+        """The repository's own checksums of a file: hex digests by algorithm.
 
         Raises:
             DownloadError: the repository doesn't answer.
-            IntegrityError: a checksum file holds no checksum.
+            IntegrityError: a checksum file has no checksum in it.
         """
-        found = {}
-        for algorithm, digits in _CHECKSUMS.items():
+        checksums = {}
+        for algorithm, digits in _CHECKSUM_DIGITS.items():
             with closing(self.get(f"{url}.{algorithm}")) as answer:
                 if 400 <= answer.status_code < 500:
                     continue
                 if answer.status_code != 200:
-                    raise refused(f"{url}.{algorithm}", answer.status_code)
+                    raise http_error(f"{url}.{algorithm}", answer.status_code)
                 try:
-                    text = next(answer.iter_content(_LONGEST_CHECKSUM_FILE), b"").decode("ascii", "replace")
+                    text = next(answer.iter_content(_MAX_CHECKSUM_FILE_BYTES), b"").decode("ascii", "replace")
                 except OSError as error:
-                    raise unreachable(url, error) from error
-            # A digest alone, or followed by the file's name.
+                    raise connection_error(url, error) from error
+            # A digest, which the file's name may follow.
             match = re.fullmatch(rf"([0-9a-fA-F]{{{digits}}})(\s.*)?", text.strip(), re.DOTALL)
             if match is None:
                 raise IntegrityError(
-                    f"{without_secrets(url)}.{algorithm} holds no checksum",
+                    f"{without_credentials(url)}.{algorithm} has no checksum in it",
                     why=f"It begins with {text[:40]!r}.",
                     hint="Some gateways answer with a page of their own: try another --repository.",
                 )
-            found[algorithm] = match[1].lower()
-        return found
+            checksums[algorithm] = match[1].lower()
+        return checksums
 
 
-def open_repository(named: str) -> Repository:
-    """A repository by its URL, or by a name that jgo or its settings file knows.
+def open_repository(name_or_url: str) -> Repository:
+    """A repository by its URL, or by a name that jgo or its settings file has.
 
     Args:
-        named: such as ``central`` or ``https://mirror.example/maven2``.
+        name_or_url: such as ``central`` or ``https://mirror.example/maven2``.
 
     Raises:
         DownloadError: jgo isn't installed.
-        SettingError: neither.
+        SettingError: there is no such repository.
     """
     try:
         from jgo.config import GlobalSettings  # noqa: PLC0415
@@ -111,40 +106,40 @@ def open_repository(named: str) -> Repository:
             "Runtime libraries can't be fetched", why=f"{error}.", hint=f"{install_extra('phone')}."
         ) from error
     known = {**MavenContext().remote_repos, **GlobalSettings.load().repositories}
-    url = known.get(named, named)
+    url = known.get(name_or_url, name_or_url)
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise SettingError(
-            f"{without_secrets(url)!r} is no repository",
-            hint=f"Give its https address, or a name. {did_you_mean(named, known)}",
+            f"{without_credentials(url)!r} is no repository",
+            hint=f"Give its https URL, or a name. {did_you_mean(name_or_url, known)}",
         )
     return Repository(url.rstrip("/"))
 
 
-def without_secrets(url: str) -> str:
-    """A URL as it may be shown: without a name and password, and without a query."""
+def without_credentials(url: str) -> str:
+    """A URL for messages: without user name and password, and without a query."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def refused(url: str, status: int) -> DownloadError:
-    """The repository answered, but not with the file."""
+def http_error(url: str, status: int) -> DownloadError:
+    """The error for an HTTP status other than success."""
     if status in (401, 403, 407):
-        hint = "Check the name and password in --repository, or the proxy's in HTTPS_PROXY."
+        hint = "Check the user name and password in --repository, or the proxy's in HTTPS_PROXY."
     elif status in (404, 410):
         hint = "Name a repository that has it with --repository, or take --qairt-sdk PATH where the SDK has it."
     else:
         hint = "Try again later, or name another repository with --repository."
     what = "isn't in the repository" if status in (404, 410) else "can't be had"
-    return DownloadError(f"{without_secrets(url)} {what}", why=f"The answer was HTTP {status}.", hint=hint)
+    return DownloadError(f"{without_credentials(url)} {what}", why=f"The answer was HTTP {status}.", hint=hint)
 
 
-def unreachable(url: str, error: Exception) -> DownloadError:
-    """The repository didn't answer."""
+def connection_error(url: str, error: Exception) -> DownloadError:
+    """The error for a repository that doesn't answer."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    # What the libraries say may quote the address with its password.
+    # The libraries' messages may contain the URL with its password.
     why = re.sub(r"//[^/@\s]*@", "//", first)[:400]
     return DownloadError(
-        f"{without_secrets(url)} can't be reached",
+        f"{without_credentials(url)} can't be reached",
         why=why,
         hint="Check the network, HTTPS_PROXY and --repository, and run the command again.",
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import shutil
 import socket
@@ -15,43 +13,43 @@ from types import TracebackType
 
 from qnn_sd.config import DeviceProfile
 from qnn_sd.errors import VirtualPhoneError
-from qnn_sd.virtual_phone.abstract_sockets import AbstractSockets, SentMeter
-from qnn_sd.virtual_phone.cable import Cable
-from qnn_sd.virtual_phone.commands.call import Machine
-from qnn_sd.virtual_phone.desktop_java import DesktopJava
+from qnn_sd.virtual_phone.adbd.auth_keys import load_user_keys
+from qnn_sd.virtual_phone.adbd.services import Services, connection_banner
+from qnn_sd.virtual_phone.adbd.socket_service import ByteLimit, SocketService
+from qnn_sd.virtual_phone.adbd.sync_service import SyncService
+from qnn_sd.virtual_phone.adbd.transport import Transport
+from qnn_sd.virtual_phone.adbd.usb_cable import UsbCable
+from qnn_sd.virtual_phone.android.desktop_java import DesktopJava
+from qnn_sd.virtual_phone.android.device import Device
+from qnn_sd.virtual_phone.android.file_system import FileSystem
+from qnn_sd.virtual_phone.android.processes import ProcessTable
+from qnn_sd.virtual_phone.android.properties import system_properties
+from qnn_sd.virtual_phone.android.system_files import Battery, create_system_files
 from qnn_sd.virtual_phone.faults import Faults
-from qnn_sd.virtual_phone.files import PhoneFiles
-from qnn_sd.virtual_phone.keys import keys_of_user
-from qnn_sd.virtual_phone.processes import Processes
-from qnn_sd.virtual_phone.properties import Battery, banner, make_tree, properties_of
-from qnn_sd.virtual_phone.services import FEATURES, Services
-from qnn_sd.virtual_phone.sync_service import SyncService
-from qnn_sd.virtual_phone.threads import Threads
-from qnn_sd.virtual_phone.transport import Transport
+from qnn_sd.virtual_phone.root_folder import lock_root, require_short_path
+from qnn_sd.virtual_phone.thread_group import ThreadGroup
 from qnn_sd.worker_jars import DESKTOP_JAR
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_SERIAL = "qnnsd0000001"
-_LOCK = "virtual-phone.lock"
-# unix(7): 108 bytes with the zero at their end. A worker's socket is named qnn-sd- and 16 hex digits.
-_SUN_PATH, _LONGEST_NAME = 107, 24
 
 
 class VirtualPhone:
-    """A phone that adb can't tell from one on the network; use it as a context.
+    """An adb device on loopback, which adb treats as a phone in the network; use it as a context manager.
 
     Args:
-        profile: of its SoC.
-        root: a folder of its own, empty or left by another virtual phone; made if it isn't there.
+        profile: device profile of its SoC.
+        root: its folder, empty or left by an earlier virtual phone; created if it is missing.
         port: on loopback; 0 for any free one.
-        serial: its ``ro.serialno``. adb itself names it by ``address``.
-        faults: what it does wrong.
-        battery: the battery's state.
+        serial: its ``ro.serialno``. adb's own name for it is ``address``.
+        faults: failures that it shows.
+        battery: the state of its battery.
         worker_jar: the classes that ``app_process`` runs.
-        say: told what its owner should know, a line at a time.
+        say: called with messages for its user, a line at a time.
 
     Attributes:
-        files: its file tree; ``files.root`` is the host's folder of ``/``.
+        properties: Android's system properties.
+        files: its file system; ``files.root`` is the host's folder of ``/``.
         sockets: the folder of socket files that are its abstract sockets.
     """
 
@@ -70,24 +68,24 @@ class VirtualPhone:
         self._root, self._port, self._worker_jar, self._say = root.resolve(), port, worker_jar, say
         self._faults = faults or Faults()
         self._battery = battery or Battery()
-        self.properties = properties_of(profile, serial, self._faults.properties)
-        self.files = PhoneFiles(self._root / "files", self._faults.room)
+        self.properties = system_properties(profile, serial, self._faults.properties)
+        self.files = FileSystem(self._root / "files", self._faults.free_space)
         self.sockets = self._root / "sockets"
-        self._passing = (self.sockets, self._root / "tmp")
-        self._processes, self._threads = Processes(), Threads()
+        self._temporary_folders = (self.sockets, self._root / "tmp")
+        self._processes, self._threads = ProcessTable(), ThreadGroup()
         self._transports: set[Transport] = set()
         self._transports_lock = threading.Lock()
         self._listener: socket.socket | None = None
-        self._held = ExitStack()
+        self._resources = ExitStack()
 
     @property
     def port(self) -> int:
-        """The port that it listens on, once it is started."""
+        """The port that it listens on, after the start."""
         return self._port
 
     @property
     def address(self) -> str:
-        """As ``adb connect`` takes it and ``adb -s`` names it."""
+        """Its name for ``adb connect`` and ``adb -s``."""
         return f"{LOOPBACK}:{self._port}"
 
     def __enter__(self) -> VirtualPhone:
@@ -106,20 +104,20 @@ class VirtualPhone:
         self.stop()
 
     def start(self) -> None:
-        """Starts it; a phone starts once.
+        """Starts it, once.
 
         Raises:
-            VirtualPhoneError: no adb key, no such port, or a root that isn't a phone's or has too long a path.
+            VirtualPhoneError: there is no adb key, the port is in use, or the root can't be a phone's folder.
         """
-        _refuse_long_path(self.sockets)
-        keys = [] if self._faults.unauthorized else keys_of_user()
-        with ExitStack() as held:
-            listener = held.enter_context(_listen(self._port))
+        require_short_path(self.sockets)
+        keys = [] if self._faults.unauthorized else load_user_keys()
+        with ExitStack() as resources:
+            listener = resources.enter_context(_listen(self._port))
             try:
-                held.callback(os.close, _take_root(self._root))
-                make_tree(self.files.root, self._battery)
-                for folder in self._passing:
-                    # What a phone that was killed left there would be in a worker's way.
+                resources.callback(os.close, lock_root(self._root))
+                create_system_files(self.files.root, self._battery)
+                for folder in self._temporary_folders:
+                    # A phone that was killed may have left files there.
                     shutil.rmtree(folder, ignore_errors=True)
                     folder.mkdir()
             except OSError as error:
@@ -128,40 +126,40 @@ class VirtualPhone:
                     why=error.strerror or str(error),
                     hint="Choose another folder with --root.",
                 ) from error
-            self._held = held.pop_all()
+            self._resources = resources.pop_all()
         self._listener, self._port = listener, listener.getsockname()[1]
-        services = self._services()
+        services, banner, answers = self._services(), connection_banner(self.properties), not self._faults.offline
 
         def serve(connection: socket.socket) -> None:
-            told = banner(self.properties, FEATURES)
-            answers = not self._faults.offline
-            transport = Transport(connection, told, keys, services.find, self._threads, answers)
-            with self._transports_lock:
-                self._transports.add(transport)
-            if self._listener is None:
-                transport.drop()  # the phone ended meanwhile
-            try:
-                transport.serve()
-            finally:
-                with self._transports_lock:
-                    self._transports.discard(transport)
+            self._serve(Transport(connection, banner, keys, services.find, self._threads, answers))
 
         self._threads.start("adbd", lambda: self._accept(listener, serve))
 
+    def _serve(self, transport: Transport) -> None:
+        with self._transports_lock:
+            self._transports.add(transport)
+        if self._listener is None:
+            transport.drop()  # the phone was stopped meanwhile
+        try:
+            transport.serve()
+        finally:
+            with self._transports_lock:
+                self._transports.discard(transport)
+
     def _services(self) -> Services:
-        sockets, temporary = self._passing
+        sockets, temporary = self._temporary_folders
         java = DesktopJava(self.files.root, sockets, temporary, self._worker_jar, self._say)
-        machine = Machine(self.files, self._processes, self._threads, self.properties, self._battery, java)
-        cable = Cable(self._faults, self.disconnect)
+        device = Device(self.files, self._processes, self._threads, self.properties, self._battery, java)
+        cable = UsbCable(self._faults, self.disconnect)
         return Services(
-            machine,
+            device,
             SyncService(self.files, cable),
-            AbstractSockets(sockets, self._threads, SentMeter(self._faults.kill_worker, self.kill_worker)),
+            SocketService(sockets, self._threads, ByteLimit(self._faults.kill_worker, self.kill_worker)),
             cable,
         )
 
     def stop(self) -> None:
-        """Ends connections, processes and threads; the phone's files stay. A second time does nothing."""
+        """Ends connections, processes and threads; the phone's files stay. A second call does nothing."""
         listener, self._listener = self._listener, None
         if listener is None:
             return
@@ -170,19 +168,19 @@ class VirtualPhone:
         self.disconnect()
         self._processes.stop()
         self._threads.join()
-        for folder in self._passing:
+        for folder in self._temporary_folders:
             shutil.rmtree(folder, ignore_errors=True)
-        self._held.close()
+        self._resources.close()
 
     def disconnect(self) -> None:
-        """Pulls the cable: every connection ends. The phone goes on, and adb may connect again."""
+        """Ends every connection, as unplugging does. The phone goes on, and adb may connect again."""
         with self._transports_lock:
             transports = list(self._transports)
         for transport in transports:
             transport.drop()
 
     def kill_worker(self) -> int:
-        """Kills what ``app_process`` runs, as Android's low memory killer does; returns how many there were."""
+        """Kills the workers, as Android's low memory killer does; returns how many there were."""
         return self._processes.kill_programs()
 
     def _accept(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
@@ -190,19 +188,9 @@ class VirtualPhone:
             try:
                 connection, _ = listener.accept()
             except OSError:
-                return  # the phone ends
+                return  # the phone is stopped
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._threads.start("transport", lambda connection=connection: serve(connection))  # type: ignore[misc]
-
-
-def _refuse_long_path(sockets: Path) -> None:
-    most = _SUN_PATH - 1 - _LONGEST_NAME
-    if len(os.fsencode(sockets)) > most:
-        raise VirtualPhoneError(
-            f"The path of {sockets} is too long",
-            why=f"Socket files are made there, and a socket's path has {_SUN_PATH} bytes at most.",
-            hint=f"Choose a folder with --root whose path has at most {most - len('/sockets')} bytes.",
-        )
 
 
 def _listen(port: int) -> socket.socket:
@@ -219,30 +207,3 @@ def _listen(port: int) -> socket.socket:
             hint="Choose another with --port, or leave it out for any free one.",
         ) from error
     return listener
-
-
-def _take_root(root: Path) -> int:
-    """Locks a phone's folder; returns the lock's descriptor.
-
-    Raises:
-        VirtualPhoneError: it holds something else, or another phone uses it.
-        OSError: it can't be written.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    if any(root.iterdir()) and not (root / _LOCK).is_file():
-        raise VirtualPhoneError(
-            f"{root} is not a virtual phone's folder",
-            why="There is something else in it.",
-            hint="Choose an empty folder with --root.",
-        )
-    handle = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            raise
-        raise VirtualPhoneError(
-            f"{root} belongs to a virtual phone that runs", hint="Choose another folder with --root."
-        ) from error
-    return handle

@@ -1,4 +1,4 @@
-"""What a command of the phone's shell is given."""
+"""One call of a command of the phone's shell: its arguments, its streams, and what most commands need."""
 
 from __future__ import annotations
 
@@ -7,53 +7,35 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
-from qnn_sd.virtual_phone.files import PhoneFiles, Place
-from qnn_sd.virtual_phone.processes import Processes
-from qnn_sd.virtual_phone.properties import Battery
-from qnn_sd.virtual_phone.threads import Threads
+from qnn_sd.virtual_phone.android.device import Device
+from qnn_sd.virtual_phone.android.file_system import FileSystem, ResolvedPath
+from qnn_sd.virtual_phone.android.processes import StandardStreams
 
-_PIECE = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 
 class CommandError(Exception):
-    """A command's failure: its message without the command's name, and its exit code."""
+    """A command failed: the message without the command's name, and the exit code."""
 
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
         self.status = status
 
 
-class AppProcess(Protocol):
-    """How the phone runs Java classes."""
-
-    def start_of(
-        self, options: Sequence[str], main: str, arguments: Sequence[str], environment: dict[str, str]
-    ) -> tuple[list[str], dict[str, str], Path]:
-        """The host's command line, environment and working directory for a class of the phone."""
-
-
 @dataclass(frozen=True)
-class Machine:
-    """The phone, as commands see it.
+class Caller:
+    """The shell that calls a command.
 
     Attributes:
-        files: its file tree.
-        processes: what runs.
-        threads: where work beside the shell runs.
-        properties: by name.
-        battery: its state.
-        app_process: how Java classes run.
+        pid: its process id.
+        hung_up: set when it hangs up.
+        ignores_hangup: whether a program that the command starts goes on then.
     """
 
-    files: PhoneFiles
-    processes: Processes
-    threads: Threads
-    properties: dict[str, str]
-    battery: Battery
-    app_process: AppProcess
+    pid: int
+    hung_up: threading.Event
+    ignores_hangup: bool
 
 
 class Call:
@@ -61,112 +43,124 @@ class Call:
 
     Args:
         name: of the command.
-        arguments: after its name.
-        machine: the phone.
-        cwd: where relative paths start.
-        environment: exported variables.
-        handles: descriptors of stdin, stdout and stderr.
-        shell_pid: of the shell that calls.
-        hung_up: set when that shell's stream is gone.
-        ignores_hangup: whether what it starts outlives that.
+        arguments: the words after its name.
+        device: the phone.
+        cwd: working directory, where relative paths start.
+        environment: the exported variables.
+        stdio: descriptors of stdin, stdout and stderr.
+        caller: the calling shell.
+
+    Attributes:
+        status: the exit code, unless the command returns another one.
     """
 
     def __init__(
         self,
         name: str,
         arguments: list[str],
-        machine: Machine,
+        device: Device,
         cwd: str,
         environment: dict[str, str],
-        handles: tuple[int, int, int],
-        shell_pid: int,
-        hung_up: threading.Event,
-        ignores_hangup: bool = False,
+        stdio: StandardStreams,
+        caller: Caller,
     ) -> None:
-        self.name, self.arguments, self.machine = name, arguments, machine
-        self.cwd, self.environment, self.handles = cwd, environment, handles
-        self.shell_pid, self.hung_up, self.ignores_hangup = shell_pid, hung_up, ignores_hangup
+        self.name, self.arguments, self.device = name, arguments, device
+        self.cwd, self.environment, self.stdio = cwd, environment, stdio
+        self.caller = caller
         self.status = 0
 
     @property
-    def files(self) -> PhoneFiles:
-        """The phone's file tree."""
-        return self.machine.files
+    def files(self) -> FileSystem:
+        """The phone's file system."""
+        return self.device.files
 
     def run(self, command: Callable[[Call], int | None]) -> int:
-        """Runs the command; what it raises becomes its message and exit code."""
+        """Runs the command; returns its exit code. Its errors become messages on stderr."""
         try:
             return command(self) or self.status
         except BrokenPipeError:
             raise
         except CommandError as error:
-            self.complain(str(error))
+            self.print_error(str(error))
             return error.status
         except getopt.GetoptError as error:
             problem = "Missing argument to" if "requires" in error.msg else "Unknown option"
-            self.complain(f"{problem} '{error.opt}' (see \"{self.name} --help\")")
+            self.print_error(f"{problem} '{error.opt}' (see \"{self.name} --help\")")
             return 1
         except (ValueError, OverflowError, MemoryError, RecursionError) as error:
-            # Numbers and patterns that a shell user may write and Python can't work with.
-            self.complain(f"bad argument: {error}")
+            # Numbers and patterns of the user that Python can't work with.
+            self.print_error(f"bad argument: {error}")
             return 1
         except OSError as error:
-            # What is left is a write that failed: a full partition.
-            self.complain(f"write: {error.strerror}")
+            # The other errors are handled: this is a failed write, to a full partition.
+            self.print_error(f"write: {error.strerror}")
             return 1
 
     def options(self, short: str) -> tuple[dict[str, str], list[str]]:
         """Options by their letter, and the other arguments.
 
         Args:
-            short: as getopt takes it, such as ``ln:``; anything else is refused.
+            short: the options, as getopt takes them, such as ``ln:``.
+
+        Raises:
+            GetoptError: an option is unknown.
         """
         found, rest = getopt.gnu_getopt(self.arguments, short)
         return {name.lstrip("-"): value for name, value in found}, rest
 
-    def out(self, text: str | bytes) -> None:
-        """Prints on stdout."""
+    def write(self, text: str | bytes) -> None:
+        """Writes to stdout."""
         data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
-        self.files.write(self.handles[1], data)
+        self.files.write(self.stdio[1], data)
 
-    def complain(self, message: str) -> None:
-        """Prints ``name: message`` on stderr; the command fails."""
+    def print_error(self, message: str) -> None:
+        """Writes ``name: message`` to stderr; the command will fail."""
         self.status = self.status or 1
-        self.files.write(self.handles[2], f"{self.name}: {message}\n".encode("utf-8", "surrogateescape"))
+        self.files.write(self.stdio[2], f"{self.name}: {message}\n".encode("utf-8", "surrogateescape"))
 
-    def each(self, paths: Sequence[str], act: Callable[[str], None], said: str = "{}") -> None:
-        """Does something for each path; one that fails gets its line on stderr, and the others go on.
+    def for_each(self, paths: Sequence[str], action: Callable[[str], None], message: str = "{}") -> None:
+        """Calls an action for each path; a failure is written to stderr, and the next path follows.
 
         Args:
-            paths: of the phone.
-            act: called with each.
-            said: how the command spells a path in its messages.
+            paths: on the phone.
+            action: called with each.
+            message: format of the path in a failure's message.
         """
         for path in paths:
             try:
-                act(path)
+                action(path)
             except BrokenPipeError:
                 raise
             except OSError as error:
-                self.complain(f"{said.format(path)}: {error.strerror}")
+                self.print_error(f"{message.format(path)}: {error.strerror}")
 
-    def place(self, path: str, follow: bool = True) -> Place:
-        """Where a path leads.
+    def require(self, paths: list[str], count: int = 1) -> list[str]:
+        """The paths, if there are enough.
 
         Raises:
-            OSError: as ``PhoneFiles.place``.
+            CommandError: there are fewer than ``count``.
         """
-        return self.files.place(path, self.cwd, follow)
+        if len(paths) < count:
+            raise CommandError(f"Needs {count} argument{'s' if count > 1 else ''}")
+        return paths
 
-    def pieces(self, path: str) -> Iterator[bytes]:
-        """A file's bytes (of stdin for ``-``), up to 1 MiB at a time.
+    def resolve(self, path: str, follow: bool = True) -> ResolvedPath:
+        """Resolves a path, relative to the working directory.
+
+        Raises:
+            OSError: as ``FileSystem.resolve``.
+        """
+        return self.files.resolve(path, self.cwd, follow)
+
+    def read_chunks(self, path: str) -> Iterator[bytes]:
+        """The content of a file (of stdin for ``-``), up to 1 MiB at a time.
 
         Raises:
             OSError: it can't be read.
         """
-        handle = os.dup(self.handles[0]) if path == "-" else self.files.open_to_read(path, self.cwd)
+        descriptor = os.dup(self.stdio[0]) if path == "-" else self.files.open_to_read(path, self.cwd)
         try:
-            while piece := os.read(handle, _PIECE):
-                yield piece
+            while chunk := os.read(descriptor, _CHUNK_BYTES):
+                yield chunk
         finally:
-            os.close(handle)
+            os.close(descriptor)

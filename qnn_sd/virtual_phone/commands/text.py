@@ -20,10 +20,10 @@ def cat(call: Call) -> None:
     _, paths = call.options("u")
 
     def show(path: str) -> None:
-        for piece in call.pieces(path):
-            call.out(piece)
+        for chunk in call.read_chunks(path):
+            call.write(chunk)
 
-    call.each(paths or ["-"], show)
+    call.for_each(paths or ["-"], show)
 
 
 def echo(call: Call) -> None:
@@ -34,21 +34,21 @@ def echo(call: Call) -> None:
         end = "" if "n" in option else end
         escapes = "e" in option or (escapes and "E" not in option)
     line = " ".join(words)
-    call.out((_unescaped(line) if escapes else line) + end)
+    call.write((_unescaped(line) if escapes else line) + end)
 
 
 _DIRECTIVE = re.compile(r"%(%|-?\d*[sd])")
 
 
 def printf(call: Call) -> None:
-    r"""``printf FORMAT [WORD...]`` with %s, %d, widths and backslashes; the format repeats while words are left."""
+    r"""``printf FORMAT [WORD...]`` with %s, %d, widths and backslashes; the format is repeated while words remain."""
     if not call.arguments:
         raise CommandError("needs 1 argument")
     words = call.arguments[1:]
     pieces = _DIRECTIVE.split(_unescaped(call.arguments[0]))
     if any("%" in plain for plain in pieces[::2]):
         raise CommandError(f"bad format {call.arguments[0]!r}")
-    takes = sum(directive != "%" for directive in pieces[1::2])
+    word_count = sum(directive != "%" for directive in pieces[1::2])
     while True:
         line = ""
         for index, piece in enumerate(pieces):
@@ -62,21 +62,21 @@ def printf(call: Call) -> None:
                 line += f"%{piece}" % int(word or "0")
             else:
                 line += f"%{piece}" % word
-        call.out(line)
-        if not (words and takes):
+        call.write(line)
+        if not (words and word_count):
             return
 
 
-def _lines(call: Call, path: str) -> Iterator[bytes]:
+def _read_lines(call: Call, path: str) -> Iterator[bytes]:
     rest = b""
-    for piece in call.pieces(path):
-        *lines, rest = (rest + piece).split(b"\n")
+    for chunk in call.read_chunks(path):
+        *lines, rest = (rest + chunk).split(b"\n")
         yield from (line + b"\n" for line in lines)
     if rest:
         yield rest
 
 
-def _count(unit: str, text: str) -> int:
+def _parse_count(unit: str, text: str) -> int:
     if not text.isdecimal():
         raise CommandError(f"-{unit}: not a number: {text}")
     return int(text)
@@ -88,21 +88,21 @@ def head(call: Call) -> None:
 
     def show(path: str) -> None:
         if "c" in options:
-            left = _count("c", options["c"])
-            for piece in call.pieces(path):
-                call.out(piece[:left])
-                left -= len(piece)
-                if left <= 0:
+            remaining = _parse_count("c", options["c"])
+            for chunk in call.read_chunks(path):
+                call.write(chunk[:remaining])
+                remaining -= len(chunk)
+                if remaining <= 0:
                     return
             return
-        left = _count("n", options.get("n", "10"))
-        for line in _lines(call, path) if left else ():
-            call.out(line)
-            left -= 1
-            if left == 0:
+        remaining = _parse_count("n", options.get("n", "10"))
+        for line in _read_lines(call, path) if remaining else ():
+            call.write(line)
+            remaining -= 1
+            if remaining == 0:
                 return
 
-    call.each(paths or ["-"], show)
+    call.for_each(paths or ["-"], show)
 
 
 def tail(call: Call) -> None:
@@ -110,14 +110,14 @@ def tail(call: Call) -> None:
     options, paths = call.options("n:")
 
     def show(path: str) -> None:
-        for line in deque(_lines(call, path), _count("n", options.get("n", "10"))):
-            call.out(line)
+        for line in deque(_read_lines(call, path), _parse_count("n", options.get("n", "10"))):
+            call.write(line)
 
-    call.each(paths or ["-"], show)
+    call.for_each(paths or ["-"], show)
 
 
 def grep(call: Call) -> int:
-    """``grep [-cEFilqvx] PATTERN [FILE...]``; Python's regular expressions, which agree on what is usual."""
+    """``grep [-cEFilqvx] PATTERN [FILE...]``; PATTERN has Python's syntax, which agrees with grep's in common cases."""
     options, rest = call.options("cEFilqvx")
     if not rest:
         raise CommandError("no REGEX", status=2)
@@ -129,13 +129,13 @@ def grep(call: Call) -> int:
     except re.error as error:
         raise CommandError(f"bad REGEX '{pattern}': {error}", status=2) from error
     find = expression.fullmatch if "x" in options else expression.search
-    hits = 0
+    match_count = 0
 
-    def look(path: str) -> None:
-        nonlocal hits
+    def search(path: str) -> None:
+        nonlocal match_count
         prefix = f"{path}:".encode("utf-8", "surrogateescape") if len(paths) > 1 else b""
         count = 0
-        for line in _lines(call, path):
+        for line in _read_lines(call, path):
             content = line.rstrip(b"\n")
             if bool(find(content)) == ("v" in options):
                 continue
@@ -143,15 +143,15 @@ def grep(call: Call) -> int:
             if "q" in options or "l" in options:
                 break
             if "c" not in options:
-                call.out(prefix + content + b"\n")
-        hits += count
+                call.write(prefix + content + b"\n")
+        match_count += count
         if "c" in options:
-            call.out(prefix + f"{count}\n".encode())
+            call.write(prefix + f"{count}\n".encode())
         if "l" in options and count:
-            call.out(f"{path}\n")
+            call.write(f"{path}\n")
 
-    call.each(paths, look)
-    return 2 if call.status else int(not hits)
+    call.for_each(paths, search)
+    return 2 if call.status else int(not match_count)
 
 
 def wc(call: Call) -> None:
@@ -164,11 +164,11 @@ def wc(call: Call) -> None:
         # toybox pads only where there is more than one column.
         width = 7 if len(shown) > 1 else 0
         columns = " ".join(f"{counts[unit]:>{width}}" for unit in shown)
-        call.out(f"{columns}{f' {name}' if name != '-' else ''}\n")
+        call.write(f"{columns}{f' {name}' if name != '-' else ''}\n")
 
     def count(path: str) -> None:
         counts = dict.fromkeys("lwc", 0)
-        for line in _lines(call, path):
+        for line in _read_lines(call, path):
             counts["l"] += line.endswith(b"\n")
             counts["w"] += len(line.split())
             counts["c"] += len(line)
@@ -176,6 +176,6 @@ def wc(call: Call) -> None:
             total[unit] += number
         show(counts, path)
 
-    call.each(paths or ["-"], count)
+    call.for_each(paths or ["-"], count)
     if len(paths) > 1:
         show(total, "total")

@@ -1,1 +1,1 @@
-"""The phone's shell: the part of sh that adb's users and the staging need, executing nothing of the host."""
+"""The phone's shell: the part of sh that adb's users and the staging need. It runs no program of the host."""

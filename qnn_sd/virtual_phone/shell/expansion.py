@@ -1,4 +1,4 @@
-"""From words to arguments: variables, commands' output, splitting, file names (POSIX.1-2017, section 2.6)."""
+"""Expands words into arguments: variables, substitution, field splitting, file names (POSIX.1-2017, section 2.6)."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ import glob
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from qnn_sd.virtual_phone.files import PhoneFiles
+from qnn_sd.virtual_phone.android.file_system import FileSystem
 from qnn_sd.virtual_phone.shell.syntax import Part, Word
 
-# A field while it is put together: texts, and whether each was quoted.
+# A field that is being built: texts, and whether each was quoted.
 _Field = list[tuple[str, bool]]
 
 
 def expand_to_text(word: Word, value: Callable[[Part], str]) -> str:
-    """A word as one text, neither split nor globbed.
+    """Expands a word to one text, neither split nor globbed.
 
     Args:
-        word: to expand.
-        value: of a variable or command.
+        word: the word.
+        value: gives the value of a variable or a command substitution.
     """
     return "".join(part.text if part.kind == "text" else value(part) for part in word)
 
 
-def expand(words: Iterable[Word], value: Callable[[Part], str], files: PhoneFiles, cwd: str) -> list[str]:
-    """Words as arguments.
+def expand(words: Iterable[Word], value: Callable[[Part], str], files: FileSystem, cwd: str) -> list[str]:
+    """Expands words into arguments.
 
     Args:
-        words: to expand.
-        value: of a variable or command.
-        files: where names are looked for.
-        cwd: where relative ones start.
+        words: the words.
+        value: gives the value of a variable or a command substitution.
+        files: the phone's file system, for file names.
+        cwd: the working directory.
     """
     arguments: list[str] = []
     for word in words:
@@ -62,27 +62,28 @@ def _fields(word: Word, value: Callable[[Part], str]) -> list[_Field]:
     return fields if current is None else [*fields, current]
 
 
-def _file_names(field: _Field, files: PhoneFiles, cwd: str) -> list[str]:
-    """The names that match; the text itself if it is no pattern or nothing matches."""
+def _file_names(field: _Field, files: FileSystem, cwd: str) -> list[str]:
+    """The matching file names; the text itself if it is no pattern, or if nothing matches."""
     text = "".join(piece for piece, _ in field)
     if not any(glob.has_magic(piece) for piece, quoted in field if not quoted):
         return [text]
     pattern = "".join(glob.escape(piece) if quoted else piece for piece, quoted in field)
-    found = ["/"] if pattern.startswith("/") else [""]
+    matches = ["/"] if pattern.startswith("/") else [""]
     for part in filter(None, pattern.split("/")):
-        found = [longer for above in found for longer in _below(above, part, files, cwd)]
-    return found or [text]
+        matches = [path for folder in matches for path in _matches_in(folder, part, files, cwd)]
+    return matches or [text]
 
 
-def _below(above: str, part: str, files: PhoneFiles, cwd: str) -> list[str]:
-    prefix = above if above in ("", "/") else f"{above}/"
+def _matches_in(folder: str, part: str, files: FileSystem, cwd: str) -> list[str]:
+    """The paths in a folder that one component of a pattern matches."""
+    prefix = folder if folder in ("", "/") else f"{folder}/"
     if not glob.has_magic(part):
         with suppress(OSError):
-            if files.place(prefix + part, cwd, follow=False).host.lstat():
+            if files.resolve(prefix + part, cwd, follow=False).host_path.lstat():
                 return [prefix + part]
         return []
     with suppress(OSError):
-        names = files.names(above or ".", cwd)
+        names = files.list_folder(folder or ".", cwd)
         hidden = part.startswith(".")
         return [prefix + name for name in names if fnmatch.fnmatchcase(name, part) and name.startswith(".") <= hidden]
     return []

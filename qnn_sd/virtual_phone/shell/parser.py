@@ -1,4 +1,4 @@
-"""From tokens to a script (POSIX.1-2017, Shell Command Language, section 2.10)."""
+"""Parses tokens into a script (POSIX.1-2017, Shell Command Language, section 2.10)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,29 @@ from qnn_sd.virtual_phone.shell.tokens import Token, Tokenizer
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _REDIRECTIONS = ("<", ">", ">>", ">&")
-_KNOWN = ("if", "then", "elif", "else", "fi", "!")
-# Words that begin or end what sh has and this shell hasn't.
-_UNKNOWN = ("for", "while", "until", "do", "done", "case", "esac", "in", "function", "select", "time", "[[")
+_SUPPORTED_KEYWORDS = ("if", "then", "elif", "else", "fi", "!")
+# Reserved words of constructs that sh has and this shell doesn't.
+_UNSUPPORTED_KEYWORDS = (
+    "for",
+    "while",
+    "until",
+    "do",
+    "done",
+    "case",
+    "esac",
+    "in",
+    "function",
+    "select",
+    "time",
+    "[[",
+)
 
 
 def parse(text: str) -> Script:
-    """A script's structure.
+    """Parses a script.
 
     Raises:
-        ShellSyntaxError: it has something that this shell doesn't do; nothing is ever skipped.
+        ShellSyntaxError: it is invalid, or has a construct that this shell doesn't support; nothing is skipped.
     """
     try:
         return _Parser(list(Tokenizer(text, parse).tokens())).script()
@@ -40,7 +53,7 @@ def parse(text: str) -> Script:
 
 
 def _keyword(token: Token | None) -> str:
-    """A token's text if it could be a reserved word: such aren't quoted."""
+    """The text of a token that can be a reserved word, which is never quoted; empty for others."""
     if not isinstance(token, tuple) or any(part.kind != "text" or part.quoted for part in token):
         return ""
     return "".join(part.text for part in token)
@@ -70,20 +83,20 @@ class _Parser:
         text = token.text if isinstance(token, Operator) else "".join(part.text for part in token)
         return ShellSyntaxError("unexpected end of line" if text == "\n" else f"unexpected '{text}'")
 
-    def _skip_lines(self) -> None:
+    def _skip_newlines(self) -> None:
         while self._operator() == "\n":
             self._at += 1
 
     def _list(self, ends: Collection[str]) -> Script:
-        """And-or lists up to one of the reserved words ``ends``, or to the end of all."""
+        """And-or lists up to one of the reserved words ``ends``, or to the end of the script."""
         links: list[Link] = []
-        self._skip_lines()
+        self._skip_newlines()
         while self._peek() is not None and _keyword(self._peek()) not in (*ends, "then", "elif", "else", "fi"):
             self._and_or(links)
             if self._operator() not in (";", "\n"):
                 break
             self._at += 1
-            self._skip_lines()
+            self._skip_newlines()
         return tuple(links)
 
     def _and_or(self, links: list[Link]) -> None:
@@ -98,7 +111,7 @@ class _Parser:
             else:
                 return
             self._at += 1
-            self._skip_lines()
+            self._skip_newlines()
 
     def _pipeline(self) -> Pipeline:
         negated = _keyword(self._peek()) == "!"
@@ -106,7 +119,7 @@ class _Parser:
         commands = [self._command()]
         while self._operator() == "|":
             self._at += 1
-            self._skip_lines()
+            self._skip_newlines()
             commands.append(self._command())
         return Pipeline(tuple(commands), negated)
 
@@ -114,7 +127,7 @@ class _Parser:
         keyword = _keyword(self._peek())
         if keyword == "if":
             return self._if()
-        if keyword in _KNOWN or keyword in _UNKNOWN:
+        if keyword in _SUPPORTED_KEYWORDS or keyword in _UNSUPPORTED_KEYWORDS:
             raise self._unexpected()
         return self._simple()
 
@@ -129,17 +142,17 @@ class _Parser:
         branches = []
         keyword = self._expect("if")
         while keyword in ("if", "elif"):
-            condition = self._filled(("then",))
+            condition = self._nonempty_list(("then",))
             self._expect("then")
-            branches.append((condition, self._filled(("elif", "else", "fi"))))
+            branches.append((condition, self._nonempty_list(("elif", "else", "fi"))))
             keyword = self._expect("elif", "else", "fi")
         otherwise: Script = ()
         if keyword == "else":
-            otherwise = self._filled(("fi",))
+            otherwise = self._nonempty_list(("fi",))
             self._expect("fi")
         return If(tuple(branches), otherwise)
 
-    def _filled(self, ends: Collection[str]) -> Script:
+    def _nonempty_list(self, ends: Collection[str]) -> Script:
         script = self._list(ends)
         if not script:
             raise self._unexpected()
@@ -173,12 +186,12 @@ class _Parser:
         if operator.text == ">&" and _keyword(target) not in ("1", "2"):
             raise self._unexpected()
         self._at += 1
-        usual = 0 if operator.text == "<" else 1
-        return Redirection(usual if operator.descriptor is None else operator.descriptor, operator.text, target)
+        default = 0 if operator.text == "<" else 1
+        return Redirection(default if operator.descriptor is None else operator.descriptor, operator.text, target)
 
 
 def _assignment(word: Word) -> tuple[str, Word] | None:
-    """NAME and value of a word of that form."""
+    """Name and value of a word such as ``NAME=value``; None for another word."""
     plain = ""
     for index, part in enumerate(word):
         if part.kind != "text" or part.quoted:

@@ -1,4 +1,4 @@
-"""What a script is made of."""
+"""The syntax tree of a script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 
 class ShellSyntaxError(Exception):
-    """Something that this shell doesn't read; nothing of the script runs."""
+    """The script has a construct that this shell doesn't support; nothing of it runs."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Part:
     Attributes:
         kind: ``text``, the value of a ``variable``, or the output of a ``command``.
         text: the text, or the variable's name.
-        quoted: whether it is safe from splitting and globbing.
+        quoted: whether it is neither split nor globbed.
         script: of a ``command``.
     """
 
@@ -32,7 +32,7 @@ Word: TypeAlias = tuple[Part, ...]
 
 @dataclass(frozen=True)
 class Operator:
-    """``;``, ``&&``, a line's end and the like; for redirections with the descriptor before it."""
+    """An operator such as ``;``, ``&&`` or a newline; a redirection has the descriptor before it."""
 
     text: str
     descriptor: int | None = None
@@ -40,22 +40,22 @@ class Operator:
 
 @dataclass(frozen=True)
 class Redirection:
-    """``2>file`` and its kin.
+    """A redirection such as ``2>file``.
 
     Attributes:
         descriptor: 0, 1 or 2.
-        how: ``<``, ``>``, ``>>`` or ``>&``.
+        operator: ``<``, ``>``, ``>>`` or ``>&``.
         target: a file, or for ``>&`` a descriptor.
     """
 
     descriptor: int
-    how: str
+    operator: str
     target: Word
 
 
 @dataclass(frozen=True)
 class Simple:
-    """A command with its words; NAME=value pairs before it are its own, or the shell's if there is no command."""
+    """A simple command; its assignments are for the command alone, or for the shell if it has no words."""
 
     assignments: tuple[tuple[str, Word], ...]
     words: tuple[Word, ...]
@@ -67,8 +67,8 @@ class If:
     """``if``; each ``elif`` is another branch.
 
     Attributes:
-        branches: condition and what it leads to.
-        otherwise: after ``else``, or nothing.
+        branches: each condition with its commands.
+        otherwise: the commands after ``else``; empty without one.
     """
 
     branches: tuple[tuple[Script, Script], ...]
@@ -77,7 +77,7 @@ class If:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Commands whose output feeds the next one; ``negated`` by ``!``."""
+    """Commands, each reading the output of the one before; ``negated`` by ``!``."""
 
     commands: tuple[Simple | If, ...]
     negated: bool
@@ -88,7 +88,7 @@ class Link:
     """A pipeline in an and-or list.
 
     Attributes:
-        when: ``always``, or only after success (``&&``) or failure (``||``) of what came before.
+        when: ``always``, or only after success (``&&``) or failure (``||``) of the one before.
     """
 
     when: Literal["always", "&&", "||"]

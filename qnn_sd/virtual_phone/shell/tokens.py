@@ -1,4 +1,4 @@
-"""From a script's text to words and operators (POSIX.1-2017, Shell Command Language, sections 2.2 and 2.3)."""
+"""Splits the text of a script into words and operators (POSIX.1-2017, Shell Command Language, sections 2.2 and 2.3)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _ENDS_WORD = " \t\n;&|<>()"
 
 
 class Tokenizer:
-    """Reads one script.
+    """Splits one script.
 
     Args:
-        text: of the script.
-        parse: reads the script inside ``$(...)``.
+        text: the script.
+        parse: parses the script in ``$(...)``.
     """
 
     def __init__(self, text: str, parse: Callable[[str], Script]) -> None:
@@ -31,7 +31,7 @@ class Tokenizer:
         """The tokens in order.
 
         Raises:
-            ShellSyntaxError: something that isn't read here.
+            ShellSyntaxError: it is invalid, or has a construct that isn't supported.
         """
         while self._at < len(self._text):
             here = self._text[self._at]
@@ -94,7 +94,7 @@ class Tokenizer:
         return inside
 
     def _double_quoted(self) -> Iterator[Part]:
-        # Even empty quotes make a word.
+        # Empty quotes are a word too.
         yield Part("text", "", quoted=True)
         while self._at < len(self._text):
             here = self._text[self._at]
@@ -134,12 +134,12 @@ class Tokenizer:
         raise ShellSyntaxError(f"unexpected '${rest[:1]}'")
 
     def _in_parentheses(self) -> str:
-        """The text inside ``$(...)``: its own tokens tell where it ends."""
+        """The text in ``$(...)``; it ends at the first ) that is no part of a token."""
         start = self._at + 1
         inner = Tokenizer(self._text, self._parse)
         inner._at = start
         while True:
-            # What separates tokens is skipped as in ``tokens``, so that a ) in quotes isn't the end.
+            # As in ``tokens``: so a ) in quotes isn't the end.
             while inner._at < len(self._text) and self._text[inner._at] in " \t":
                 inner._at += 1
             if inner._at >= len(self._text):

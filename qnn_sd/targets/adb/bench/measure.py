@@ -15,7 +15,7 @@ from qnn_sd.errors import SettingError, TargetError, did_you_mean
 from qnn_sd.targets.adb.bench.inputs import BenchInputs, random_inputs
 from qnn_sd.targets.adb.bench.results import Call, ColdRun, Condition, Measured, Measurement, Refused
 from qnn_sd.targets.adb.bench.settings import BenchSettings
-from qnn_sd.targets.adb.client.adb import Phone
+from qnn_sd.targets.adb.client import Phone
 from qnn_sd.targets.adb.session.deployment import Deployment, deployed
 from qnn_sd.tokenizer_files import read_vocabulary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qnn_sd.targets.adb.bench.percentiles import percentiles_of
-from qnn_sd.targets.adb.staging.stage import StagingResult
+from qnn_sd.targets.adb.staging import StagingResult
 from qnn_sd.targets.adb.worker.protocol import Battery, ThermalZone
 
 

@@ -1,1 +1,32 @@
-"""adb's client: its server, the phones that it lists, commands on a phone."""
+"""adb's client: its server, the phones that it lists, and commands, files and sockets of one phone."""
+
+from qnn_sd.targets.adb.client.connection_errors import connection_lost
+from qnn_sd.targets.adb.client.device_info import (
+    PhoneInfo,
+    free_bytes,
+    is_virtual,
+    phone_info,
+    profile_of,
+    system_properties,
+)
+from qnn_sd.targets.adb.client.device_selection import READY, choose_phone
+from qnn_sd.targets.adb.client.phone import Phone
+from qnn_sd.targets.adb.client.remote_process import RemoteProcess, ShellResult
+from qnn_sd.targets.adb.client.server import Adb, AdbDevice
+
+__all__ = [
+    "READY",
+    "Adb",
+    "AdbDevice",
+    "Phone",
+    "PhoneInfo",
+    "RemoteProcess",
+    "ShellResult",
+    "choose_phone",
+    "connection_lost",
+    "free_bytes",
+    "is_virtual",
+    "phone_info",
+    "profile_of",
+    "system_properties",
+]

@@ -1,4 +1,4 @@
-"""Every step from adb to an image, tried one after the other on one phone: ``qnn-sd doctor --phone``."""
+"""Every step from adb to an image, checked one after the other on one phone: ``qnn-sd doctor --phone``."""
 
 from qnn_sd.targets.adb.diagnostics.checklist import Step
 from qnn_sd.targets.adb.diagnostics.context import DiagnosticsContext, DiagnosticsRequest, GeneratedImage

@@ -1,4 +1,4 @@
-"""Steps that depend on one another: what failed is told, what needs it is skipped, the rest goes on."""
+"""Steps that depend on each other: a failed step is reported, the steps that need it are skipped, the others run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Step:
     """One line of the report.
 
     Attributes:
-        name: what was tried.
-        status: ``skipped`` where a step that it needs failed.
-        found: what is there, or what went wrong.
+        name: what was checked.
+        status: ``skipped`` if a step that it needs failed.
+        found: the result, or the failure.
         advice: what to do; empty if all is well.
         seconds: how long it took.
-        details: the same for machines, plain JSON values; of a failed step, what was found until then.
+        details: the result as JSON values; of a failed step, those up to the failure.
     """
 
     name: str
@@ -39,58 +39,59 @@ class Checklist:
     """Runs steps.
 
     Args:
-        tell: called with each as soon as it is over.
+        report: called with each step as soon as it is over.
 
     Attributes:
-        steps: those that are over, in order.
+        steps: the steps that are over, in order.
     """
 
-    def __init__(self, tell: Callable[[Step], None]) -> None:
-        self._tell = tell
-        self._unmet: dict[str, str] = {}
+    def __init__(self, report: Callable[[Step], None]) -> None:
+        self._report = report
+        # The failed step that caused it, by the name of a step or a resource that isn't available.
+        self._causes: dict[str, str] = {}
         self.steps: list[Step] = []
 
-    def check(self, name: str, act: Callable[[Details], str], needs: Sequence[str] = ()) -> None:
+    def check(self, name: str, action: Callable[[Details], str], needs: Sequence[str] = ()) -> None:
         """Runs a step, or skips it.
 
         Args:
             name: of the step.
-            act: fills in details and returns what was found; what it raises is the step's failure.
-            needs: names of steps, or of what ``lose`` knows.
+            action: adds to the details and returns the result for people; what it raises is the step's failure.
+            needs: names of steps, or of resources (see ``mark_lost``).
         """
-        cause = next((self._unmet[need] for need in needs if need in self._unmet), None)
+        cause = next((self._causes[need] for need in needs if need in self._causes), None)
         if cause is not None:
-            self._unmet[name] = cause
+            self._causes[name] = cause
             self._add(Step(name, "skipped", f"because this failed: {cause}"))
             return
         details: Details = {}
         started = time.perf_counter()
         try:
-            found = act(details)
+            found = action(details)
         except QnnSdError as error:
-            said = ": ".join(part for part in (error.what, error.why) if part)
-            self._fail(name, said, error.hint, time.perf_counter() - started, details)
-        except Exception as error:  # a step that breaks is a finding, not the end of the report
+            message = ": ".join(part for part in (error.what, error.why) if part)
+            self._fail(name, message, error.hint, time.perf_counter() - started, details)
+        except Exception as error:  # an unexpected error is a failed step too, not the end of the report
             details["traceback"] = traceback.format_exc()
-            said = (str(error).splitlines() or [""])[0]
+            message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             hint = "This is a bug in qnn-sd: send the report."
-            self._fail(name, f"{type(error).__name__}: {said}", hint, time.perf_counter() - started, details)
+            self._fail(name, message, hint, time.perf_counter() - started, details)
         else:
             self._add(Step(name, "ok", found, "", time.perf_counter() - started, details))
 
-    def lose(self, what: str, cause: str) -> None:
-        """Notes that a step took something with it that later ones need.
+    def mark_lost(self, resource: str, cause: str) -> None:
+        """Notes that a resource that later steps need is no longer available.
 
         Args:
-            what: the name that ``needs`` has for it.
-            cause: the step.
+            resource: its name in their ``needs``.
+            cause: name of the step after which it was lost.
         """
-        self._unmet.setdefault(what, cause)
+        self._causes.setdefault(resource, cause)
 
     def _fail(self, name: str, found: str, advice: str, seconds: float, details: Details) -> None:
-        self._unmet[name] = name
+        self._causes[name] = name
         self._add(Step(name, "failed", found, advice, seconds, details))
 
     def _add(self, step: Step) -> None:
         self.steps.append(step)
-        self._tell(step)
+        self._report(step)

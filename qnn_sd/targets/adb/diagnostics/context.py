@@ -1,4 +1,4 @@
-"""What an examination is given: whom to examine, and what the stages do for it, which a target doesn't know."""
+"""The input of the diagnostics: which phone, and the work of other stages, which a target doesn't import."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class DiagnosticsRequest:
-    """What is examined.
+    """The phone to check.
 
     Attributes:
-        serial: the phone, as typed; None where there is only one.
+        serial: as typed; None for the only phone.
         soc: as typed, for a phone whose SoC is unknown; None for the phone's own.
-        components: that an image needs.
-        cache: where the runtime libraries were fetched to.
+        components: the components that an image needs.
+        cache: the folder that the runtime libraries were fetched to.
     """
 
     serial: str | None
@@ -35,11 +35,11 @@ class DiagnosticsRequest:
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """An image and what it cost.
+    """An image, and the calls that it took.
 
     Attributes:
         image: RGB, [height, width, 3] uint8.
-        usage: calls and seconds in all, as the host sees them, by component.
+        usage: number of calls and total seconds on the host's clock, by component.
     """
 
     image: Image
@@ -48,12 +48,12 @@ class GeneratedImage:
 
 @dataclass(frozen=True)
 class DiagnosticsContext:
-    """What the stages do for an examination.
+    """The work of other stages.
 
     Attributes:
-        bundle: makes a bundle for a SoC; tells whether anything had to be built for it.
-        generate: generates a fixed image with a bundle's components on a runner, the same one each time.
+        build_bundle: builds the bundle for a SoC; also returns whether anything was built, rather than cached.
+        generate: generates a fixed image with a bundle's components on a runner, the same image each time.
     """
 
-    bundle: Callable[[DeviceProfile], tuple[OpenBundle, bool]]
+    build_bundle: Callable[[DeviceProfile], tuple[OpenBundle, bool]]
     generate: Callable[[Runner, OpenBundle], GeneratedImage]

@@ -1,4 +1,4 @@
-"""The order of the steps, from adb's server to the worker's end, and what became of them."""
+"""The order of the checks, from the adb server to the end of the worker."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from qnn_sd.targets.adb.diagnostics.result_checks import ResultChecks
 from qnn_sd.targets.adb.diagnostics.worker_checks import WorkerChecks
 
 _LOG_LINES = 80
-# What is lost when the worker dies or says what makes no sense.
-_CONNECTION = "the connection to the worker"
+# Lost when the worker ends unexpectedly or sends an invalid answer.
+_WORKER_CONNECTION = "the connection to the worker"
 
 
 @dataclass
 class Findings:
-    """What an examination found.
+    """The result of the diagnostics.
 
     Attributes:
         steps: in order.
         virtual: whether it was a virtual phone; None if none was reached.
-        image: the phone's, or None.
-        log: the last lines that the worker logged, if a step failed once it was started.
+        image: the image that the phone generated, or None.
+        log: the last lines of the worker's log, if a step failed.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -42,60 +42,60 @@ class Findings:
 
 
 class PhoneDiagnostics:
-    """Tries every step on one phone.
+    """Runs every check on one phone.
 
     Args:
-        means: the stages' part.
-        subject: what is examined.
-        console: for progress.
-        privacy: is told what the phone is called.
-        tell: called with each step as soon as it is over.
+        context: the work of other stages.
+        request: the phone.
+        console: shows the progress.
+        privacy: gets the phone's names, which the report must not contain.
+        report: called with each step as soon as it is over.
     """
 
     def __init__(
         self,
-        means: DiagnosticsContext,
-        subject: DiagnosticsRequest,
+        context: DiagnosticsContext,
+        request: DiagnosticsRequest,
         console: Console,
         privacy: Privacy,
-        tell: Callable[[Step], None],
+        report: Callable[[Step], None],
     ) -> None:
-        self._components = subject.components
-        self._list = Checklist(tell)
-        self._way = ConnectionChecks(means.bundle, subject, console, privacy)
-        self._worker = WorkerChecks(self._way)
-        self._results = ResultChecks(means.generate, self._way, self._worker)
+        self._components = request.components
+        self._checklist = Checklist(report)
+        self._connection = ConnectionChecks(context.build_bundle, request, console, privacy)
+        self._worker = WorkerChecks(self._connection)
+        self._results = ResultChecks(context.generate, self._connection, self._worker)
 
     def run(self) -> Findings:
-        """All steps, whatever becomes of them; no worker is left on the phone."""
-        way, worker, results = self._way, self._worker, self._results
-        check, connected = self._list.check, self._check_connected
+        """Runs all checks, also after failures; no worker is left on the phone."""
+        connection, worker, results = self._connection, self._worker, self._results
+        check, check_connected = self._checklist.check, self._check_connected
         try:
-            check("adb", way.find_adb)
-            check("phone", way.find_phone, ["adb"])
-            check("details", way.ask_phone, ["phone"])
-            check("bundle", way.make_bundle, ["details"])
-            check("runtime libraries", way.pick_libraries, ["bundle"])
-            check("staging", way.stage, ["runtime libraries"])
+            check("adb", connection.find_adb)
+            check("phone", connection.find_phone, ["adb"])
+            check("details", connection.ask_phone, ["phone"])
+            check("bundle", connection.build_bundle, ["details"])
+            check("runtime libraries", connection.select_libraries, ["bundle"])
+            check("staging", connection.stage, ["runtime libraries"])
             check("worker", worker.start, ["staging"])
             for name in self._components:
-                connected(f"load {name}", partial(worker.load, name))
-            # It takes a while: not for a worker that is gone.
-            check("reference", results.generate_reference, ["worker", _CONNECTION])
+                check_connected(f"load {name}", partial(worker.load, name))
+            # It takes some time, which a lost worker isn't worth.
+            check("reference", results.generate_reference, ["worker", _WORKER_CONNECTION])
             for name in self._components:
-                connected(f"result {name}", partial(results.compare, name), f"load {name}", "reference")
-            connected("image", results.generate, "reference", *(f"load {name}" for name in self._components))
-            connected("memory and heat", worker.look_again)
+                check_connected(f"result {name}", partial(results.compare, name), f"load {name}", "reference")
+            check_connected("image", results.generate, "reference", *(f"load {name}" for name in self._components))
+            check_connected("memory and heat", worker.measure_again)
             check("worker's end", worker.end, ["worker"])
         finally:
             worker.close()
-        findings = Findings(self._list.steps, way.virtual, results.image)
+        findings = Findings(self._checklist.steps, connection.virtual, results.image)
         if findings.failed:
             findings.log = worker.log().splitlines()[-_LOG_LINES:]
         return findings
 
-    def _check_connected(self, name: str, act: Callable[[Details], str], *needs: str) -> None:
-        """A step that speaks to the worker; where it is gone afterwards, no later one tries."""
-        self._list.check(name, act, ["worker", _CONNECTION, *needs])
+    def _check_connected(self, name: str, action: Callable[[Details], str], *needs: str) -> None:
+        """Runs a step that uses the worker; if the worker is lost afterwards, later ones are skipped."""
+        self._checklist.check(name, action, ["worker", _WORKER_CONNECTION, *needs])
         if self._worker.lost:
-            self._list.lose(_CONNECTION, name)
+            self._checklist.mark_lost(_WORKER_CONNECTION, name)

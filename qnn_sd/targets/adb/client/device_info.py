@@ -1,0 +1,124 @@
+"""Model, SoC, free space and battery of a phone, and the device profile that goes with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from qnn_sd.config import DeviceProfile, load_profile, socs
+from qnn_sd.device_properties import LOCAL_TMP, VIRTUAL_PHONE_PROPERTY
+from qnn_sd.errors import DeviceError, UnknownSocError
+from qnn_sd.targets.adb.client.phone import Phone
+
+
+@dataclass(frozen=True)
+class PhoneInfo:
+    """What a phone reports of itself.
+
+    Attributes:
+        model: the name that its maker gives it.
+        soc: ``ro.soc.model``, such as SM8650; empty if the phone doesn't report it.
+        profile: name of the matching device profile, or None.
+        sdk: Android's API level; 0 if the phone doesn't report it.
+        free_bytes: free space of the partition that files are staged on.
+        battery_percent: charge, or None if it can't be read.
+        celsius: the battery's temperature, or None.
+    """
+
+    model: str
+    soc: str
+    profile: str | None
+    sdk: int
+    free_bytes: int
+    battery_percent: int | None
+    celsius: float | None
+
+
+def phone_info(phone: Phone) -> PhoneInfo:
+    """Asks a phone for its model, SoC, Android version, free space and battery.
+
+    Raises:
+        DeviceError: the connection was lost, or it is no Android phone.
+    """
+    values = system_properties(phone, ("ro.product.model", "ro.soc.model", "ro.build.version.sdk"))
+    soc, sdk = values["ro.soc.model"], values["ro.build.version.sdk"]
+    battery = phone.shell("dumpsys battery").text
+    level, tenths = (_number(rf"^\s*{name}: (-?\d+)", battery) for name in ("level", "temperature"))
+    return PhoneInfo(
+        values["ro.product.model"],
+        soc,
+        soc.lower() if soc.lower() in socs() else None,
+        int(sdk) if sdk.isdigit() else 0,
+        free_bytes(phone),
+        level,
+        None if tenths is None else tenths / 10,
+    )
+
+
+def system_properties(phone: Phone, names: Sequence[str]) -> dict[str, str]:
+    """Android's system properties by name; empty for one that the phone doesn't have.
+
+    Raises:
+        DeviceError: the connection was lost, or it is no Android phone.
+    """
+    # Empty values at the end of the output are missing from the text.
+    values = phone.ask("; ".join(f"getprop {name}" for name in names)).split("\n")
+    return {name: value.strip() for name, value in zip_longest(names, values[: len(names)], fillvalue="")}
+
+
+def free_bytes(phone: Phone) -> int:
+    """Free space of the partition that files are staged on.
+
+    Raises:
+        DeviceError: the phone doesn't report it.
+    """
+    # POSIX's df: the last line's fourth column is the free space in units of 1024 bytes.
+    command = f"df -k {LOCAL_TMP}"
+    answer = phone.ask(command)
+    fields = answer.split("\n")[-1].split()
+    if len(fields) < 4 or not fields[3].isdigit():
+        raise DeviceError(
+            f"{phone.serial} doesn't report its free space",
+            why=f"df answered {answer!r}.",
+            hint=f"Try adb shell {command}.",
+        )
+    return 1024 * int(fields[3])
+
+
+def _number(pattern: str, text: str) -> int | None:
+    match = re.search(pattern, text, re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def profile_of(phone: Phone, soc: str | None) -> DeviceProfile:
+    """The device profile whose binaries a phone gets.
+
+    Args:
+        phone: asked for its SoC, unless one is given.
+        soc: as typed, for a phone that doesn't report its SoC, or at the user's own risk; else None.
+
+    Raises:
+        UnknownSocError: there is no profile of that name, or none for the phone's SoC.
+    """
+    if soc is not None:
+        return load_profile(soc)
+    model = phone.ask("getprop ro.soc.model").strip()
+    if model.lower() in socs():
+        return load_profile(model.lower())
+    platform = phone.ask("getprop ro.board.platform").strip()
+    raise UnknownSocError(
+        f"There is no profile for {phone.serial}",
+        why=f"Its SoC is {model or 'not reported (ro.soc.model is empty)'}, its platform {platform or 'unknown'}.",
+        hint=f"If it has the Hexagon of one of {', '.join(socs())}, add --soc with its name.",
+    )
+
+
+def is_virtual(phone: Phone) -> bool:
+    """Whether it is ``qnn-sd virtual-phone``, which runs the worker with this machine's own libraries.
+
+    Raises:
+        DeviceError: the connection was lost.
+    """
+    return phone.ask(f"getprop {VIRTUAL_PHONE_PROPERTY}").strip() == "1"

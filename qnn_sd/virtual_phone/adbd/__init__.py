@@ -1,0 +1,1 @@
+"""The phone's adb daemon: connections from an adb server, and the services that it opens on them."""
