@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import onnx
 import pytest
+from cli_here import CliHere
 from conftest import CHECKPOINT, Cli, json_document
 from graphs import small_graph
 
@@ -262,10 +263,10 @@ def test_a_profile_that_lies_about_its_estimate_is_an_error(graph: Path) -> None
     ],
 )
 def test_bad_input_is_refused_before_anything_is_built(
-    code: int, arguments: tuple[str, ...], messages: tuple[str, ...], cli: Cli, tmp_path: Path
+    code: int, arguments: tuple[str, ...], messages: tuple[str, ...], cli_here: CliHere, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    said = cli.refused(code, "cost", *arguments, environment={"QNN_SD_CACHE": str(cache)})
+    said = cli_here.refused(code, "cost", *arguments, environment={"QNN_SD_CACHE": str(cache)})
     for message in messages:
         assert message in said
     assert not cache.exists()
@@ -273,9 +274,9 @@ def test_bad_input_is_refused_before_anything_is_built(
 
 @pytest.mark.parametrize(("by", "name", "meant"), [("block", "secund", "second"), ("level", "firsd", "first")])
 def test_a_block_that_is_not_there_is_refused_before_any_compile(
-    by: str, name: str, meant: str, cli: Cli, graph: Path
+    by: str, name: str, meant: str, cli_here: CliHere, graph: Path
 ) -> None:
-    said = cli.refused(3, "cost", "--graph", str(graph), "--by", by, "--only", "first", "--only", name)
+    said = cli_here.refused(3, "cost", "--graph", str(graph), "--by", by, "--only", "first", "--only", name)
     assert f"No {by} is called '{name}'" in said
     assert f"Did you mean {meant}? Known: first, relu, second." in said
     assert "measuring" not in said
@@ -335,9 +336,9 @@ def free_the_batch(graph: Path) -> None:
         (free_the_batch, "The shape of x isn't known"),
     ],
 )
-def test_a_graph_that_cannot_be_measured_is_refused(damage: Any, message: str, cli: Cli, graph: Path) -> None:
+def test_a_graph_that_cannot_be_measured_is_refused(damage: Any, message: str, cli_here: CliHere, graph: Path) -> None:
     damage(graph)
-    said = cli.refused(3, "cost", "--graph", str(graph))
+    said = cli_here.refused(3, "cost", "--graph", str(graph))
     assert message in said
     assert "next:" in said
     assert "measuring" not in said

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, started, user
+from cli_here import CliHere
 from conftest import Cli
 
 from qnn_sd.config import load_profile
@@ -234,6 +235,6 @@ def test_a_dry_run_measures_nothing(bench: Cli, running: PhoneOnAdb) -> None:
     ],
 )
 def test_bad_options_are_refused_before_any_phone_is_asked(
-    code: int, arguments: tuple[str, ...], message: str, cli: Cli
+    code: int, arguments: tuple[str, ...], message: str, cli_here: CliHere
 ) -> None:
-    assert message in cli.refused(code, "bench", *arguments)
+    assert message in cli_here.refused(code, "bench", *arguments)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, started, user
+from cli_here import CliHere
 from conftest import Cli, json_document
 from PIL import Image
 
@@ -262,20 +263,20 @@ def test_the_only_phone_needs_no_serial(cli: Cli, tmp_path: Path, tmp_path_facto
 
 
 @pytest.mark.parametrize("options", [("-o", "a.md"), ("--soc", "sm8550"), ("--size", "64x64")])
-def test_what_is_about_a_phone_needs_one(cli: Cli, options: tuple[str, str]) -> None:
-    assert "has no meaning without --phone" in cli.refused(3, "doctor", *options)
+def test_what_is_about_a_phone_needs_one(cli_here: CliHere, options: tuple[str, str]) -> None:
+    assert "has no meaning without --phone" in cli_here.refused(3, "doctor", *options)
 
 
-def test_a_report_that_cannot_be_written_is_refused_at_once(cli: Cli) -> None:
-    (cli.folder / "folder.md").mkdir()
-    (cli.folder / "image.png").mkdir()
+def test_a_report_that_cannot_be_written_is_refused_at_once(cli_here: CliHere) -> None:
+    (cli_here.folder / "folder.md").mkdir()
+    (cli_here.folder / "image.png").mkdir()
     for name, refused in (
         ("report.txt", "report.txt"),
         ("folder.md", "folder.md"),
         ("image.md", "image.png"),
         ("nowhere/report.md", "nowhere/report.md"),
     ):
-        assert f"Can't write {refused}" in cli.refused(30, "doctor", "--device", "x", "-o", name)
+        assert f"Can't write {refused}" in cli_here.refused(30, "doctor", "--device", "x", "-o", name)
 
 
 # The parts, without a phone
