@@ -1,5 +1,6 @@
 # make demo   an image from a prompt, on the HTP emulator
-# make test   lint, types and tests, as CI runs them
+# make test-fast  the tests of a minute: nothing but this process
+# make test   lint, types and all tests but the full-size ones, as CI runs them
 # make drift  every set of versions tried again, and the newest of everything
 # make lock   requirements/*.txt anew, with the newest versions that pyproject.toml allows
 # make worker the phone's worker, built anew from worker/src
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROMPT ?= a red circle on a blue background
 
-.PHONY: demo test lint drift lock worker bench full-size checkpoint clean
+.PHONY: demo test-fast test lint drift lock worker bench full-size checkpoint clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
@@ -37,6 +38,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "unit or contract"
 
 test: lint
 	$(BIN)/python -m pytest

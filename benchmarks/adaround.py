@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 from aimet_result import Aimet, AimetRounding
 from held_out import outputs, sqnr_of_all_and_worst
-from layer_errors import Integers, error_powers
+from layer_errors import IntegersByWeight, error_powers
 from measured import measured
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,8 +52,8 @@ from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize.adaround import LayerReport, RoundingData, round_layers
 from qnn_sd.quantize.calibration import evenly_spaced
-from qnn_sd.quantize.encodings.from_ranges import Encodings
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.encodings import Encodings
+from qnn_sd.quantize.graph import FloatGraph
 from qnn_sd.quantize.qdq_writer import QdqWriter
 
 COMPONENT = "unet"
@@ -77,18 +77,18 @@ class Bench:
         self.judging = list(judging)
         self.vetoing = evenly_spaced(judging, pipeline.model.rounding.held_out)
         weights = {layer.weight for layer in self.graph.roles.layers.values()}
-        self.nearest: Integers = {
+        self.nearest: IntegersByWeight = {
             name: self.encodings.parameters[name].quantize(self.graph.array(name)) for name in weights
         }
 
-    def written(self, name: str, integers: Integers) -> Path:
+    def written(self, name: str, integers: IntegersByWeight) -> Path:
         """The QDQ graph with these integers: its folder."""
         folder = self.scratch / name
         folder.mkdir()
         QdqWriter(self.graph, self.encodings, folder, {**self.nearest, **integers}).write()
         return folder
 
-    def rounded_by_us(self, nearest: Path) -> tuple[Integers, list[LayerReport], tuple[float, float]]:
+    def rounded_by_us(self, nearest: Path) -> tuple[IntegersByWeight, list[LayerReport], tuple[float, float]]:
         """Our integers, what became of each layer, and the seconds on the clock and of the processors."""
         work = self.scratch / "work"
         work.mkdir()
@@ -96,7 +96,7 @@ class Bench:
         integers, reports = round_layers(self.graph, nearest, RoundingData(self.training, self.vetoing, work))
         return integers, reports, (time.monotonic() - started, time.process_time() - worked)
 
-    def gains(self, roundings: Mapping[str, Integers], layers: Sequence[str]) -> dict[str, np.ndarray]:
+    def gains(self, roundings: Mapping[str, IntegersByWeight], layers: Sequence[str]) -> dict[str, np.ndarray]:
         """Of each layer, in dB over nearest."""
         whole = {name: {**self.nearest, **integers} for name, integers in roundings.items()}
         powers = error_powers(self.graph, self.encodings, whole, layers, self.judging)
@@ -133,7 +133,7 @@ def main() -> None:
         folders = {NEAREST: bench.written(NEAREST, {})}
         console.say(f"rounding {COMPONENT}: qnn-sd")
         ours, reports, took = bench.rounded_by_us(folders[NEAREST])
-        roundings: dict[str, Integers] = {NEAREST: {}, OURS: ours}
+        roundings: dict[str, IntegersByWeight] = {NEAREST: {}, OURS: ours}
         seconds = {OURS: took}
         layers = [report.layer for report in reports if report.gain_db is not None]
         aimet = None

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from layer_errors import Integers
+from layer_errors import IntegersByWeight
 
-from qnn_sd.artifact import Artifact, Recipe, produce, sha256_of_file
+from qnn_sd.artifact import Artifact, Recipe, load_or_build, sha256_of_file
 from qnn_sd.onnx_files import DATA_FILE, MODEL_FILE
-from qnn_sd.quantize.encodings.aimet_format import write_2_0_0
-from qnn_sd.quantize.encodings.encoding import Encoding
-from qnn_sd.quantize.encodings.from_ranges import Encodings
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.encodings import Encoding, Encodings, write_2_0_0
+from qnn_sd.quantize.graph import FloatGraph
 from qnn_sd.runner import Feeds
 
 SCRIPT = Path(__file__).with_name("aimet_adaround.py")
@@ -41,7 +39,7 @@ class AimetRounding:
         versions: of AIMET's packages.
     """
 
-    integers: Integers
+    integers: IntegersByWeight
     weights: int
     strayed: int
     unsettled: int
@@ -109,7 +107,7 @@ class Aimet:
             took: dict[str, float] = json.loads((folder / "took.json").read_text("utf-8"))
             return took
 
-        return produce(self.work, recipe, build)
+        return load_or_build(self.work, recipe, build)
 
 
 def to_integers(left: np.ndarray, exact: np.ndarray, encoding: Encoding) -> tuple[np.ndarray, int, int]:

@@ -18,9 +18,9 @@ from qnn_sd.export.blocks.basic import add, concat, conv_of, mul, reshape, trans
 from qnn_sd.export.blocks.linear import Weights, linear, pointwise
 from qnn_sd.export.checkpoint import TensorSource
 from qnn_sd.export.graph import Graph, Value
-from qnn_sd.quantize import choose, operands
+from qnn_sd.quantize.encodings import attention_operands, from_ranges
 from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.graph import FloatGraph
 
 
 def _tokens(g: Graph, x: Value) -> Value:
@@ -111,9 +111,9 @@ def upsample_by_transposed_conv(g: Graph, weights: TensorSource, prefix: str, x:
     _, channels, height, width = x.shape
     kernel = weights.get(f"{prefix}.conv.weight", (channels, channels, 3, 3))
     taps = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
-    evenly_spaced = np.einsum("tk,ockl,ul->cotu", taps, kernel, taps, optimize=True)
+    spread = np.einsum("tk,ockl,ul->cotu", taps, kernel, taps, optimize=True)
     constants = [
-        g.constant(f"{prefix}.weight", np.ascontiguousarray(evenly_spaced)),
+        g.constant(f"{prefix}.weight", np.ascontiguousarray(spread)),
         g.constant(f"{prefix}.bias", weights.get(f"{prefix}.conv.bias", (channels,))),
     ]
     sizes = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}
@@ -139,14 +139,14 @@ def group_norm_by_groups(g: Graph, name: str, x: Value, *args: Any, **kwargs: An
 
 Change = tuple[Any, str, Any]
 NOTHING: tuple[Change, ...] = ()
-INT16: tuple[Change, ...] = ((operands, "candidates", lambda _graph: ()),)
+INT16: tuple[Change, ...] = ((attention_operands, "int8_candidates", lambda _graph: ()),)
 TRANSFORMERS: dict[str, tuple[Change, ...]] = {
     "the form that users get": NOTHING,
     "keys and values int16": INT16,
     "pixels in one row, by MatMul": ((transformer, "self_attention", attention_of_tokens),),
     "the same, int16": ((transformer, "self_attention", attention_of_tokens), *INT16),
     "values not centred": ((attention, "CENTRED_ABOVE", 10**9),),
-    "LayerNormalization in float": ((choose, "choose_value", sixteen_bits),),
+    "LayerNormalization in float": ((from_ranges, "choose_value", sixteen_bits),),
     "LayerNorm spelled out, convs": ((transformer, "channel_norm", norm_by_convs),),
     "LayerNorm spelled out, ReduceMean": ((transformer, "channel_norm", norm_by_reduce_mean),),
 }

@@ -12,21 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from qnn_sd.quantize.encodings.from_ranges import Encodings
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.encodings import Encodings, Integers
+from qnn_sd.quantize.graph import FloatGraph
 from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
-Integers = Mapping[str, NDArray[np.int8]]
+IntegersByWeight = Mapping[str, Integers]
 
 
 def error_powers(
     graph: FloatGraph,
     encodings: Encodings,
-    roundings: Mapping[str, Integers],
+    roundings: Mapping[str, IntegersByWeight],
     layers: Sequence[str],
     samples: Iterable[Feeds],
 ) -> dict[str, dict[str, float]]:
@@ -60,7 +59,7 @@ def _power(rounding: str, layer: str) -> str:
 
 
 def _with_errors(
-    graph: FloatGraph, encodings: Encodings, roundings: Mapping[str, Integers], layers: Sequence[str]
+    graph: FloatGraph, encodings: Encodings, roundings: Mapping[str, IntegersByWeight], layers: Sequence[str]
 ) -> onnx.ModelProto:
     """The float graph with one more output for each layer and rounding: the power of the layer's error."""
     model = copy.deepcopy(graph.model)

@@ -1,4 +1,4 @@
-"""What room for ranges and what rounding are worth: the demo model's QDQ graphs against float, on held-out data.
+"""What margin for ranges and what rounding are worth: the demo model's QDQ graphs against float, on held-out data.
 
     python benchmarks/quantization.py
 
@@ -21,10 +21,10 @@ from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.quantize.adaround.report import REPORT_FILE
-from qnn_sd.quantize.graph.op_rules import RANGE_MARGIN
 from qnn_sd.quantize.qdq_writer import QdqWriter
+from qnn_sd.quantize.ranges import RANGE_MARGIN
 
-ROOMS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
+MARGINS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 
 
 def row(name: str, expected: np.ndarray, found: np.ndarray) -> None:
@@ -40,12 +40,12 @@ def main() -> None:
         expected = outputs(source, judging)
         ranges = measured(pipeline, component)
         print(f"{component}: {len(ranges.samples)} samples, {len(judging)} held out{'all':>20}{'worst':>10}")
-        for room in ROOMS:
+        for margin in MARGINS:
             with tempfile.TemporaryDirectory() as scratch:
-                QdqWriter(ranges.graph, ranges.encodings(room), Path(scratch)).write()
-                row(f"nearest, room {room:g}", expected, outputs(Path(scratch), judging))
+                QdqWriter(ranges.graph, ranges.encodings(margin), Path(scratch)).write()
+                row(f"nearest, margin {margin:g}", expected, outputs(Path(scratch), judging))
         made = pipeline.quantize(component)
-        row(f"adaround, room {RANGE_MARGIN:g}", expected, outputs(made.folder, judging))
+        row(f"adaround, margin {RANGE_MARGIN:g}", expected, outputs(made.folder, judging))
         report = json.loads(made.file(REPORT_FILE).read_text("utf-8"))
         gains = [each["gain_db"] for each in report["layers"] if each["gain_db"] is not None]
         better = sum(gain > 0 for gain in gains)

@@ -26,11 +26,11 @@ from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import load_structure
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize.calibration import evenly_spaced
-from qnn_sd.quantize.encodings.encoding import Encoding
-from qnn_sd.quantize.encodings.from_ranges import Encodings, encodings_from_ranges
-from qnn_sd.quantize.graph.float_graph import FloatGraph
-from qnn_sd.quantize.graph.op_rules import RANGE_MARGIN, SOFTMAX_OPS
+from qnn_sd.quantize.encodings import Encoding, Encodings, encodings_from_ranges
+from qnn_sd.quantize.graph import FloatGraph
+from qnn_sd.quantize.graph.op_rules import SOFTMAX_OPS
 from qnn_sd.quantize.qdq_writer import QdqWriter
+from qnn_sd.quantize.ranges import RANGE_MARGIN
 from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
@@ -104,9 +104,9 @@ def estimated(graph: FloatGraph, samples: list[Feeds], names: list[str]) -> dict
         seen = [session.run(some, dict(feeds)) for feeds in samples]
         for index, name in enumerate(some):
             values = np.concatenate([each[index].reshape(-1) for each in seen])
-            for title, (estimate, room) in ESTIMATORS.items():
+            for title, (estimate, margin) in ESTIMATORS.items():
                 low, high = estimate(values)
-                found[title][name] = room * low, room * high
+                found[title][name] = margin * low, margin * high
     return found
 
 
@@ -133,7 +133,7 @@ def main() -> None:
     known = measured(pipeline, "unet")
     graph, judging = known.graph, list(pipeline.samples(pipeline.held_out(), "unet"))
     expected = outputs(graph.folder, judging)
-    widened = {name: (RANGE_MARGIN * low, RANGE_MARGIN * high) for name, (low, high) in known.usual.items()}
+    widened = {name: (RANGE_MARGIN * low, RANGE_MARGIN * high) for name, (low, high) in known.default_guidance.items()}
     groups = classes(graph)
     names = [name for group in groups.values() for name in group]
     ranges = estimated(graph, evenly_spaced(known.samples, COUNT), names)
@@ -145,8 +145,8 @@ def main() -> None:
 
     def chosen(changed: Mapping[str, Range]) -> Encodings:
         # What is estimated is taken as it is.
-        rare = {name: ends for name, ends in known.rare.items() if name not in changed}
-        return encodings_from_ranges(graph, {**widened, **changed}, 1.0, known.inputs, rare)
+        other = {name: ends for name, ends in known.other_guidance.items() if name not in changed}
+        return encodings_from_ranges(graph, {**widened, **changed}, 1.0, known.input_ranges, other)
 
     groups["all"] = set(names)
     print(f"{'':34}" + "".join(f"{f'{title} ({len(group)})':>18}" for title, group in groups.items()))

@@ -28,7 +28,7 @@ from qnn_sd.quantize.adaround.layers import by_source, quantized_layers
 from qnn_sd.quantize.adaround.moments import error_power, gain_db
 from qnn_sd.quantize.adaround.segments import QdqSegments
 from qnn_sd.quantize.calibration import evenly_spaced
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.graph import FloatGraph
 
 MULTIPLES = (None, 2, 1, 1 / 2, 1 / 4, 1 / 8)
 SHRINKAGES = (None, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -53,8 +53,8 @@ def sampled(pipeline: BuildPipeline, work: Path) -> list[Sampled]:
         pipeline.quantize("unet").folder,
         pipeline.model.rounding,
     )
-    usual, _others = pipeline.samples_by_guidance("unet")
-    samples = evenly_spaced(usual, chosen.samples)
+    samples_of_default, _others = pipeline.samples_by_guidance("unet")
+    samples = evenly_spaced(samples_of_default, chosen.samples)
     judging = evenly_spaced(pipeline.samples(pipeline.held_out(), "unet"), chosen.held_out)
     runner = QdqSegments(qdq, [*samples, *judging], {}, work)
     found = []
@@ -81,10 +81,10 @@ def gain(layer: Sampled, multiple: float | None) -> float | None:
         if not 8 <= rows <= len(training):
             return None
         training = training[rng.choice(len(training), rows, replace=False)]
-    rounder = solver.RoundingSolver(training.T @ training / len(training), len(training))
+    of = solver.RoundingSolver(training.T @ training / len(training), len(training))
     powers = [
         error_power(integers * layer.scale[:, None] - layer.weight, layer.held_out)
-        for integers in (np.rint(layer.weight / layer.scale[:, None]), rounder.round(layer.weight, layer.scale))
+        for integers in (np.rint(layer.weight / layer.scale[:, None]), of.round(layer.weight, layer.scale, 8))
     ]
     return gain_db(*powers)
 

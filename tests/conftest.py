@@ -26,6 +26,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # diffusers and transformers must not look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import demo_configs
+import layers
+from schemas import document_models
+
 from qnn_sd import resources
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.config import load_model, load_profile
@@ -34,11 +38,47 @@ from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 if TYPE_CHECKING:
     from adb_host import AdbHost, PhoneOnAdb
+    from cli_here import CliHere
 
 CHECKPOINT = ROOT / "assets" / "tiny-sd"
 
 # Virtual phones here run with another user's HOME. The pinned jars (54 MB) are in this user's cache, or get there once.
 os.environ.setdefault("QNN_SD_CACHE", str(resources.cache()))
+
+COSTS = layers.Costs()
+_LAYER = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, what in layers.LAYERS.items():
+        config.addinivalue_line("markers", f"{name}: {what}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks each test with its layer, before -m chooses."""
+    for item in items:
+        layer = item.stash[_LAYER] = layers.layer_of(item)
+        item.add_marker(layer)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with COSTS.counted(item.stash[_LAYER], item.nodeid, tests=1):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with layers.held_to(item.stash[_LAYER]):
+        return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What each layer cost: what to look at when the suite has become slow."""
+    terminalreporter.section("cost by layer")
+    for line in COSTS.table():
+        terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
@@ -99,16 +139,35 @@ def refused_cache(pipeline: BuildPipeline, cache: Path, tmp_path_factory: pytest
     return copy
 
 
-class Cli:
-    """Runs ``qnn-sd`` as a process of its own, as a user does."""
+def json_document(text: str) -> Any:
+    """The document that is all of ``text``; it follows its schema, whose name and version come first."""
+    document = json.loads(text)
+    assert next(iter(document)) == "schema"
+    model = document_models()[document["schema"].split("/")[1]]
+    # Strict: "1" is no number. What it has beyond the text would be a field that was left out.
+    assert model.model_validate_json(text, strict=True).content == document
+    return document
 
-    def __init__(self, cache: Path, folder: Path) -> None:
+
+class Cli:
+    """Runs ``qnn-sd`` as a process of its own, as a user does.
+
+    Args:
+        cache: where its artifacts are.
+        folder: where it runs.
+        configs: folder of model configs instead of the kit's own.
+    """
+
+    def __init__(self, cache: Path, folder: Path, configs: Path | None = None) -> None:
+        self._configs = configs
         self.environment = {**os.environ, "QNN_SD_CACHE": str(cache), "COLUMNS": "160", "NO_COLOR": "1"}
         self.folder = folder
 
     def command(self, *arguments: str) -> list[str]:
         """The command line."""
-        return [sys.executable, "-m", "qnn_sd", *arguments]
+        if self._configs is None:
+            return [sys.executable, "-m", "qnn_sd", *arguments]
+        return [sys.executable, "-c", demo_configs.COMMAND_WITH_CONFIGS, str(self._configs), *arguments]
 
     def __call__(
         self, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
@@ -134,19 +193,27 @@ class Cli:
             text=True,
         )
 
-    def json(self, *arguments: str) -> Any:
-        """The JSON document of a command that must succeed; stdout holds nothing else."""
-        done = self(*arguments, "--json")
+    def json(self, *arguments: str, **options: Any) -> Any:
+        """The JSON document of a command that must succeed; stdout holds nothing else, and it follows its schema."""
+        done = self(*arguments, "--json", **options)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json_document(done.stdout)
 
     def refused(self, code: int, *arguments: str, **options: Any) -> str:
-        """The message of a command that must fail with this exit code and without a traceback."""
+        """The message of a command that must fail with this exit code and without a traceback.
+
+        Its stdout is empty or, with ``--json``, one document that says the same.
+        """
         before = sorted(path.name for path in self.folder.iterdir())
         done = self(*arguments, **options)
         assert done.returncode == code, (done.returncode, done.stderr)
         assert "Traceback" not in done.stderr
-        assert done.stdout == ""
+        if "--json" in arguments:
+            error = json_document(done.stdout)["error"]
+            assert error["code"] == code
+            assert error["what"] in done.stderr
+        else:
+            assert done.stdout == ""
         assert sorted(path.name for path in self.folder.iterdir()) == before, "something was left behind"
         return done.stderr
 
@@ -169,6 +236,22 @@ def interrupt_at(process: subprocess.Popen[str], line: str) -> str:
 def cli(cache: Path, tmp_path: Path) -> Cli:
     """The command, in an empty folder."""
     return Cli(cache, tmp_path)
+
+
+@pytest.fixture
+def cli_here(cache: Path, tmp_path: Path) -> CliHere:
+    """The command in this process, in an empty folder."""
+    from cli_here import CliHere
+
+    return CliHere(cache, tmp_path)
+
+
+@pytest.fixture
+def hasty_cli(cache: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """The command where the demo generates with few steps."""
+    configs = tmp_path_factory.mktemp("configs")
+    demo_configs.changed_demo(configs, demo_configs.FEW_STEPS)
+    return Cli(cache, tmp_path, configs)
 
 
 @pytest.fixture(scope="session")

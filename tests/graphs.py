@@ -14,7 +14,8 @@ from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
-from qnn_sd.quantize import quantize_component
+from qnn_sd.quantize import QuantizationScheme, quantize_component
+from qnn_sd.quantize.encodings import DEFAULT_SCHEME
 from qnn_sd.reference import outputs_of, reference_session
 from qnn_sd.runner import Feeds, Outputs
 
@@ -30,14 +31,19 @@ SMALL_UNET = {
 }
 
 
-def quantized(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], folder: Path) -> Path:
+def quantized(
+    build: Callable[[Graph], None],
+    feeds: dict[str, np.ndarray],
+    folder: Path,
+    scheme: QuantizationScheme = DEFAULT_SCHEME,
+) -> Path:
     """Writes a float graph and its QDQ graph, calibrated on the feeds; returns the latter's folder."""
     floats, qdq = folder / "float", folder / "qdq"
     floats.mkdir(parents=True)
     qdq.mkdir()
     with Graph("test", floats) as g:
         build(g)
-    quantize_component(floats, [feeds], qdq, int8_operands=True)
+    quantize_component(floats, [feeds], qdq, int8_operands=True, scheme=scheme)
     return qdq
 
 
@@ -46,10 +52,16 @@ def run(folder: Path, feeds: dict[str, np.ndarray]) -> np.ndarray:
     return np.asarray(reference_session(folder / MODEL_FILE).run(None, feeds)[0])
 
 
-def htp_db(build: Callable[[Graph], None], feeds: dict[str, np.ndarray], folder: Path, soc: str = "sm8650") -> float:
+def htp_db(
+    build: Callable[[Graph], None],
+    feeds: dict[str, np.ndarray],
+    folder: Path,
+    soc: str = "sm8650",
+    scheme: QuantizationScheme = DEFAULT_SCHEME,
+) -> float:
     """SQNR of the emulator's run against the CPU's run of the same QDQ graph."""
     profile = load_profile(soc)
-    qdq = quantized(build, feeds, folder)
+    qdq = quantized(build, feeds, folder, scheme)
     session = qnn_provider.session(qdq / MODEL_FILE, qnn_provider.htp_options(profile.soc_model, profile.htp_arch))
     return sqnr_db(run(qdq, feeds), session.run(None, feeds)[0])
 

@@ -32,7 +32,7 @@ from qnn_sd.quantize.adaround.moments import GramMatrix, InputError, error_power
 from qnn_sd.quantize.adaround.report import REPORT_FILE
 from qnn_sd.quantize.adaround.segments import FloatSegments, QdqSegments
 from qnn_sd.quantize.adaround.solver import RoundingSolver, factor
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.graph import FloatGraph
 from qnn_sd.reference import reference_session
 
 SHAPE = (1, 8, 12, 12)
@@ -48,7 +48,7 @@ def correlated(rng: np.random.Generator, rows: int, size: int) -> np.ndarray:
 # The solver
 
 
-def rounder(x: np.ndarray) -> RoundingSolver:
+def solver(x: np.ndarray) -> RoundingSolver:
     """For layers that read such inputs, [rows, K]."""
     return RoundingSolver(x.T @ x / len(x), len(x))
 
@@ -57,7 +57,7 @@ def test_integers_are_the_ones_below_or_above(rng: np.random.Generator) -> None:
     weight = rng.standard_normal((5, 300)).astype(np.float32)
     scale = np.abs(weight).max(axis=1) / 127
     x = correlated(rng, 2000, 300)
-    found = rounder(x).round(weight, scale)
+    found = solver(x).round(weight, scale, 8)
     steps = weight / scale[:, None]
     assert found.dtype == np.int8
     assert ((found == np.floor(steps)) | (found == np.ceil(steps))).all()
@@ -74,7 +74,7 @@ def test_it_comes_close_to_the_best_of_all_choices(rng: np.random.Generator) -> 
     scale = np.abs(weight).max(axis=1) / 127
     low = np.floor(weight / scale[:, None])
     choices = np.array(list(itertools.product((0, 1), repeat=size)), np.float32)
-    found = rounder(x.astype(np.float32)).round(weight, scale)
+    found = solver(x.astype(np.float32)).round(weight, scale, 8)
     best, ours, nearest = [], [], []
     for channel in range(len(weight)):
         errors = (np.clip(low[channel] + choices, -128, 127) * scale[channel] - weight[channel]).astype(np.float64)
@@ -90,7 +90,7 @@ def test_what_it_gains_holds_on_other_data(rng: np.random.Generator) -> None:
     x = correlated(rng, 6000, 200)
     weight = rng.standard_normal((16, 200)).astype(np.float32)
     scale = np.abs(weight).max(axis=1) / 127
-    found = rounder(x[:3000]).round(weight, scale)
+    found = solver(x[:3000]).round(weight, scale, 8)
 
     def error(integers: np.ndarray) -> float:
         return float(np.square(x[3000:] @ (integers * scale[:, None] - weight).T).mean())
@@ -103,7 +103,7 @@ def test_it_gains_on_other_data_even_with_a_quarter_of_a_row_per_input(rng: np.r
     x = correlated(rng, 3100, 400)
     weight = rng.standard_normal((16, 400)).astype(np.float32)
     scale = np.abs(weight).max(axis=1) / 127
-    found = rounder(x[:100]).round(weight, scale)
+    found = solver(x[:100]).round(weight, scale, 8)
     before, after = (
         error_power(integers * scale[:, None] - weight, x[100:])
         for integers in (np.rint(weight / scale[:, None]), found)
@@ -111,28 +111,28 @@ def test_it_gains_on_other_data_even_with_a_quarter_of_a_row_per_input(rng: np.r
     assert after < before
 
 
-def drifted(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
-    """What a layer lacks that is fed such inputs: a part that they tell of, and noise."""
+def differing(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    """What the float model's inputs have more: a part that follows from these inputs, and noise."""
     size = x.shape[1]
-    told = x @ (np.random.default_rng(8).standard_normal((size, size)) / size).astype(np.float32)
-    return (0.1 * told + 0.01 * rng.standard_normal(x.shape)).astype(np.float32)
+    predictable = x @ (np.random.default_rng(8).standard_normal((size, size)) / size).astype(np.float32)
+    return (0.1 * predictable + 0.01 * rng.standard_normal(x.shape)).astype(np.float32)
 
 
-def drift_of(weight: np.ndarray, x: np.ndarray, missing_files: np.ndarray) -> InputError:
+def input_error_of(weight: np.ndarray, x: np.ndarray, difference: np.ndarray) -> InputError:
     input_error = InputError(weight)
-    for part in zip(np.array_split(x, 3), np.array_split(missing_files, 3), strict=True):
+    for part in zip(np.array_split(x, 3), np.array_split(difference, 3), strict=True):
         input_error.add(*part)
     return input_error
 
 
-def test_aim_is_the_least_squares_answer_to_the_float_output(rng: np.random.Generator) -> None:
+def test_the_target_is_the_least_squares_answer_to_the_float_output(rng: np.random.Generator) -> None:
     """With the ridge that shrinking G means, against numpy's least squares in float64; larger than a block."""
     size, rows = 1100, 4000
     x = correlated(rng, rows, size)
-    missing_files, weight = drifted(rng, x), rng.standard_normal((6, size)).astype(np.float32)
-    found = rounder(x).target(weight, drift_of(weight, x, missing_files).mean())
+    difference, weight = differing(rng, x), rng.standard_normal((6, size)).astype(np.float32)
+    found = solver(x).target(weight, input_error_of(weight, x, difference).mean())
     ridge = np.diag(np.sqrt(0.1 / 0.9 * np.square(x.astype(np.float64)).sum(axis=0)))
-    output = (x.astype(np.float64) + missing_files) @ weight.T
+    output = (x.astype(np.float64) + difference) @ weight.T
     expected, *_ = np.linalg.lstsq(np.vstack([x, ridge]), np.vstack([output, ridge @ weight.T]), rcond=None)
     change = expected.T - weight
     assert np.square(found - expected.T).sum() < 1e-4 * np.square(change).sum()
@@ -141,16 +141,16 @@ def test_aim_is_the_least_squares_answer_to_the_float_output(rng: np.random.Gene
 def test_it_makes_up_for_what_the_layers_before_it_cost(rng: np.random.Generator) -> None:
     """On other data: less of the float model's output is missing than with weights that weren't rounded at all."""
     x, weight = correlated(rng, 6000, 200), rng.standard_normal((16, 200)).astype(np.float32)
-    missing_files, scale = drifted(rng, x), np.abs(weight).max(axis=1) / 127
-    of = rounder(x[:3000])
-    blind = of.round(weight, scale)
-    aimed = of.round(weight, scale, of.target(weight, drift_of(weight, x[:3000], missing_files[:3000]).mean()))
+    difference, scale = differing(rng, x), np.abs(weight).max(axis=1) / 127
+    of = solver(x[:3000])
+    blind = of.round(weight, scale, 8)
+    aimed = of.round(weight, scale, 8, of.target(weight, input_error_of(weight, x[:3000], difference[:3000]).mean()))
     steps = weight / scale[:, None]
     # What is an integer already, as a channel's largest weight is, may move by one too.
     assert (np.abs(aimed - steps) < 1.0001).all()
 
     def error(integers: np.ndarray) -> float:
-        return error_power(integers * scale[:, None] - weight, x[3000:], missing_files[3000:] @ weight.T)
+        return error_power(integers * scale[:, None] - weight, x[3000:], difference[3000:] @ weight.T)
 
     assert error(aimed) < 0.3 * error(steps)
     assert error(aimed) < 0.3 * error(blind)
@@ -165,13 +165,13 @@ def test_torch_rounds_as_numpy_does(rng: np.random.Generator) -> None:
     gram = GramMatrix(300, backend)
     gram.add(x)
     other = RoundingSolver(gram.mean(), gram.rows, backend)
-    missing_files = drifted(rng, x)
+    difference = differing(rng, x)
     input_error = InputError(weight, backend)
-    input_error.add(x, missing_files)
-    expected = drift_of(weight, x, missing_files)
+    input_error.add(x, difference)
+    expected = input_error_of(weight, x, difference)
     assert input_error.power() == pytest.approx(expected.power(), rel=1e-4)
-    aims = (each.target(weight, moment.mean()) for each, moment in ((rounder(x), expected), (other, input_error)))
-    ours, theirs = (of.round(weight, scale, aim) for of, aim in zip((rounder(x), other), aims, strict=True))
+    aims = (each.target(weight, moment.mean()) for each, moment in ((solver(x), expected), (other, input_error)))
+    ours, theirs = (of.round(weight, scale, 8, aim) for of, aim in zip((solver(x), other), aims, strict=True))
     assert (ours == theirs).mean() > 0.99
     powers = [other.power(each * scale[:, None] - weight) for each in (ours, theirs)]
     assert powers[1] == pytest.approx(powers[0], rel=0.01)
@@ -190,7 +190,7 @@ def test_inputs_that_were_always_zero_do_no_harm(rng: np.random.Generator) -> No
     x[:, 10:20] = 0
     weight = rng.standard_normal((4, 60)).astype(np.float32)
     scale = np.abs(weight).max(axis=1) / 127
-    found = rounder(x).round(weight, scale)
+    found = solver(x).round(weight, scale, 8)
     assert (np.abs(found * scale[:, None] - weight) < scale[:, None] * 1.001).all()
 
 
@@ -245,12 +245,12 @@ def test_the_error_of_the_outputs_follows_from_the_gram_matrix(
 
 def test_so_does_what_the_layers_before_cost(rng: np.random.Generator) -> None:
     x, weight = correlated(rng, 700, 50), rng.standard_normal((9, 50)).astype(np.float32)
-    error, missing_files = 0.01 * rng.standard_normal((9, 50)).astype(np.float32), drifted(rng, x)
-    input_error = drift_of(weight, x, missing_files)
-    exact = (x.astype(np.float64) + missing_files) @ weight.T
+    error, difference = 0.01 * rng.standard_normal((9, 50)).astype(np.float32), differing(rng, x)
+    input_error = input_error_of(weight, x, difference)
+    exact = (x.astype(np.float64) + difference) @ weight.T
     expected = np.square(exact - x.astype(np.float64) @ (weight + error).T).sum(axis=1).mean()
-    assert error_power(error, x, missing_files @ weight.T) == pytest.approx(expected, rel=1e-3)
-    found = input_error.power() - 2 * (input_error.mean() * error).sum() + rounder(x).power(error)
+    assert error_power(error, x, difference @ weight.T) == pytest.approx(expected, rel=1e-3)
+    found = input_error.power() - 2 * (input_error.mean() * error).sum() + solver(x).power(error)
     assert found == pytest.approx(expected, rel=1e-3)
     assert input_error.rows == len(x)
 
@@ -305,24 +305,34 @@ def rounded(floats: Path, samples: list[dict[str, np.ndarray]], tmp_path_factory
     return folder
 
 
+def assert_pieces_equal_the_whole(
+    folder: Path,
+    names: list[str],
+    segments: QdqSegments | FloatSegments,
+    samples: list[dict[str, np.ndarray]],
+    work: Path,
+) -> None:
+    """Activations by their names, inputs too, from a graph run piece by piece and as a whole."""
+    whole = onnx.load(folder / MODEL_FILE)
+    computed = [name for name in names if name not in samples[0]]
+    for name in computed:
+        whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    session = reference_session(whole)
+    expected = [{**feeds, **dict(zip(computed, session.run(computed, feeds), strict=True))} for feeds in samples]
+    for name in names:
+        segments.reach(name)
+        for found, values in zip(segments.values(name), expected, strict=True):
+            assert np.array_equal(found, values[name])
+    segments.close()
+    assert not list(work.iterdir())
+
+
 def test_pieces_give_what_the_whole_graph_gives(
     nearest: Path, samples: list[dict[str, np.ndarray]], tmp_path: Path
 ) -> None:
-    model = load_structure(nearest)
-    sources = list(by_source(quantized_layers(model)))
+    sources = list(by_source(quantized_layers(load_structure(nearest))))
     assert len(sources) == 4 - 1, "early and first read the same"
-    whole = onnx.load(nearest / MODEL_FILE)
-    for name in sources:
-        whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    session = reference_session(whole)
-    expected = [dict(zip(sources, session.run(sources, feeds), strict=True)) for feeds in samples]
-    runner = QdqSegments(nearest, samples, {}, tmp_path)
-    for name in sources:
-        runner.reach(name)
-        for found, values in zip(runner.values(name), expected, strict=True):
-            assert np.array_equal(found, values[name])
-    runner.close()
-    assert not list(tmp_path.iterdir())
+    assert_pieces_equal_the_whole(nearest, sources, QdqSegments(nearest, samples, {}, tmp_path), samples, tmp_path)
 
 
 def test_pieces_give_what_the_whole_float_graph_gives(
@@ -331,18 +341,7 @@ def test_pieces_give_what_the_whole_float_graph_gives(
     graph = FloatGraph(floats)
     sources = list(dict.fromkeys(layer.input for layer in graph.roles.layers.values()))
     assert sources[0] == "x"
-    whole = onnx.load(floats / MODEL_FILE)
-    for name in sources[1:]:
-        whole.graph.output.append(onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    session = reference_session(whole)
-    expected = [{**feeds, **dict(zip(sources[1:], session.run(sources[1:], feeds), strict=True))} for feeds in samples]
-    runner = FloatSegments(graph, samples, tmp_path)
-    for name in sources:
-        runner.reach(name)
-        for found, values in zip(runner.values(name), expected, strict=True):
-            assert np.array_equal(found, values[name])
-    runner.close()
-    assert not list(tmp_path.iterdir())
+    assert_pieces_equal_the_whole(floats, sources, FloatSegments(graph, samples, tmp_path), samples, tmp_path)
 
 
 def integers(folder: Path) -> dict[str, np.ndarray]:
@@ -396,17 +395,17 @@ def test_a_layer_that_gains_nothing_on_other_data_keeps_nearest(
         assert np.array_equal(integers(folder)[name], integers(nearest)[name])
 
 
-def test_rare_samples_are_covered_and_not_rounded_on(
+def test_other_guidance_samples_are_covered_and_not_rounded_on(
     floats: Path, rounded: Path, samples: list[dict[str, np.ndarray]], tmp_path: Path
 ) -> None:
-    """Ranges are as without AdaRound, whose own data is the usual samples alone."""
-    rare = [{"x": 3 * feeds["x"]} for feeds in samples[:2]]
+    """Ranges are as without AdaRound, whose own data is the default guidance's samples alone."""
+    others = [{"x": 3 * feeds["x"]} for feeds in samples[:2]]
     out, by_nearest = tmp_path / "out", tmp_path / "nearest"
     out.mkdir()
     by_nearest.mkdir()
     data = RoundingData(samples[:20], samples[20:], tmp_path / "work")
-    quantize_by_adaround(floats, samples, out, data, lambda: None, rare=rare)
-    quantize_component(floats, samples, by_nearest, rare=iter(rare))
+    quantize_by_adaround(floats, samples, out, data, other_guidance_samples=others)
+    quantize_component(floats, samples, by_nearest, other_guidance_samples=iter(others))
     encodings = [
         json.loads((folder / "encodings.json").read_text("utf-8"))["activation_encodings"]
         for folder in (out, by_nearest, rounded)
@@ -414,7 +413,7 @@ def test_rare_samples_are_covered_and_not_rounded_on(
     assert encodings[0] == encodings[1]
     assert encodings[0] != encodings[2]
     x = [{entry["name"]: entry["scale"][0] for entry in each}["x"] for each in encodings]
-    # Three times what is usual instead of twice.
+    # Three times the default guidance's range instead of twice.
     assert x[0] == pytest.approx(1.5 * x[2], rel=0.2)
 
 

@@ -15,35 +15,38 @@ from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import load_structure, read_array
-from qnn_sd.quantize import operands, quantize_component
+from qnn_sd.quantize import operand_selection, quantize_component
+from qnn_sd.quantize.encodings import Encodings, encodings_from_ranges
 from qnn_sd.quantize.encodings.attention_operands import (
     INT8_RANGE_MARGIN,
-    MAX_LOSS_DB,
     int8_candidates,
-    select_int8_operands,
     with_int8_operands,
 )
-from qnn_sd.quantize.encodings.from_ranges import NO_RANGES, Encodings, encodings_from_ranges
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.graph import FloatGraph
+from qnn_sd.quantize.operand_selection import MAX_LOSS_DB, select_int8_operands
 from qnn_sd.quantize.qdq_writer import QdqWriter
-from qnn_sd.quantize.ranges.measured import Ranges, measure
+from qnn_sd.quantize.ranges import Ranges, measure
 
 Feeds = dict[str, np.ndarray]
 HEADS = 2
 
 
-def attention(folder: Path, side: int = 12, outlier: float = 1.0) -> Path:
-    """Self-attention of an image of 32 channels; of the first head's keys one channel is that many times as large,
-    and its queries as much smaller, so that the scores are the same."""
-    folder.mkdir()
+def layer_of(outlier: float) -> AttentionWeights:
+    """Of the first head's keys one channel is that many times as large, and its queries as much smaller, so that the
+    scores are the same."""
     layer = AttentionWeights.read(RandomTensors(1), "attn", 32, 32, HEADS)
     factor = np.ones((32, 1), np.float32)
     factor[0] = outlier
-    layer = AttentionWeights(
+    return AttentionWeights(
         Weights(layer.query.weight / factor), Weights(layer.key.weight * factor), layer.value, layer.out
     )
+
+
+def attention(folder: Path, side: int = 12, outlier: float = 1.0) -> Path:
+    """Self-attention of an image of 32 channels."""
+    folder.mkdir()
     with Graph("test", folder) as g:
-        g.output(self_attention(g, "attn", layer, HEADS, g.input("x", (1, 32, side, side))), "y")
+        g.output(self_attention(g, "attn", layer_of(outlier), HEADS, g.input("x", (1, 32, side, side))), "y")
     return folder
 
 
@@ -88,22 +91,22 @@ def test_each_int8_operand_has_the_range_that_was_met(tmp_path: Path) -> None:
         assert float(scale) * 127 == pytest.approx(INT8_RANGE_MARGIN * reach, rel=1e-5)
 
 
-def test_rare_samples_are_covered_and_the_16_bit_range_is_never_passed(tmp_path: Path) -> None:
+def test_other_guidance_samples_are_covered_and_the_16_bit_range_is_never_passed(tmp_path: Path) -> None:
     graph, chosen, ranges = prepared(attention(tmp_path / "float"))
     name = int8_candidates(graph)[0]
     owner = graph.roles.owner(name)
     reach = max(map(abs, ranges[owner]))
-    for beyond, expected in ((1.5 * reach, 1.5 * reach), (9 * reach, chosen.activations[name].range()[1])):
-        found = with_int8_operands(graph, chosen, ranges, {owner: (-beyond, 0.0)}).operands[name]
+    for other, expected in ((1.5 * reach, 1.5 * reach), (9 * reach, chosen.activations[name].range()[1])):
+        found = with_int8_operands(graph, chosen, ranges, {owner: (-other, 0.0)}).operands[name]
         assert found.range()[1] == pytest.approx(expected, rel=1e-3)
 
 
-def test_all_are_narrow_where_that_loses_little(tmp_path: Path) -> None:
+def test_all_are_int8_where_that_loses_little(tmp_path: Path) -> None:
     graph, chosen, ranges = prepared(attention(tmp_path / "float"))
-    told: list[int] = []
-    every = with_int8_operands(graph, chosen, ranges, NO_RANGES)
-    found = select_int8_operands(graph, every, {}, [feeds(2), feeds(3)], tmp_path, told.append)
-    assert told == [6] * 6, "progress: each of two samples, float, with 16 bits and with 8"
+    runs: list[int] = []
+    every = with_int8_operands(graph, chosen, ranges)
+    found = select_int8_operands(graph, every, {}, [feeds(2), feeds(3)], tmp_path, runs.append)
+    assert runs == [6] * 6, "progress: each of two samples, float, with 16 bits and with 8"
     assert found.metadata["int8_operands"] == 2 * HEADS
     assert found.metadata["int16_operands"] == 0
     assert found.metadata["loss_db"] <= MAX_LOSS_DB
@@ -113,7 +116,7 @@ def test_an_operand_that_int8_does_not_suit_keeps_16_bits(tmp_path: Path) -> Non
     """A channel 300 times the others' size leaves those no steps."""
     source = attention(tmp_path / "float", outlier=300)
     graph, chosen, ranges = prepared(source)
-    every, held_out = with_int8_operands(graph, chosen, ranges, NO_RANGES), [feeds(2), feeds(3)]
+    every, held_out = with_int8_operands(graph, chosen, ranges), [feeds(2), feeds(3)]
 
     def db(encodings: Encodings, folder: Path) -> float:
         folder.mkdir()
@@ -130,14 +133,33 @@ def test_an_operand_that_int8_does_not_suit_keeps_16_bits(tmp_path: Path) -> Non
     assert db(found.encodings, tmp_path / "found") >= wide - MAX_LOSS_DB
 
 
-def test_a_loss_that_is_no_number_narrows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operands, "sqnr_db", lambda _expected, _found: math.nan)
+@pytest.mark.parametrize("outputs", [("plain",), ("plain", "outlier"), ("outlier", "plain")])
+def test_every_output_is_judged(outputs: tuple[str, ...], tmp_path: Path) -> None:
+    """A second output, a thousand times as small, must not lose more than the first may."""
+    (source := tmp_path / "float").mkdir()
+    with Graph("test", source) as g:
+        x = g.input("x", (1, 32, 12, 12))
+        for name in outputs:
+            y = self_attention(g, f"{name}_attn", layer_of(300.0 if name == "outlier" else 1.0), HEADS, x)
+            small = g.constant(f"{name}_small", np.full(1, 1e-3 if name == "outlier" else 1.0, np.float32))
+            g.output(g.node("Mul", [y, small], y.shape), name)
+    graph, chosen, ranges = prepared(source)
+    every = with_int8_operands(graph, chosen, ranges)
+    assert len(every.operands) == 2 * HEADS * len(outputs)
+    found = select_int8_operands(graph, every, {}, [feeds(2), feeds(3)], tmp_path)
+    kept = [name for name in every.operands if name not in found.encodings.operands]
+    assert bool(kept) == ("outlier" in outputs)
+    assert found.metadata["loss_db"] <= MAX_LOSS_DB
+
+
+def test_a_loss_that_is_no_number_gives_no_operand_8_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operand_selection, "sqnr_db", lambda _expected, _found: math.nan)
     graph, chosen, ranges = prepared(attention(tmp_path / "float"))
-    found = select_int8_operands(graph, with_int8_operands(graph, chosen, ranges, NO_RANGES), {}, [feeds(2)], tmp_path)
+    found = select_int8_operands(graph, with_int8_operands(graph, chosen, ranges), {}, [feeds(2)], tmp_path)
     assert found.metadata["int8_operands"] == 0
 
 
-def test_nothing_is_narrow_that_held_out_data_did_not_judge(tmp_path: Path) -> None:
+def test_nothing_is_int8_that_held_out_data_did_not_judge(tmp_path: Path) -> None:
     """As with ``--rounding nearest``: an outlier would cost tens of dB, and nobody would know."""
     source, qdq = attention(tmp_path / "float", outlier=300), tmp_path / "qdq"
     qdq.mkdir()

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Cli
+from cli_here import CliHere
+from conftest import ROOT
 from graphs import small_graph
 
 from qnn_sd.artifact import sha256_of_file
@@ -540,25 +541,32 @@ def test_own_prompts_are_generated_and_long_ones_named(
 
 
 @pytest.mark.parametrize("command", ["compile", "run"])
-def test_bad_prompts_are_told_before_any_work(command: str, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_bad_prompts_are_told_before_any_work(
+    command: str, cli_here: CliHere, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("prompts")
     empty = folder / "empty.txt"
     empty.touch()
     arguments = [command, *(["a red circle"] if command == "run" else [])]
-    assert "has no prompts" in cli.refused(13, *arguments, "--prompts", str(empty))
-    assert "No such file" in cli.refused(13, *arguments, "--dry-run", "--prompts", str(folder / "none.txt"))
+    assert "has no prompts" in cli_here.refused(13, *arguments, "--prompts", str(empty))
+    assert "No such file" in cli_here.refused(13, *arguments, "--dry-run", "--prompts", str(folder / "none.txt"))
 
 
 def test_own_prompts_are_another_build(
-    cli: Cli, pipeline: BuildPipeline, tmp_path_factory: pytest.TempPathFactory
+    cli_here: CliHere, pipeline: BuildPipeline, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pipeline.quantize("unet")
     mine = tmp_path_factory.mktemp("prompts") / "mine.txt"
     mine.write_text("a red circle\na blue star\n", "utf-8")
 
     def states(*arguments: str) -> dict[str, bool]:
-        stages = cli.json("compile", "--dry-run", *arguments)["stages"]
-        return {stage["stage"]: stage["cached"] for stage in stages if stage["component"] in ("unet", "all")}
+        stages = cli_here.json("compile", "--dry-run", *arguments)["stages"]
+        whole = (None, None)
+        return {
+            stage["stage"]: stage["cached"]
+            for stage in stages
+            if stage["component"] == "unet" or (stage["component"], stage["subject"]) == whole
+        }
 
     usual = states()
     assert usual["calibrate"]
@@ -570,6 +578,6 @@ def test_own_prompts_are_another_build(
 
 
 @pytest.mark.parametrize("option", ["--prompts", "--encodings"])
-def test_what_quantizes_means_nothing_for_float_graphs(option: str, cli: Cli) -> None:
-    message = cli.refused(3, "run", "a red circle", "--target", "cpu", option, "mine")
+def test_what_quantizes_means_nothing_for_float_graphs(option: str, cli_here: CliHere) -> None:
+    message = cli_here.refused(3, "run", "a red circle", "--target", "cpu", option, "mine")
     assert f"{option} has no meaning" in message

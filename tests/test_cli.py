@@ -15,7 +15,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import CHECKPOINT, ROOT, Cli, interrupt_at
+from cli_here import CliHere
+from conftest import CHECKPOINT, ROOT, Cli, interrupt_at, json_document
 from PIL import Image
 
 from qnn_sd import __version__
@@ -37,7 +38,7 @@ def _built(pipeline: BuildPipeline) -> None:
 
 def test_run_saves_a_image_with_what_made_it(cli: Cli) -> None:
     document = cli.json("run", PROMPT, *QUICK, "--negative", "square", "--scheduler", "euler", "-o", "my image.png")
-    assert document["images"] == [{"path": "my image.png", "seed": 3}]
+    assert document["images"] == [{"file": "my image.png", "seed": 3}]
     assert (document["target"], document["soc"], document["fallbacks"]) == ("cpu", None, [])
     components = document["components"]
     assert {name: (c["target"], c["calls"]) for name, c in components.items()} == {
@@ -75,15 +76,15 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def test_count_makes_the_next_seeds_and_guidance_one_a_single_pass(cli: Cli) -> None:
-    document = cli.json("run", PROMPT, *QUICK, "--count", "2", "--guidance", "1", "-o", "a.png")
+def test_count_makes_the_next_seeds_and_guidance_one_a_single_pass(cli_here: CliHere) -> None:
+    document = cli_here.json("run", PROMPT, *QUICK, "--count", "2", "--guidance", "1", "-o", "a.png")
     assert [image["seed"] for image in document["images"]] == [3, 4]
-    assert [image["path"] for image in document["images"]] == ["a-3.png", "a-4.png"]
+    assert [image["file"] for image in document["images"]] == ["a-3.png", "a-4.png"]
     assert document["components"]["unet"]["calls"] == 2 * 2
     assert document["components"]["text_encoder"]["calls"] == 1
-    cli.json("run", PROMPT, "--target", "cpu", "--steps", "2", "--seed", "4", "--guidance", "1", "-o", "b.png")
-    np.testing.assert_array_equal(pixels(cli.folder / "a-4.png"), pixels(cli.folder / "b.png"))
-    assert (pixels(cli.folder / "a-3.png") != pixels(cli.folder / "a-4.png")).any()
+    cli_here.json("run", PROMPT, "--target", "cpu", "--steps", "2", "--seed", "4", "--guidance", "1", "-o", "b.png")
+    np.testing.assert_array_equal(pixels(cli_here.folder / "a-4.png"), pixels(cli_here.folder / "b.png"))
+    assert (pixels(cli_here.folder / "a-3.png") != pixels(cli_here.folder / "a-4.png")).any()
 
 
 def test_people_see_a_table_and_scripts_only_json(cli: Cli) -> None:
@@ -157,8 +158,23 @@ def test_a_prompt_that_is_no_utf8_is_generated(cli: Cli) -> None:
         (30, ("export", "-o", "/sys/out"), "Can't write /sys/out"),
     ],
 )
-def test_bad_input_is_refused_with_its_own_code(code: int, arguments: tuple[str, ...], message: str, cli: Cli) -> None:
-    assert message in cli.refused(code, *arguments)
+def test_bad_input_is_refused_with_its_own_code(
+    code: int, arguments: tuple[str, ...], message: str, cli_here: CliHere
+) -> None:
+    assert message in cli_here.refused(code, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (2, ("run",)),
+        (3, ("run", "x", "--steps", "0")),
+        (4, ("compile", "--soc", "sm8660")),
+        (30, ("run", "x", "-o", ".")),
+    ],
+)
+def test_a_failures_code_is_the_process_own(code: int, arguments: tuple[str, ...], cli: Cli) -> None:
+    assert "Usage" in (said := cli.refused(code, *arguments)) or said.startswith("error: ")
 
 
 def test_a_disk_that_fills_up_leaves_nothing_behind(cli: Cli) -> None:
@@ -196,33 +212,33 @@ def test_a_truncated_context_binary_is_refused(cli: Cli, own_cache: Path) -> Non
     assert "Delete" in message
 
 
-def test_a_manifest_that_does_not_match_is_refused(cli: Cli, own_cache: Path) -> None:
+def test_a_manifest_that_does_not_match_is_refused(cli_here: CliHere, own_cache: Path) -> None:
     manifest = next((own_cache / "export").glob("tiny-sd.unet-*/manifest.json"))
     content = json.loads(manifest.read_text())
     content["files"]["weights.bin"]["sha256"] = "0" * 64
     manifest.write_text(json.dumps(content))
-    message = cli.refused(12, "run", PROMPT, *QUICK, environment={"QNN_SD_CACHE": str(own_cache)})
+    message = cli_here.refused(12, "run", PROMPT, *QUICK, environment={"QNN_SD_CACHE": str(own_cache)})
     assert "SHA-256 is not the one in the manifest" in message
 
 
 @pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "text_encoder/model"])
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.5, 0.99])
 def test_a_truncated_checkpoint_is_refused(
-    part: str, share: float, cli: Cli, tmp_path_factory: pytest.TempPathFactory
+    part: str, share: float, cli_here: CliHere, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     checkpoint = tmp_path_factory.mktemp("checkpoint") / "copy"
     shutil.copytree(CHECKPOINT, checkpoint)
     weights = checkpoint / f"{part}.safetensors"
     os.truncate(weights, int(weights.stat().st_size * share))
-    message = cli.refused(10, "run", PROMPT, *QUICK, "--checkpoint", str(checkpoint))
+    message = cli_here.refused(10, "run", PROMPT, *QUICK, "--checkpoint", str(checkpoint))
     assert f"{weights.name} can't be read" in message
-    assert not list((Path(cli.environment["QNN_SD_CACHE"])).rglob("*.part"))
+    assert not list((Path(cli_here.environment["QNN_SD_CACHE"])).rglob("*.part"))
 
 
 def test_a_component_that_cannot_load_falls_back_and_says_so(cli: Cli, refused_cache: Path) -> None:
     done = cli("run", PROMPT, "--steps", "1", "--json", environment={"QNN_SD_CACHE": str(refused_cache)})
     assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    document = json_document(done.stdout)
     [fallback] = document["fallbacks"]
     assert (fallback["component"], fallback["target"]) == ("unet", "cpu")
     assert fallback["reason"]
@@ -309,10 +325,10 @@ def test_a_crash_shows_no_traceback_without_debug(cli: Cli, own_cache: Path) -> 
     assert "Traceback" in done.stderr
 
 
-def test_the_cache_is_used(cli: Cli, pipeline: BuildPipeline) -> None:
-    first = cli.json("compile", "--soc", "sm8650")
-    again = cli.json("compile", "--soc", "sm8650")
-    assert again["bundle"] == first["bundle"]
+def test_the_cache_is_used(cli_here: CliHere, pipeline: BuildPipeline) -> None:
+    first = cli_here.json("compile", "--soc", "sm8650")
+    again = cli_here.json("compile", "--soc", "sm8650")
+    assert again["folder"] == first["folder"]
     assert again["dl_mode"] == 2
     assert set(again["components"]) == {"text_encoder", "unet", "vae_decoder", "vae_encoder"}
     assert all(component["cached"] for component in again["components"].values())
@@ -331,9 +347,9 @@ def test_the_cache_is_used(cli: Cli, pipeline: BuildPipeline) -> None:
     assert again["verified"] == first["verified"]
     assert "QDQ graphs against float at least " in again["verified"]
     assert "context binaries against QDQ graphs at least " in again["verified"]
-    assert again["calibration"]["prompts"] == "tiny_sd_prompts/calibration.txt"
+    assert again["calibration"]["file"] == "tiny_sd_prompts/calibration.txt"
     assert again["calibration"]["samples"]["unet"] > 0
-    done = cli("compile")
+    done = cli_here("compile")
     assert "binary/QDQ, dB" in done.stdout
     assert "QDQ/float, dB" in done.stdout
     assert "dl_mode 2" in done.stdout
@@ -356,29 +372,31 @@ def test_what_was_never_verified_says_so(cli: Cli, own_cache: Path, pipeline: Bu
 
 def test_doctor_is_well_here(cli: Cli) -> None:
     document = cli.json("doctor")
-    checks = {check["check"]: check for check in document["checks"]}
+    checks = {check["name"]: check for check in document["checks"]}
     assert list(checks) == ["python", "packages", "toolchain", "reference", "emulator", "disk", "adb", "ai hub"]
     assert document["healthy"]
     assert "ran a convolution for sm8650" in checks["emulator"]["found"]
-    assert all(check["advice"] for check in checks.values() if check["status"] != "ok")
+    assert all(check["next"] for check in checks.values() if check["status"] != "ok")
     assert cli("doctor", environment={"QAIHUB_API_TOKEN": "secret"}).stdout.count("secret") == 0
 
 
 def test_doctor_finds_a_hard_failure(cli: Cli) -> None:
     done = cli("doctor", "--json", environment={"QNN_SD_CACHE": "/sys/cache"})
     assert done.returncode == 40
-    document = json.loads(done.stdout)
+    document = json_document(done.stdout)
     assert not document["healthy"]
+    assert (document["error"]["code"], document["error"]["name"]) == (40, "UnhealthyError")
     [failed] = [check for check in document["checks"] if check["status"] == "failed"]
-    assert failed["check"] == "disk"
-    assert "QNN_SD_CACHE" in failed["advice"]
+    assert failed["name"] == "disk"
+    assert "QNN_SD_CACHE" in failed["next"]
+    assert failed["next"] == document["error"]["next"]
 
 
-def test_version_and_help(cli: Cli) -> None:
-    assert __version__ in cli("--version").stdout
+def test_version_and_help(cli_here: CliHere) -> None:
+    assert __version__ in cli_here("--version").stdout
     for command in ("export", "compile", "run", "doctor"):
-        assert command in cli("--help").stdout
-        assert "--json" in cli(command, "--help").stdout
+        assert command in cli_here("--help").stdout
+        assert "--json" in cli_here(command, "--help").stdout
 
 
 def test_another_checkpoint_is_another_artifact(cache: Path, tmp_path: Path) -> None:
@@ -400,54 +418,62 @@ def test_readme_names_the_commands() -> None:
         assert line in text
 
 
-def test_export_writes_graphs_that_run_here(cli: Cli, pipeline: BuildPipeline) -> None:
-    document = cli.json("export", "-o", "graphs", "--component", "unet", "--component", "text_encoder")
+def test_export_writes_graphs_that_run_here(cli_here: CliHere, pipeline: BuildPipeline) -> None:
+    document = cli_here.json("export", "-o", "graphs", "--component", "unet", "--component", "text_encoder")
     assert list(document["components"]) == ["text_encoder", "unet"]
-    assert (document["width"], document["height"]) == (128, 128)
+    assert document["size"] == {"width": 128, "height": 128}
     for name in ("text_encoder", "unet"):
-        folder = cli.folder / "graphs" / name
+        folder = cli_here.folder / "graphs" / name
         assert document["components"][name]["folder"] == f"graphs/{name}"
         expected = {path.name: path.read_bytes() for path in pipeline.export(name).folder.iterdir()}
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
         onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    assert "It is there already" in cli.refused(30, "export", "-o", "graphs", "--component", "unet")
-    assert "text_encoder" in cli("export").stdout
+    assert "It is there already" in cli_here.refused(30, "export", "-o", "graphs", "--component", "unet")
+    assert "text_encoder" in cli_here("export").stdout
 
 
-def test_quantize_writes_graphs_encodings_and_gains(cli: Cli, pipeline: BuildPipeline) -> None:
-    document = cli.json("quantize", "-o", "graphs", "--component", "text_encoder")
+def test_quantize_writes_graphs_encodings_and_gains(cli_here: CliHere, pipeline: BuildPipeline) -> None:
+    document = cli_here.json("quantize", "-o", "graphs", "--component", "text_encoder")
     told = document["components"]["text_encoder"]
-    assert told["rounding"]["adaround"] == told["rounding"]["layers"] > 0
-    folder = cli.folder / "graphs" / "text_encoder"
+    assert told["rounding"] == "adaround"
+    assert told["rounded_layers"]["adaround"] == told["rounded_layers"]["layers"] > 0
+    folder = cli_here.folder / "graphs" / "text_encoder"
     expected = {path.name: path.read_bytes() for path in pipeline.quantize("text_encoder").folder.iterdir()}
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
     assert {"model.onnx", "encodings.json", "rounding.json"} <= expected.keys()
-    nearest = cli.json("quantize", "--component", "text_encoder", "--rounding", "nearest")
+    nearest = cli_here.json("quantize", "--component", "text_encoder", "--rounding", "nearest")
     assert nearest["components"]["text_encoder"]["rounding"] == "nearest"
+    assert nearest["components"]["text_encoder"]["rounded_layers"] is None
     assert nearest["components"]["text_encoder"]["folder"] != str(pipeline.quantize("text_encoder").folder)
-    assert "36 of 36" in cli("quantize", "--component", "text_encoder").stdout
-    assert "It is there already" in cli.refused(30, "quantize", "-o", "graphs", "--component", "text_encoder")
+    assert "36 of 36" in cli_here("quantize", "--component", "text_encoder").stdout
+    assert "It is there already" in cli_here.refused(30, "quantize", "-o", "graphs", "--component", "text_encoder")
 
 
-def test_another_size_is_another_image(cli: Cli, own_cache: Path) -> None:
+def test_another_size_is_another_image(cli_here: CliHere, own_cache: Path) -> None:
     """Not square, in steps of 64; the demo's network takes any."""
-    cli.environment["QNN_SD_CACHE"] = str(own_cache)
-    cli.json("run", PROMPT, *QUICK, "--size", "192x64")
-    assert Image.open(cli.folder / "out.png").size == (192, 64)
-    document = cli.json("export", "--component", "unet", "--size", "64x192")
+    cli_here.environment["QNN_SD_CACHE"] = str(own_cache)
+    cli_here.json("run", PROMPT, *QUICK, "--size", "192x64")
+    assert Image.open(cli_here.folder / "out.png").size == (192, 64)
+    document = cli_here.json("export", "--component", "unet", "--size", "64x192")
     graph = onnx.load(Path(document["components"]["unet"]["folder"]) / "model.onnx", load_external_data=False).graph
     shape = [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim]
     assert shape == [1, 4, 24, 8]
 
 
-def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli: Cli, own_cache: Path) -> None:
-    cli.environment["QNN_SD_CACHE"] = str(own_cache)
+def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli_here: CliHere, own_cache: Path) -> None:
+    cli_here.environment["QNN_SD_CACHE"] = str(own_cache)
     before = sorted(own_cache.rglob("*"))
-    stages = cli.json("run", PROMPT, "--dry-run")["stages"]
+    stages = cli_here.json("run", PROMPT, "--dry-run")["stages"]
     assert all(stage["cached"] and stage["last_seconds"] >= 0 for stage in stages)
     of_unet = [stage["stage"] for stage in stages if stage["component"] == "unet"]
     assert of_unet == ["export", "quantize", "verify", "compile", "verify"]
-    other = cli.json("compile", "--soc", "sm8550", "--size", "64x64", "--dry-run")
+    verified = [stage["subject"] for stage in stages if (stage["stage"], stage["component"]) == ("verify", "unet")]
+    assert verified == ["qdq", "sm8650"]
+    recorded = [(stage["component"], stage["subject"]) for stage in stages if stage["stage"] == "calibrate"]
+    assert recorded == [(None, None), (None, "held_out"), (None, "verification")]
+    told = [tuple(stage[key] for key in ("stage", "component", "subject")) for stage in stages]
+    assert len(set(told)) == len(told), "two stages can't be told apart"
+    other = cli_here.json("compile", "--soc", "qcs9075", "--size", "64x64", "--dry-run")
     # Another size and SoC: all is to do, and the times are those of the size and SoC that were made.
     assert not any(stage["cached"] for stage in other["stages"])
     known = {(stage["stage"], stage["component"]): stage["last_seconds"] for stage in other["stages"]}
@@ -458,9 +484,9 @@ def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli: Cli, own_cache: Pa
     assert [seconds is None for seconds in of_unet] == [True, True], "compiled and verified on the emulator"
     times = [stage["last_seconds"] for stage in other["stages"]]
     assert other["known_seconds"] == pytest.approx(sum(filter(None, times)), abs=0.01)
-    assert "to do" in cli("export", "--size", "64x64", "--dry-run").stdout
+    assert "to do" in cli_here("export", "--size", "64x64", "--dry-run").stdout
     assert sorted(own_cache.rglob("*")) == before
-    assert list(cli.folder.iterdir()) == []
+    assert list(cli_here.folder.iterdir()) == []
 
 
 def test_a_dry_run_downloads_nothing(cli: Cli, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT, Cli
+from cli_here import CliHere
+from conftest import ROOT
 from graphs import run
 from onnx import TensorProto
 
@@ -28,7 +29,8 @@ from qnn_sd.export.graph import Graph
 from qnn_sd.onnx_files import DATA_FILE, MODEL_FILE, load_structure, read_array
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_component, quantize_with_stand_ins
-from qnn_sd.quantize.encodings.aimet_format import read, write_1_0_0, write_2_0_0
+from qnn_sd.quantize.encodings import write_1_0_0, write_2_0_0
+from qnn_sd.quantize.encodings.aimet_format import read
 from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric, second_operand
 from qnn_sd.quantize.graph.op_rules import DATA_MOVEMENT_OPS
 
@@ -210,7 +212,14 @@ BIAS = {"name": "first.bias", "output_dtype": "int32", "axis": 0}
         (change("first.weight", y_scale=[0.1] * 4), "of first.weight .*(?s:.*)4 scales, the weight 5 output channels"),
         (change("first.weight", axis=1), "of first.weight .*(?s:.*)axis is 1, the output channels' is 0"),
         (change("first.weight", axis=7), "of first.weight .*(?s:.*)axis is 7"),
-        (change("first.weight", output_dtype="int4"), "of first.weight .*(?s:.*)4 bits; qnn-sd writes W8A16"),
+        (change("first.weight", output_dtype="int2"), "of first.weight .*(?s:.*)2 bits"),
+        (change("first.weight", output_dtype="int16"), "of first.weight .*(?s:.*)16 bits"),
+        (change("first.weight", output_dtype="int4", block_size=16), "of first.weight .*(?s:.*)one scale a block"),
+        (change("first.weight", output_dtype="int4", y_scale=0.1, axis=None), "4 bits and one scale for the whole"),
+        (
+            change("first.weight", output_dtype="uint4", y_zero_point=[128] * 5),
+            "of first.weight .*(?s:.*)not symmetric",
+        ),
         (change("first.weight", y_zero_point=[3] * 5), "of first.weight .*(?s:.*)not symmetric"),
         (change("first.weight", y_zero_point=[0, 1, 0, 0, 0]), "of first.weight .*(?s:.*)differs from channel"),
         (change("first.weight", block_size=16), "of first.weight .*(?s:.*)one scale a block"),
@@ -409,26 +418,28 @@ def test_the_road_takes_what_is_given_and_measures_the_rest(plain: BuildPipeline
     assert given().quantize("text_encoder").key != made.key
 
 
-def test_encodings_on_the_command_line_are_checked_by_name(cli: Cli, pipeline: BuildPipeline) -> None:
-    (folder := cli.folder / "mine").mkdir()
+def test_encodings_on_the_command_line_are_checked_by_name(cli_here: CliHere, pipeline: BuildPipeline) -> None:
+    (folder := cli_here.folder / "mine").mkdir()
     for name in ("nowhere", "mine"):
-        assert f"{name} holds no encodings" in cli.refused(13, "compile", "--encodings", name)
+        assert f"{name} holds no encodings" in cli_here.refused(13, "compile", "--encodings", name)
     shutil.copy(pipeline.quantize("text_encoder").file(VERSIONS[0]), folder / "unte.json")
-    assert "Did you mean unet?" in cli.refused(13, "compile", "--encodings", "mine")
+    assert "Did you mean unet?" in cli_here.refused(13, "compile", "--encodings", "mine")
     (folder / "unte.json").rename(folder / "text_encoder.json")
     document = json.loads((folder / "text_encoder.json").read_text())
     document["activation_encodings"].pop()
     save(folder / "text_encoder.json", document)
-    message = cli.refused(13, "compile", "--encodings", "mine")
+    message = cli_here.refused(13, "compile", "--encodings", "mine")
     assert "not for this graph" in message
     assert "no encoding for 1 tensor (" in message
 
 
-def test_given_encodings_are_another_build_for_every_command_that_runs_one(cli: Cli, pipeline: BuildPipeline) -> None:
-    (cli.folder / "mine").mkdir()
-    shutil.copy(pipeline.quantize("unet").file(VERSIONS[0]), cli.folder / "mine" / "unet.json")
+def test_given_encodings_are_another_build_for_every_command_that_runs_one(
+    cli_here: CliHere, pipeline: BuildPipeline
+) -> None:
+    (cli_here.folder / "mine").mkdir()
+    shutil.copy(pipeline.quantize("unet").file(VERSIONS[0]), cli_here.folder / "mine" / "unet.json")
     for given, cached in (((), True), (("--encodings", "mine"), False)):
-        stages = cli.json("run", "a red circle", "--target", "cpu", "--precision", "w8a16", "--dry-run", *given)[
+        stages = cli_here.json("run", "a red circle", "--target", "cpu", "--precision", "w8a16", "--dry-run", *given)[
             "stages"
         ]
         found = {stage["component"]: stage["cached"] for stage in stages if stage["stage"] == "quantize"}

@@ -19,11 +19,11 @@ COMPONENT = "text_encoder"
 ENDED = """
 import importlib, os, resource, signal, sys
 module, name, at, how, *arguments = sys.argv[1:]
-place = importlib.import_module(module)
+owner = importlib.import_module(module)
 *path, name = name.split(".")
 for each in path:
-    place = getattr(artifact_folder, each)
-real, calls = getattr(artifact_folder, name), [0]
+    owner = getattr(owner, each)
+real, calls = getattr(owner, name), [0]
 def wrapped(*given, **named):
     calls[0] += 1
     if calls[0] == int(at):
@@ -32,7 +32,7 @@ def wrapped(*given, **named):
         else:
             os.kill(os.getpid(), signal.Signals[how])
     return real(*given, **named)
-setattr(artifact_folder, name, wrapped)
+setattr(owner, name, wrapped)
 from qnn_sd.cli import console_script
 sys.argv[1:] = arguments
 console_script()

@@ -8,9 +8,9 @@ from onnx import TensorProto, helper, numpy_helper, save
 
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline import BuildPipeline
-from qnn_sd.quantize.encodings.from_ranges import encodings_from_ranges
-from qnn_sd.quantize.graph.float_graph import FloatGraph
-from qnn_sd.quantize.ranges.non_negative import non_negative_tensors
+from qnn_sd.quantize.encodings import encodings_from_ranges
+from qnn_sd.quantize.graph import FloatGraph
+from qnn_sd.quantize.ranges import non_negative_tensors
 
 CERTAIN = {"square", "pooled", "shared", "raised", "root", "inverse", "certain"}
 UNCERTAIN = {"turned", "lessened", "mixed"}
@@ -57,7 +57,7 @@ def test_what_is_made_of_squares_is_certain_and_nothing_else(graph: FloatGraph) 
 
 
 @pytest.mark.parametrize("side", [1, -1])
-def test_a_range_on_one_side_of_zero_gets_room_on_both(side: int, graph: FloatGraph) -> None:
+def test_a_range_on_one_side_of_zero_gets_a_margin_on_both(side: int, graph: FloatGraph) -> None:
     """A mean that calibration met between 0.5 and 2.5: the next image's may be -0.5."""
     ends = (0.5, 2.5) if side > 0 else (-2.5, -0.5)
     measured = dict.fromkeys(CERTAIN, (0.5, 2.5)) | dict.fromkeys(("x", *UNCERTAIN), ends)

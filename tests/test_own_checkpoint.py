@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli_here import CliHere
 from conftest import CHECKPOINT, Cli
 from diffusers import LatentConsistencyModelPipeline, LCMScheduler
 from parity import check, reference_outputs
@@ -59,7 +60,7 @@ def pixels(cli: Cli, name: str) -> np.ndarray:
     return np.asarray(Image.open(cli.folder / name)).astype(int)
 
 
-def test_each_option_changes_the_image(things: Path, cli: Cli) -> None:
+def test_each_option_changes_the_image(things: Path, cli_here: CliHere) -> None:
     base = (*QUICK, "--checkpoint", str(things / "model.safetensors"), *TOKENIZER)
     options = {
         "plain": (),
@@ -70,8 +71,8 @@ def test_each_option_changes_the_image(things: Path, cli: Cli) -> None:
         "renamed": ("--embedding", f"unused={things / 'neon.safetensors'}"),
     }
     for name, more in options.items():
-        cli.json(*base, *more, "-o", f"{name}.png")
-    images = {name: pixels(cli, f"{name}.png") for name in options}
+        cli_here.json(*base, *more, "-o", f"{name}.png")
+    images = {name: pixels(cli_here, f"{name}.png") for name in options}
     # A name that the prompt doesn't say changes nothing; all else is another image each.
     np.testing.assert_array_equal(images.pop("renamed"), images["plain"])
     names = sorted(images)
@@ -79,8 +80,8 @@ def test_each_option_changes_the_image(things: Path, cli: Cli) -> None:
         for second in names[names.index(first) + 1 :]:
             assert (images[first] != images[second]).any(), (first, second)
     # No LoRA at all is a LoRA of scale 0.
-    cli.json(*base, "--lora", f"{things / 'lora.safetensors'}:0", "-o", "zero.png")
-    np.testing.assert_array_equal(pixels(cli, "zero.png"), images["plain"])
+    cli_here.json(*base, "--lora", f"{things / 'lora.safetensors'}:0", "-o", "zero.png")
+    np.testing.assert_array_equal(pixels(cli_here, "zero.png"), images["plain"])
 
 
 def truncated(things: Path, folder: Path) -> Path:
@@ -90,7 +91,7 @@ def truncated(things: Path, folder: Path) -> Path:
     return path
 
 
-def test_bad_files_have_their_codes(things: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_bad_files_have_their_codes(things: Path, cli_here: CliHere, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("bad")
     save_file({"conditioner.embedders.1.model.ln_final.bias": torch.zeros(2)}, elsewhere / "xl.safetensors")
     save_file({"lora_te2_x.lora_down.weight": torch.zeros(2, 2)}, elsewhere / "xl_lora.safetensors")
@@ -114,19 +115,19 @@ def test_bad_files_have_their_codes(things: Path, cli: Cli, tmp_path_factory: py
         (10, (*model, "--embedding", str(lora)), "is no textual inversion"),
     ]
     for code, arguments, message in cases:
-        assert message in cli.refused(code, *QUICK, *arguments), arguments
-    assert not list(Path(cli.environment["QNN_SD_CACHE"]).rglob("*.part"))
+        assert message in cli_here.refused(code, *QUICK, *arguments), arguments
+    assert not list(Path(cli_here.environment["QNN_SD_CACHE"]).rglob("*.part"))
 
 
 def test_nan_in_the_weights_is_told_and_nothing_is_kept(
-    things: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory
+    things: Path, cli_here: CliHere, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("nan") / "model.safetensors"
     tensors = load_file(things / "model.safetensors")
     name = "model.diffusion_model.middle_block.1.proj_in.weight"
     tensors[name][2, 1] = float("nan")
     save_file(tensors, path)
-    said = cli.refused(10, *QUICK, "--checkpoint", str(path), *TOKENIZER)
+    said = cli_here.refused(10, *QUICK, "--checkpoint", str(path), *TOKENIZER)
     assert f"{name} in {path} holds NaN or infinity" in said
 
 
@@ -140,15 +141,15 @@ def test_a_tokenizer_of_another_model_is_refused(things: Path, tmp_path: Path) -
     assert "641 tokens, the text encoder knows 640" in caught.value.why
 
 
-def test_a_tokenizer_as_transformers_5_writes_it(things: Path, cli: Cli) -> None:
+def test_a_tokenizer_as_transformers_5_writes_it(things: Path, cli_here: CliHere) -> None:
     base = (*QUICK, "--checkpoint", str(things / "model.safetensors"))
-    CLIPTokenizer.from_pretrained(CHECKPOINT / "tokenizer").save_pretrained(cli.folder / "one")
-    assert not (cli.folder / "one" / "vocab.json").exists()
-    cli.json(*base, "--tokenizer", "one", "-o", "one.png")
-    cli.json(*base, *TOKENIZER, "-o", "two.png")
-    np.testing.assert_array_equal(pixels(cli, "one.png"), pixels(cli, "two.png"))
-    (cli.folder / "one" / "tokenizer.json").write_text('{"model": {"vocab": []}}')
-    assert "The tokenizer in one can't be read" in cli.refused(10, *base, "--tokenizer", "one")
+    CLIPTokenizer.from_pretrained(CHECKPOINT / "tokenizer").save_pretrained(cli_here.folder / "one")
+    assert not (cli_here.folder / "one" / "vocab.json").exists()
+    cli_here.json(*base, "--tokenizer", "one", "-o", "one.png")
+    cli_here.json(*base, *TOKENIZER, "-o", "two.png")
+    np.testing.assert_array_equal(pixels(cli_here, "one.png"), pixels(cli_here, "two.png"))
+    (cli_here.folder / "one" / "tokenizer.json").write_text('{"model": {"vocab": []}}')
+    assert "The tokenizer in one can't be read" in cli_here.refused(10, *base, "--tokenizer", "one")
 
 
 LCM = Architecture(
@@ -194,14 +195,14 @@ def test_a_latent_consistency_model_as_a_single_file(lcm: Path, tmp_path: Path) 
     check(opened, "unet", (64, 64), tmp_path / "onnx", outputs["unet"])
 
 
-def test_the_command_takes_its_defaults_from_the_checkpoint(lcm: Path, cli: Cli) -> None:
+def test_the_command_takes_its_defaults_from_the_checkpoint(lcm: Path, cli_here: CliHere) -> None:
     arguments = ("run", PROMPT, "--target", "cpu", "--seed", "3", "--checkpoint", str(lcm))
-    document = cli.json(*arguments)
+    document = cli_here.json(*arguments)
     assert document["components"]["unet"]["calls"] == LCM_STEPS
-    metadata = Image.open(cli.folder / "out.png").text
+    metadata = Image.open(cli_here.folder / "out.png").text
     assert (metadata["steps"], metadata["guidance"], metadata["scheduler"]) == ("4", "8.5", "lcm")
-    cli.json(*arguments, "--scheduler", "euler", "--steps", "2", "--guidance", "3")
-    metadata = Image.open(cli.folder / "out.png").text
+    cli_here.json(*arguments, "--scheduler", "euler", "--steps", "2", "--guidance", "3")
+    metadata = Image.open(cli_here.folder / "out.png").text
     assert (metadata["steps"], metadata["guidance"], metadata["scheduler"]) == ("2", "3.0", "euler")
 
 

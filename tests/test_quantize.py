@@ -30,11 +30,10 @@ from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_component
 from qnn_sd.quantize.calibration import Samples, unit_name
+from qnn_sd.quantize.encodings import encodings_from_ranges
 from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric, per_channel, symmetric
-from qnn_sd.quantize.encodings.from_ranges import encodings_from_ranges
-from qnn_sd.quantize.graph.float_graph import FloatGraph
-from qnn_sd.quantize.ranges.known import known_ranges
-from qnn_sd.quantize.ranges.measured import measure
+from qnn_sd.quantize.graph import FloatGraph
+from qnn_sd.quantize.ranges import known_ranges, measure
 from qnn_sd.reference import reference_session
 
 
@@ -251,8 +250,8 @@ def test_rows_of_one_size_are_looked_up_in_a_table_of_8_bits(
     assert sqnr_db(table[ids] * 2, run(tmp_path / "qdq", {"ids": ids})) >= 45
 
 
-@pytest.mark.parametrize(("evenly_spaced", "highest"), [(0.0, 2 / 64), (40.0, 1.0)])
-def test_softmax_gets_room_above_its_largest_share(evenly_spaced: float, highest: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("score", "highest"), [(0.0, 2 / 64), (40.0, 1.0)])
+def test_softmax_gets_a_margin_above_its_largest_share(score: float, highest: float, tmp_path: Path) -> None:
     """Twice the largest share that calibration saw (64 equal ones, or nearly one), and never more than 1."""
 
     def build(g: Graph) -> None:
@@ -260,7 +259,7 @@ def test_softmax_gets_room_above_its_largest_share(evenly_spaced: float, highest
         g.output(g.node("Softmax", [x], x.shape, "softmax_outputs", axis=-1), "y")
 
     x = np.zeros((1, 8, 64), np.float32)
-    x[..., 0] = evenly_spaced
+    x[..., 0] = score
     qdq = quantized(build, {"x": x}, tmp_path)
     model = load_structure(qdq)
     [softmax] = [node for node in model.graph.node if node.op_type == "Softmax"]
@@ -280,7 +279,7 @@ def test_qdq_stays_close_to_float(component: str, pipeline: BuildPipeline) -> No
         assert sqnr_db(run(floats, sample), run(qdq, sample)) >= 40
 
 
-def test_ranges_have_room_and_times_are_known(pipeline: BuildPipeline) -> None:
+def test_ranges_have_a_margin_and_times_are_known(pipeline: BuildPipeline) -> None:
     """Twice what calibration saw at the model's own guidance; other scales are covered as they are."""
     made, source, recorded = pipeline.quantize("unet"), pipeline.export("unet").folder, pipeline.calibration().folder
     entries = activations(made.folder)
@@ -289,34 +288,32 @@ def test_ranges_have_room_and_times_are_known(pipeline: BuildPipeline) -> None:
         for number, each in enumerate(plan_of(pipeline.model))
         if each.guidance == pipeline.model.guidance
     }
-    usual, rare = (
+    default, other = (
         measure(source, Samples(recorded, "unet", wanted), lambda: None)
         for wanted in (lambda unit: unit in own, lambda unit: unit not in own)
     )
 
-    def reach(name: str, room: float) -> float:
-        return max(room * max(usual[name][1], -usual[name][0]), rare[name][1], -rare[name][0])
+    def reach(name: str, margin: float) -> float:
+        return max(margin * max(default[name][1], -default[name][0]), other[name][1], -other[name][0])
 
     for name in ("sample", "conv_in", "noise_pred"):
-        assert evenly_spaced(entries[name]) == pytest.approx(2 * reach(name, 2), rel=1e-4), (
-            "as much below zero as above it"
-        )
+        assert width(entries[name]) == pytest.approx(2 * reach(name, 2), rel=1e-4), "as much below zero as above it"
     squares = [name for name in entries if name.endswith("norm1.squared")]
     assert squares
     for name in squares:
-        assert evenly_spaced(entries[name]) == pytest.approx(reach(name, 4), rel=1e-4), name
+        assert width(entries[name]) == pytest.approx(reach(name, 4), rel=1e-4), name
     assert entries["timestep"] == (1 / 64, 0)
     angles = sorted(name for name in entries if re.fullmatch(r"time_proj\.band\d+\.angles", name))
     assert len(angles) == 8
     for name in angles:
         # The largest frequency of a band times the largest time step; met or not.
         largest = float(FloatGraph(source).array(name.replace("angles", "frequencies")).max())
-        assert evenly_spaced(entries[name]) == pytest.approx(largest * 65535 / 64, rel=1e-4), name
+        assert width(entries[name]) == pytest.approx(largest * 65535 / 64, rel=1e-4), name
         for wave in ("Sin", "Cos"):
-            assert evenly_spaced(entries[name.replace("angles", wave)]) == pytest.approx(2, rel=1e-4)
+            assert width(entries[name.replace("angles", wave)]) == pytest.approx(2, rel=1e-4)
     softmax_outputs = [name for name in entries if name.endswith("Softmax")]
     assert softmax_outputs
-    assert all(evenly_spaced(entries[name]) <= 1.0001 for name in softmax_outputs)
+    assert all(width(entries[name]) <= 1.0001 for name in softmax_outputs)
 
 
 def activations(folder: Path) -> dict[str, tuple[float, int]]:
@@ -325,7 +322,7 @@ def activations(folder: Path) -> dict[str, tuple[float, int]]:
     return {entry["name"]: (float(entry["scale"][0]), -int(entry["offset"][0])) for entry in entries}
 
 
-def evenly_spaced(encoding: tuple[float, int]) -> float:
+def width(encoding: tuple[float, int]) -> float:
     """From the smallest to the largest number of 16 bits."""
     return encoding[0] * 65535
 
@@ -348,7 +345,7 @@ def test_times_are_covered_whatever_calibration_met(tmp_path: Path) -> None:
     for number, met in enumerate(([1.0], [951.0, 1.0], [999.0, 0.0], [500.5])):
         made.append(tmp_path / f"known{number}")
         made[-1].mkdir()
-        quantize_component(source, map(at, met), made[-1], inputs={"timestep": (0.0, 999.0)})
+        quantize_component(source, map(at, met), made[-1], input_ranges={"timestep": (0.0, 999.0)})
     names = {name for name in activations(made[0]) if name != "y"}
     assert len(names) == 1 + 1 + 8 * 3, "the time, the same as [1, 1], each band's angles, sines and cosines"
     known = [{name: activations(folder)[name] for name in names} for folder in made]
@@ -368,7 +365,9 @@ def test_whole_time_steps_are_exact(last: int, tmp_path: Path) -> None:
     known = known_ranges(graph, {"timestep": (0.0, float(last)), "nowhere": (0.0, 1.0)})
     assert set(known) == {"timestep", *(name for name in graph.roles.affine_chains if name != "timestep")}
     ranges = measure(tmp_path / "float", [at(1)], lambda: None)
-    encoding = encodings_from_ranges(graph, ranges, inputs={"timestep": (0.0, float(last))}).activations["timestep"]
+    encoding = encodings_from_ranges(graph, ranges, input_ranges={"timestep": (0.0, float(last))}).activations[
+        "timestep"
+    ]
     assert encoding.zero_point == 0
     exponent = np.log2(float(encoding.scale))
     assert exponent == round(exponent) <= 0
@@ -401,35 +400,37 @@ def test_times_of_a_schedule_that_calibration_does_not_reach(
     assert (max(times) < train_steps - 1) == (spacing == "leading")
     entries = activations(few.quantize("unet").folder)
     assert entries["timestep"] == (scale, 0)
-    assert evenly_spaced(entries["time_proj.band0.angles"]) == pytest.approx(65535 * scale, rel=1e-4)
+    assert width(entries["time_proj.band0.angles"]) == pytest.approx(65535 * scale, rel=1e-4)
 
 
-def test_rare_samples_are_covered_without_a_margin(tmp_path: Path) -> None:
-    """What usual ones reach gets room; what only rare ones reach is covered, and no more."""
+def test_other_guidance_samples_are_covered_without_a_margin(tmp_path: Path) -> None:
+    """What the default guidance reaches gets a margin; what only other scales reach is covered, and no more."""
     source = tmp_path / "float"
     source.mkdir()
     with Graph("test", source) as g:
         x = g.input("x", (1, 4))
         g.output(g.node("Tanh", [g.node("Mul", [x, x], x.shape, "squared")], x.shape), "y")
 
-    def ends(usual: list[float], rare: list[list[float]], name: str) -> tuple[float, float]:
+    def ends(default: list[float], others: list[list[float]], name: str) -> tuple[float, float]:
         folder = tmp_path / "qdq"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        feeds = [{"x": np.array([values], np.float32)} for values in (usual, *rare)]
+        feeds = [{"x": np.array([values], np.float32)} for values in (default, *others)]
         counted = []
-        quantize_component(source, feeds[:1], folder, lambda: counted.append(1), rare=iter(feeds[1:]))
+        quantize_component(source, feeds[:1], folder, lambda: counted.append(1), other_guidance_samples=iter(feeds[1:]))
         assert len(counted) == len(feeds), "each sample is measured once"
         encoding = activations(folder)[name]
         low = -encoding[1] * encoding[0]
-        return low, low + evenly_spaced(encoding)
+        return low, low + width(encoding)
 
-    usual = [-1.0, 0.0, 0.5, 1.0]
-    assert ends(usual, [], "x") == pytest.approx((-2, 2), abs=1e-3)
-    assert ends(usual, [[1.9, 0, 0, -1.9]], "x") == pytest.approx((-2, 2), abs=1e-3), "within the usual ones' room"
-    assert ends(usual, [[0, 0, 0, 1.5], [-5.0, 0, 0, 0]], "x") == pytest.approx((-5, 5), abs=1e-3)
-    assert ends(usual, [[0, 0, 0, -1.9]], "squared") == pytest.approx((0, 4), abs=1e-3), "four times, as of squares"
-    assert ends(usual, [[0, 0, 0, -3.0]], "squared") == pytest.approx((0, 9), abs=1e-3)
+    default = [-1.0, 0.0, 0.5, 1.0]
+    assert ends(default, [], "x") == pytest.approx((-2, 2), abs=1e-3)
+    assert ends(default, [[1.9, 0, 0, -1.9]], "x") == pytest.approx((-2, 2), abs=1e-3), (
+        "within the default guidance's margin"
+    )
+    assert ends(default, [[0, 0, 0, 1.5], [-5.0, 0, 0, 0]], "x") == pytest.approx((-5, 5), abs=1e-3)
+    assert ends(default, [[0, 0, 0, -1.9]], "squared") == pytest.approx((0, 4), abs=1e-3), "four times, as of squares"
+    assert ends(default, [[0, 0, 0, -3.0]], "squared") == pytest.approx((0, 9), abs=1e-3)
 
 
 def test_encodings_file_restores_the_weights(pipeline: BuildPipeline) -> None:

@@ -36,7 +36,7 @@ def stuck(piece, folder):
         with written_aside(folder / "half.bin") as aside:
             aside.write_bytes(b"half")
             (folder / "{MANIFEST}").write_text("of a build that was killed before it could rename")
-            print("in the middle", flush=True)
+            print("between pieces", flush=True)
             sys.stdin.read()
 
 load_or_build(Path(sys.argv[1]), RECIPE, lambda folder: in_pieces(folder, stuck), resumable=True)
@@ -58,7 +58,7 @@ def hidden(root: Path) -> list[str]:
     return sorted(path.name for path in root.rglob(".*"))
 
 
-def ended_in_the_middle(root: Path, by: signal.Signals) -> None:
+def ended_between_pieces(root: Path, by: signal.Signals) -> None:
     """A child process that a signal ends after two of its pieces."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     child = subprocess.Popen(
@@ -70,7 +70,7 @@ def ended_in_the_middle(root: Path, by: signal.Signals) -> None:
     )
     assert child.stdout is not None
     assert child.stdin is not None
-    assert child.stdout.readline() == b"in the middle\n"
+    assert child.stdout.readline() == b"between pieces\n"
     child.send_signal(by)
     assert child.wait(60) != 0
     child.stdout.close()
@@ -79,7 +79,7 @@ def ended_in_the_middle(root: Path, by: signal.Signals) -> None:
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 def test_a_build_that_was_ended_goes_on(by: signal.Signals, tmp_path: Path) -> None:
-    ended_in_the_middle(tmp_path, by)
+    ended_between_pieces(tmp_path, by)
     assert not artifact_folder(tmp_path, RECIPE).exists()
     [left] = (tmp_path / RECIPE.stage).iterdir()
     assert left.name.endswith(".resumable")
@@ -93,7 +93,7 @@ def test_a_build_that_was_ended_goes_on(by: signal.Signals, tmp_path: Path) -> N
 
 
 def test_another_recipe_never_finds_it(tmp_path: Path) -> None:
-    ended_in_the_middle(tmp_path, signal.SIGKILL)
+    ended_between_pieces(tmp_path, signal.SIGKILL)
     for other in (replace(RECIPE, inputs={"unet": "cd"}), replace(RECIPE, settings={"steps": 5})):
         assert load_or_build(tmp_path, other, in_pieces, resumable=True).metadata == {"there": 0}
 

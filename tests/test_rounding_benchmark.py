@@ -14,9 +14,9 @@ from conftest import ROOT
 from qnn_sd.export.blocks.basic import conv, linear_row
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph, Value
+from qnn_sd.quantize.encodings import Encodings
 from qnn_sd.quantize.encodings.encoding import per_channel
-from qnn_sd.quantize.encodings.from_ranges import Encodings
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.graph import FloatGraph
 
 sys.path.append(str(ROOT / "benchmarks"))
 

@@ -20,7 +20,7 @@ from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE, load_structure
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.quantize import quantize_component, quantize_with_stand_ins
-from qnn_sd.quantize.ranges.stand_in import stand_in_ranges
+from qnn_sd.quantize.ranges import stand_in_ranges
 
 # As tracing exporters write graphs: Constant nodes, shape arithmetic, several outputs to a node,
 # one constant for a bias and a norm, settings as float constants, weights of three axes.
@@ -62,16 +62,16 @@ traced (float[1,4,8,8] x, int64[1] t) => (float[1,16,4] y, int64[4] size) {
     cosines = Cos(angles)
     lengthwise = Constant<value_ints: ints = [0]>()
     wide = Unsqueeze(cosines, lengthwise)
-    select_int8_operands = Squeeze(wide, lengthwise)
-    again = Identity(select_int8_operands)
+    narrow = Squeeze(wide, lengthwise)
+    again = Identity(narrow)
     spread = Constant<value_ints: ints = [1, 16, 4]>()
     expanded = Expand(again, spread)
     timed = Add(added, expanded)
     looked_up = Gather(table, t)
-    told = Add(timed, looked_up)
+    summed = Add(timed, looked_up)
     averaged = ReduceMean<keepdims: int = 0>(erf, pixels)
     flat = Flatten(averaged)
-    gained = Mul(told, flat)
+    gained = Mul(summed, flat)
     scores = MatMul(gained, rows)
     softmax_outputs = Softmax(scores)
     y = MatMul(softmax_outputs, gained)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT, Cli
+from cli_here import CliHere
+from conftest import ROOT, Cli, json_document
 from onnx import numpy_helper
 from PIL import Image
 
@@ -224,15 +225,15 @@ def test_a_qdq_graph_that_answers_with_nan_is_named(pipeline: BuildPipeline, tmp
         compared(pipeline, "text_encoder", broken)
 
 
-def test_halved_encodings_of_a_user_are_the_users_fault(cli: Cli, pipeline: BuildPipeline) -> None:
+def test_halved_encodings_of_a_user_are_the_users_fault(cli_here: CliHere, pipeline: BuildPipeline) -> None:
     """AIMET's JSON with the activations' ranges of one component halved."""
     encodings = json.loads((pipeline.quantize("vae_decoder").folder / "encodings.json").read_text())
     for each in encodings["activation_encodings"]:
         each["scale"] = [scale / 2 for scale in each["scale"]]
-    folder = cli.folder / "encodings"
+    folder = cli_here.folder / "encodings"
     folder.mkdir()
     (folder / "vae_decoder.json").write_text(json.dumps(encodings))
-    told = cli.refused(VerificationError.exit_code, "run", "a red circle", "--encodings", str(folder))
+    told = cli_here.refused(VerificationError.exit_code, "run", "a red circle", "--encodings", str(folder))
     assert "vae_decoder is refused: QDQ graph against float model" in told
     assert "The encodings in" in told
     assert "vae_decoder.json" in told
@@ -323,69 +324,78 @@ def test_run_warns_of_settings_outside_and_of_poor_ones() -> None:
     assert gate_warning(QDQ_AGAINST_FLOAT, "unet", barely.model_copy(update={"worst_db": 40.0})) is None
 
 
-def test_what_was_not_verified_says_so_for_ever(cli: Cli) -> None:
+def test_what_was_not_verified_says_so_for_ever(cli_here: CliHere) -> None:
     options = ("--target", "cpu", "--precision", "w8a16", "--steps", "2", "--seed", "1")
-    done = cli("run", "a red circle", *options, "--no-verify", "-o", "bare.png")
+    done = cli_here("run", "a red circle", *options, "--no-verify", "-o", "bare.png")
     assert done.returncode == 0, done.stderr
     assert "NOT VERIFIED (--no-verify)" in done.stderr
-    assert Image.open(cli.folder / "bare.png").text["verified"] == "NOT VERIFIED (--no-verify)"  # type: ignore[attr-defined]
+    assert Image.open(cli_here.folder / "bare.png").text["verified"] == "NOT VERIFIED (--no-verify)"  # type: ignore[attr-defined]
     # Taken from the cache it is told as loudly.
-    assert "NOT VERIFIED" in cli("run", "a red circle", *options, "--no-verify", "-o", "again.png", "--quiet").stderr
-    done = cli("run", "a red circle", *options, "-o", "sound.png")
+    assert (
+        "NOT VERIFIED" in cli_here("run", "a red circle", *options, "--no-verify", "-o", "again.png", "--quiet").stderr
+    )
+    done = cli_here("run", "a red circle", *options, "-o", "sound.png")
     assert "NOT VERIFIED" not in done.stderr
-    assert "QDQ graphs against float at least" in Image.open(cli.folder / "sound.png").text["verified"]  # type: ignore[attr-defined]
+    assert "QDQ graphs against float at least" in Image.open(cli_here.folder / "sound.png").text["verified"]  # type: ignore[attr-defined]
 
 
-def test_run_tells_of_guidance_that_was_not_calibrated(cli: Cli) -> None:
+def test_run_tells_of_guidance_that_was_not_calibrated(cli_here: CliHere) -> None:
     options = ("--target", "cpu", "--precision", "w8a16", "--steps", "2", "--seed", "1")
-    done = cli("run", "a red circle", *options, "--guidance", "20")
+    done = cli_here("run", "a red circle", *options, "--guidance", "20")
     assert "guidance 20 lies outside what was calibrated" in done.stderr
     assert "dB SQNR from the float model" in done.stderr
-    assert "calibrated" not in cli("run", "a red circle", *options).stderr
-    assert "calibrated" not in cli("run", "a red circle", "--target", "cpu", "--guidance", "20", "--steps", "2").stderr
+    assert "calibrated" not in cli_here("run", "a red circle", *options).stderr
+    assert (
+        "calibrated"
+        not in cli_here("run", "a red circle", "--target", "cpu", "--guidance", "20", "--steps", "2").stderr
+    )
 
 
-def test_the_report_has_every_gate_and_nothing_private(cli: Cli, pipeline: BuildPipeline) -> None:
+def test_the_report_has_every_gate_and_nothing_private(hasty_cli: Cli, pipeline: BuildPipeline) -> None:
     pipeline.bundle(load_profile("sm8650"))
-    told = cli.json("verify", "--report", "report.md")
-    page = (cli.folder / "report.md").read_text()
+    told = hasty_cli.json("verify", "--report", "report.md")
+    page = (hasty_cli.folder / "report.md").read_text()
+    report = json_document(page.partition("```json\n")[2].partition("```")[0])
+    assert (report["verdict"], report["error"], report["components"]) == ("passed", None, told["components"])
     for component in COMPONENTS:
         gates = told["components"][component]
         for gate in ("binary_against_qdq", "qdq_against_float"):
             assert f"{gates[gate]['all_db']:.1f} / {gates[gate]['worst_db']:.1f}" in page
     for needed in ("onnxruntime-qnn", "minutes", "GB", "UNet by setting", "![float, QDQ, binary](<report.png>)"):
         assert needed in page
-    for private in (str(Path.home()), str(cli.folder), cli.environment["QNN_SD_CACHE"], "/root"):
+    for private in (str(Path.home()), str(hasty_cli.folder), hasty_cli.environment["QNN_SD_CACHE"], "/root"):
         assert private not in page
-    sheet = Image.open(cli.folder / "report.png")
+    sheet = Image.open(hasty_cli.folder / "report.png")
     assert sheet.height == pipeline.model.height
     assert sheet.width >= 3 * pipeline.model.width
-    forms = told["images"]
+    forms = told["images"]["forms"]
+    assert told["images"]["left_out"] is None
     assert all(each["psnr_db_against_float"] >= 50 for name, each in forms.items() if not name.startswith("float"))
 
 
 def test_a_refused_build_is_reported_too(
-    cli: Cli, pipeline: BuildPipeline, tmp_path_factory: pytest.TempPathFactory
+    cli_here: CliHere, pipeline: BuildPipeline, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     encodings = json.loads((pipeline.quantize("text_encoder").folder / "encodings.json").read_text())
     for each in encodings["activation_encodings"]:
         each["scale"] = [scale / 4 for scale in each["scale"]]
     folder = tmp_path_factory.mktemp("secret-name")
     (folder / "text_encoder.json").write_text(json.dumps(encodings))
-    (cli.folder / "report.png").write_bytes(b"of an earlier run")
-    done = cli("verify", "--report", "report.md", "--encodings", str(folder), "--json")
+    (cli_here.folder / "report.png").write_bytes(b"of an earlier run")
+    done = cli_here("verify", "--report", "report.md", "--encodings", str(folder), "--json")
     assert done.returncode == VerificationError.exit_code
-    told = json.loads(done.stdout)
-    assert "text_encoder is refused" in told["refused"]["what"]
-    assert not (cli.folder / "report.png").exists()
-    page = (cli.folder / "report.md").read_text()
+    told = json_document(done.stdout)
+    assert "text_encoder is refused" in told["error"]["what"]
+    assert told["error"]["code"] == VerificationError.exit_code
+    assert not (cli_here.folder / "report.png").exists()
+    page = (cli_here.folder / "report.md").read_text()
     assert "## Refused" in page
     assert "text\\_encoder is refused" in page or "text_encoder is refused" in page
     assert "## Versions" in page
     assert "**Refused.**" in page
     assert "encodings given for: text_encoder" in page
     assert "secret-name" not in page
-    assert str(cli.folder) not in page
+    assert str(cli_here.folder) not in page
 
 
 def test_a_binary_that_the_gate_refuses_is_bundled_by_nobody(

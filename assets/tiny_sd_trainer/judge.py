@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
@@ -22,9 +23,11 @@ Image = NDArray[np.uint8]
 
 
 def _generate(
-    folder: Path, guidance: float | None, instead: Mapping[str, Path], prompts: Sequence[tuple[int, str]]
+    folder: Path, guidance: float | None, instead: Mapping[str, Path], core: int, prompts: Sequence[tuple[int, str]]
 ) -> list[Image]:
-    """Generates numbered prompts in this process; a prompt's number is its seed."""
+    """Generates numbered prompts in this process, on one core; a prompt's number is its seed."""
+    # The emulator computes in one thread while another waits for it in a busy loop, which takes a second core.
+    os.sched_setaffinity(0, [core])
     bundle = OpenBundle(artifact.load(folder))
     info = bundle.info
     soc = info.soc
@@ -61,16 +64,18 @@ def generate(
         bundle: for a SoC (runs on the emulator) or for the CPU.
         prompts: what to generate.
         guidance: scale; None for the model's default.
-        workers: processes; None for one a core.
+        workers: processes; None for one a core, and no more than 8.
         instead: files to run instead of the bundle's own, by component.
     """
-    workers = workers or min(os.cpu_count() or 1, 8)
+    cores = sorted(os.sched_getaffinity(0))
+    workers = workers or min(len(cores), 8)
     numbered = list(enumerate(prompts))
     shares = [numbered[start::workers] for start in range(workers)]
     # Fresh processes: a runtime's threads don't survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        generated = list(pool.map(partial(_generate, bundle.folder, guidance, instead or {}), shares))
+        generate_on = partial(_generate, bundle.folder, guidance, instead or {})
+        generated = list(pool.map(generate_on, itertools.cycle(cores), shares))
     images: list[Image] = [np.empty(0, np.uint8)] * len(prompts)
     for share, results in zip(shares, generated, strict=True):
         for (number, _), image in zip(share, results, strict=True):

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import onnx
-from onnx import helper
 
 from qnn_sd.compile.blocks import QdqGraph
+from qnn_sd.onnx_files import element_bits
 
 _ACTIVATION_BYTES = 2  # uint16 or int16
 # Ops that need the whole of a tensor before anything of their result is known, ...
@@ -59,7 +59,6 @@ def traffic_bound(graph: QdqGraph, on_chip_mb: float) -> TrafficBound:
 
 def _bytes_read(graph: QdqGraph, tensor: onnx.TensorProto) -> int:
     """What one call reads of a constant: all of it, but of a table that is only looked up, the rows found."""
-    size = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     found = 0
     for node in graph.readers[tensor.name]:
         if node.op_type == "DequantizeLinear" and node.input[0] == tensor.name:
@@ -67,7 +66,7 @@ def _bytes_read(graph: QdqGraph, tensor: onnx.TensorProto) -> int:
             looked_up = [math.prod(graph.shape(r.output[0])) for r in readers if r.op_type == "Gather"]
             whole = math.prod(tensor.dims)
             found = max(found, min(whole, sum(looked_up)) if len(looked_up) == len(readers) else whole)
-    return found * size
+    return -(-found * element_bits(tensor.data_type) // 8)
 
 
 def _must_be_complete(graph: QdqGraph, name: str) -> bool:

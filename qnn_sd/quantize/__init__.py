@@ -1,10 +1,12 @@
-"""float ONNX → W8A16 QDQ ONNX with its encodings."""
+"""Float ONNX to QDQ ONNX with its encodings."""
 
 from qnn_sd.quantize.adaround import RoundingData, best_backend
 from qnn_sd.quantize.against_float import sqnr_against_float
 from qnn_sd.quantize.component import quantize_by_adaround, quantize_component, quantize_with_stand_ins
+from qnn_sd.quantize.encodings import QuantizationScheme
 
 __all__ = [
+    "QuantizationScheme",
     "RoundingData",
     "best_backend",
     "quantize_by_adaround",

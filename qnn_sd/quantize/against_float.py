@@ -1,4 +1,4 @@
-"""Holds a QDQ graph against the float model that it stands for."""
+"""Compares a QDQ graph with the float model that it was made from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def sqnr_against_float(
     qdq: Path,
     inputs: Sequence[VerificationInput],
     groups: Sequence[Sequence[int]],
-    each: Callable[[], None] = lambda: None,
+    on_run: Callable[[], None] = lambda: None,
 ) -> list[SqnrSummary]:
     """How near a QDQ graph is to its float graph, both on the CPU, computed as ONNX defines them.
 
@@ -27,7 +27,7 @@ def sqnr_against_float(
         qdq: folder of the QDQ model.
         inputs: what both graphs are fed, each once.
         groups: numbers of the inputs that are looked at together; one may be of several groups.
-        each: called after each run of either graph.
+        on_run: called after each run of either graph.
 
     Returns:
         The figures of each group.
@@ -36,9 +36,9 @@ def sqnr_against_float(
         VerificationError: NaN or infinity in an output, or this ONNX Runtime's runs are no reference.
     """
     check_reference()
-    exact = _run(source, inputs, each)
+    exact = _run(source, inputs, on_run)
     require_finite(component, inputs, exact, "the float model", "Is the checkpoint sound? Get it again.")
-    found = _run(qdq, inputs, each)
+    found = _run(qdq, inputs, on_run)
     require_finite(
         component, inputs, found, "the QDQ graph", "Are the encodings finite? Calibrate with --prompts FILE."
     )
@@ -48,11 +48,11 @@ def sqnr_against_float(
     ]
 
 
-def _run(folder: Path, inputs: Sequence[VerificationInput], each: Callable[[], None]) -> list[Outputs]:
+def _run(folder: Path, inputs: Sequence[VerificationInput], on_run: Callable[[], None]) -> list[Outputs]:
     # One session at a time: each holds a large model's weights as floats.
     session = reference_session(folder / MODEL_FILE)
     outputs = []
     for one in inputs:
         outputs.append(outputs_of(session, one.feeds))
-        each()
+        on_run()
     return outputs

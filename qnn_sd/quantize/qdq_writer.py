@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qnn_sd.onnx_files import MODEL_FILE, ExternalData
-from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric, bias, second_operand
-from qnn_sd.quantize.encodings.from_ranges import Encodings
+from qnn_sd.quantize.encodings.encoding import Encoding, Encodings, Integers, asymmetric, bias, second_operand
+from qnn_sd.quantize.graph.constants import is_data
 from qnn_sd.quantize.graph.float_graph import IR_VERSION, OPSET, FloatGraph
 from qnn_sd.quantize.graph.op_rules import DATA_MOVEMENT_OPS
-from qnn_sd.quantize.graph.tensor_roles import is_data
 
 
 class QdqWriter:
@@ -30,7 +28,8 @@ class QdqWriter:
         graph: the float graph.
         encodings: of all its activations and parameters.
         folder: existing empty folder for the QDQ model.
-        rounded: integers of weights that aren't rounded to nearest, by name, in the weight's shape.
+        rounded: integers of weights that aren't rounded to nearest, by name, in the weight's shape. They are stored in
+            the bits of the weight's encoding: of 4, ONNX's INT4, two in a byte.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class QdqWriter:
         graph: FloatGraph,
         encodings: Encodings,
         folder: Path,
-        rounded: Mapping[str, NDArray[np.int8]] | None = None,
+        rounded: Mapping[str, Integers] | None = None,
     ) -> None:
         self._graph, self._encodings, self._folder = graph, encodings, folder
         self._rounded = rounded or {}
@@ -48,10 +47,10 @@ class QdqWriter:
         self._data = ExternalData(folder)
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
-        self._taken: set[str] = set()
-        # What consumers read: of an activation or a parameter by its name, of the other forms that
-        # a tensor may have by its name and the form's.
-        self._ready: dict[str | tuple[str, str], str] = {}
+        self._used_names: set[str] = set()
+        # The QDQ graph's tensor that nodes read instead: by an activation's or a parameter's name, or, where a tensor
+        # has further forms, by its name and the form's.
+        self._read_as: dict[str | tuple[str, str], str] = {}
 
     def write(self) -> None:
         """Writes ``model.onnx`` and its weights.
@@ -63,9 +62,9 @@ class QdqWriter:
             for value in self._graph.model.graph.input:
                 if value.name in self._floats:
                     encoding = self._encodings.activations[value.name]
-                    self._ready[value.name] = self._pair(value.name, f"{value.name}.dq", encoding)
+                    self._read_as[value.name] = self._quantize_dequantize(value.name, f"{value.name}.dq", encoding)
                 else:
-                    self._ready[value.name] = value.name
+                    self._read_as[value.name] = value.name
             for node in self._graph.model.graph.node:
                 if node.output[0] not in self._roles.constants:
                     self._node(node)
@@ -82,7 +81,7 @@ class QdqWriter:
             if not name:
                 continue
             if name not in self._roles.constants:
-                copy.input[index] = self._ready[name] if node.op_type in DATA_MOVEMENT_OPS else self._widened(name)
+                copy.input[index] = self._read_as[name] if node.op_type in DATA_MOVEMENT_OPS else self._as_uint16(name)
             elif layer and layer.bias and index == 2:
                 copy.input[index] = self._bias(layer.input, layer.weight, name)
             elif node.op_type == "LayerNormalization" and index == 2 and self._in_integers(node):
@@ -90,7 +89,7 @@ class QdqWriter:
             elif quantized and is_data(self._roles.constants, node, index):
                 copy.input[index] = self._parameter(name)
             else:
-                copy.input[index] = self._plain(name)
+                copy.input[index] = self._unquantized(name)
         if node.op_type == "MatMul" and node.input[1] in self._floats:
             copy.input[1] = self._second_operand(node.input[1])
         self._nodes.append(copy)
@@ -98,21 +97,23 @@ class QdqWriter:
             if name in self._floats:
                 copy.output[index] = f"{name}.raw"
                 final = name if name in self._outputs else f"{name}.dq"
-                self._ready[name] = self._pair(copy.output[index], final, self._encodings.activations[name])
+                self._read_as[name] = self._quantize_dequantize(
+                    copy.output[index], final, self._encodings.activations[name]
+                )
             else:
-                self._ready[name] = name
+                self._read_as[name] = name
 
-    def _pair(self, name: str, final: str, encoding: Encoding) -> str:
-        """QuantizeLinear and DequantizeLinear after a float tensor."""
-        middle = f"{final}.q"
+    def _quantize_dequantize(self, name: str, final: str, encoding: Encoding) -> str:
+        """Adds QuantizeLinear and DequantizeLinear after a float tensor; returns ``final``, their output."""
+        integers = f"{final}.q"
         scale, zero = self._scale(final, encoding)
-        self._nodes.append(helper.make_node("QuantizeLinear", [name, scale, zero], [middle], name=middle))
-        self._nodes.append(helper.make_node("DequantizeLinear", [middle, scale, zero], [final], name=final))
+        self._nodes.append(helper.make_node("QuantizeLinear", [name, scale, zero], [integers], name=integers))
+        self._nodes.append(helper.make_node("DequantizeLinear", [integers, scale, zero], [final], name=final))
         return final
 
     def _scale(self, name: str, encoding: Encoding) -> tuple[str, str]:
         scale, zero = f"{name}.scale", f"{name}.zero_point"
-        zeros = np.full(np.shape(encoding.scale), encoding.zero_point, encoding.dtype)
+        zeros = np.full(np.shape(encoding.scale), encoding.zero_point, encoding.stored_dtype)
         self._initializers[scale] = numpy_helper.from_array(np.asarray(encoding.scale, np.float32), scale)
         self._initializers[zero] = numpy_helper.from_array(zeros, zero)
         return scale, zero
@@ -121,57 +122,59 @@ class QdqWriter:
         """K transposed and V signed and symmetric: the HTP computes a uint16 one with 8 bits only."""
         encoding = self._encodings.activations[name]
         if encoding.signed:
-            return self._ready[name]
-        if (name, "operand") not in self._ready:
+            return self._read_as[name]
+        if (name, "operand") not in self._read_as:
             chosen = self._encodings.operands.get(name) or second_operand(encoding)
-            final = f"{name}.{chosen.dtype.name}"
-            self._ready[name, "operand"] = self._pair(self._ready[name], final, chosen)
-        return self._ready[name, "operand"]
+            final = f"{name}.{chosen.dtype_name}"
+            self._read_as[name, "operand"] = self._quantize_dequantize(self._read_as[name], final, chosen)
+        return self._read_as[name, "operand"]
 
-    def _widened(self, name: str) -> str:
+    def _as_uint16(self, name: str) -> str:
         """Rows of an 8-bit table as uint16: only ops that move numbers take them as they are."""
         if name not in self._floats or self._roles.owner(name) not in self._roles.tables:
-            return self._ready[name]
+            return self._read_as[name]
         if self._encodings.activations[name].bits != 8:
-            return self._ready[name]
-        if (name, "uint16") not in self._ready:
-            self._ready[name, "uint16"] = self._pair(self._ready[name], f"{name}.uint16", self._as_read(name))
-        return self._ready[name, "uint16"]
+            return self._read_as[name]
+        if (name, "uint16") not in self._read_as:
+            self._read_as[name, "uint16"] = self._quantize_dequantize(
+                self._read_as[name], f"{name}.uint16", self._encoding_as_read(name)
+            )
+        return self._read_as[name, "uint16"]
 
-    def _as_read(self, name: str) -> Encoding:
+    def _encoding_as_read(self, name: str) -> Encoding:
         """The encoding in which ops that compute read a tensor: a row of an 8-bit table is uint16 by then."""
         encoding = self._encodings.of(name)
         from_table = name in self._floats and self._roles.owner(name) in self._roles.tables and encoding.bits == 8
         return asymmetric(*encoding.range()) if from_table else encoding
 
-    def _dequantized(self, name: str, integers: NDArray[Any], encoding: Encoding) -> str:
+    def _dequantized(self, name: str, integers: Integers, encoding: Encoding) -> str:
         """A constant stored as integers, with the DequantizeLinear that reads it."""
-        final = self._fresh(name)
+        final = self._unique_name(name)
         stored = f"{final}.q"
-        self._initializers[stored] = self._data.add(stored, integers)
+        self._initializers[stored] = self._data.add(stored, integers.astype(encoding.stored_dtype, copy=False))
         scale, zero = self._scale(final, encoding)
         extra: dict[str, Any] = {} if encoding.axis is None else {"axis": encoding.axis}
         self._nodes.append(helper.make_node("DequantizeLinear", [stored, scale, zero], [final], name=final, **extra))
         return final
 
-    def _fresh(self, name: str) -> str:
+    def _unique_name(self, name: str) -> str:
         """A constant's name; with a number where it has several forms, as exporters share equal constants."""
-        fresh, count = name, 1
-        while fresh in self._taken:
+        unique, count = name, 1
+        while unique in self._used_names:
             count += 1
-            fresh = f"{name}.{count}"
-        self._taken.add(fresh)
-        return fresh
+            unique = f"{name}.{count}"
+        self._used_names.add(unique)
+        return unique
 
     def _parameter(self, name: str) -> str:
         """A weight, a table, a factor: dequantized once, however many read it."""
-        if name not in self._ready:
+        if name not in self._read_as:
             encoding = self._encodings.parameters[name]
             integers = self._rounded.get(name)
             if integers is None:
                 integers = encoding.quantize(self._graph.array(name))
-            self._ready[name] = self._dequantized(name, integers, encoding)
-        return self._ready[name]
+            self._read_as[name] = self._dequantized(name, integers, encoding)
+        return self._read_as[name]
 
     def _in_integers(self, norm: onnx.NodeProto) -> bool:
         """Whether the HTP can compute a LayerNormalization in integers: gamma has 8 bits then, and beta 32.
@@ -184,20 +187,20 @@ class QdqWriter:
 
     def _bias(self, source: str, weight: str, name: str) -> str:
         """A bias in the integers that a layer's products add up to."""
-        encoding = bias(self._as_read(source), self._encodings.parameters[weight])
+        encoding = bias(self._encoding_as_read(source), self._encodings.parameters[weight])
         form = f"bias of {source} by {weight}"
-        if (name, form) not in self._ready:
+        if (name, form) not in self._read_as:
             values = self._graph.array(name).reshape(-1)
-            self._ready[name, form] = self._dequantized(name, encoding.quantize(values), encoding)
-        return self._ready[name, form]
+            self._read_as[name, form] = self._dequantized(name, encoding.quantize(values), encoding)
+        return self._read_as[name, form]
 
-    def _plain(self, name: str) -> str:
-        """Shapes, indices and settings, which stay as they are."""
-        if (name, "plain") not in self._ready:
-            fresh = self._fresh(name)
-            self._initializers[fresh] = self._data.add(fresh, self._graph.array(name))
-            self._ready[name, "plain"] = fresh
-        return self._ready[name, "plain"]
+    def _unquantized(self, name: str) -> str:
+        """Shapes, indices and attributes, which stay as they are."""
+        if (name, "unquantized") not in self._read_as:
+            unique = self._unique_name(name)
+            self._initializers[unique] = self._data.add(unique, self._graph.array(name))
+            self._read_as[name, "unquantized"] = unique
+        return self._read_as[name, "unquantized"]
 
     def _save(self) -> None:
         source = self._graph.model

@@ -84,7 +84,12 @@ def quantize_graph(
             ranging = _bar(context.console, f"ranges of {component}", bars)
             if held_out is None:
                 return quantize_component(
-                    source.folder, samples, folder, lambda: ranging(total), inputs=known, rare=others
+                    source.folder,
+                    samples,
+                    folder,
+                    lambda: ranging(total),
+                    input_ranges=known,
+                    other_guidance_samples=others,
                 )
             return _by_adaround(
                 context, component, source, samples, others, held_out, folder, known, bars, lambda: ranging(total)

@@ -20,13 +20,13 @@ Matrix = Any
 
 @dataclass(frozen=True)
 class Backend:
-    """A library of arrays and the pipeline to it.
+    """A library of arrays, and how arrays get there and back.
 
     Attributes:
         title: for the report.
         library: ``numpy`` or ``torch``.
         put: a numpy array as one of the library's.
-        get: the other way round.
+        get: one of the library's as a numpy array.
     """
 
     title: str
@@ -44,7 +44,7 @@ def torch_backend(device: str) -> Backend:
     Raises:
         ImportError: there is no torch.
     """
-    import torch  # noqa: PLC0415 (no_op needs it but who has a GPU)
+    import torch  # noqa: PLC0415 (only rounding on a GPU needs it)
 
     title = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return Backend(

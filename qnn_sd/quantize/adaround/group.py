@@ -1,4 +1,4 @@
-"""Rounds the layers that one activation feeds: what they share is looked at once."""
+"""Rounds the layers that one activation feeds: the statistics that they share are computed once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from qnn_sd.quantize.adaround.moments import GramMatrix, InputError, error_power
 from qnn_sd.quantize.adaround.report import LayerReport
 from qnn_sd.quantize.adaround.rounding_data import RoundingData
 from qnn_sd.quantize.adaround.solver import Floats, RoundingSolver
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.encodings import Integers
+from qnn_sd.quantize.graph import FloatGraph
 
 SEED = 20
 # Input columns for each weight of an output channel: with fewer the optimum fits the columns and not the layer. The
@@ -29,10 +30,21 @@ _HELD_OUT_ROWS = 512
 # Below this share of the weights' power, nearest rounding errs by float32's own noise: there is nothing to gain.
 _EXACT = 1e-12
 
-# The integers of a layer that isn't rounded to nearest, in its weight's shape, and its report.
-RoundedLayer = tuple[NDArray[np.int8] | None, LayerReport]
 # An activation as quantized and as it would be in float, for each sample in turn.
 Pairs = Iterable[tuple[Floats, Floats]]
+
+
+@dataclass(frozen=True)
+class RoundedLayer:
+    """A layer after it was rounded.
+
+    Attributes:
+        integers: in its weight's shape; None if it stays rounded to nearest.
+        report: what it gained.
+    """
+
+    integers: Integers | None
+    report: LayerReport
 
 
 @dataclass(frozen=True)
@@ -40,13 +52,13 @@ class UnroundedLayer:
     """A layer before it is rounded.
 
     Attributes:
-        layer: its place in the QDQ graph.
+        qdq: the layer in the QDQ graph.
         weight: [out, K] float32.
         nearest: its integers, rounded to nearest, [out, K] float32.
         scale: the channels' steps, [out] float32.
     """
 
-    layer: QuantizedLayer
+    qdq: QuantizedLayer
     weight: Floats
     nearest: Floats
     scale: Floats
@@ -84,28 +96,31 @@ def round_group(
     Returns:
         What each layer became.
     """
-    im2cols: dict[Im2col, list[UnroundedLayer]] = {}
-    for each in layers:
-        if not each.is_exact:
-            im2cols.setdefault(im2col_of(each.layer.node, each.layer.weight.dims), []).append(each)
-    made: dict[str, RoundedLayer] = {}
-    for count, (im2col, alike) in enumerate(im2cols.items()):
-        inputs = _Inputs(im2col, alike, data)
+    by_im2col: dict[Im2col, list[UnroundedLayer]] = {}
+    for layer in layers:
+        if not layer.is_exact:
+            by_im2col.setdefault(im2col_of(layer.qdq.node, layer.qdq.weight.dims), []).append(layer)
+    rounded: dict[str, RoundedLayer] = {}
+    for count, (im2col, group) in enumerate(by_im2col.items()):
+        inputs = _Inputs(im2col, group, data)
         inputs.gather(values(), [SEED, number, count])
-        rounder, judge = inputs.rounder(), inputs.held_out()
-        made |= {
-            each.layer.name: _round_layer(each, rounder, input_error, judge)
-            for each, input_error in zip(alike, inputs.input_errors, strict=True)
-        }
-    return [made.get(each.layer.name) or (None, _unchanged(each)) for each in layers]
+        solver, held_out = inputs.solver(), inputs.held_out()
+        for layer, input_error in zip(group, inputs.input_errors, strict=True):
+            rounded[layer.qdq.name] = _round_layer(layer, solver, input_error, held_out)
+    return [rounded.get(layer.qdq.name) or RoundedLayer(None, _exact_report(layer)) for layer in layers]
 
 
 @dataclass(frozen=True)
 class _HeldOut:
-    """Input columns as the quantized graph feeds them, and what they lack to the float graph's: [rows, K] each."""
+    """Input columns of held-out samples.
+
+    Attributes:
+        x: as the quantized graph feeds them, [rows, K].
+        difference: what the float graph's have more, [rows, K].
+    """
 
     x: Floats
-    lacking: Floats
+    difference: Floats
 
 
 class _Inputs:
@@ -132,62 +147,61 @@ class _Inputs:
         wanted = min(_ROWS_PER_INPUT * self._size, max(_FEW_ROWS_PER_INPUT * self._size, _ENOUGH_ROWS))
         samples = len(self._data.samples)
         rows = math.ceil(wanted / samples)
-        # The same columns are drawn of both.
-        rng, again = np.random.default_rng(seed), np.random.default_rng(seed)
+        # The same columns are drawn of the quantized and of the float activation.
+        rng, same_draw = np.random.default_rng(seed), np.random.default_rng(seed)
         for number, (value, exact) in enumerate(values):
             count = rows if number < samples else min(rows, _HELD_OUT_ROWS)
-            x, lacking = (
-                input_columns(value, self._im2col, count, rng),
-                input_columns(exact, self._im2col, count, again),
-            )
-            lacking -= x
+            x = input_columns(value, self._im2col, count, rng)
+            difference = input_columns(exact, self._im2col, count, same_draw)
+            difference -= x
             if number < samples:
                 self._gram.add(x)
                 for input_error in self.input_errors:
-                    input_error.add(x, lacking)
+                    input_error.add(x, difference)
             else:
-                self._held_out.append((x, lacking))
+                self._held_out.append((x, difference))
 
-    def rounder(self) -> RoundingSolver:
-        """For all of the layers; the Gram matrix is given up for it."""
+    def solver(self) -> RoundingSolver:
+        """For all of the layers. It takes over the Gram matrix: to be called once."""
         return RoundingSolver(self._gram.mean(), self._gram.rows, self._data.backend)
 
     def held_out(self) -> _HeldOut:
-        """What judges them; it is given up for it."""
-        x, lacking = zip(*self._held_out, strict=True)
+        """The held-out columns. It takes them over: to be called once."""
+        x, difference = zip(*self._held_out, strict=True)
         self._held_out.clear()
-        return _HeldOut(np.concatenate(x), np.concatenate(lacking))
+        return _HeldOut(np.concatenate(x), np.concatenate(difference))
 
 
 def _round_layer(
-    each: UnroundedLayer, rounder: RoundingSolver, input_error: InputError, judge: _HeldOut
+    layer: UnroundedLayer, solver: RoundingSolver, input_error: InputError, held_out: _HeldOut
 ) -> RoundedLayer:
     moment = input_error.mean()
-    candidate = rounder.round(each.weight, each.scale, rounder.target(each.weight, moment))
-    lost = judge.lacking @ each.weight.T
+    candidate = solver.round(layer.weight, layer.scale, layer.qdq.bits, solver.target(layer.weight, moment))
+    input_error_held_out = held_out.difference @ layer.weight.T
 
     def powers(integers: NDArray[Any]) -> tuple[float, float]:
-        error = each.error(integers)
-        trained = input_error.power() - 2 * float((moment * error).sum(dtype=np.float64)) + rounder.power(error)
-        return error_power(error, judge.x, lost), max(0.0, trained)
+        """The error's on held-out data, and on the data that the layer was rounded on (``moments.py``)."""
+        error = layer.error(integers)
+        trained = input_error.power() - 2 * float((moment * error).sum(dtype=np.float64)) + solver.power(error)
+        return error_power(error, held_out.x, input_error_held_out), max(0.0, trained)
 
-    (before, trained_before), (after, trained_after) = powers(each.nearest), powers(candidate)
-    kept = after < before
+    (before, trained_before), (after, trained_after) = powers(layer.nearest), powers(candidate)
+    better = after < before
     report = LayerReport(
-        each.layer.name,
-        each.layer.node.op_type,
-        len(each.weight),
-        each.weight.shape[1],
+        layer.qdq.name,
+        layer.qdq.node.op_type,
+        len(layer.weight),
+        layer.weight.shape[1],
         input_error.rows,
-        len(judge.x),
-        gain_db(error_power(each.weight, judge.x + judge.lacking), before),
+        len(held_out.x),
+        gain_db(error_power(layer.weight, held_out.x + held_out.difference), before),
         gain_db(before, after),
         gain_db(trained_before, trained_after),
-        float((candidate != each.nearest).mean()) if kept else 0.0,
-        "adaround" if kept else "nearest",
+        float((candidate != layer.nearest).mean()) if better else 0.0,
+        "adaround" if better else "nearest",
     )
-    return each.layer.tensor(candidate) if kept else None, report
+    return RoundedLayer(layer.qdq.tensor(candidate) if better else None, report)
 
 
-def _unchanged(each: UnroundedLayer) -> LayerReport:
-    return LayerReport.exact(each.layer.name, each.layer.node.op_type, *each.weight.shape)
+def _exact_report(layer: UnroundedLayer) -> LayerReport:
+    return LayerReport.exact(layer.qdq.name, layer.qdq.node.op_type, *layer.weight.shape)

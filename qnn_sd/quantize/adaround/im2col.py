@@ -1,4 +1,4 @@
-"""How a layer reads its input, and the input columns that this makes of an activation."""
+"""im2col (Chellapilla et al. 2006): the columns of an activation that a layer multiplies its weights by."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Im2col:
-    """How a layer reads its input.
+    """How a layer reads its input: which columns im2col makes of it.
 
     Attributes:
         kernel: height and width of a convolution's kernel; None for a matrix product.
@@ -54,21 +54,21 @@ def input_columns(x: Floats, im2col: Im2col, rows: int, rng: np.random.Generator
     """
     if im2col.kernel is None:
         matrix = x.reshape(-1, x.shape[-1])
-        return np.ascontiguousarray(matrix[_drawn(len(matrix), rows, rng)])
+        return np.ascontiguousarray(matrix[_draw(len(matrix), rows, rng)])
     (kh, kw), (sy, sx), (top, left, bottom, right), (dy, dx) = (
         im2col.kernel, im2col.strides, im2col.pads, im2col.dilations
     )  # fmt: skip
     padded = np.pad(x[0], ((0, 0), (top, bottom), (left, right)))
     channels, height, width = padded.shape
     out_h, out_w = (height - dy * (kh - 1) - 1) // sy + 1, (width - dx * (kw - 1) - 1) // sx + 1
-    chosen = _drawn(out_h * out_w, rows, rng)
-    y, z = np.divmod(chosen, out_w)
+    chosen = _draw(out_h * out_w, rows, rng)
+    y, x_left = np.divmod(chosen, out_w)
     ky, kx = np.meshgrid(np.arange(kh) * dy, np.arange(kw) * dx, indexing="ij")
-    gathered = padded[:, (y[:, None, None] * sy + ky), (z[:, None, None] * sx + kx)]
+    gathered = padded[:, (y[:, None, None] * sy + ky), (x_left[:, None, None] * sx + kx)]
     return np.ascontiguousarray(gathered.transpose(1, 0, 2, 3)).reshape(len(chosen), channels * kh * kw)
 
 
-def _drawn(count: int, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _draw(count: int, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
     if count <= rows:
         return np.arange(count)
     return np.sort(rng.choice(count, rows, replace=False))

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from qnn_sd.quantize.graph.op_rules import WEIGHTED_OPS, weight_axis
 
+# Bits of the integers that weights are stored as, by ONNX's type.
+_WEIGHT_BITS: dict[int, int] = {onnx.TensorProto.INT4: 4, onnx.TensorProto.INT8: 8}
+
 
 @dataclass(frozen=True)
 class QuantizedLayer:
@@ -22,7 +25,7 @@ class QuantizedLayer:
         name: of its output in the float graph.
         node: the Conv, Gemm or MatMul.
         source: the activation that goes in: output of its DequantizeLinear.
-        weight: the stored integers, int8.
+        weight: the stored integers, int8 or int4.
         scale: their scales, [channels] float32.
         axis: the weight's axis of output channels.
     """
@@ -34,18 +37,23 @@ class QuantizedLayer:
     scale: onnx.TensorProto
     axis: int
 
+    @property
+    def bits(self) -> int:
+        """The weight's bits."""
+        return _WEIGHT_BITS[self.weight.data_type]
+
     def matrix(self, weight: NDArray[Any]) -> NDArray[Any]:
         """A weight of this layer as [out, K]; K in the order of its own axes."""
         return weight.reshape(len(weight), -1) if self.axis == 0 else weight.T
 
     def tensor(self, matrix: NDArray[Any]) -> NDArray[Any]:
-        """The other way round."""
+        """A matrix [out, K] in the shape of this layer's weight."""
         shape = tuple(self.weight.dims)
         return np.ascontiguousarray(matrix.reshape(shape) if self.axis == 0 else matrix.T)
 
 
 def quantized_layers(model: onnx.ModelProto) -> list[QuantizedLayer]:
-    """Layers with an int8 weight of their own, in the order of the graph.
+    """Layers with a quantized weight of their own, in the order of the graph.
 
     A weight that several nodes read is left out: there is no one layer whose error it could lower. So are
     convolutions in groups, transposed ones and stacks of products; all of these stay rounded to nearest.
@@ -55,11 +63,11 @@ def quantized_layers(model: onnx.ModelProto) -> list[QuantizedLayer]:
     uses = Counter(name for node in model.graph.node for name in node.input)
     found = []
     for node in model.graph.node:
-        read = producers.get(node.input[1]) if node.op_type in WEIGHTED_OPS and len(node.input) > 1 else None
-        if read is None or read.op_type != "DequantizeLinear" or read.input[0] not in constants:
+        dequantize = producers.get(node.input[1]) if node.op_type in WEIGHTED_OPS and len(node.input) > 1 else None
+        if dequantize is None or dequantize.op_type != "DequantizeLinear" or dequantize.input[0] not in constants:
             continue
-        stored, scale = (constants[name] for name in read.input[:2])
-        if stored.data_type == onnx.TensorProto.INT8 and uses[read.output[0]] == 1 and _is_matrix(node, stored):
+        stored, scale = (constants[name] for name in dequantize.input[:2])
+        if stored.data_type in _WEIGHT_BITS and uses[dequantize.output[0]] == 1 and _is_matrix(node, stored):
             axis = weight_axis(node, len(stored.dims))
             name = node.output[0].removesuffix(".raw")
             found.append(QuantizedLayer(name, node, node.input[0], stored, scale, axis))

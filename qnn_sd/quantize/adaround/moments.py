@@ -3,7 +3,7 @@
 A layer with weights W is fed x by layers that are quantized already; the float model would feed it x'. With E the error
 of its weights [out, K], its output lacks d - E x, where d = W (x' - x) is the input error: what the layers before it
 cost. The mean square of that is E[|d|^2] - 2 tr(D E^T) + tr(E G E^T), with the Gram matrix G = E[x x^T] and
-D = E[d x^T]. So the activations are looked at once.
+D = E[d x^T]. So one pass over the activations is enough.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qnn_sd.quantize.adaround.backend import NUMPY, Backend
 
 Floats = NDArray[np.float32]
-# A power that float32 can't tell from zero beside the other.
+# Share of a power below which float32 can't tell another from zero.
 _VANISHED = 1e-20
 # Rows of a Gram matrix that are added to at a time.
 _STRIPE = 2048
@@ -38,15 +38,15 @@ class GramMatrix:
     def add(self, matrix: Floats) -> None:
         """Adds input columns, [rows, K]."""
         x = self._backend.put(matrix)
-        # The half below the diagonal is the same once more. In stripes, for the product needs memory too.
+        # The matrix is symmetric: the half above the diagonal is enough. In stripes, as the product needs memory too.
         for start in range(0, len(self._sum), _STRIPE):
             self._sum[start : start + _STRIPE, start:] += x[:, start : start + _STRIPE].T @ x[:, start:]
         self.rows += len(matrix)
 
     def mean(self) -> Floats:
-        """[K, K], the mean over all columns; the sum is given up for it."""
+        """[K, K], the mean over all columns. It takes over the sum: to be called once."""
         total = self._backend.get(self._sum)
-        del self._sum  # a wide layer's is gigabytes, and who rounds by it makes two more of its size
+        del self._sum  # a wide layer's is gigabytes, and the solver needs two more matrices of its size
         total /= np.float32(max(1, self.rows))
         for start in range(0, len(total), _STRIPE):
             end = start + _STRIPE
@@ -70,9 +70,9 @@ class InputError:
         self._sum = backend.put(np.zeros(weight.shape, np.float32))
         self._power, self.rows = 0.0, 0
 
-    def add(self, matrix: Floats, lacking: Floats) -> None:
-        """Adds input columns as the quantized graph feeds them, and what they lack to the float one's: [rows, K]."""
-        input_error = self._backend.put(lacking) @ self._weight.T
+    def add(self, matrix: Floats, input_difference: Floats) -> None:
+        """Adds input columns as the quantized graph feeds them, and what the float one's have more: [rows, K]."""
+        input_error = self._backend.put(input_difference) @ self._weight.T
         self._sum += input_error.T @ self._backend.put(matrix)
         self._power += float((input_error * input_error).sum())
         self.rows += len(matrix)
@@ -98,5 +98,5 @@ def error_power(error: Floats, matrix: Floats, input_error: Floats | float = 0.0
 
 
 def gain_db(before: float, after: float) -> float:
-    """How much smaller a power became, in dB; 0 where there was none, and at most what float32 can tell."""
+    """How much smaller a power became, in dB; 0 where there was none, and at most what float32 can resolve."""
     return 10 * math.log10(before / max(after, _VANISHED * before)) if before > 0 else 0.0

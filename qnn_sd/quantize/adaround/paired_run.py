@@ -1,4 +1,4 @@
-"""The two passes that rounding follows, side by side: through the QDQ graph as far as it is rounded, and in float."""
+"""Runs the QDQ graph, as far as it is rounded, and the float graph side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.quantize.adaround.segments import FloatSegments, QdqSegments
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.encodings import Integers
+from qnn_sd.quantize.graph import FloatGraph
 from qnn_sd.runner import Feeds
 
 Floats = NDArray[np.float32]
@@ -46,36 +47,35 @@ class PairedRun:
         graph: FloatGraph,
         folder: Path,
         samples: Sequence[Feeds],
-        rounded: Mapping[str, NDArray[np.int8]],
+        rounded: Mapping[str, Integers],
         work: Path,
     ) -> None:
-        ours, exact = work / "qdq", work / "float"
-        for each in (ours, exact):
+        self._folders = qdq_work, float_work = work / "qdq", work / "float"
+        for each in self._folders:
             each.mkdir()
-        self._folders = ours, exact
-        self._qdq = QdqSegments(folder, samples, rounded, ours)
-        self._float = FloatSegments(graph, samples, exact)
-        self._passed: list[Activation] = []
+        self._qdq = QdqSegments(folder, samples, rounded, qdq_work)
+        self._float = FloatSegments(graph, samples, float_work)
+        self._skipped: list[Activation] = []
 
     def skip(self, activation: Activation) -> None:
-        """Leaves out an activation that nobody will look at, as its layers are rounded already.
+        """Leaves out an activation whose layers are rounded already, so that its values aren't needed.
 
-        A piece that ends elsewhere may be computed otherwise in the last bits. So what was skipped is caught up with
-        before the next look, in the pieces that it would have had; when there is none, it costs nothing.
+        A piece that ends elsewhere may be computed otherwise in the last bits. So before the next values are
+        asked for, what was skipped is run in the pieces that it would have had; if none are, it costs nothing.
         """
-        self._passed.append(activation)
+        self._skipped.append(activation)
 
     def values(self, activation: Activation) -> Iterator[tuple[Floats, Floats]]:
         """The activation as quantized and as it would be in float, for each sample in turn."""
-        for each in (*self._passed, activation):
-            self._qdq.reach(each.qdq)
-            self._float.reach(each.exact)
-        self._passed.clear()
+        for reached in (*self._skipped, activation):
+            self._qdq.reach(reached.qdq)
+            self._float.reach(reached.exact)
+        self._skipped.clear()
         return zip(self._qdq.values(activation.qdq), self._float.values(activation.exact), strict=True)
 
     def close(self) -> None:
         """Removes what lies on disk."""
         self._qdq.close()
         self._float.close()
-        for each in self._folders:
-            each.rmdir()
+        for folder in self._folders:
+            folder.rmdir()

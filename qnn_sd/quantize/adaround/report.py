@@ -21,7 +21,7 @@ class LayerReport:
         outputs: output channels.
         inputs: K, weights per output channel.
         rows: input columns that it was rounded on.
-        held_out_rows: input columns that it was judged on.
+        held_out_rows: input columns of held-out data that it was measured on.
         nearest_db: signal to error of the layer's output on held-out data with rounding to nearest, dB. The error is
             what its output is from the float model's, so that of the layers before it, rounded already, counts.
         gain_db: how much less it errs there as rounded by AdaRound, dB; None where nearest errs nothing.
@@ -55,7 +55,7 @@ def write_report(path: Path, reports: list[LayerReport]) -> None:
 
 
 def summary(reports: list[LayerReport]) -> dict[str, Any]:
-    """Counts and the middle gain of the layers that nearest doesn't round exactly."""
+    """Counts of layers, and the median gain of those that nearest doesn't round exactly."""
     gains = [report.gain_db for report in reports if report.gain_db is not None]
     return {
         "layers": len(reports),

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qnn_sd.onnx_files import load_structure
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.encodings import Integers
+from qnn_sd.quantize.graph import FloatGraph
 from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
@@ -50,7 +51,7 @@ class _StoredTensor:
 
 
 class _SegmentRunner:
-    """One pass of all samples through a graph, halting wherever it is told to.
+    """One pass of all samples through a graph, which stops at each activation that is asked for.
 
     Args:
         model: the graph.
@@ -84,14 +85,14 @@ class _SegmentRunner:
     def _reach(self, target: str) -> None:
         piece = self._closure(target)
         self._done |= piece
-        fresh = [
+        outputs = [
             name
             for index in sorted(piece)
             for name in self._model.graph.node[index].output
             if name in self._cuts and name not in self._stored and (name == target or self._is_read_later(name))
         ]
-        if fresh:
-            self._run(sorted(piece), fresh)
+        if outputs:
+            self._run(sorted(piece), outputs)
         for name in [name for name in self._stored if name != target and not self._is_read_later(name)]:
             self._drop(name)
 
@@ -109,7 +110,7 @@ class _SegmentRunner:
             if index is None or name in self._stored or index in found:
                 continue
             found.add(index)
-            todo += [each for each in self._model.graph.node[index].input if each]
+            todo += [read for read in self._model.graph.node[index].input if read]
         return found
 
     def _is_read_later(self, name: str) -> bool:
@@ -161,9 +162,7 @@ class QdqSegments(_SegmentRunner):
         work: an empty folder for what lies between pieces.
     """
 
-    def __init__(
-        self, folder: Path, samples: Sequence[Feeds], rounded: Mapping[str, NDArray[np.int8]], work: Path
-    ) -> None:
+    def __init__(self, folder: Path, samples: Sequence[Feeds], rounded: Mapping[str, Integers], work: Path) -> None:
         model = load_structure(folder)
         types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
         cuts = {node.output[0]: types[node.input[2]] for node in model.graph.node if node.op_type == _QUANTIZE}
@@ -171,7 +170,7 @@ class QdqSegments(_SegmentRunner):
         self._rounded = rounded
 
     def reach(self, activation: str) -> None:
-        """Runs what is needed to know an activation, for every sample; drops what nobody will read any more.
+        """Runs what is needed to know an activation, for every sample; drops what no later piece reads.
 
         Args:
             activation: output of its DequantizeLinear.
@@ -191,9 +190,11 @@ class QdqSegments(_SegmentRunner):
         return node
 
     def _constant(self, name: str) -> onnx.TensorProto:
-        if name in self._rounded:
-            return numpy_helper.from_array(np.ascontiguousarray(self._rounded[name]), name)
-        return super()._constant(name)
+        stored = super()._constant(name)
+        if name not in self._rounded:
+            return stored
+        dtype = helper.tensor_dtype_to_np_dtype(stored.data_type)
+        return numpy_helper.from_array(np.ascontiguousarray(self._rounded[name], dtype), name)
 
 
 class FloatSegments(_SegmentRunner):
@@ -210,7 +211,7 @@ class FloatSegments(_SegmentRunner):
         super().__init__(graph.model, graph.folder, samples, cuts, work)
 
     def reach(self, activation: str) -> None:
-        """Runs what is needed to know an activation, for every sample; drops what nobody will read any more."""
+        """Runs what is needed to know an activation, for every sample; drops what no later piece reads."""
         self._reach(activation)
 
     def values(self, activation: str) -> Iterator[NDArray[np.float32]]:

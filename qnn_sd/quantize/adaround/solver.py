@@ -7,8 +7,8 @@ error handed on to the weights that can still make up for it (as GPTQ does, Fran
 to the two that AdaRound allows), then coordinate descent until no single change helps.
 
 What the layers before it have cost is made up for as well: with D = E[d x^T], where d is what the layer's output lacks
-on account of its inputs (moments.py), weights of W + D G^-1 would come closest to the float model's output. These are
-what is aimed at, by choices among the neighbours of W: AdaRound's asymmetric reconstruction, solved directly too.
+on account of its inputs (moments.py), weights of W + D G^-1 would come closest to the float model's output. They are
+the target, by choices among the neighbours of W: AdaRound's asymmetric reconstruction, solved directly too.
 
 GPTQ hands errors on by the inverse of G. With G = L L^T the same choices follow from L itself (Chee et al. 2023,
 "QuIP"): |L^T e|^2 is a sum with one term per weight, which holds that weight's error and those before it.
@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.quantize.adaround.backend import NUMPY, Backend, Matrix
+from qnn_sd.quantize.encodings import Integers
+from qnn_sd.quantize.encodings.encoding import integer_limits
 
 Floats = NDArray[np.float32]
 
@@ -27,22 +29,20 @@ Floats = NDArray[np.float32]
 # relies on all of them fits the samples and not the layer; the fewer the rows, the more. Chosen on held-out data
 # (docs/quantization.md).
 _SHRINKAGE, _MOST_SHRINKAGE = 0.1, 0.4
-# Columns that are rounded one after the other before the rest hears of it; a matter of speed alone.
+# Columns that are rounded before their errors are handed on to those outside the block; it changes the speed alone.
 _BLOCK = 128
-# Of the Cholesky factor, the same.
+# Columns of a block of the Cholesky factor; likewise.
 _FACTOR_BLOCK = 1024
 _SWEEPS = 20
-# A sweep that changes no larger share of the choices is the last: all that come after it gain 0.02 dB.
+# A sweep that changes at most this share of the choices is the last: all further ones together gain 0.02 dB.
 _SETTLED = 5e-3
-# Weights are symmetric: -128 has no counterpart.
-_LARGEST = 127
 
 
 class RoundingSolver:
     """Rounds the layers that one input goes into.
 
     Args:
-        gram: [K, K] float32, mean of x x^T over the layers' inputs x; it is taken over and changed.
+        gram: [K, K] float32, mean of x x^T over the layers' inputs x; it is changed.
         rows: how many inputs it is the mean of.
         backend: where to compute.
     """
@@ -50,14 +50,14 @@ class RoundingSolver:
     def __init__(self, gram: Floats, rows: int, backend: Backend = NUMPY) -> None:
         self._backend = backend
         self._shrinkage = float(np.clip(_SHRINKAGE * len(gram) / max(1, rows), _SHRINKAGE, _MOST_SHRINKAGE))
-        evenly_spaced = np.sqrt(np.maximum(np.diag(gram), 0))
-        # An input that was always zero: any choice is as good, and none may divide by it.
-        safe = np.where(evenly_spaced > 0, evenly_spaced, 1).astype(np.float32)
+        rms = np.sqrt(np.maximum(np.diag(gram), 0))
+        # An input that was always zero: any choice is as good, and nothing may be divided by its RMS.
+        divisor = np.where(rms > 0, rms, 1).astype(np.float32)
         # The last column is the first to be rounded: the loudest, whose error all others can make up for.
-        self._order = np.argsort(evenly_spaced, kind="stable")
-        self._spread = safe[self._order]
-        gram /= safe
-        gram /= safe[:, None]
+        self._order = np.argsort(rms, kind="stable")
+        self._rms = divisor[self._order]
+        gram /= divisor
+        gram /= divisor[:, None]
         gram *= np.float32(1 - self._shrinkage)
         np.fill_diagonal(gram, 1)
         self._mixed = backend.put(gram[np.ix_(self._order, self._order)])
@@ -73,12 +73,12 @@ class RoundingSolver:
         Returns:
             [out, K] float32.
         """
-        lacking = self._backend.put((1 - self._shrinkage) * input_error[:, self._order] / self._spread)
-        aimed = weight.copy()
-        aimed[:, self._order] += self._backend.get(_solve(self._factor, lacking, self._backend)) / self._spread
-        return aimed
+        shrunk = self._backend.put((1 - self._shrinkage) * input_error[:, self._order] / self._rms)
+        target = weight.copy()
+        target[:, self._order] += self._backend.get(_solve(self._factor, shrunk, self._backend)) / self._rms
+        return target
 
-    def round(self, weight: Floats, scale: Floats, aimed: Floats | None = None) -> NDArray[np.int8]:
+    def round(self, weight: Floats, scale: Floats, bits: int, target: Floats | None = None) -> Integers:
         """The integers, each the one below or above its weight, with which a layer errs least.
 
         What is an integer already, as a channel's largest weight is, may become the next one as well.
@@ -86,18 +86,20 @@ class RoundingSolver:
         Args:
             weight: [out, K] float32.
             scale: [out] float32, each channel's step.
-            aimed: [out, K] float32, the weights without which it errs; ``weight`` if not given.
+            bits: of the integers, 8 at most.
+            target: [out, K] float32, the weights with which it would not err; ``weight`` if not given.
 
         Returns:
-            [out, K] int8.
+            [out, K] int8, symmetric: with 8 bits from -127 to 127.
         """
-        low = np.clip(np.floor(weight[:, self._order] / scale[:, None]), -_LARGEST, _LARGEST - 1)
-        exact = (weight if aimed is None else aimed)[:, self._order] / scale[:, None]
-        # Errors count in steps times the power of their input: so measured, each has the same weight.
-        down = self._backend.put((low - exact) * self._spread)
-        size = self._backend.put(self._spread)
-        error = _in_order(down, size, self._factor)
-        _descend(error, down, size, self._mixed, self._backend)
+        lowest, largest = integer_limits(bits, signed=True, narrow_range=True)
+        low = np.clip(np.floor(weight[:, self._order] / scale[:, None]), lowest, largest - 1)
+        exact = (weight if target is None else target)[:, self._order] / scale[:, None]
+        # Errors count in steps times the RMS of their input: so measured, each has the same weight.
+        down = self._backend.put((low - exact) * self._rms)
+        size = self._backend.put(self._rms)
+        error = _round_in_order(down, size, self._factor)
+        _coordinate_descent(error, down, size, self._mixed, self._backend)
         up = self._backend.get(error > down)
         integers = np.empty(low.shape, np.int8)
         integers[:, self._order] = low + up
@@ -105,7 +107,7 @@ class RoundingSolver:
 
     def power(self, error: Floats) -> float:
         """tr(E G E^T), the mean square, added up over channels, of what weights' errors [out, K] do to the outputs."""
-        scaled = self._backend.put(error[:, self._order] * self._spread)
+        scaled = self._backend.put(error[:, self._order] * self._rms)
         mixed, own = (float((matrix * scaled).sum()) for matrix in (scaled @ self._mixed, scaled))
         return max(0.0, (mixed - self._shrinkage * own) / (1 - self._shrinkage))
 
@@ -140,7 +142,7 @@ def factor(matrix: Matrix, backend: Backend = NUMPY) -> Matrix:
 def _solve(lower: Matrix, right: Matrix, backend: Backend) -> Matrix:
     """X with X L L^T = right, by the blocks of ``factor``; right is [out, K].
 
-    As for the factor, numpy's own would take a copy of the matrix and no heed of its triangle.
+    As for the factor: numpy's own would copy the matrix and not make use of its triangle.
     """
     found = right + 0
     blocks = [slice(start, start + _FACTOR_BLOCK) for start in range(0, len(lower), _FACTOR_BLOCK)]
@@ -152,7 +154,7 @@ def _solve(lower: Matrix, right: Matrix, backend: Backend) -> Matrix:
     return found
 
 
-def _in_order(down: Matrix, size: Matrix, lower: Matrix) -> Matrix:
+def _round_in_order(down: Matrix, size: Matrix, lower: Matrix) -> Matrix:
     """Rounds column after column, from the last one, handing each error on.
 
     Args:
@@ -169,14 +171,14 @@ def _in_order(down: Matrix, size: Matrix, lower: Matrix) -> Matrix:
         local = lower[start:end, start:end]
         handed = error[:, end:] @ lower[end:, start:end]
         for k in reversed(range(end - start)):
-            # With the choice in the middle between both, either errs as much.
-            middle = error[:, start + k] + size[start + k] / 2
-            error[:, start + k] += size[start + k] * (-handed[:, k] >= middle * local[k, k])
+            # From the point halfway between both choices, either errs as much.
+            halfway = error[:, start + k] + size[start + k] / 2
+            error[:, start + k] += size[start + k] * (-handed[:, k] >= halfway * local[k, k])
             handed[:, :k] += error[:, start + k, None] * local[k, :k]
     return error
 
 
-def _descend(error: Matrix, down: Matrix, size: Matrix, mixed: Matrix, backend: Backend) -> None:
+def _coordinate_descent(error: Matrix, down: Matrix, size: Matrix, mixed: Matrix, backend: Backend) -> None:
     """Changes single choices, column by column, as long as that lowers the error; ``error`` in place."""
     library = backend.library
     slope = error @ mixed

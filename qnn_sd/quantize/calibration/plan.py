@@ -60,7 +60,7 @@ def plan_trajectories(
 
     Each trajectory keeps neighbouring steps, and all of them together keep each step equally often (where the
     numbers don't divide, some once more). Neighbours, because to reach a late step costs all that come before:
-    with 20 steps, 4 of them kept, a trajectory is 12 steps long on average; evenly_spaced over it they would
+    with 20 steps, 4 of them kept, a trajectory is 12 steps long on average; spread evenly over it they would
     take nearly 20. The longest ones are generated to the end. Settings take turns, so that each is met early and late.
 
     Args:
@@ -72,13 +72,13 @@ def plan_trajectories(
         images: how many trajectories are generated to the end, at most ``count``.
         seed: of the draw and of the first trajectory's noise; the next one has the next.
     """
-    # Dealt round like cards, no step is ahead of another by more than one.
-    hands = [tuple(sorted((number * kept + place) % steps for place in range(kept))) for number in range(count)]
-    hands.sort(key=lambda hand: (max(hand), hand))
-    drawn = _ShuffledPrompts(texts, seed)
+    # Taken in turns, no step is kept more than once more than another.
+    kept_steps = [tuple(sorted((number * kept + place) % steps for place in range(kept))) for number in range(count)]
+    kept_steps.sort(key=lambda some: (max(some), some))
+    prompts = _ShuffledPrompts(texts, seed)
     return tuple(
-        drawn.trajectory(number, settings[number % len(settings)], hand, image=number >= count - images)
-        for number, hand in enumerate(hands)
+        prompts.trajectory(number, settings[number % len(settings)], some, image=number >= count - images)
+        for number, some in enumerate(kept_steps)
     )
 
 
@@ -89,28 +89,30 @@ def plan_verification(
 
     Args:
         texts: to draw from.
-        settings: guidance scales, with and without a negative prompt, in turns; the model's own come first.
+        settings: guidance scales, with and without a negative prompt, in turns; the model's default ones come first.
         kept: sampling steps, from 0.
         images: how many trajectories are generated to the end.
         seed: of the draw and of the first trajectory's noise; the next one has the next.
     """
-    drawn = _ShuffledPrompts(texts, seed)
+    prompts = _ShuffledPrompts(texts, seed)
     return tuple(
-        # Moved on by one at each time round: else the turns of settings could always meet the same negative prompt.
-        drawn.trajectory(number, setting, kept, image=number < images, negative=number + number // len(texts.negatives))
+        # One further with each round of the negative prompts: else a setting could always meet the same one.
+        prompts.trajectory(
+            number, setting, kept, image=number < images, negative=number + number // len(texts.negatives)
+        )
         for number, setting in enumerate(settings)
     )
 
 
 class _ShuffledPrompts:
-    """PromptSet in an order that the seed decides: a file may be sorted by subject."""
+    """A PromptSet in random order, as a file may be sorted by subject; the same order for the same seed."""
 
     def __init__(self, texts: PromptSet, seed: int) -> None:
         self._seed = seed
         # numpy promises that RandomState's streams never change.
         rng = np.random.RandomState(seed)
         self._prompts, self._negatives = (
-            [some[place] for place in rng.permutation(len(some))] for some in (texts.prompts, texts.negatives)
+            [given[index] for index in rng.permutation(len(given))] for given in (texts.prompts, texts.negatives)
         )
 
     def trajectory(
@@ -124,5 +126,5 @@ class _ShuffledPrompts:
     ) -> Trajectory:
         prompt = self._prompts[number % len(self._prompts)]
         place = (number if negative is None else negative) % len(self._negatives)
-        told = self._negatives[place] if setting.negative else ""
-        return Trajectory(prompt, told, setting.guidance, self._seed + number, kept, image)
+        negative_prompt = self._negatives[place] if setting.negative else ""
+        return Trajectory(prompt, negative_prompt, setting.guidance, self._seed + number, kept, image)

@@ -3,7 +3,7 @@
     0007/unet/sample.npy        the unit's samples of one input, stacked along a first axis
     0007/unet/timestep.npy
 
-A unit is what is recorded in one go. It is written aside and renamed: it is whole, or not there.
+A unit is what is recorded in one go. It is written beside its place and renamed: it is whole, or not there.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ def write_unit(folder: Path, unit: str, samples: Mapping[str, Sequence[Feeds]]) 
     Raises:
         OSError: it can't be written. Nothing is left behind then.
     """
-    aside = folder / f".{unit}.part"
+    partial = folder / f".{unit}.part"
     try:
         for component, feeds in samples.items():
-            (aside / component).mkdir(parents=True)
+            (partial / component).mkdir(parents=True)
             for name in feeds[0]:
-                _save(aside / component / f"{name}.npy", np.stack([each[name] for each in feeds]))
-        aside.rename(folder / unit)
+                _save(partial / component / f"{name}.npy", np.stack([each[name] for each in feeds]))
+        partial.rename(folder / unit)
     finally:
-        if aside.exists():
-            remove(aside)
+        if partial.exists():
+            remove(partial)
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
-    # By way of a buffer: numpy's own writing to a file doesn't tell that a disk is full, only that bytes are missing.
+    # By way of a buffer: numpy's own writing to a file doesn't say that a disk is full, only that bytes are missing.
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     with path.open("wb") as file:
@@ -63,7 +63,7 @@ class Samples:
     Args:
         folder: holds the units.
         component: whose feeds.
-        wanted: told a unit's name: whether its samples belong to these.
+        wanted: whether the samples of a unit, by its name, belong to these.
     """
 
     def __init__(self, folder: Path, component: str, wanted: Callable[[str], bool] = lambda _unit: True) -> None:

@@ -77,7 +77,7 @@ def write_2_0_0(path: Path, activations: Mapping[str, Encoding], parameters: Map
     def entry(name: str, encoding: Encoding) -> dict[str, Any]:
         fields: dict[str, Any] = {
             "name": name,
-            "output_dtype": encoding.dtype.name,
+            "output_dtype": encoding.dtype_name,
             "y_scale": encoding.scale.tolist(),
         }
         if encoding.zero_point:

@@ -1,4 +1,4 @@
-"""Fits encodings that a person brings to a float graph: each tensor must have one that the HTP takes."""
+"""Encodings from a file in AIMET's format, checked against a float graph and what the HTP takes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 
 from qnn_sd.errors import QuantizeError
 from qnn_sd.quantize.encodings.aimet_format import Entry, read
-from qnn_sd.quantize.encodings.encoding import Encoding, bias
-from qnn_sd.quantize.encodings.from_ranges import Encodings, choose_value
-from qnn_sd.quantize.graph.float_graph import FloatGraph
-from qnn_sd.quantize.graph.tensor_roles import Layer
+from qnn_sd.quantize.encodings.encoding import Encoding, Encodings, bias, integer_limits
+from qnn_sd.quantize.encodings.from_ranges import choose_value
+from qnn_sd.quantize.encodings.scheme import WEIGHT_BITS
+from qnn_sd.quantize.graph import FloatGraph, Layer
 
+# How many tensors a message names.
 _NAMED = 5
 _NORMS = frozenset({"GroupNormalization", "InstanceNormalization", "LayerNormalization"})
 
@@ -106,14 +107,19 @@ def _activation(path: Path, entry: Entry) -> Encoding:
 
 
 def _weight(path: Path, entry: Entry, shape: tuple[int, ...], axis: int) -> Encoding:
-    """int8 with zero point 0 (or uint8 with 128, the same numbers), one scale a channel or one in all."""
-    hint = "Weights are int8 and symmetric, with one scale per output channel or one in all."
-    if entry.bits != 8:
-        raise _refuse(path, entry.name, f"It has {entry.bits} bits; qnn-sd writes W8A16.", hint)
-    if entry.zero_point != (0 if entry.signed else 128):
+    """int8 or int4 with zero point 0 (or unsigned with half the range, the same numbers).
+
+    One scale a channel; of 8 bits also one for all.
+    """
+    hint = "Weights are int8 or int4 and symmetric, with one scale per output channel (int8 also with one for all)."
+    if entry.bits not in WEIGHT_BITS:
+        raise _refuse(path, entry.name, f"It has {entry.bits} bits.", hint)
+    if entry.zero_point != (0 if entry.signed else 2 ** (entry.bits - 1)):
         raise _refuse(path, entry.name, f"Its zero point is {entry.zero_point}: it is not symmetric.", hint)
     if not entry.per_channel:
-        return Encoding(8, True, np.array(entry.scale[0], np.float32))
+        if entry.bits == 4:
+            raise _refuse(path, entry.name, "It has 4 bits and one scale for the whole weight.", hint)
+        return Encoding(entry.bits, True, np.array(entry.scale[0], np.float32))
     if entry.axis is not None and not -len(shape) <= entry.axis < len(shape):
         raise _refuse(path, entry.name, f"Its axis is {entry.axis}, the weight's shape {list(shape)}.", hint)
     if entry.axis is not None and entry.axis % len(shape) != axis:
@@ -121,18 +127,18 @@ def _weight(path: Path, entry: Entry, shape: tuple[int, ...], axis: int) -> Enco
     if entry.scale.size != shape[axis]:
         why = f"It has {entry.scale.size:,} scales, the weight {shape[axis]:,} output channels ({list(shape)})."
         raise _refuse(path, entry.name, why, hint)
-    return Encoding(8, True, entry.scale.astype(np.float32), 0, axis)
+    return Encoding(entry.bits, True, entry.scale.astype(np.float32), 0, axis)
 
 
 def _check_bias(path: Path, graph: FloatGraph, layer: Layer, found: Encodings, entry: Entry | None) -> None:
-    """Holds a layer's bias against the encoding that follows for it."""
+    """Refuses a bias whose encoding differs from the one that follows from input and weight, or that saturates."""
     derived = bias(found.of(layer.input), found.parameters[layer.weight])
     if entry is not None:
         same = entry.bits == 32 and entry.signed and entry.zero_point == 0
         if not same or not _follows(entry, derived):
             why = f"The HTP counts a bias in steps of the input's scale times the weight's ({layer.weight}), int32."
             raise _refuse(path, layer.bias, why, "Leave the biases' encodings out.")
-    largest = np.iinfo(np.int32).max
+    _, largest = integer_limits(derived.bits, signed=True)
     steps = np.abs(graph.array(layer.bias).astype(np.float64).reshape(-1)) / derived.scale.astype(np.float64)
     if steps.max(initial=0) > largest:
         raise _refuse(

@@ -2,112 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd.errors import QuantizeError
-from qnn_sd.quantize.encodings.encoding import Encoding, asymmetric, per_channel, symmetric
-from qnn_sd.quantize.graph.float_graph import FloatGraph
-from qnn_sd.quantize.graph.op_rules import RANGE_MARGIN
-from qnn_sd.quantize.graph.tensor_roles import Layer, TensorRoles
-from qnn_sd.quantize.ranges.known import known_ranges
-from qnn_sd.quantize.ranges.measured import Ranges
-from qnn_sd.quantize.ranges.non_negative import non_negative_tensors
+from qnn_sd.quantize.encodings.encoding import Encoding, Encodings, asymmetric, per_channel, symmetric
+from qnn_sd.quantize.encodings.scheme import DEFAULT_SCHEME, QuantizationScheme
+from qnn_sd.quantize.graph import FloatGraph
+from qnn_sd.quantize.ranges import (
+    NO_RANGES,
+    RANGE_MARGIN,
+    Ranges,
+    known_ranges,
+    non_negative_tensors,
+    with_margin,
+)
 
-NO_RANGES: Ranges = MappingProxyType({})
-# By how much the largest numbers of rows may differ that count as equal.
-_ALIKE = 1e-5
-
-
-@dataclass(frozen=True)
-class Encodings:
-    """The encodings of a float graph's tensors, by their names in it.
-
-    Biases are missing: theirs follows from the input's and the weight's (``encodings.bias``).
-
-    Attributes:
-        activations: of every float activation.
-        parameters: of every weight and every float constant that is data.
-        operands: of activations as second operand of a product, where that isn't int16 (``attention_operands.py``).
-    """
-
-    activations: Mapping[str, Encoding]
-    parameters: Mapping[str, Encoding]
-    operands: Mapping[str, Encoding] = field(default_factory=dict)
-
-    def of(self, name: str) -> Encoding:
-        """The encoding of an activation or a parameter."""
-        return self.activations[name] if name in self.activations else self.parameters[name]
+# By what share the largest numbers of rows may differ that count as equal.
+_EQUAL_REACH = 1e-5
 
 
 def encodings_from_ranges(
     graph: FloatGraph,
     ranges: Ranges,
-    room: float = RANGE_MARGIN,
-    inputs: Ranges = NO_RANGES,
-    beyond: Ranges = NO_RANGES,
+    margin: float = RANGE_MARGIN,
+    input_ranges: Ranges = NO_RANGES,
+    other_guidance_ranges: Ranges = NO_RANGES,
+    scheme: QuantizationScheme = DEFAULT_SCHEME,
 ) -> Encodings:
-    """W8A16: activations and values uint16, weights int8 with one scale per output channel.
+    """Unsigned encodings of activations and values, signed ones of weights with one scale per output channel.
 
     Args:
         graph: the float graph.
         ranges: smallest and largest value of every activation that owns its encoding.
-        room: what ranges are widened by, where that is of use.
-        inputs: what inputs may be, whatever was measured of them (``ranges.known``).
-        beyond: ranges of rarer cases, which are covered as they are.
+        margin: what ranges are multiplied by, where that is of use.
+        input_ranges: what inputs may be, whatever was measured of them (``ranges.known``).
+        other_guidance_ranges: ranges at other guidance scales, which are covered without a margin.
+        scheme: the bit widths.
 
     Raises:
-        QuantizeError: a constant that isn't finite.
+        QuantizeError: a constant that isn't finite, or a pattern of the scheme that no weight matches.
     """
     roles = graph.roles
+    bits = scheme.bits_by_weight(roles.weights)
     parameters = {name: choose_value(graph, name) for name in roles.values}
     activations: dict[str, Encoding] = {}
-    known = {**roles.known, **known_ranges(graph, inputs)}
-    positive = non_negative_tensors(graph)
+    known = {**roles.known, **known_ranges(graph, input_ranges)}
+    non_negative = non_negative_tensors(graph)
     for name in roles.floats:
         owner = roles.owner(name)
-        if owner == name:
-            activations[name] = asymmetric(
-                *(known.get(name) or _widened(name, ranges, beyond, room, roles, name in positive))
-            )
-        else:
+        if owner != name:
             activations[name] = activations[owner] if owner in activations else parameters[owner]
+            continue
+        covered = known.get(name) or with_margin(
+            name, ranges, other_guidance_ranges, margin, roles, name in non_negative
+        )
+        activations[name] = asymmetric(*covered, scheme.activation_bits)
     chosen = Encodings(activations, parameters)
-    least: dict[str, NDArray[np.float64]] = {}
-    for layer in roles.layers.values():
-        if layer.bias:
-            needed = _least_scale(graph, layer, chosen.of(layer.input))
-            least[layer.weight] = np.maximum(least.get(layer.weight, 0), needed)
+    smallest_scales = _smallest_scales(graph, chosen)
     for name, axis in roles.weights.items():
-        parameters[name] = per_channel(_finite(name, graph.array(name)), axis, least.get(name))
+        parameters[name] = per_channel(_finite(name, graph.array(name)), axis, smallest_scales.get(name), bits[name])
     return chosen
-
-
-def _widened(
-    name: str, ranges: Ranges, beyond: Ranges, room: float, roles: TensorRoles, non_negative_tensors: bool
-) -> tuple[float, float]:
-    found = ranges[name]
-    rare = beyond.get(name, found)
-    if name in roles.affine_chains:
-        return min(found[0], rare[0]), max(found[1], rare[1])
-    if name in roles.squares:
-        room *= room  # what is twice as large has four times its square
-    low, high = room * found[0], room * found[1]
-    one_sided = not found[0] < 0 < found[1]
-    if one_sided and not non_negative_tensors:
-        # Zero is no border, but for those that can't cross it: the end beside it gets its share of room, too.
-        margin = (room - 1) * (found[1] - found[0])
-        low, high = min(low, found[0] - margin), max(high, found[1] + margin)
-    low, high = min(low, rare[0]), max(high, rare[1])
-    if not one_sided:
-        # Which side is the longer may be chance: a channel's mean, say, is one number an image.
-        low, high = -max(-low, high), max(-low, high)
-    return low, min(high, 1.0) if name in roles.softmax_outputs else high
 
 
 def choose_value(graph: FloatGraph, name: str) -> Encoding:
@@ -123,25 +80,30 @@ def choose_value(graph: FloatGraph, name: str) -> Encoding:
     if name in graph.roles.tables and values.shape[1] > 1:
         reaches = np.maximum(values.max(axis=1), -values.min(axis=1))
         reaches = reaches[reaches > 0]
-        if np.ptp(reaches) <= _ALIKE * reaches.max(initial=0):
+        if np.ptp(reaches) <= _EQUAL_REACH * reaches.max(initial=0):
             return symmetric(float(reaches.max(initial=0)), 8)
-    bits = 8 if name in graph.roles.gammas and _is_plain(values, graph.array(graph.roles.gammas[name])) else 16
+    bits = 8 if name in graph.roles.gammas and _is_plain_factor(values, graph.array(graph.roles.gammas[name])) else 16
     return asymmetric(float(values.min(initial=0)), float(values.max(initial=0)), bits)
 
 
-def _is_plain(gamma: NDArray[Any], beta: NDArray[Any]) -> bool:
+def _is_plain_factor(gamma: NDArray[Any], beta: NDArray[Any]) -> bool:
     """Whether a norm over the last axis has one positive factor for all its channels and adds nothing."""
     return bool(gamma.ndim == 1 and gamma.size > 1 and np.ptp(gamma) == 0 and gamma[0] > 0 and not beta.any())
 
 
-def _least_scale(graph: FloatGraph, layer: Layer, source: Encoding) -> NDArray[np.float64]:
-    """[channels] the smallest weight scales with which a layer's int32 bias doesn't saturate.
+def _smallest_scales(graph: FloatGraph, chosen: Encodings) -> dict[str, NDArray[np.float64]]:
+    """[channels] by weight: the smallest scales with which no int32 bias of its layers saturates.
 
-    The bias counts in steps of input scale times weight scale, so a channel of almost nothing but
+    A bias counts in steps of input scale times weight scale, so a channel of almost nothing but
     bias needs a weight scale above its weights' own.
     """
-    bias = np.abs(_finite(layer.bias, graph.array(layer.bias)).astype(np.float64)).reshape(-1)
-    return np.asarray(bias / (float(source.scale) * 2**30), np.float64)
+    found: dict[str, NDArray[np.float64]] = {}
+    for layer in graph.roles.layers.values():
+        if layer.bias:
+            bias = np.abs(_finite(layer.bias, graph.array(layer.bias)).astype(np.float64)).reshape(-1)
+            needed = np.asarray(bias / (float(chosen.of(layer.input).scale) * 2**30), np.float64)
+            found[layer.weight] = np.maximum(found.get(layer.weight, 0), needed)
+    return found
 
 
 def _finite(name: str, values: NDArray[Any]) -> NDArray[Any]:

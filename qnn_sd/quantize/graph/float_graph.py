@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from qnn_sd.errors import QuantizeError
 from qnn_sd.onnx_files import MODEL_FILE, load_structure, read_array
-from qnn_sd.quantize.graph.tensor_roles import TensorRoles, tensor_roles
+from qnn_sd.quantize.graph.role_reader import tensor_roles
+from qnn_sd.quantize.graph.tensor_roles import TensorRoles
 
 OPSET = 21  # the first whose QuantizeLinear takes 16 bits
 IR_VERSION = 10  # of that opset
 # Opset 21 adds types to the ops of opset 20, and changes what GroupNormalization takes, nothing else.
-_OLDEST = 20
+_OLDEST_OPSET = 20
 
 
 class FloatGraph:
@@ -37,7 +38,7 @@ class FloatGraph:
         self.roles: TensorRoles = tensor_roles(self.model)
         self.opset = next(entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
         grouped = any(node.op_type == "GroupNormalization" for node in self.model.graph.node)
-        if self.opset < (OPSET if grouped else _OLDEST):
+        if self.opset < (OPSET if grouped else _OLDEST_OPSET):
             raise QuantizeError(
                 f"{folder / MODEL_FILE} is in opset {self.opset}",
                 why=f"16-bit QuantizeLinear needs opset {OPSET}, and not every op means the same in both.",

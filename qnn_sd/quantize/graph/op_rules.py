@@ -28,7 +28,7 @@ DATA_MOVEMENT_OPS = frozenset(
         "Unsqueeze",
     }
 )
-# Ops whose second input, if constant, is a weight: int8, one scale per output channel.
+# Ops whose second input, if constant, is a weight: signed and symmetric, one scale per output channel.
 WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Outputs whose range is known without looking.
 KNOWN_RANGES: Mapping[str, tuple[float, float]] = {
@@ -42,12 +42,8 @@ KNOWN_RANGES: Mapping[str, tuple[float, float]] = {
 # QAIRT 2.51) rounds them down to a step of their encoding, half a step too low on average, so that with steps of
 # 1/65535 the outputs for 4096 keys that count alike add up to 0.97.
 SOFTMAX_OPS = frozenset({"Softmax"})
-# What a measured range is widened by: a number larger than any that calibration has seen must not be cut off. With 16
-# bits, twice the range costs 6 dB of some 90, and one pixel of noise that is cut off costs more than all rounding
-# (docs/quantization.md, "Ranges").
-RANGE_MARGIN = 2.0
 # Ops that, with constants, make a multiple of a number plus something: the largest time step gives the largest angle,
-# and every run begins with it. Those get no room, since half a step of a range of 2000 is much of a sine's period.
+# and every run begins with it. Their ranges get no margin: half a step of a range of 2000 is much of a sine's period.
 AFFINE_OPS = frozenset({"Add", "Cast", "Mul", "Neg", "Sub"})
 # Ops whose output is never negative, whatever comes in.
 NON_NEGATIVE_OPS = frozenset({"Abs", "Exp", "Relu", "Softmax", "Sqrt"})

@@ -1,7 +1,7 @@
 """Ranges that follow from what an input may be, not from what calibration met.
 
 A time step is a number between 0 and the schedule's end. Calibration sees a few of them, a user's schedule has others:
-what lies outside would be cut off.
+what lies outside the measured range would be cut off.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper
 
-from qnn_sd.quantize.graph.float_graph import FloatGraph
+from qnn_sd.quantize.graph import FloatGraph
 from qnn_sd.quantize.ranges.measured import Ranges
 from qnn_sd.reference import reference_session
 
 _STEPS = 2**16 - 1
 
 
-def known_ranges(graph: FloatGraph, inputs: Ranges) -> dict[str, tuple[float, float]]:
+def known_ranges(graph: FloatGraph, input_ranges: Ranges) -> dict[str, tuple[float, float]]:
     """Ranges of inputs that are known beforehand, and of what is a multiple of such a number plus something.
 
-    Ops of that kind (``rules.AFFINE_OPS``) rise or fall all the way, so that the ends give the range. A range from 0
+    Ops of that kind (``op_rules.AFFINE_OPS``) rise or fall all the way, so that the ends give the range. A range from 0
     is widened until its 16-bit step is a power of two: whole numbers, as most schedules have them, are exact then.
 
     Args:
         graph: the float graph.
-        inputs: smallest and largest value by input name; what isn't an input of the graph is left out.
+        input_ranges: smallest and largest value by input name; what isn't an input of the graph is left out.
     """
-    values = {value.name: value for value in graph.model.graph.input if value.name in inputs}
-    known = {name: _exact_for_whole_numbers(*inputs[name]) for name in values}
+    values = {value.name: value for value in graph.model.graph.input if value.name in input_ranges}
+    known = {name: _exact_for_whole_numbers(*input_ranges[name]) for name in values}
     for name, value in values.items():
         following = [other for other in _following(graph, name) if other != name]
         if not following:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -12,18 +13,19 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.errors import QuantizeError
 from qnn_sd.onnx_files import MODEL_FILE, load_structure
-from qnn_sd.quantize.graph.tensor_roles import tensor_roles
+from qnn_sd.quantize.graph import tensor_roles
 from qnn_sd.reference import reference_session
 from qnn_sd.runner import Feeds
 
 # Smallest and largest value by activation.
 Ranges = Mapping[str, tuple[float, float]]
+NO_RANGES: Ranges = MappingProxyType({})
 _ENDS = ("ReduceMin", "ReduceMax")
 # ONNX Runtime's names of the types that inputs have here, and numpy's.
 _TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
 
 
-def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) -> dict[str, tuple[float, float]]:
+def measure(folder: Path, samples: Iterable[Feeds], on_sample: Callable[[], None]) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of every float activation over all samples.
 
     The reductions are part of the graph, so that no activation leaves the runtime.
@@ -31,7 +33,7 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
     Args:
         folder: of the float model.
         samples: feeds, by input name.
-        each: called after each sample.
+        on_sample: called after each sample.
 
     Raises:
         QuantizeError: no samples, samples that aren't the graph's, or an activation that is not finite (named).
@@ -44,7 +46,7 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
     high = np.full(len(names), -np.inf)
     count = 0
     for feeds in samples:
-        _refuse_others(folder, session, feeds, count)
+        _require_inputs_of(folder, session, feeds, count)
         found = session.run(None, dict(feeds))[0].reshape(-1, 2).astype(np.float64)
         bad = ~np.isfinite(found).all(axis=1)
         if bad.any():
@@ -55,7 +57,7 @@ def measure(folder: Path, samples: Iterable[Feeds], each: Callable[[], None]) ->
             )
         low, high = np.minimum(low, found[:, 0]), np.maximum(high, found[:, 1])
         count += 1
-        each()
+        on_sample()
     if not count:
         raise QuantizeError("There is no calibration data", hint="Give at least one prompt.")
     return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
@@ -89,13 +91,13 @@ def _reduce_to_ranges(graph: onnx.GraphProto, names: Sequence[str]) -> None:
     graph.output.append(helper.make_tensor_value_info("range.all", TensorProto.FLOAT, [len(ends)]))
 
 
-def _refuse_others(folder: Path, session: onnxruntime.InferenceSession, feeds: Feeds, number: int) -> None:
+def _require_inputs_of(folder: Path, session: onnxruntime.InferenceSession, feeds: Feeds, number: int) -> None:
     """Refuses samples that were recorded of another model, or of images of another size."""
-    wanted = {each.name: (_TYPES[each.type], list(each.shape)) for each in session.get_inputs()}
+    wanted = {value.name: (_TYPES[value.type], list(value.shape)) for value in session.get_inputs()}
     given = {name: (array.dtype.name, list(array.shape)) for name, array in feeds.items()}
     for name in sorted(wanted.keys() | given.keys()):
         if wanted.get(name) != given.get(name):
-            has, wants = (_described(each.get(name)) for each in (given, wanted))
+            has, wants = (_described(tensors.get(name)) for tensors in (given, wanted))
             raise QuantizeError(
                 f"The calibration data is not for {folder / MODEL_FILE}",
                 why=f"Its sample {number} has {has} as {name}, the graph takes {wants}.",

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import onnx
 
+from qnn_sd.quantize.graph import tensor_roles
 from qnn_sd.quantize.graph.op_rules import NON_NEGATIVE_OPS
-from qnn_sd.quantize.graph.tensor_roles import tensor_roles
 from qnn_sd.quantize.ranges.measured import Ranges
 
 # The reach of a normalized tensor; sums and products are scaled back to it again and again.
@@ -40,24 +40,24 @@ def stand_in_ranges(model: onnx.ModelProto) -> Ranges:
     Raises:
         QuantizeError: an op that no rule covers.
     """
-    found = tensor_roles(model)
-    makers = {output: node for node in model.graph.node for output in node.output}
+    roles = tensor_roles(model)
+    producers = {output: node for node in model.graph.node for output in node.output}
     ranges: dict[str, tuple[float, float]] = {}
     candidates = _candidates()
-    for name in found.floats:
-        maker = makers.get(name)
-        owner = found.owner(name)
+    for name in roles.floats:
+        producer = producers.get(name)
+        owner = roles.owner(name)
         if owner in ranges:
             ranges[name] = ranges[owner]
             continue
-        if name in found.known:
-            ranges[name] = found.known[name]
+        if name in roles.known:
+            ranges[name] = roles.known[name]
             continue
-        neighbours = [ranges[read] for read in (maker.input if maker else ()) if read in ranges]
+        neighbours = [ranges[read] for read in (producer.input if producer else ()) if read in ranges]
         # A Concat of dozens must still find a place between all of them.
         apart = min(_APART, 0.2 * _SPREAD / max(1, len(neighbours)))
         for reach in candidates:
-            chosen = (0.0 if maker and maker.op_type in NON_NEGATIVE_OPS else -reach, reach)
+            chosen = (0.0 if producer and producer.op_type in NON_NEGATIVE_OPS else -reach, reach)
             if all(_differ(chosen, other, apart) for other in neighbours):
                 ranges[name] = chosen
                 break
