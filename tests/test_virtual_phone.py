@@ -18,7 +18,7 @@ from conftest import Cli, json_document
 
 from qnn_sd.config import load_profile
 from qnn_sd.errors import VirtualPhoneError
-from qnn_sd.virtual_phone import Faults, VirtualPhone
+from qnn_sd.virtual_phone import Faults, VirtualPhone, parse_faults
 
 # What adb sees of it
 
@@ -252,6 +252,13 @@ def test_a_cable_pulled_while_pushing(adb: AdbHost, tmp_path: Path, fault: str, 
 def test_an_unknown_soc(adb: AdbHost, tmp_path: Path) -> None:
     with started(adb, tmp_path, faults=Faults(properties={"ro.soc.model": "SM9999"})) as phone:
         assert phone.shell("getprop ro.soc.model") == "SM9999\n"
+
+
+def test_faults_are_read_from_the_command_line() -> None:
+    typed = ("free-space=1000", "disconnect=2", "kill-worker=3", "offline")
+    read = parse_faults(typed, ("ro.soc.model=SM9999", "ro.empty="))
+    properties = {"ro.soc.model": "SM9999", "ro.empty": ""}
+    assert read == Faults(free_space=1000, disconnect=2, kill_worker=3, offline=True, properties=properties)
 
 
 # The command

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from qnn_sd.config import StrictModel
-from qnn_sd.runtime_libraries.pins import PublishedSet
+from qnn_sd.runtime_libraries import PublishedSet
 from qnn_sd.schemas import Document
 
 

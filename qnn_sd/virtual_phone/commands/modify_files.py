@@ -16,6 +16,8 @@ from qnn_sd.virtual_phone.commands.permissions_and_times import changed_mode
 
 
 class _TargetAction(Protocol):
+    """What mv or cp does with one source."""
+
     def __call__(self, source: str, target: str) -> None: ...
 
 
@@ -80,10 +82,8 @@ def mv(call: Call) -> None:
     options, paths = call.options("fnT")
 
     def move(source: str, target: str) -> None:
-        origin, destination = (
-            call.files.resolve_removable(source, call.cwd),
-            call.files.resolve_removable(target, call.cwd),
-        )
+        origin = call.files.resolve_removable(source, call.cwd)
+        destination = call.files.resolve_removable(target, call.cwd)
         origin.host_path.lstat()
         if "n" in options and destination.host_path.exists():
             return
@@ -93,7 +93,7 @@ def mv(call: Call) -> None:
 
 
 def cp(call: Call) -> None:
-    """``cp [-afpPrRT] SOURCE... TARGET``; -a and -p keep times, without -P or -a, links are followed."""
+    """``cp [-afpPrRT] SOURCE... TARGET``; -a and -p keep times; without -P or -a, links are followed."""
     options, paths = call.options("afpPrRT")
     recursive = any(option in options for option in "arR")
     keep_times = "a" in options or "p" in options
