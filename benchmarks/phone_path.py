@@ -75,7 +75,7 @@ def virtual_phone(home: Path) -> Iterator[Phone]:
         assert process.stdout is not None
         # The document is indented: its end is the only line that is a brace alone.
         lines = takewhile(lambda line: line != "}\n", process.stdout)
-        address = json.loads("".join(lines) + "}")["address"]
+        address = json.loads("".join(lines) + "}")["device"]
         adb("-s", address, "wait-for-device")
         try:
             yield Adb().phone(address)

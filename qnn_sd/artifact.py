@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from qnn_sd import build_folder
+from qnn_sd.artifact_manifest import SCHEMA, ArtifactFile, ArtifactManifest
 from qnn_sd.errors import ArtifactError
 from qnn_sd.output_files import output_error
 
 MANIFEST = "manifest.json"
 _SETTLED_NANOSECONDS = 1_000_000_000
-# Of the manifest; part of every key, so that artifacts of another format are built anew.
-FORMAT = 2
 
 
 def sha256_of_file(path: Path) -> str:
@@ -70,7 +69,7 @@ class Recipe:
     @property
     def key(self) -> str:
         """Hex hash of the recipe, the cache key."""
-        return sha256_of_json([FORMAT, self.stage, self.name, dict(self.inputs), dict(self.settings), dict(self.tools)])
+        return sha256_of_json([SCHEMA, self.stage, self.name, dict(self.inputs), dict(self.settings), dict(self.tools)])
 
 
 @dataclass(frozen=True)
@@ -96,35 +95,48 @@ def load(folder: Path) -> Artifact:
     """
     hint = f"Delete {folder} and run the command again: it will be made anew."
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if manifest["format"] != FORMAT:
+        content = json.loads((folder / MANIFEST).read_text("utf-8"))
+        version = _version_of(content)
+        if version not in (None, SCHEMA):
             raise ArtifactError(
                 f"{folder} was made by another version of qnn-sd",
-                why=f"Its manifest has format {manifest['format']}, this version reads format {FORMAT}.",
+                why=f"Its manifest's version is {version}, this one reads {SCHEMA}.",
                 hint=hint,
             )
-        files, key = manifest["files"], manifest["key"]
-        metadata, seconds = dict(manifest["metadata"]), float(manifest["seconds"])
-        listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
+        manifest = ArtifactManifest.model_validate(content)
     except FileNotFoundError as error:
         raise ArtifactError(f"{folder} is not an artifact", why=f"It has no {MANIFEST}.", hint=hint) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"The manifest of {folder} can't be read", why=str(error), hint=hint) from error
+    except (ValueError, AttributeError) as error:
+        why = "; ".join(str(error).splitlines()[:3])
+        raise ArtifactError(f"The manifest of {folder} can't be read", why=why, hint=hint) from error
     root = folder.resolve()
-    for name, (size, digest) in listed.items():
+    for name, file in manifest.files.items():
         path = folder / name
         if not path.resolve().is_relative_to(root):
             raise ArtifactError(f"The manifest of {folder} names a file outside it", why=name, hint=hint)
         if not path.is_file():
             raise ArtifactError(f"{path} is missing", why="The artifact's manifest lists it.", hint=hint)
-        found = path.stat().st_size
-        if found != size:
+        size = path.stat().st_size
+        if size != file.bytes:
             raise ArtifactError(
-                f"{path} is damaged", why=f"It has {found:,} bytes, the manifest says {size:,}.", hint=hint
+                f"{path} is damaged", why=f"It has {size:,} bytes, the manifest says {file.bytes:,}.", hint=hint
             )
-        if sha256_of_file(path) != digest:
+        if sha256_of_file(path) != file.sha256:
             raise ArtifactError(f"{path} is damaged", why="Its SHA-256 is not the one in the manifest.", hint=hint)
-    return Artifact(folder, key, metadata, seconds, cached=True)
+    return Artifact(folder, manifest.key, manifest.metadata, manifest.seconds, cached=True)
+
+
+def is_current(folder: Path) -> bool:
+    """Whether an artifact's manifest is of this version; one that can't be read is: ``load`` says so."""
+    with suppress(OSError, ValueError):
+        content = json.loads((folder / MANIFEST).read_text("utf-8"))
+        return not isinstance(content, dict) or _version_of(content) in (None, SCHEMA)
+    return True
+
+
+def _version_of(content: Mapping[str, Any]) -> object:
+    """A manifest's version; the first ones numbered a format."""
+    return content.get("schema") or content.get("format")
 
 
 def artifact_folder(root: Path, recipe: Recipe) -> Path:
@@ -199,23 +211,22 @@ def _built(aside: Path, target: Path, recipe: Recipe, build: Callable[[Path], Ma
     metadata = dict(build(aside))
     seconds = time.monotonic() - started
     files = {
-        path.relative_to(aside).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+        path.relative_to(aside).as_posix(): ArtifactFile(bytes=path.stat().st_size, sha256=sha256_of_file(path))
         for path in sorted(aside.rglob("*"))
         if path.is_file()
     }
-    manifest = {
-        "format": FORMAT,
-        "key": recipe.key,
-        "stage": recipe.stage,
-        "name": recipe.name,
-        "inputs": dict(recipe.inputs),
-        "settings": dict(recipe.settings),
-        "tools": dict(recipe.tools),
-        "seconds": round(seconds, 3),
-        "metadata": metadata,
-        "files": files,
-    }
-    (aside / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str, allow_nan=False) + "\n", "utf-8")
+    manifest = ArtifactManifest(
+        key=recipe.key,
+        stage=recipe.stage,
+        name=recipe.name,
+        inputs=dict(recipe.inputs),
+        settings=dict(recipe.settings),
+        tools=dict(recipe.tools),
+        seconds=round(seconds, 3),
+        metadata=metadata,
+        files=files,
+    )
+    (aside / MANIFEST).write_text(json.dumps(manifest.content, indent=2, allow_nan=False) + "\n", "utf-8")
     aside.chmod(0o755)
     try:
         aside.rename(target)

@@ -6,11 +6,12 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from qnn_sd.artifact import Artifact
 from qnn_sd.config import StrictModel
 from qnn_sd.errors import ArtifactError
+from qnn_sd.schemas import Document
 from qnn_sd.verification import ComponentVerification
 
 BUNDLE_FILE = "bundle.json"
@@ -40,7 +41,14 @@ class Part(StrictModel):
 
 
 class Soc(StrictModel):
-    """The SoC that a bundle's context binaries are for (see ``DeviceProfile``)."""
+    """The SoC that a bundle's context binaries are for.
+
+    Attributes:
+        name: of its device profile.
+        dl_mode: of its device profile.
+        soc_model: QNN's number of the SoC.
+        htp_arch: its Hexagon architecture.
+    """
 
     name: str
     dl_mode: int | None = None
@@ -48,8 +56,8 @@ class Soc(StrictModel):
     htp_arch: int
 
 
-class Bundle(StrictModel):
-    """A model ready to run.
+class Bundle(Document):
+    """``bundle.json``: a model ready to run.
 
     Attributes:
         model: name of the model config.
@@ -68,6 +76,7 @@ class Bundle(StrictModel):
         verification: what was measured of each component; None if verifying was switched off, empty for float graphs.
     """
 
+    schema_id: Literal["qnn-sd/bundle/1"] = Field("qnn-sd/bundle/1", alias="schema")
     model: str
     soc: Soc | None
     height: int

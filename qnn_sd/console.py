@@ -2,6 +2,8 @@
 
 With ``--json`` stdout carries one JSON document and nothing else. Progress needs a terminal;
 without one (a log, a CI run) each piece of work says one line when it starts.
+
+A remark that can't be written is nobody's loss; a result that can't be is a failure (``cli/stdout.py``).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from rich.console import Console as RichConsole
@@ -28,6 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qnn_sd.errors import QnnSdError
+from qnn_sd.schemas import Document
 
 
 def json_text(value: object) -> str:
@@ -82,36 +85,52 @@ class _RichTransfer(Transfer):
         self.progress.update(self.task, advance=count)
 
 
+class _Stderr(RichConsole):
+    """Where nobody reads remarks any more, the command goes on without them."""
+
+    def on_broken_pipe(self) -> None:
+        """Says nothing from here on; rich's own ends the process."""
+        self.quiet = True
+
+
 class Console:
     """Output of one command.
 
     Args:
         as_json: stdout gets one JSON document.
         quiet: no progress and no remarks; errors and warnings stay.
+
+    Attributes:
+        has_document: whether the JSON document was written.
     """
 
     def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json, self.quiet = as_json, quiet
+        self.has_document = False
         # rich honours NO_COLOR by itself.
-        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self._err = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._out = RichConsole(highlight=False, soft_wrap=True)
+
+    def _remark(self, line: str, style: str | None = None) -> None:
+        with suppress(OSError):
+            self._err.print(line, style=style, markup=False)
 
     def say(self, line: str) -> None:
         """A remark on stderr."""
         if not self.quiet:
-            self._err.print(line, markup=False)
+            self._remark(line)
 
     def warn(self, line: str) -> None:
         """Something that the user should know, whatever they silenced."""
-        self._err.print(f"warning: {line}", style="yellow", markup=False)
+        self._remark(f"warning: {line}", "yellow")
 
     def error(self, error: QnnSdError) -> None:
         """The three lines of a failure: what, why, what next."""
-        self._err.print(f"error: {error.what}.", style="bold red", markup=False)
+        self._remark(f"error: {error.what}.", "bold red")
         if error.why:
-            self._err.print(f"  why:  {error.why}", markup=False)
+            self._remark(f"  why:  {error.why}")
         if error.hint:
-            self._err.print(f"  next: {error.hint}", markup=False)
+            self._remark(f"  next: {error.hint}")
 
     def result(self, line: str) -> None:
         """A line of the command's result, on stdout; left out with ``--json``."""
@@ -139,10 +158,11 @@ class Console:
         # Names are read by people and scripts: a narrow terminal wraps a line, and cuts no word.
         self._out.print(table, width=max(self._out.width, self._out.measure(table).maximum), crop=False)
 
-    def document(self, value: object) -> None:
-        """The JSON document of ``--json``."""
+    def document(self, document: Document) -> None:
+        """The JSON document of ``--json``: one a command."""
         if self.as_json:
-            sys.stdout.write(json_text(value))
+            self.has_document = True
+            sys.stdout.write(json_text(document.content))
             sys.stdout.flush()
 
     @contextmanager

@@ -1,7 +1,8 @@
 """Every failure that a user can meet: what failed, why, what to type next, and its exit code.
 
 The exit codes are part of the interface (``docs/errors.md``): scripts branch on them, so a code
-is never reused for another meaning. Code 1 is a bug in qnn-sd, 2 is click's for bad usage.
+is never reused for another meaning. Code 1 is a bug in qnn-sd, 2 is bad usage, and a pipe whose
+reader is gone ends a command like the signal would (``BROKEN_PIPE``).
 """
 
 from __future__ import annotations
@@ -26,13 +27,20 @@ class QnnSdError(Exception):
         super().__init__(what)
         self.what, self.why, self.hint = what, why, hint
 
-    @property
-    def document(self) -> dict[str, str]:
-        """What a JSON document says of it."""
-        return {"what": self.what, "why": self.why, "next": self.hint}
-
     def __str__(self) -> str:
         return "\n".join(part for part in (self.what, self.why, self.hint) if part)
+
+
+class UnexpectedError(QnnSdError):
+    """A bug in qnn-sd: an exception that it doesn't know."""
+
+    exit_code = 1
+
+
+class UsageError(QnnSdError):
+    """An option or an argument that doesn't exist, is missing, or has no such choice."""
+
+    exit_code = 2
 
 
 class SettingError(QnnSdError):
@@ -155,7 +163,14 @@ class UnhealthyError(QnnSdError):
     exit_code = 40
 
 
-INTERRUPTED = 130
+class Interrupted(QnnSdError):
+    """Ctrl-C."""
+
+    exit_code = 130
+
+
+# 128 and the number of SIGPIPE, as a shell tells of a program that the signal ended.
+BROKEN_PIPE = 141
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

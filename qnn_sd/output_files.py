@@ -35,7 +35,12 @@ def probe_writable(path: Path) -> None:
     Raises:
         OutputError: it can't.
     """
-    _probe(path.parent, path)
+    _probe(_behind_links(path).parent, path)
+
+
+def _behind_links(path: Path) -> Path:
+    """The file that a path names: a link stays, and what it leads to is written."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _probe(folder: Path, path: Path) -> None:
@@ -51,11 +56,14 @@ def _probe(folder: Path, path: Path) -> None:
 def written_aside(path: Path) -> Iterator[Path]:
     """Yields a path to write to, and renames it to ``path`` only when the block ends well.
 
+    Where ``path`` is a symbolic link, the file that it leads to is replaced, and the link stays.
+
     Raises:
         OutputError: the folder is missing, full or read-only. Nothing is left behind then.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        target = _behind_links(path)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
         os.close(handle)
     except OSError as error:
         raise output_error(path, error) from error
@@ -66,7 +74,7 @@ def written_aside(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         aside.chmod(0o666 & ~umask)
-        aside.replace(path)
+        aside.replace(target)
     except OSError as error:
         raise output_error(path, error) from error
     finally:

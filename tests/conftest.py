@@ -28,6 +28,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import demo_configs
 import layers
+from schemas import document_models
 
 from qnn_sd import resources
 from qnn_sd.artifact import sha256_of_file
@@ -140,6 +141,16 @@ def refused_cache(pipeline: BuildPipeline, cache: Path, tmp_path_factory: pytest
     return copy
 
 
+def json_document(text: str) -> Any:
+    """The document that is all of ``text``; it follows its schema, whose name and version come first."""
+    document = json.loads(text)
+    assert next(iter(document)) == "schema"
+    model = document_models()[document["schema"].split("/")[1]]
+    # Strict: "1" is no number. What it has beyond the text would be a field that was left out.
+    assert model.model_validate_json(text, strict=True).content == document
+    return document
+
+
 class Cli:
     """Runs ``qnn-sd`` as a process of its own, as a user does.
 
@@ -184,19 +195,27 @@ class Cli:
             text=True,
         )
 
-    def json(self, *arguments: str) -> Any:
-        """The JSON document of a command that must succeed; stdout holds nothing else."""
-        done = self(*arguments, "--json")
+    def json(self, *arguments: str, **options: Any) -> Any:
+        """The JSON document of a command that must succeed; stdout holds nothing else, and it follows its schema."""
+        done = self(*arguments, "--json", **options)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json_document(done.stdout)
 
     def refused(self, code: int, *arguments: str, **options: Any) -> str:
-        """The message of a command that must fail with this exit code and without a traceback."""
+        """The message of a command that must fail with this exit code and without a traceback.
+
+        Its stdout is empty or, with ``--json``, one document that says the same.
+        """
         before = sorted(path.name for path in self.folder.iterdir())
         done = self(*arguments, **options)
         assert done.returncode == code, (done.returncode, done.stderr)
         assert "Traceback" not in done.stderr
-        assert done.stdout == ""
+        if "--json" in arguments:
+            error = json_document(done.stdout)["error"]
+            assert error["code"] == code
+            assert error["what"] in done.stderr
+        else:
+            assert done.stdout == ""
         assert sorted(path.name for path in self.folder.iterdir()) == before, "something was left behind"
         return done.stderr
 

@@ -66,7 +66,7 @@ NAMES = {
     "adbutils": "phone",
     "adb_host": "phone",
     "worker_process": "phone",
-    "qnn_sd.virtual_phone.desktop_java": "phone",
+    "qnn_sd.virtual_phone": "phone",
     "torch": "judge",
     "diffusers": "judge",
     "transformers": "judge",

@@ -191,6 +191,39 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
 
 
+def test_a_file_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "folder" / "real.png", tmp_path / "out.png"
+    real.parent.mkdir()
+    for content in (b"first", b"second"):  # the link leads nowhere at first
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("folder") / "real.png")
+        probe_writable(link)
+        with written_aside(link) as aside:
+            aside.write_bytes(content)
+        assert link.is_symlink()
+        assert real.read_bytes() == content
+    link.unlink()
+    link.symlink_to("/nowhere/at/all.png")
+    with pytest.raises(OutputError, match=r"Can't write .*out\.png"):
+        probe_writable(link)
+
+
+def test_an_artifact_of_another_version_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    folder = load_or_build(tmp_path, RECIPE, build).folder
+    manifest = json.loads((folder / artifact.MANIFEST).read_text())
+    assert artifact.is_current(folder)
+    del manifest["schema"]
+    for version in ({"format": 2}, {"schema": "qnn-sd/artifact/0"}):
+        (folder / artifact.MANIFEST).write_text(json.dumps({**version, **manifest}))
+        assert not artifact.is_current(folder)
+        with pytest.raises(ArtifactError, match="was made by another version of qnn-sd") as caught:
+            load(folder)
+        assert str(*version.values()) in caught.value.why
+        assert "made anew" in caught.value.hint
+    (folder / artifact.MANIFEST).write_text("{")
+    assert artifact.is_current(folder), "damaged, which is said when it is opened"
+
+
 @pytest.mark.parametrize("folder", ["/sys", "/nowhere/at/all"])
 def test_folders_that_cannot_be_written_are_told_early(folder: str) -> None:
     with pytest.raises(OutputError, match="Can't write"):

@@ -16,7 +16,7 @@ import onnx
 import onnxruntime
 import pytest
 from cli_here import CliHere
-from conftest import CHECKPOINT, ROOT, Cli, interrupt_at
+from conftest import CHECKPOINT, ROOT, Cli, interrupt_at, json_document
 from PIL import Image
 
 from qnn_sd import __version__
@@ -38,7 +38,7 @@ def _built(pipeline: BuildPipeline) -> None:
 
 def test_run_saves_a_image_with_what_made_it(cli: Cli) -> None:
     document = cli.json("run", PROMPT, *QUICK, "--negative", "square", "--scheduler", "euler", "-o", "my image.png")
-    assert document["images"] == [{"path": "my image.png", "seed": 3}]
+    assert document["images"] == [{"file": "my image.png", "seed": 3}]
     assert (document["target"], document["soc"], document["fallbacks"]) == ("cpu", None, [])
     components = document["components"]
     assert {name: (c["target"], c["calls"]) for name, c in components.items()} == {
@@ -79,7 +79,7 @@ def pixels(path: Path) -> np.ndarray:
 def test_count_makes_the_next_seeds_and_guidance_one_a_single_pass(cli_here: CliHere) -> None:
     document = cli_here.json("run", PROMPT, *QUICK, "--count", "2", "--guidance", "1", "-o", "a.png")
     assert [image["seed"] for image in document["images"]] == [3, 4]
-    assert [image["path"] for image in document["images"]] == ["a-3.png", "a-4.png"]
+    assert [image["file"] for image in document["images"]] == ["a-3.png", "a-4.png"]
     assert document["components"]["unet"]["calls"] == 2 * 2
     assert document["components"]["text_encoder"]["calls"] == 1
     cli_here.json("run", PROMPT, "--target", "cpu", "--steps", "2", "--seed", "4", "--guidance", "1", "-o", "b.png")
@@ -238,7 +238,7 @@ def test_a_truncated_checkpoint_is_refused(
 def test_a_component_that_cannot_load_falls_back_and_says_so(cli: Cli, refused_cache: Path) -> None:
     done = cli("run", PROMPT, "--steps", "1", "--json", environment={"QNN_SD_CACHE": str(refused_cache)})
     assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    document = json_document(done.stdout)
     [fallback] = document["fallbacks"]
     assert (fallback["component"], fallback["target"]) == ("unet", "cpu")
     assert fallback["reason"]
@@ -328,7 +328,7 @@ def test_a_crash_shows_no_traceback_without_debug(cli: Cli, own_cache: Path) -> 
 def test_the_cache_is_used(cli_here: CliHere, pipeline: BuildPipeline) -> None:
     first = cli_here.json("compile", "--soc", "sm8650")
     again = cli_here.json("compile", "--soc", "sm8650")
-    assert again["bundle"] == first["bundle"]
+    assert again["folder"] == first["folder"]
     assert again["dl_mode"] == 2
     assert set(again["components"]) == {"text_encoder", "unet", "vae_decoder", "vae_encoder"}
     assert all(component["cached"] for component in again["components"].values())
@@ -347,7 +347,7 @@ def test_the_cache_is_used(cli_here: CliHere, pipeline: BuildPipeline) -> None:
     assert again["verified"] == first["verified"]
     assert "QDQ graphs against float at least " in again["verified"]
     assert "context binaries against QDQ graphs at least " in again["verified"]
-    assert again["calibration"]["prompts"] == "tiny_sd_prompts/calibration.txt"
+    assert again["calibration"]["file"] == "tiny_sd_prompts/calibration.txt"
     assert again["calibration"]["samples"]["unet"] > 0
     done = cli_here("compile")
     assert "binary/QDQ, dB" in done.stdout
@@ -372,22 +372,24 @@ def test_what_was_never_verified_says_so(cli: Cli, own_cache: Path, pipeline: Bu
 
 def test_doctor_is_well_here(cli: Cli) -> None:
     document = cli.json("doctor")
-    checks = {check["check"]: check for check in document["checks"]}
+    checks = {check["name"]: check for check in document["checks"]}
     assert list(checks) == ["python", "packages", "toolchain", "reference", "emulator", "disk", "adb", "ai hub"]
     assert document["healthy"]
     assert "ran a convolution for sm8650" in checks["emulator"]["found"]
-    assert all(check["advice"] for check in checks.values() if check["status"] != "ok")
+    assert all(check["next"] for check in checks.values() if check["status"] != "ok")
     assert cli("doctor", environment={"QAIHUB_API_TOKEN": "secret"}).stdout.count("secret") == 0
 
 
 def test_doctor_finds_a_hard_failure(cli: Cli) -> None:
     done = cli("doctor", "--json", environment={"QNN_SD_CACHE": "/sys/cache"})
     assert done.returncode == 40
-    document = json.loads(done.stdout)
+    document = json_document(done.stdout)
     assert not document["healthy"]
+    assert (document["error"]["code"], document["error"]["name"]) == (40, "UnhealthyError")
     [failed] = [check for check in document["checks"] if check["status"] == "failed"]
-    assert failed["check"] == "disk"
-    assert "QNN_SD_CACHE" in failed["advice"]
+    assert failed["name"] == "disk"
+    assert "QNN_SD_CACHE" in failed["next"]
+    assert failed["next"] == document["error"]["next"]
 
 
 def test_version_and_help(cli_here: CliHere) -> None:
@@ -419,7 +421,7 @@ def test_readme_names_the_commands() -> None:
 def test_export_writes_graphs_that_run_here(cli_here: CliHere, pipeline: BuildPipeline) -> None:
     document = cli_here.json("export", "-o", "graphs", "--component", "unet", "--component", "text_encoder")
     assert list(document["components"]) == ["text_encoder", "unet"]
-    assert (document["width"], document["height"]) == (128, 128)
+    assert document["size"] == {"width": 128, "height": 128}
     for name in ("text_encoder", "unet"):
         folder = cli_here.folder / "graphs" / name
         assert document["components"][name]["folder"] == f"graphs/{name}"
@@ -433,13 +435,15 @@ def test_export_writes_graphs_that_run_here(cli_here: CliHere, pipeline: BuildPi
 def test_quantize_writes_graphs_encodings_and_gains(cli_here: CliHere, pipeline: BuildPipeline) -> None:
     document = cli_here.json("quantize", "-o", "graphs", "--component", "text_encoder")
     told = document["components"]["text_encoder"]
-    assert told["rounding"]["adaround"] == told["rounding"]["layers"] > 0
+    assert told["rounding"] == "adaround"
+    assert told["rounded_layers"]["adaround"] == told["rounded_layers"]["layers"] > 0
     folder = cli_here.folder / "graphs" / "text_encoder"
     expected = {path.name: path.read_bytes() for path in pipeline.quantize("text_encoder").folder.iterdir()}
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
     assert {"model.onnx", "encodings.json", "rounding.json"} <= expected.keys()
     nearest = cli_here.json("quantize", "--component", "text_encoder", "--rounding", "nearest")
     assert nearest["components"]["text_encoder"]["rounding"] == "nearest"
+    assert nearest["components"]["text_encoder"]["rounded_layers"] is None
     assert nearest["components"]["text_encoder"]["folder"] != str(pipeline.quantize("text_encoder").folder)
     assert "36 of 36" in cli_here("quantize", "--component", "text_encoder").stdout
     assert "It is there already" in cli_here.refused(30, "quantize", "-o", "graphs", "--component", "text_encoder")
@@ -463,6 +467,12 @@ def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli_here: CliHere, own_
     assert all(stage["cached"] and stage["last_seconds"] >= 0 for stage in stages)
     of_unet = [stage["stage"] for stage in stages if stage["component"] == "unet"]
     assert of_unet == ["export", "quantize", "verify", "compile", "verify"]
+    verified = [stage["subject"] for stage in stages if (stage["stage"], stage["component"]) == ("verify", "unet")]
+    assert verified == ["qdq", "sm8650"]
+    recorded = [(stage["component"], stage["subject"]) for stage in stages if stage["stage"] == "calibrate"]
+    assert recorded == [(None, None), (None, "held_out"), (None, "verification")]
+    told = [tuple(stage[key] for key in ("stage", "component", "subject")) for stage in stages]
+    assert len(set(told)) == len(told), "two stages can't be told apart"
     other = cli_here.json("compile", "--soc", "qcs9075", "--size", "64x64", "--dry-run")
     # Another size and SoC: all is to do, and the times are those of the size and SoC that were made.
     assert not any(stage["cached"] for stage in other["stages"])

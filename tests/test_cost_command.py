@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import replace
@@ -14,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from cli_here import CliHere
-from conftest import CHECKPOINT, Cli
+from conftest import CHECKPOINT, Cli, json_document
 from graphs import small_graph
 
 from qnn_sd.cli.cost_graphs import given_graph
@@ -92,10 +91,10 @@ def test_the_whole_its_blocks_and_their_sum(told: tuple[Any, Path], own: Path) -
     for line in (whole, *parts.values(), total):
         assert 0 < line["estimate"]["lower_ms"] <= line["estimate"]["ms"] <= line["estimate"]["upper_ms"]
         assert line["macs_per_cycle"] == pytest.approx(line["macs"] / line["cycles"], abs=1e-3)
-        assert 0 < line["floor_bytes"] <= moved(line)
+        assert 0 < line["traffic_bound_bytes"] <= moved(line)
     for place in ("ms", "lower_ms", "upper_ms"):
         assert total["estimate"][place] == pytest.approx(sum(each["estimate"][place] for each in parts.values()))
-    for name in ("macs", "cycles", "floor_bytes", "uncosted"):
+    for name in ("macs", "cycles", "traffic_bound_bytes", "uncosted_op_count"):
         assert total[name] == sum(each[name] for each in parts.values())
     # All of its work is in some block, and each block moves its own ends.
     assert total["macs"] == whole["macs"] > 0
@@ -184,14 +183,14 @@ def test_a_scaled_estimate_is_the_other_socs_times_the_published_ratio(cli: Cli)
     assert profiles[0] is not None
     assert profiles[1] is not None
     ratio = profiles[0].vae_decoder / profiles[1].vae_decoder
-    assert scaled["scaled"] == {"from": "qcs9075", "ratio": ratio, "published_ms_of": "vae_decoder"}
+    assert scaled["scale"] == {"soc": "qcs9075", "ratio": ratio, "component": "vae_decoder"}
     there, here = own["parts"]["quant_conv"], scaled["parts"]["quant_conv"]
     for place in ("ms", "lower_ms", "upper_ms"):
         assert here["estimate"][place] == pytest.approx(there["estimate"][place] * ratio, abs=2e-6)
         assert here["estimate"][place] < 0.9 * there["estimate"][place]
-    for name in ("traffic", "floor_bytes", "macs", "cycles"):
+    for name in ("traffic", "traffic_bound_bytes", "macs", "cycles"):
         assert here[name] == there[name]
-    assert own["scaled"] is None
+    assert own["scale"] is None
     # For the SoC that has an estimate of its own, there is nothing to scale.
     assert cli.json(*asked, "--scale")["components"]["vae_encoder"] == own
 
@@ -202,7 +201,7 @@ def test_people_see_whose_estimate_was_scaled(cli: Cli, graph: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "unet, sm8550, estimate scaled from qcs9075 by 108/102.1 (published ms of SD 1.5's unet)" in done.stdout
     assert "estimate (scaled), ms" in done.stdout
-    assert "traffic, floor and MAC/cycle are those of the build for qcs9075" in done.stdout
+    assert "traffic, its bound and MAC/cycle are those of the build for qcs9075" in done.stdout
 
 
 def test_a_profile_without_published_times_cannot_be_scaled() -> None:
@@ -290,7 +289,7 @@ def test_only_measures_what_is_named(cli: Cli, graph: Path) -> None:
     assert list(found["parts"]) == ["second"]
     assert found["whole"] is None
     assert found["sum"] is None
-    assert "model" not in document
+    assert document["model"] is document["size"] is None
 
 
 def damage_model(graph: Path) -> None:
@@ -372,13 +371,37 @@ def test_a_bound_counts_ops_without_a_cost(cli: Cli, tmp_path: Path) -> None:
     arguments = ("cost", "--graph", str(folder), "--by", "whole")
     found = cli.json(*arguments, "--bound")["components"]["waves"]
     assert [each["op"] for each in found["uncosted_ops"]] == ["Sin", "Sin"]
-    assert found["whole"]["uncosted"] == 2
+    assert found["whole"]["uncosted_op_count"] == 2
     assert found["bound"]["ms"] > found["whole"]["estimate"]["ms"]
-    assert found["bound"]["uncosted"] == []
+    assert found["bound"]["uncosted_ops"] == []
     done = cli(*arguments, "--bound")
     assert "count as nothing: 2 x Sin (wave)." in done.stdout
     assert "Bound of the estimate" in done.stdout
     assert cli.json(*arguments)["components"]["waves"]["bound"] is None
+
+
+def test_nodes_without_a_name_are_called_by_their_output(cli: Cli, tmp_path: Path) -> None:
+    """The compiler would call them Sin5 and Sin11: no type and no bound would be known of them."""
+    source, folder = tmp_path / "float", tmp_path / "nameless"
+    source.mkdir()
+    folder.mkdir()
+    with Graph("test", source) as g:
+        x = g.node("Sin", [g.input("x", (1, 8, 64, 64))], (1, 8, 64, 64), "first")
+        g.output(g.node("Sin", [x], x.shape, "second"), "y")
+    quantize_with_stand_ins(source, folder)
+    model = onnx.load(folder / MODEL_FILE)
+    for node in model.graph.node:
+        node.name = ""
+    onnx.save(model, folder / MODEL_FILE)
+    before = (folder / MODEL_FILE).read_bytes()
+    document = cli.json("cost", "--graph", str(folder), "--bound")["components"]["nameless"]
+    made = {node.output[0] for node in model.graph.node if node.op_type == "Sin"}
+    assert {(each["name"], each["op"]) for each in document["uncosted_ops"]} == {(name, "Sin") for name in made}
+    assert document["bound"]["uncosted_ops"] == []
+    assert document["bound"]["ms"] > document["whole"]["estimate"]["ms"]
+    assert document["folder"] == str(folder)
+    assert (folder / MODEL_FILE).read_bytes() == before
+    assert "count as nothing: 2 x Sin" in cli("cost", "--graph", str(folder), "--by", "whole").stdout
 
 
 def test_the_graph_that_users_get_is_taken_where_it_is_quantized(cli: Cli, own: Path, tmp_path: Path) -> None:
@@ -399,10 +422,10 @@ def test_the_graph_that_users_get_is_taken_where_it_is_quantized(cli: Cli, own: 
     done = cli(*arguments, "--encodings", str(given), "--json", environment=environment)
     assert done.returncode == 0, done.stderr
     assert "vae_encoder: the quantized graph of the cache" in done.stderr
-    found = json.loads(done.stdout)["components"]["vae_encoder"]
+    found = json_document(done.stdout)["components"]["vae_encoder"]
     assert (found["graph"], found["folder"]) == ("quantized", str(made.folder))
     other = cli(*arguments, "--json", environment=environment)
-    assert json.loads(other.stdout)["components"]["vae_encoder"]["graph"] == "stand-ins"
+    assert json_document(other.stdout)["components"]["vae_encoder"]["graph"] == "stand-ins"
     os.truncate(made.file(DATA_FILE), 100)
     said = cli.refused(12, *arguments, "--encodings", str(given), environment=environment)
     assert f"{DATA_FILE} is damaged" in said
@@ -416,7 +439,7 @@ def test_a_checkpoint_without_a_tokenizer_has_a_cost(cli: Cli, tmp_path: Path) -
     arguments = ("--component", "vae_encoder", "--component", "unet", "--only", "quant_conv")
     done = cli("cost", "--checkpoint", str(checkpoint), *arguments, "--json")
     assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)["components"]
+    document = json_document(done.stdout)["components"]
     assert {name: each["graph"] for name, each in document.items()} == {"vae_encoder": "stand-ins"}
     assert done.stderr.count("warning: no quantized graph is looked for: ") == 1
     assert "tokenizer" in done.stderr
@@ -426,10 +449,33 @@ def test_a_dry_run_compiles_nothing(cli: Cli, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     done = cli("cost", "--dry-run", "--json", environment={"QNN_SD_CACHE": str(cache)})
     assert done.returncode == 0, done.stderr
-    stages = json.loads(done.stdout)["stages"]
+    stages = json_document(done.stdout)["stages"]
     assert {(each["stage"], each["cached"]) for each in stages} == {("export", False)}
     assert len(stages) == 4
     assert not cache.exists()
+
+
+def test_a_dry_run_checks_names_where_the_graph_is_there(cli: Cli, own: Path, tmp_path: Path) -> None:
+    arguments = ("cost", "--component", "vae_encoder", "--dry-run", "--only")
+    empty = {"QNN_SD_CACHE": str(tmp_path / "cache")}
+    done = cli(*arguments, "quant_conf", environment=empty)
+    assert done.returncode == 0
+    assert "warning: names after --only can't be checked before the graphs are exported: vae_encoder" in done.stderr
+    cli.json("export", "--component", "vae_encoder")
+    said = cli.refused(3, *arguments, "quant_conf")
+    assert "Did you mean quant_conv?" in said
+    done = cli(*arguments, "quant_conv")
+    assert (done.returncode, done.stderr.count("warning")) == (0, 0)
+
+
+def test_a_plot_goes_where_a_link_leads(cli: Cli, graph: Path, tmp_path: Path) -> None:
+    plots, link = tmp_path / "plots", cli.folder / "plot.svg"
+    plots.mkdir()
+    link.symlink_to(plots / "real.svg")
+    cli.json("cost", "--graph", str(graph), "--only", "first", "--plot", "plot.svg")
+    assert link.is_symlink()
+    assert [path.name for path in plots.iterdir()] == ["real.svg"]
+    assert "<svg" in link.read_text("utf-8")
 
 
 def test_figures_have_three_digits() -> None:

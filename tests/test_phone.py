@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, noise, started, user
 from cli_here import CliHere
-from conftest import Cli, interrupt_at
+from conftest import Cli, interrupt_at, json_document
 from PIL import Image
 
 from qnn_sd.config import load_profile
@@ -210,11 +209,11 @@ def test_a_image_over_a_phone_is_the_emulators_to_the_bit(
     options = [PROMPT, "--seed", "5", "--steps", str(steps), "--json", *more]
     with started(host, tmp_path / "phone", soc) as phone:
         first, second = (
-            json.loads(command("run", *options, "--device", phone.address, "-o", f"{number}.png").stdout)
+            json_document(command("run", *options, "--device", phone.address, "-o", f"{number}.png").stdout)
             for number in (1, 2)
         )
         assert phone.workers() == []
-    json.loads(command("run", *options, "--soc", soc, "-o", "emulator.png").stdout)
+    json_document(command("run", *options, "--soc", soc, "-o", "emulator.png").stdout)
     images = [np.asarray(Image.open(command.folder / f"{name}.png")) for name in (1, 2, "emulator")]
     assert np.array_equal(images[0], images[2])
     assert np.array_equal(images[1], images[2])
@@ -308,7 +307,12 @@ def test_a_warm_worker_is_not_taken_for_something_else(host: AdbHost, command: C
         gone = command.json("unstage", *device)
         assert gone["ended_worker"] is True
         assert phone.no_worker_is_left()
-        assert command.json("unstage", *device) == {"serial": phone.address, "removed": [], "ended_worker": False}
+        assert command.json("unstage", *device) == {
+            "schema": "qnn-sd/unstage/1",
+            "device": phone.address,
+            "removed_folders": [],
+            "ended_worker": False,
+        }
 
 
 def test_keep_alive_needs_a_phone(cli_here: CliHere) -> None:
@@ -387,8 +391,9 @@ def test_a_hello_without_the_token_is_refused_over_adb_too(token: str, running: 
 
 
 def test_devices_as_json(running: PhoneOnAdb, command: Cli) -> None:
-    [listed] = json.loads(command("devices", "--json").stdout)["devices"]
-    assert (listed["serial"], listed["state"], listed["profile"]) == (running.address, "device", "sm8650")
+    [listed] = command.json("devices")["devices"]
+    assert (listed["device"], listed["state"], listed["soc"]) == (running.address, "device", "sm8650")
+    assert listed["reported_soc"] == "SM8650"
 
 
 def test_device_and_another_target_do_not_go_together(cli_here: CliHere) -> None:

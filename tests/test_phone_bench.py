@@ -131,7 +131,7 @@ def test_what_is_measured_is_counted_and_written(bench: Cli, running: PhoneOnAdb
     assert [path.name for path in bench.folder.iterdir()] == ["bench.json"]
     assert (document["virtual"], document["soc"], document["dl_mode"]) == (True, "sm8650", 2)
     assert "say nothing about a phone" in document["note"]
-    assert document["phone"]["serial"] == running.address
+    assert document["phone"]["device"] == running.address
     [each] = document["results"]
     assert (each["perf_mode"], each["component"], each["refused"]) == ("balanced", "text_encoder", None)
     assert each["passes_per_call"] == 1
@@ -142,11 +142,11 @@ def test_what_is_measured_is_counted_and_written(bench: Cli, running: PhoneOnAdb
     assert np.all(holds_its_samples(cold["load_seconds"], 2) > 0)
     holds_its_calls(cold["first_call"], 2)
     holds_its_calls(warm, 4)
-    assert "pass" not in warm
+    assert warm["passes"] is None
     assert each["peak_memory_bytes"] > 50_000_000
     for moment in ("before", "after"):
-        assert each[moment]["battery"] == {"percent": 61, "degrees": 31.5}
-        assert each[moment]["warmest_zone"]["degrees"] > 0
+        assert each[moment]["battery"] == {"percent": 61, "celsius": 31.5}
+        assert each[moment]["warmest_zone"]["celsius"] > 0
     assert [estimate["image_seconds"] for estimate in document["estimates"]] == [None]
     assert running.workers() == []
 
@@ -158,9 +158,9 @@ def test_a_call_of_the_unet_is_a_step_of_two_passes(bench: Cli, running: PhoneOn
     [unet] = document["results"]
     assert unet["passes_per_call"] == 2
     holds_its_calls(unet["warm"], 1)
-    holds_its_calls(unet["warm"]["pass"], 2)
+    holds_its_calls(unet["warm"]["passes"], 2)
     for part in ("wall_seconds", "computing_seconds", "host_path_seconds"):
-        [step], passes = unet["warm"][part]["samples"], unet["warm"]["pass"][part]["samples"]
+        [step], passes = unet["warm"][part]["samples"], unet["warm"]["passes"][part]["samples"]
         assert sum(passes) == pytest.approx(step, abs=3e-6), part
 
 

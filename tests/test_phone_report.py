@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, started, user
 from cli_here import CliHere
-from conftest import Cli
+from conftest import Cli, json_document
 from PIL import Image
 
 from qnn_sd import qnn_provider
 from qnn_sd.cli.phone_report import write_report
 from qnn_sd.device_properties import VIRTUAL_PHONE_PROPERTY
 from qnn_sd.errors import OutputError, StagingError, TargetError
+from qnn_sd.health_checks import CheckResult
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.targets.adb.diagnostics import Findings, Privacy, Step, document, markdown
 from qnn_sd.targets.adb.diagnostics.checklist import Checklist, Details
@@ -72,7 +73,7 @@ class Report:
     @property
     def told(self) -> Any:
         """The command's JSON document; stdout holds nothing else."""
-        return json.loads(self.done.stdout)
+        return json_document(self.done.stdout)
 
     @property
     def steps(self) -> dict[str, Any]:
@@ -86,7 +87,8 @@ class Report:
         [step] = [step for step in self.steps.values() if step["status"] == "failed"]
         assert not self.told["healthy"]
         assert f"| failed | {step['name']} |" in self.page
-        assert step["advice"]
+        assert step["next"]
+        assert self.told["error"]["code"] == 40
         return step
 
     def status_of(self, status: str) -> list[str]:
@@ -136,7 +138,7 @@ def test_a_virtual_phone_is_called_one_on_top(healthy: Report) -> None:
 
 def test_the_report_holds_what_a_maintainer_needs(healthy: Report) -> None:
     told, steps = healthy.told["phone"], {name: step["details"] for name, step in healthy.steps.items()}
-    assert {"qnn-sd", "onnxruntime", "onnxruntime-qnn", "adbutils"} <= set(told["host"]["packages"])
+    assert {"qnn-sd", "onnxruntime", "onnxruntime-qnn", "adbutils"} <= set(told["host"]["versions"])
     assert told["host"]["machine"]
     assert steps["details"]["properties"]["ro.soc.model"] == "SM8650"
     assert (steps["bundle"]["soc"], steps["bundle"]["dl_mode"]) == ("sm8650", 2)
@@ -180,7 +182,7 @@ def test_a_binary_that_was_damaged_on_the_phone_is_found(healthy: Report, cli: C
     failed = report.failed()
     assert failed["name"] == "staging"
     assert f"unet/{binary.name}" in failed["found"]
-    assert "unstage" in failed["advice"]
+    assert "unstage" in failed["next"]
     assert failed["details"]["second"]["sent_bytes"] == 0
     assert report.status_of("skipped") == STEPS[STEPS.index("worker") :]
     assert "because this failed: staging" in report.page
@@ -214,7 +216,7 @@ def test_an_unknown_soc_is_told_with_the_phones_facts(cli: Cli, adb: AdbHost, tm
     failed = report.failed()
     assert failed["name"] == "bundle"
     assert "SM9999" in failed["found"]
-    assert "--soc" in failed["advice"]
+    assert "--soc" in failed["next"]
     assert report.steps["details"]["details"]["properties"]["ro.board.platform"] == "pineapple"
 
 
@@ -229,7 +231,7 @@ def test_a_phone_without_libraries_is_told_what_to_get(cli: Cli, adb: AdbHost, t
     installed = load_toolchains().of(qnn_provider.versions())
     assert installed is not None
     wanted = f"runtime fetch --qairt {installed.phone.qnn_runtime}" if installed.phone else "--qairt-sdk"
-    assert wanted in failed["advice"]
+    assert wanted in failed["next"]
     assert report.steps["bundle"]["status"] == "ok"
 
 
@@ -252,7 +254,7 @@ def test_the_only_phone_needs_no_serial(cli: Cli, tmp_path: Path, tmp_path_facto
         assert "There is no phone" in command("doctor", "--phone").stdout
         with started(alone, tmp_path / "phone", serial=SERIAL, faults=other) as phone:
             done = command("doctor", "--phone", "--json")
-    told = json.loads(done.stdout)["phone"]
+    told = json_document(done.stdout)["phone"]
     steps = {step["name"]: step for step in told["steps"]}
     assert (done.returncode, steps["phone"]["found"]) == (40, "the only one that adb lists")
     assert steps["details"]["details"]["soc"] == "SM9999"
@@ -367,3 +369,17 @@ def test_results_that_are_not_alike_are_refused(rng: np.random.Generator) -> Non
     require_matching_image(compare_images(image, image + np.uint8(1)))
     with pytest.raises(TargetError, match="image differs from the emulator"):
         require_matching_image(compare_images(image, image[::-1]))
+
+
+def test_the_words_of_the_format_stay_whatever_a_user_is_called() -> None:
+    privacy = Privacy()
+    for name in ("qnn-sd", "phone", "virtual", "ok", "failed"):
+        privacy.hide(name, "USER")
+    findings = Findings([Step("adb", "ok", "phone ok"), Step("phone", "failed", "failed")], virtual=True)
+    told = document(findings, [CheckResult("disk", "failed", "failed", "phone")], {}, privacy)
+    assert (told["schema"], told["phone"]) == ("qnn-sd/phone-report/1", "virtual")
+    assert [(step["status"], step["found"]) for step in told["steps"]] == [("ok", "USER USER"), ("failed", "USER")]
+    assert [(check["status"], check["found"], check["next"]) for check in told["checks"]] == [
+        ("failed", "USER", "USER")
+    ]
+    assert "**A virtual phone**" in markdown(told, None)

@@ -20,7 +20,7 @@ import maven_repository
 import numpy as np
 import onnx
 import pytest
-from conftest import Cli
+from conftest import Cli, json_document
 from graphs import quantized
 from maven_repository import PLUGIN, Repository, aar, jni, library
 from onnx import TensorProto, helper
@@ -98,12 +98,26 @@ def test_fetch_unpacks_what_a_phone_needs_and_list_shows_it(command: Cli, reposi
     assert written == {name: library(name) for name in written}
     assert document["libraries"][PLUGIN] == "com.qualcomm.qti:onnxruntime-android-qnn:2.6.0"
     assert (document["qairt"], document["plugin"], document["htp_archs"]) == ("2.50.0", PLUGIN, [73, 75])
-    assert all(entry["downloaded"] and entry["hash"] == "recorded now" for entry in document["artifacts"])
+    assert all(entry["downloaded"] and entry["hash_source"] == "recorded now" for entry in document["artifacts"])
     assert all(entry["repository_checksums"] == ["sha1"] for entry in document["artifacts"])
     listed = command.json("runtime", "list")
     assert listed["fetched"] == [{"qairt": "2.50.0", "folder": str(folder), "htp_archs": [73, 75]}]
     assert [entry["qairt"] for entry in listed["published"]] == ["2.48.0", "2.50.0"]
     assert "QAIRT 2.50.0 for HTP v73, v75" in command("runtime", "list").stdout
+
+
+def test_libraries_of_an_earlier_version_are_made_anew_without_a_download(command: Cli, repository: Repository) -> None:
+    folder = Path(command.json("runtime", "fetch", "--repository", repository.url)["folder"])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["schema"]
+    (folder / "manifest.json").write_text(json.dumps({"format": 2, **manifest}))
+    earlier = folder.rename(folder.with_name(f"{folder.name[:-12]}{'0' * 12}"))
+    assert command.json("runtime", "list")["fetched"] == []
+    again = command.json("runtime", "fetch", "--repository", repository.url)
+    assert (again["folder"], again["cached"]) == (str(folder), False)
+    assert not any(each["downloaded"] for each in again["artifacts"])
+    assert [each["folder"] for each in command.json("runtime", "list")["fetched"]] == [str(folder)]
+    assert earlier.is_dir()
 
 
 def test_a_second_fetch_asks_the_repository_for_nothing(command: Cli, repository: Repository) -> None:
@@ -478,7 +492,7 @@ def test_an_sdk_brings_qnns_libraries(command: Cli, repository: Repository) -> N
     done = command("runtime", "fetch", "--qairt-sdk", str(sdk), "--repository", repository.url, "--json")
     assert done.returncode == 0, done.stderr
     assert "the SDK holds no ONNX Runtime: com.qualcomm.qti:onnxruntime-android-qnn:2.6.0" in done.stderr
-    document = json.loads(done.stdout)
+    document = json_document(done.stdout)
     assert (document["qairt"], document["htp_archs"]) == ("2.51.0", [79])
     folder = Path(document["folder"])
     assert (folder / "libQnnHtp.so").read_bytes() == b"sdk " + library("libQnnHtp.so")

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from cli_here import CliHere
-from conftest import ROOT, Cli
+from conftest import ROOT, Cli, json_document
 from onnx import numpy_helper
 from PIL import Image
 
@@ -355,6 +355,8 @@ def test_the_report_has_every_gate_and_nothing_private(hasty_cli: Cli, pipeline:
     pipeline.bundle(load_profile("sm8650"))
     told = hasty_cli.json("verify", "--report", "report.md")
     page = (hasty_cli.folder / "report.md").read_text()
+    report = json_document(page.partition("```json\n")[2].partition("```")[0])
+    assert (report["verdict"], report["error"], report["components"]) == ("passed", None, told["components"])
     for component in COMPONENTS:
         gates = told["components"][component]
         for gate in ("binary_against_qdq", "qdq_against_float"):
@@ -366,7 +368,8 @@ def test_the_report_has_every_gate_and_nothing_private(hasty_cli: Cli, pipeline:
     sheet = Image.open(hasty_cli.folder / "report.png")
     assert sheet.height == pipeline.model.height
     assert sheet.width >= 3 * pipeline.model.width
-    forms = told["images"]
+    forms = told["images"]["forms"]
+    assert told["images"]["left_out"] is None
     assert all(each["psnr_db_against_float"] >= 50 for name, each in forms.items() if not name.startswith("float"))
 
 
@@ -381,8 +384,9 @@ def test_a_refused_build_is_reported_too(
     (cli_here.folder / "report.png").write_bytes(b"of an earlier run")
     done = cli_here("verify", "--report", "report.md", "--encodings", str(folder), "--json")
     assert done.returncode == VerificationError.exit_code
-    told = json.loads(done.stdout)
-    assert "text_encoder is refused" in told["refused"]["what"]
+    told = json_document(done.stdout)
+    assert "text_encoder is refused" in told["error"]["what"]
+    assert told["error"]["code"] == VerificationError.exit_code
     assert not (cli_here.folder / "report.png").exists()
     page = (cli_here.folder / "report.md").read_text()
     assert "## Refused" in page

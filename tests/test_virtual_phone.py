@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
@@ -16,7 +15,7 @@ import adbutils
 import pytest
 from adb_host import FIVE_MB, TMP, AdbHost, PhoneOnAdb, answering, exchange, noise, started
 from cli_here import CliHere
-from conftest import Cli
+from conftest import Cli, json_document
 
 from qnn_sd.config import load_profile
 from qnn_sd.errors import VirtualPhoneError
@@ -275,38 +274,38 @@ def command(cli: Cli, adb: AdbHost, *arguments: str) -> Iterator[tuple[subproces
         while not lines or lines[-1] != "}\n":
             lines.append(process.stdout.readline())
             assert lines[-1], process.stderr and process.stderr.read()
-        yield process, json.loads("".join(lines))
+        yield process, json_document("".join(lines))
         process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_runs_a_phone_until_it_is_told_to_end(cli: Cli, adb: AdbHost, number: signal.Signals) -> None:
     with command(cli, adb, "--soc", "sm8550", "--property", "ro.soc.model=SM9999") as (process, told):
-        adb("connect", told["address"])
-        assert adb("-s", told["address"], "shell", "getprop ro.soc.model") == "SM9999\n"
-        assert Path(told["files"]).is_dir()
+        adb("connect", told["device"])
+        assert adb("-s", told["device"], "shell", "getprop ro.soc.model") == "SM9999\n"
+        assert Path(told["files_folder"]).is_dir()
         process.send_signal(number)
         assert process.wait(60) == 0
-        assert not Path(told["root"]).exists()
-        adb("disconnect", told["address"])
+        assert not Path(told["folder"]).exists()
+        adb("disconnect", told["device"])
 
 
 def test_a_root_that_is_given_is_kept_and_is_one_phones(cli: Cli, adb: AdbHost, tmp_path: Path) -> None:
     root = str(tmp_path / "kept")
     with command(cli, adb, "--root", root) as (process, told):
-        adb("connect", told["address"])
-        adb("-s", told["address"], "shell", f"echo stays > {TMP}/file")
+        adb("connect", told["device"])
+        adb("-s", told["device"], "shell", f"echo stays > {TMP}/file")
         home = {"HOME": str(adb.home)}
-        port = told["address"].partition(":")[2]
+        port = told["device"].partition(":")[2]
         assert "belongs to a virtual phone" in cli.refused(23, "virtual-phone", "--root", root, environment=home)
         assert "can't be had" in cli.refused(23, "virtual-phone", "--port", port, environment=home)
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-        adb("disconnect", told["address"])
+        adb("disconnect", told["device"])
     with command(cli, adb, "--root", root) as (_, told):
-        adb("connect", told["address"])
-        assert adb("-s", told["address"], "shell", f"cat {TMP}/file") == "stays\n"
-        adb("disconnect", told["address"])
+        adb("connect", told["device"])
+        assert adb("-s", told["device"], "shell", f"cat {TMP}/file") == "stays\n"
+        adb("disconnect", told["device"])
 
 
 def test_bad_settings_are_refused(cli: Cli, cli_here: CliHere, adb: AdbHost) -> None:

@@ -78,8 +78,8 @@ def test_export_quantize_compile_and_run_from_the_wheel(python: Path, small: str
 
 
 def test_doctor_from_the_wheel(python: Path, tmp_path: Path) -> None:
-    checks = {check["check"]: check for check in run(python, tmp_path, "doctor")["checks"]}
+    checks = {check["name"]: check for check in run(python, tmp_path, "doctor")["checks"]}
     assert checks["emulator"]["status"] == "ok"
     assert checks["toolchain"]["status"] == "ok", checks["toolchain"]
     # adbutils is in the extra "phone": without it the line says what to type.
-    assert checks["adb"]["status"] == "ok" or "pip install '.[phone]'" in checks["adb"]["advice"]
+    assert checks["adb"]["status"] == "ok" or "pip install '.[phone]'" in checks["adb"]["next"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qnn_sd.artifact import MANIFEST
 from qnn_sd.bundle_manifest import BUNDLE_FILE, Bundle
+from qnn_sd.console import json_text
 from qnn_sd.tokenizer_files import tokenizer_files
 
 
@@ -30,4 +31,4 @@ def assemble(folder: Path, bundle: Bundle, sources: Mapping[str, Path], tokenize
     (folder / "tokenizer").mkdir()
     for name in tokenizer_files(tokenizer):
         shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)
-    (folder / BUNDLE_FILE).write_text(bundle.model_dump_json(indent=2) + "\n", "utf-8")
+    (folder / BUNDLE_FILE).write_text(json_text(bundle.content), "utf-8")

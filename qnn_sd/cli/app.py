@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import takewhile
 
 import click
 
@@ -13,94 +15,114 @@ from qnn_sd.cli.bench import bench_command
 from qnn_sd.cli.compile import compile_command
 from qnn_sd.cli.cost import cost_command
 from qnn_sd.cli.devices import devices_command, unstage_command
+from qnn_sd.cli.docs import README
 from qnn_sd.cli.doctor import doctor_command
+from qnn_sd.cli.documents import ErrorDetail, ErrorDocument
 from qnn_sd.cli.export import export_command
+from qnn_sd.cli.help import OUTPUT, GroupedOption, HelpGroup
 from qnn_sd.cli.quantize import quantize_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.cli.runtime import runtime_group
+from qnn_sd.cli.stdout import ClosedPipe, keep_stdout
 from qnn_sd.cli.verify import verify_command
 from qnn_sd.cli.virtual_phone import virtual_phone_command
 from qnn_sd.console import Console
-from qnn_sd.errors import INTERRUPTED, QnnSdError
+from qnn_sd.errors import BROKEN_PIPE, Interrupted, OutputError, QnnSdError, UnexpectedError, UsageError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="qnn-sd")
+@click.group(
+    cls=HelpGroup,
+    sections={
+        "Build": (export_command, quantize_command, compile_command, verify_command, cost_command),
+        "Generate": (run_command, bench_command),
+        "Phone": (devices_command, unstage_command, runtime_group, virtual_phone_command),
+        "Machine": (doctor_command,),
+    },
+    examples=(
+        ("Check this machine", "qnn-sd doctor"),
+        ("Generate an image on the HTP emulator", 'qnn-sd run "a red circle on a blue background" --soc sm8650'),
+    ),
+    docs_page=README,
+)
+@click.version_option(__version__, prog_name="qnn-sd", cls=GroupedOption, group=OUTPUT, help="Show the version.")
 def cli() -> None:
-    """Stable Diffusion on a Snapdragon's NPU, proven right before it reaches the phone."""
+    """Run Stable Diffusion on the NPU of a Snapdragon phone.
 
-
-cli.add_command(export_command)
-cli.add_command(quantize_command)
-cli.add_command(compile_command)
-cli.add_command(cost_command)
-cli.add_command(verify_command)
-cli.add_command(run_command)
-cli.add_command(bench_command)
-cli.add_command(devices_command)
-cli.add_command(unstage_command)
-cli.add_command(virtual_phone_command)
-cli.add_command(doctor_command)
-cli.add_command(runtime_group)
-
-
-def _keep_stdout(debug: bool) -> None:
-    """Leaves stdout to us: native libraries print remarks of their own on descriptor 1.
-
-    Those go to stderr with ``--debug`` and nowhere without; Python's stdout is unchanged.
+    The commands build context binaries from a checkpoint, verify them on the HTP emulator before a phone gets them,
+    and generate images with them. What a stage builds stays in a cache and isn't built twice.
     """
-    sys.stdout.flush()
-    ours = os.dup(1)
-    theirs = os.dup(2) if debug else os.open(os.devnull, os.O_WRONLY)
-    os.dup2(theirs, 1)
-    os.close(theirs)
-    sys.stdout = open(ours, "w", encoding=sys.stdout.encoding, errors="replace")  # noqa: SIM115, PTH123
 
 
 def console_script() -> None:
     """``qnn-sd`` as a process of its own."""
-    _keep_stdout("--debug" in sys.argv)
-    code = main()
-    sys.stdout.flush()
-    sys.exit(code)
+    keep_stdout("--debug" in sys.argv)
+    sys.exit(main())
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code (``docs/errors.md``).
 
+    With ``--json`` a failure is a document too, unless the command has printed its own, which has it as ``error``.
+
     Args:
         arguments: as after ``qnn-sd``; None for those of the process.
     """
     typed = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in typed
-    console = Console()
+    options = list(takewhile(lambda each: each != "--", typed))
+    # It must hold before any option is understood; a command that was understood sets it anew.
+    console = Console(as_json="--json" in options)
     try:
-        result = cli.main(args=typed, prog_name="qnn-sd", standalone_mode=False)
-        # With standalone_mode off, click returns the code of ctx.exit() and a command's own result.
-        return result if isinstance(result, int) else 0
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        console.say("interrupted: no half-done result was kept.")
-        return INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except QnnSdError as error:
-        if debug:
-            traceback.print_exc()
+        try:
+            return _invoke(typed, console)
+        except ClosedPipe:
+            raise
+        except (Exception, KeyboardInterrupt) as raised:
+            error = _tell(raised, console, debug="--debug" in options)
+            if console.as_json and not console.has_document:
+                console.document(ErrorDocument(error=ErrorDetail.of(error)))
+            return error.exit_code
+    except ClosedPipe:
+        return BROKEN_PIPE
+    except OutputError as error:
         console.error(error)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output is gone (a pager closed, say): nothing to tell anyone.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:
-        if debug:
-            raise
-        console.error(
-            QnnSdError(
-                f"qnn-sd met an error that it doesn't know: {type(error).__name__}",
-                why=str(error) or "No message.",
-                hint="Run the command again with --debug and report what it prints.",
+
+
+def _invoke(typed: Sequence[str], console: Console) -> int:
+    # With standalone_mode off, click returns the code of ctx.exit() and a command's own result.
+    result = cli.main(args=list(typed), prog_name="qnn-sd", standalone_mode=False, obj=console)
+    sys.stdout.flush()
+    return result if isinstance(result, int) else 0
+
+
+def _tell(raised: BaseException, console: Console, debug: bool) -> QnnSdError:
+    """Says on stderr what failed, and returns it as an error with an exit code."""
+    match raised:
+        case click.exceptions.Abort() | KeyboardInterrupt():
+            console.say("interrupted: no half-done result was kept.")
+            return Interrupted("The command was interrupted", why="Ctrl-C.", hint="Type it again: it goes on.")
+        case click.ClickException():
+            with suppress(OSError):
+                raised.show()
+            return _usage_error(raised)
+        case QnnSdError():
+            error = raised
+        case _:
+            error = UnexpectedError(
+                f"qnn-sd met an error that it doesn't know: {type(raised).__name__}",
+                why=str(raised) or "No message.",
+                hint="Report the traceback above."
+                if debug
+                else "Run the command again with --debug and report what it prints.",
             )
-        )
-        return 1
+    if debug:
+        with suppress(OSError):
+            traceback.print_exception(raised)
+    console.error(error)
+    return error
+
+
+def _usage_error(raised: click.ClickException) -> UsageError:
+    context = raised.ctx if isinstance(raised, click.UsageError) else None
+    command = "qnn-sd" if context is None else context.command_path
+    return UsageError(raised.format_message().removesuffix("."), hint=f"{command} --help lists the options.")

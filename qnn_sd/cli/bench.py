@@ -9,33 +9,61 @@ import click
 from qnn_sd import resources
 from qnn_sd.cli.bench_report import BenchReportContext, as_document, show
 from qnn_sd.cli.build_options import BuildRequest, build_options
-from qnn_sd.cli.options import component_option, device_option, output_options, refuse_bad_output
+from qnn_sd.cli.docs import PHONE
+from qnn_sd.cli.help import MEASUREMENT, OUTPUT, HelpCommand, option
+from qnn_sd.cli.options import component_option, device_option, output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import TargetError
 from qnn_sd.output_files import written_aside
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
-from qnn_sd.targets.adb.bench import BenchSettings, Refused, measure
+from qnn_sd.targets.adb.bench import BenchSettings, Measurement, Refused, measure
 from qnn_sd.targets.adb.client import Adb, choose_phone, is_virtual, phone_info, profile_of
 from qnn_sd.targets.adb.session.deployment import PERF_MODES
 
 
-@click.command("bench")
+@click.command(
+    "bench",
+    cls=HelpCommand,
+    examples=(
+        ("Measure all components on the phone that is connected", "qnn-sd bench -o bench.json"),
+        (
+            "Measure the UNet in two perf modes",
+            "qnn-sd bench --device R5CT1234ABC --component unet --perf-mode burst --perf-mode balanced",
+        ),
+    ),
+    docs_page=PHONE,
+)
 @device_option
-@click.option("--soc", help="SoC whose context binaries run [the phone's].")
+@soc_option("whose context binaries run", default_text="the phone's")
 @component_option(TEXT_TO_IMAGE_COMPONENTS, "measure")
-@click.option(
+@option(
     "--perf-mode",
     "perf_modes",
+    group=MEASUREMENT,
     multiple=True,
     default=PERF_MODES[:1],
-    show_default=True,
     metavar="MODE",
     help=f"The HTP's: {', '.join(PERF_MODES)}. Repeatable.",
 )
-@click.option("--rounds", type=int, default=20, show_default=True, help="Calls in a warm worker.")
-@click.option("--cold", type=int, default=3, show_default=True, help="Fresh workers: start, load, first call.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON file to write as well.")
+@option("--rounds", group=MEASUREMENT, type=int, metavar="N", default=20, help="Calls in a warm worker.")
+@option(
+    "--cold",
+    group=MEASUREMENT,
+    type=int,
+    metavar="N",
+    default=3,
+    help="Fresh workers, each for its start, its load and its first call.",
+)
+@option(
+    "-o",
+    "--output",
+    group=OUTPUT,
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    default_text="none",
+    help="File for the JSON document.",
+)
 @build_options
 @output_options
 def bench_command(
@@ -49,7 +77,10 @@ def bench_command(
     build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Measure a phone: cold and warm calls of each component on its HTP, middle and spread."""
+    """Measure cold and warm calls of each component on a phone's HTP.
+
+    Shows the median and percentiles of each, with the phone's temperature and battery before and after.
+    """
     settings = BenchSettings(components, tuple(dict.fromkeys(perf_modes)), rounds, cold)
     if output is not None:
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
@@ -65,17 +96,27 @@ def bench_command(
     passes = bundle.info.passes(pipeline.model.guidance)
     subject = BenchReportContext(phone.serial, phone_info(phone), is_virtual(phone), profile, pipeline.model, passes)
     measurement = measure(phone, bundle, settings, passes, build_request.cache or resources.cache(), console)
-    document = as_document(subject, settings, measurement)
+    error = _error_of(measurement, phone.serial)
+    document = as_document(subject, settings, measurement, error)
     show(console, subject, settings, measurement)
     console.document(document)
     if output is not None:
         with written_aside(output) as aside:
-            aside.write_text(json_text(document), "utf-8")
+            aside.write_text(json_text(document.content), "utf-8")
         console.say(f"written to {output}")
+    if error is not None:
+        raise error
+
+
+def _error_of(measurement: Measurement, serial: str) -> TargetError | None:
+    """A failure where nothing could be measured."""
     refused = [each for each in measurement.results if isinstance(each, Refused)]
-    if len(refused) == len(measurement.results):
-        raise TargetError(
-            f"Nothing could be measured on {phone.serial}",
-            why=f"{refused[0].component}: {refused[0].reason}",
-            hint="docs/phone.md lists known causes; the worker's log says more with --debug.",
-        ) from refused[0].cause
+    if len(refused) < len(measurement.results):
+        return None
+    error = TargetError(
+        f"Nothing could be measured on {serial}",
+        why=f"{refused[0].component}: {refused[0].reason}",
+        hint="docs/phone.md lists known causes; the worker's log says more with --debug.",
+    )
+    error.__cause__ = refused[0].cause
+    return error

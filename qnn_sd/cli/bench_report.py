@@ -7,8 +7,22 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from qnn_sd import __version__, qnn_provider
+from qnn_sd.cli.documents import BenchDocument, ErrorDetail
+from qnn_sd.cli.documents.bench import (
+    CallTimes,
+    ColdStarts,
+    Distribution,
+    ImageEstimate,
+    MeasuredComponent,
+    PhoneCondition,
+    RefusedComponent,
+    WarmCalls,
+)
+from qnn_sd.cli.documents.phones import BatteryState, PhoneDescription, ThermalZoneState
+from qnn_sd.cli.stage_output import image_size
 from qnn_sd.config import DeviceProfile, ModelConfig
 from qnn_sd.console import Console
+from qnn_sd.errors import QnnSdError
 from qnn_sd.targets.adb.bench import (
     BenchSettings,
     Call,
@@ -16,7 +30,6 @@ from qnn_sd.targets.adb.bench import (
     Condition,
     Measured,
     Measurement,
-    Percentiles,
     Refused,
     percentiles_of,
 )
@@ -148,81 +161,92 @@ def _phone_row(result: Measured) -> list[object]:
 # The document
 
 
-def as_document(subject: BenchReportContext, settings: BenchSettings, measurement: Measurement) -> dict[str, object]:
-    """The measurement as plain JSON values; times in seconds, memory in bytes, temperatures in °C."""
-    model, phone = subject.model, subject.phone
+def as_document(
+    subject: BenchReportContext, settings: BenchSettings, measurement: Measurement, error: QnnSdError | None
+) -> BenchDocument:
+    """The measurement as JSON; times in seconds, memory in bytes, temperatures in °C.
+
+    Args:
+        subject: what was measured.
+        settings: what was asked for.
+        measurement: the figures.
+        error: what the command ends with, or None.
+    """
+    model = subject.model
     estimates = {mode: measurement.image_seconds(mode, model.steps, subject.passes) for mode in settings.perf_modes}
-    return {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "software": {"qnn-sd": __version__, **qnn_provider.versions()},
-        "virtual": subject.virtual,
-        "note": VIRTUAL_NOTE if subject.virtual else None,
-        "phone": {"serial": subject.serial, "model": phone.model, "soc": phone.soc, "sdk": phone.sdk},
-        "soc": subject.profile.soc,
-        "dl_mode": subject.profile.dl_mode,
-        "model": model.name,
-        "size": [model.width, model.height],
-        "rounds": settings.rounds,
-        "cold_runs": settings.cold,
-        "staged_bytes": measurement.staged.sent_bytes,
-        "results": [_result(each) for each in measurement.results],
-        "estimates": [
-            {
-                "perf_mode": mode,
-                "what": f"An estimate, not a measurement: {_sum_of_calls(subject)}.",
-                "steps": model.steps,
-                "image_seconds": None if seconds is None else round(seconds, 6),
-            }
+    return BenchDocument(
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={"qnn-sd": __version__, **qnn_provider.versions()},
+        virtual=subject.virtual,
+        note=VIRTUAL_NOTE if subject.virtual else None,
+        phone=PhoneDescription.of(subject.serial, subject.phone),
+        soc=subject.profile.soc,
+        dl_mode=subject.profile.dl_mode,
+        model=model.name,
+        size=image_size(model),
+        rounds=settings.rounds,
+        cold_runs=settings.cold,
+        staged_bytes=measurement.staged.sent_bytes,
+        results=[_result(each) for each in measurement.results],
+        estimates=[
+            ImageEstimate(
+                perf_mode=mode,
+                what=f"An estimate, not a measurement: {_sum_of_calls(subject)}.",
+                steps=model.steps,
+                image_seconds=None if seconds is None else round(seconds, 6),
+            )
             for mode, seconds in estimates.items()
         ],
-    }
+        error=None if error is None else ErrorDetail.of(error),
+    )
 
 
-def _result(result: Measured | Refused) -> dict[str, object]:
-    head = {"perf_mode": result.perf_mode, "component": result.component}
+def _result(result: Measured | Refused) -> MeasuredComponent | RefusedComponent:
     if isinstance(result, Refused):
-        return {**head, "refused": result.reason}
+        return RefusedComponent(perf_mode=result.perf_mode, component=result.component, refused=result.reason)
     passes = len(result.warm[0].pass_seconds)
-    share = {"pass": _calls(_passes_of(result.warm))} if passes > 1 else {}
+    return MeasuredComponent(
+        perf_mode=result.perf_mode,
+        component=result.component,
+        passes_per_call=passes,
+        cold=_cold(result.cold),
+        warm=WarmCalls(
+            loads=int(result.warm_loaded),
+            calls=len(result.warm),
+            passes=CallTimes(**_calls(_passes_of(result.warm))) if passes > 1 else None,
+            **_calls(result.warm),
+        ),
+        peak_memory_bytes=result.after.peak_bytes,
+        before=_condition(result.before),
+        after=_condition(result.after),
+    )
+
+
+def _cold(runs: Sequence[ColdRun]) -> ColdStarts:
+    return ColdStarts(
+        loads=sum(run.loaded for run in runs),
+        calls=len(runs),
+        start_seconds=_distribution([run.start_seconds for run in runs]),
+        load_seconds=_distribution([run.load_seconds for run in runs]),
+        first_call=CallTimes(**_calls([run.first for run in runs])),
+    )
+
+
+def _calls(calls: Sequence[Call]) -> dict[str, Distribution]:
     return {
-        **head,
-        "refused": None,
-        "passes_per_call": passes,
-        "cold": _cold(result.cold),
-        "warm": {"loads": int(result.warm_loaded), "calls": len(result.warm), **_calls(result.warm), **share},
-        "peak_memory_bytes": result.after.peak_bytes,
-        "before": _condition(result.before),
-        "after": _condition(result.after),
+        "wall_seconds": _distribution([call.wall_seconds for call in calls]),
+        "computing_seconds": _distribution([call.computing_seconds for call in calls]),
+        "host_path_seconds": _distribution([call.host_path_seconds for call in calls]),
     }
 
 
-def _cold(runs: Sequence[ColdRun]) -> dict[str, object]:
-    return {
-        "loads": sum(run.loaded for run in runs),
-        "calls": len(runs),
-        "start_seconds": _seconds([run.start_seconds for run in runs]),
-        "load_seconds": _seconds([run.load_seconds for run in runs]),
-        "first_call": _calls([run.first for run in runs]),
-    }
+def _distribution(values: Sequence[float]) -> Distribution:
+    rounded = {name: round(value, 6) for name, value in asdict(percentiles_of(values)).items()}
+    return Distribution(**rounded, samples=[round(value, 6) for value in values])
 
 
-def _calls(calls: Sequence[Call]) -> dict[str, object]:
-    return {
-        "wall_seconds": _seconds([call.wall_seconds for call in calls]),
-        "computing_seconds": _seconds([call.computing_seconds for call in calls]),
-        "host_path_seconds": _seconds([call.host_path_seconds for call in calls]),
-    }
-
-
-def _seconds(values: Sequence[float]) -> dict[str, object]:
-    """Middle and spread, and each value in the order of measurement: a phone that throttles shows there."""
-    spread: Percentiles = percentiles_of(values)
-    rounded = {name: round(value, 6) for name, value in asdict(spread).items()}
-    return {**rounded, "samples": [round(value, 6) for value in values]}
-
-
-def _condition(condition: Condition) -> dict[str, object]:
-    return {
-        "battery": None if condition.battery is None else asdict(condition.battery),
-        "warmest_zone": None if condition.warmest is None else asdict(condition.warmest),
-    }
+def _condition(condition: Condition) -> PhoneCondition:
+    return PhoneCondition(
+        battery=BatteryState.of(condition.battery),
+        warmest_zone=None if condition.warmest is None else ThermalZoneState.of(condition.warmest),
+    )

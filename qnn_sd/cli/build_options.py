@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from qnn_sd.cli.options import Command
+from qnn_sd.cli.help import BUILD, MODEL, QUANTIZATION, option
+from qnn_sd.cli.options import Command, cache_option
 from qnn_sd.config import ModelConfig, Rounding, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
@@ -80,58 +81,90 @@ class BuildRequest:
 
 
 _MODEL_OPTIONS = (
-    click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Model config to build."),
-    click.option("--size", metavar="WIDTHxHEIGHT", help="Of the image, in steps of 64 [the model's default]."),
-    click.option(
-        "--checkpoint",
-        metavar="PATH",
-        help="Folder in diffusers' layout, .safetensors file or hub id, for the model's own.",
+    option("--model", group=MODEL, metavar="NAME", default=DEFAULT_MODEL, help="Model config to build."),
+    option(
+        "--size",
+        group=MODEL,
+        metavar="WIDTHxHEIGHT",
+        default_text="the model's",
+        help="Size of the image in pixels, in steps of 64.",
     ),
-    click.option("--vae", metavar="PATH", help="VAE for the checkpoint's: folder, .safetensors file or hub id."),
-    click.option("--lora", multiple=True, metavar="PATH[:SCALE]", help="LoRA to merge. Repeatable."),
-    click.option(
+    option(
+        "--checkpoint",
+        group=MODEL,
+        metavar="PATH",
+        default_text="the model's",
+        help="Checkpoint: a folder in diffusers' layout, a .safetensors file or a hub id.",
+    ),
+    option(
+        "--vae",
+        group=MODEL,
+        metavar="PATH",
+        default_text="the checkpoint's",
+        help="VAE: a folder, a .safetensors file or a hub id.",
+    ),
+    option(
+        "--lora",
+        group=MODEL,
+        multiple=True,
+        metavar="PATH[:SCALE]",
+        default_text="none",
+        help="LoRA to merge into the weights. Repeatable.",
+    ),
+    option(
         "--embedding",
+        group=MODEL,
         multiple=True,
         metavar="[NAME=]PATH",
-        help="Textual inversion, called by its name in the prompt. Repeatable.",
+        default_text="none",
+        help="Textual inversion; the prompt calls it by its name. Repeatable.",
     ),
-    click.option(
+    option(
         "--tokenizer",
+        group=MODEL,
         type=click.Path(path_type=Path),
         metavar="FOLDER",
-        help="Folder with vocab.json and merges.txt, for a checkpoint that brings none.",
+        default_text="the checkpoint's",
+        help="Folder with vocab.json and merges.txt.",
     ),
-    click.option("--cache", type=click.Path(path_type=Path), help="Folder for what is built [QNN_SD_CACHE]."),
+    cache_option,
 )
 _QUANTIZE_OPTIONS = (
-    click.option(
+    option(
         "--rounding",
+        group=QUANTIZATION,
         type=click.Choice(["adaround", "nearest"]),
         default="adaround",
-        show_default=True,
-        help="Of weights whose ranges are measured; nearest is faster and errs more.",
+        help="Rounding of weights; nearest is faster and less accurate.",
     ),
-    click.option(
+    option(
         "--encodings",
+        group=QUANTIZATION,
         type=click.Path(path_type=Path),
         metavar="FOLDER",
-        help="AIMET encodings, <component>.json, instead of measured ones; what it lacks is measured.",
+        default_text="all are measured",
+        help="Folder with AIMET encodings, <component>.json; a component without a file is measured.",
     ),
-    click.option(
+    option(
         "--prompts",
+        group=QUANTIZATION,
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Prompts to calibrate with, UTF-8, one a line [the model's]. Other prompts are another build.",
+        default_text="the model's",
+        help="Prompts to calibrate with, UTF-8, one a line. Other prompts are another build.",
     ),
 )
-_VERIFY = click.option(
+_VERIFY = option(
     "--verify/--no-verify",
+    group=BUILD,
     default=True,
-    show_default=True,
-    help="Hold what is built against the float model, and binaries on the emulator; images remember if not.",
+    help="Verify QDQ graphs against the float model and context binaries against QDQ graphs. Images record it if not.",
 )
-_DRY_RUN = click.option(
-    "--dry-run", is_flag=True, help="Show the stages, what is cached and how long each took last time; make nothing."
+_DRY_RUN = option(
+    "--dry-run",
+    group=BUILD,
+    is_flag=True,
+    help="Show the stages, which are cached and how long each took last time; build nothing.",
 )
 
 
@@ -183,6 +216,6 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         return command(build_request=BuildRequest(config, sources, cache, **how), **rest)
 
     wrapped: Command = with_building
-    for option in reversed(options):
-        wrapped = option(wrapped)
+    for each in reversed(options):
+        wrapped = each(wrapped)
     return wrapped

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
-from qnn_sd.cli.options import DEFAULT_SOC, output_options
+from qnn_sd.cli.docs import COMPILE
+from qnn_sd.cli.documents import CompileDocument
+from qnn_sd.cli.documents.build import Calibration, CompiledComponent
+from qnn_sd.cli.help import HelpCommand
+from qnn_sd.cli.options import output_options, soc_option
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.config import load_profile
+from qnn_sd.cli.stage_output import image_size
+from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.verification import SQNR_FIGURES
 
 
-@click.command("compile")
-@click.option("--soc", default=DEFAULT_SOC, show_default=True, help="SoC to compile for, such as sm8550.")
+@click.command(
+    "compile",
+    cls=HelpCommand,
+    examples=(
+        ("Compile the demo model for a Snapdragon 8 Gen 3", "qnn-sd compile --soc sm8650"),
+        (
+            "See what compiling your own checkpoint for a Snapdragon 8 Gen 2 would build",
+            "qnn-sd compile --soc sm8550 --model sd15 --checkpoint dream.safetensors --dry-run",
+        ),
+    ),
+    docs_page=COMPILE,
+)
+@soc_option("to compile for")
 @build_options
 @output_options
 def compile_command(
@@ -21,7 +41,10 @@ def compile_command(
     build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Export, quantize and compile a model for one SoC, and verify each component."""
+    """Compile a model to context binaries for one SoC, and verify each of them.
+
+    Exports and quantizes first what isn't in the cache. The bundle that it makes is what qnn-sd run puts on a phone.
+    """
     profile = load_profile(soc)
     pipeline = build_request.pipeline(console)
     if build_request.dry_run:
@@ -29,49 +52,61 @@ def compile_command(
         show_plan(console, pipeline)
         return
     bundle = pipeline.bundle(profile)
-    rows, document = [], {}
+    components = _compiled(pipeline, bundle)
+    _show(console, components, profile, bundle)
+    console.document(
+        CompileDocument(
+            model=pipeline.model.name,
+            size=image_size(pipeline.model),
+            soc=profile.soc,
+            dl_mode=profile.dl_mode,
+            folder=str(bundle.folder),
+            verified=bundle.info.verified,
+            calibration=_calibration(pipeline, build_request.prompts),
+            components=components,
+        )
+    )
+
+
+def _compiled(pipeline: BuildPipeline, bundle: OpenBundle) -> dict[str, CompiledComponent]:
+    """What became of each component."""
     verified = bundle.info.verification or {}
+    found = {}
     for report in pipeline.reports:
         if report.stage == "compile":
-            size = report.metadata["context_binary_bytes"]
-            figures = verified.get(report.component)
-            binary, floats = (figures.binary_against_qdq, figures.qdq_against_float) if figures else (None, None)
-            ranges = "given" if report.component in pipeline.encodings else "measured"
-            state = "cached" if report.cached else "built"
-            level = report.metadata["optimization_mode"]
-            shown = [each.text if each else "-" for each in (binary, floats)]
-            rows.append([report.component, size / 1e6, *shown, ranges, level, report.seconds, state])
-            document[report.component] = {
-                "context_binary_bytes": size,
-                "verification": figures.model_dump(mode="json") if figures else None,
-                "seconds": round(report.seconds, 3),
-                "cached": report.cached,
-                "optimization_mode": level,
-                "compiler_deaths": report.metadata["compiler_deaths"],
-                "encodings": str(pipeline.encodings.get(report.component, "measured")),
-            }
-    console.table(["component", "MB", "binary/QDQ, dB", "QDQ/float, dB", "ranges", "level", "s", ""], rows)
-    if verified:
+            given = pipeline.encodings.get(report.component)
+            found[report.component] = CompiledComponent(
+                bytes=report.metadata["context_binary_bytes"],
+                seconds=round(report.seconds, 3),
+                cached=report.cached,
+                optimization_mode=report.metadata["optimization_mode"],
+                compiler_deaths=report.metadata["compiler_deaths"],
+                encodings="given" if given else "measured",
+                encodings_file=str(given) if given else None,
+                verification=verified.get(report.component),
+            )
+    return found
+
+
+def _calibration(pipeline: BuildPipeline, prompts: Path | None) -> Calibration:
+    """Its samples are None where all encodings were given."""
+    recorded = (each for each in pipeline.reports if (each.stage, each.component) == ("calibrate", "all"))
+    samples = next((dict(each.metadata) for each in recorded), None)
+    return Calibration(file=str(prompts or pipeline.model.calibration.prompts), samples=samples)
+
+
+def _show(
+    console: Console, components: dict[str, CompiledComponent], profile: DeviceProfile, bundle: OpenBundle
+) -> None:
+    rows: list[list[object]] = []
+    for name, each in components.items():
+        found = each.verification
+        sqnr = (found.binary_against_qdq, found.qdq_against_float) if found else (None, None)
+        figures = [summary.text if summary else "-" for summary in sqnr]
+        state = "cached" if each.cached else "built"
+        rows.append([name, each.bytes / 1e6, *figures, each.encodings, each.optimization_mode, each.seconds, state])
+    console.table(["component", "MB", "binary/QDQ, dB", "QDQ/float, dB", "encodings", "level", "s", ""], rows)
+    if bundle.info.verification:
         console.result(SQNR_FIGURES)
-    console.result(f"{profile.title}, dl_mode {profile.dl_mode}: {bundle.folder}")
-    console.document(
-        {
-            "model": pipeline.model.name,
-            "soc": profile.soc,
-            "dl_mode": profile.dl_mode,
-            "verified": bundle.info.verified,
-            "bundle": str(bundle.folder),
-            "calibration": {
-                "prompts": str(build_request.prompts or pipeline.model.calibration.prompts),
-                "samples": next(
-                    (
-                        dict(each.metadata)
-                        for each in pipeline.reports
-                        if (each.stage, each.component) == ("calibrate", "all")
-                    ),
-                    None,  # all encodings were given
-                ),
-            },
-            "components": document,
-        }
-    )
+    mode = "" if profile.dl_mode is None else f", dl_mode {profile.dl_mode}"
+    console.result(f"{profile.title}{mode}: {bundle.folder}")

@@ -13,9 +13,12 @@ from qnn_sd.cli.cost_measure import measure_costs
 from qnn_sd.cli.cost_plot import write_plot
 from qnn_sd.cli.cost_report import as_document, show_costs
 from qnn_sd.cli.cost_scale import ESTIMATED_SOC, scaling_for
+from qnn_sd.cli.docs import HTP_FORMS
+from qnn_sd.cli.documents.cost import By
+from qnn_sd.cli.help import MEASUREMENT, OUTPUT, TARGET, HelpCommand, option
 from qnn_sd.cli.options import component_option, output_options, refuse_bad_output, refuse_typed
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.config import load_profile
+from qnn_sd.config import ModelConfig, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, did_you_mean
 from qnn_sd.pipeline import COMPONENTS
@@ -27,44 +30,69 @@ _OF_A_GRAPH = (
 )
 
 
-@click.command("cost")
+@click.command(
+    "cost",
+    cls=HelpCommand,
+    examples=(
+        ("Estimate the demo model's components, whole and block by block", "qnn-sd cost"),
+        (
+            "Estimate the UNet of Stable Diffusion 1.5 on a Snapdragon 8 Gen 3, and draw its blocks",
+            "qnn-sd cost --model sd15 --component unet --soc sm8650 --scale --plot unet.svg",
+        ),
+    ),
+    docs_page=HTP_FORMS,
+)
 @component_option(COMPONENTS, "measure")
-@click.option(
+@option(
     "--by",
+    group=MEASUREMENT,
     type=click.Choice(["whole", "level", "block"]),
     default="block",
-    show_default=True,
     help="What is compiled alone beside the whole graph; a level is a resolution.",
 )
-@click.option(
-    "--only", multiple=True, metavar="NAME", help="Block or level to measure, alone and without the whole. Repeatable."
+@option(
+    "--only",
+    group=MEASUREMENT,
+    multiple=True,
+    metavar="NAME",
+    default_text="all, and the whole",
+    help="Block or level to measure, without the whole. Repeatable.",
 )
-@click.option(
-    "--soc", default=ESTIMATED_SOC, show_default=True, help="SoC whose time is estimated; few have an estimate."
+@option(
+    "--soc",
+    group=TARGET,
+    metavar="SOC",
+    default=ESTIMATED_SOC,
+    help="SoC whose time is estimated; the compiler has an estimate for few.",
 )
-@click.option(
+@option(
     "--scale",
+    group=TARGET,
     is_flag=True,
-    help=f"Where the compiler has no estimate for the SoC: {ESTIMATED_SOC}'s, scaled by published times of both.",
+    help=f"Where the compiler has no estimate for the SoC: scale that of {ESTIMATED_SOC} by published times of both.",
 )
-@click.option("--bound", is_flag=True, help="Also bound the time of the whole, where ops have no cost.")
-@click.option(
+@option("--bound", group=MEASUREMENT, is_flag=True, help="Also bound the time of the whole, where ops have no cost.")
+@option(
     "--plot",
+    group=OUTPUT,
     type=click.Path(path_type=Path),
     metavar="FILE.svg",
+    default_text="none",
     help="Image to write as well: time and traffic of each block, in the graph's order.",
 )
-@click.option(
+@option(
     "--graph",
+    group=MEASUREMENT,
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Folder with any QDQ graph, model.onnx, instead of a checkpoint's; --component says whose time --scale takes.",
+    default_text="the checkpoint's",
+    help="Folder with any QDQ graph, model.onnx. --component says by whose published times --scale scales.",
 )
 @quantize_options
 @output_options
 def cost_command(
     components: tuple[str, ...],
-    by: str,
+    by: By,
     only: tuple[str, ...],
     soc: str,
     scale: bool,
@@ -74,24 +102,26 @@ def cost_command(
     build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Estimate what graphs cost on the HTP, whole and block by block: milliseconds and memory traffic. No phone.
+    """Estimate what graphs cost on the HTP, whole and block by block, without a phone.
 
-    A graph that isn't quantized yet is measured with stand-in encodings: nothing is calibrated for it.
+    Times are the QNN compiler's estimate; memory traffic is what the compiled graph moves. A graph that isn't quantized
+    yet is measured with stand-in encodings: nothing is calibrated for it.
     """
     scaling = scaling_for(load_profile(soc), scale)
     _refuse_contradictions(by, only, bound, plot)
     if plot is not None:
         refuse_bad_output(plot, ".svg", "The image is SVG.")
-    model: dict[str, object] = {}
+    model: ModelConfig | None = None
     if graph is not None:
         components = _of_the_graph(components, scaling.scales)
         subjects = [given_graph(graph, "".join(components))]
     else:
         pipeline, subjects = components_of(build_request, components, console)
         if build_request.dry_run:
+            _refuse_unknown_parts(subjects, by, only, console)
             show_plan(console, pipeline)
             return
-        model = {"model": pipeline.model.name, "width": pipeline.model.width, "height": pipeline.model.height}
+        model = pipeline.model
     parts = _chosen_parts(subjects, by, only)
     costs = [
         measure_costs(
@@ -116,9 +146,9 @@ def cost_command(
 
 def _refuse_contradictions(by: str, only: Sequence[str], bound: bool, plot: Path | None) -> None:
     """Raises for options that don't go together."""
-    for given, option in ((only, "--only"), (plot, "--plot")):
+    for given, name in ((only, "--only"), (plot, "--plot")):
         if by == "whole" and given:
-            raise SettingError(f"{option} has no meaning with --by whole", hint="Choose --by block or --by level.")
+            raise SettingError(f"{name} has no meaning with --by whole", hint="Choose --by block or --by level.")
     if only and bound:
         raise SettingError(
             "--bound has no meaning with --only",
@@ -161,8 +191,28 @@ def _chosen_parts(subjects: Sequence[ComponentGraphs], by: str, only: Sequence[s
     if by == "whole":
         return {subject.name: [] for subject in subjects}
     parts = {subject.name: subject.parts(by == "level") for subject in subjects}
-    known = {name for names in parts.values() for name in names}
+    _refuse_unknown({name for names in parts.values() for name in names}, by, only)
+    return {graph: [name for name in names if not only or name in only] for graph, names in parts.items()}
+
+
+def _refuse_unknown_parts(subjects: Sequence[ComponentGraphs], by: str, only: Sequence[str], console: Console) -> None:
+    """The same for a dry run, as far as the graphs are there.
+
+    Raises:
+        SettingError: all graphs are there, and none has a part of that name.
+    """
+    if not only:
+        return
+    there = [subject for subject in subjects if subject.folder.is_dir()]
+    known = {name for subject in there for name in subject.parts(by == "level")}
+    missing = ", ".join(subject.name for subject in subjects if subject not in there)
+    if not missing:
+        _refuse_unknown(known, by, only)
+    elif not known.issuperset(only):
+        console.warn(f"names after --only can't be checked before the graphs are exported: {missing}")
+
+
+def _refuse_unknown(known: set[str], by: str, only: Sequence[str]) -> None:
     for name in only:
         if name not in known:
             raise SettingError(f"No {by} is called {name!r}", hint=did_you_mean(name, known))
-    return {graph: [name for name in names if not only or name in only] for graph, names in parts.items()}

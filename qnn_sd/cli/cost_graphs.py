@@ -50,12 +50,22 @@ class ComponentGraphs:
 
     @contextmanager
     def quantized(self) -> Iterator[Path]:
-        """The folder of its QDQ graph, which is gone afterwards where it was made for this."""
-        if self.encodings != "stand-ins":
+        """The folder of its QDQ graph, which is gone afterwards where it was made for this: every node has a name."""
+        if self.encodings == "stand-ins":
+            with tempfile.TemporaryDirectory(prefix="qnn-sd-stand-ins-") as aside:
+                quantize_with_stand_ins(self.folder, Path(aside))
+                yield Path(aside)
+            return
+        graph = QdqGraph(self.folder)
+        nameless = [node for node in graph.model.graph.node if not node.name]
+        if not nameless:
             yield self.folder
             return
-        with tempfile.TemporaryDirectory(prefix="qnn-sd-stand-ins-") as aside:
-            quantize_with_stand_ins(self.folder, Path(aside))
+        # The compiler would call them by a number of its own, which no node of the graph has.
+        for node in nameless:
+            node.name = node.output[0]
+        with tempfile.TemporaryDirectory(prefix="qnn-sd-named-") as aside:
+            graph.save(Path(aside))
             yield Path(aside)
 
 

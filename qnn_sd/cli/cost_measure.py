@@ -61,7 +61,8 @@ class Costs:
 
     def kinds(self, names: Iterable[str]) -> str:
         """Ops in a few words: how many of which type, and what the last part of their names says of them."""
-        found = Counter((self.op_types.get(name, "op"), _last_word(name)) for name in names)
+        # What isn't a node of the graph, the compiler made of some: its name is all that is known.
+        found = Counter((self.op_types.get(name) or _last_word(name), _last_word(name)) for name in names)
         return ", ".join(
             f"{count} x {kind}{f' ({word})' * (word.lower() not in ('', kind.lower()))}"
             for (kind, word), count in found.most_common()

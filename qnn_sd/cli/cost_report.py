@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qnn_sd.cli.cost_graphs import ORIGIN
 from qnn_sd.cli.cost_measure import Costs, Measured
 from qnn_sd.cli.cost_scale import Scaling
+from qnn_sd.cli.documents import CostDocument
+from qnn_sd.cli.documents.cost import (
+    By,
+    CompiledCost,
+    ComponentCost,
+    GraphCost,
+    Scale,
+    TimeBound,
+    TimeEstimate,
+    Traffic,
+    UncostedOp,
+)
+from qnn_sd.cli.stage_output import image_size
 from qnn_sd.compile.estimate import Estimate
+from qnn_sd.config import ModelConfig
 from qnn_sd.console import Console
 
 # How far estimates have been from silicon; the measurements are in docs/htp-forms.md.
@@ -19,7 +33,7 @@ FAR_FROM_SILICON = (
     "chip, geometric mean 1.00 (docs/htp-forms.md)."
 )
 _SUM = "A part compiled alone moves its own ends through memory, as it needn't in the whole: the sum is more."
-_COLUMNS = ("lower", "upper", "MB", "spilled, filled", "floor MB", "GMAC", "MAC/cycle", "uncosted ops")
+_COLUMNS = ("lower", "upper", "MB", "spilled, filled", "bound MB", "GMAC", "MAC/cycle", "uncosted ops")
 
 
 def figure(value: float) -> str:
@@ -42,7 +56,7 @@ class Line:
         written: bytes.
         spilled: bytes of those written.
         filled: bytes of those read.
-        floor: bytes.
+        traffic_bound: bytes.
         uncosted: how many ops count as nothing.
     """
 
@@ -53,7 +67,7 @@ class Line:
     written: int
     spilled: int
     filled: int
-    floor: int
+    traffic_bound: int
     uncosted: int
 
     @classmethod
@@ -77,7 +91,7 @@ class Line:
     def sum_of(cls, lines: Sequence[Line]) -> Line:
         """All figures of some lines added up."""
         ms, lower, upper = (sum(line.times[place] for line in lines) for place in range(3))
-        names = ("cycles", "macs", "read", "written", "spilled", "filled", "floor", "uncosted")
+        names = ("cycles", "macs", "read", "written", "spilled", "filled", "traffic_bound", "uncosted")
         return cls((ms, lower, upper), *(sum(getattr(line, name) for line in lines) for name in names))
 
     @property
@@ -89,26 +103,26 @@ class Line:
         """Of the table."""
         rate = self.macs_per_cycle
         moved, stored = self.read + self.written, self.spilled + self.filled
-        numbers = [*self.times, moved / 1e6, stored / 1e6, self.floor / 1e6, self.macs / 1e9]
+        numbers = [*self.times, moved / 1e6, stored / 1e6, self.traffic_bound / 1e6, self.macs / 1e9]
         return [name, *numbers, "-" if rate is None else rate, self.uncosted]
 
     @property
-    def document(self) -> dict[str, Any]:
-        """Of the JSON document."""
+    def content(self) -> dict[str, Any]:
+        """The fields of the JSON document's entry."""
         rate = self.macs_per_cycle
         return {
-            "estimate": _times(*self.times),
-            "traffic": {
-                "read_bytes": self.read,
-                "written_bytes": self.written,
-                "spilled_bytes": self.spilled,
-                "filled_bytes": self.filled,
-            },
-            "floor_bytes": self.floor,
+            "estimate": TimeEstimate(**_times(*self.times)),
+            "traffic": Traffic(
+                read_bytes=self.read,
+                written_bytes=self.written,
+                spilled_bytes=self.spilled,
+                filled_bytes=self.filled,
+            ),
+            "traffic_bound_bytes": self.traffic_bound,
             "macs": self.macs,
             "cycles": self.cycles,
             "macs_per_cycle": None if rate is None else round(rate, 3),
-            "uncosted": self.uncosted,
+            "uncosted_op_count": self.uncosted,
         }
 
 
@@ -126,7 +140,7 @@ def show_costs(console: Console, costs: Sequence[Costs], by: str) -> None:
 
 def _of_the_build(scaling: Scaling) -> str:
     asked, built = scaling.soc.soc, scaling.compiled_for.soc
-    return f"Only times are scaled to {asked}: traffic, floor and MAC/cycle are those of the build for {built}."
+    return f"Only times are scaled to {asked}: traffic, its bound and MAC/cycle are those of the build for {built}."
 
 
 def _show(console: Console, costs: Costs, by: str) -> None:
@@ -160,53 +174,57 @@ def _bound(costs: Costs, bound: Estimate) -> str:
     return f"Bound of the estimate, with a product of the same shape in the place of each of them: {told}."
 
 
-def as_document(costs: Sequence[Costs], by: str, model: Mapping[str, Any]) -> dict[str, Any]:
+def as_document(costs: Sequence[Costs], by: By, model: ModelConfig | None) -> CostDocument:
     """The JSON document.
 
     Args:
         costs: of each graph.
         by: ``whole``, ``level`` or ``block``.
-        model: what of a model was measured; nothing for a graph that was given.
+        model: whose graphs were measured; None for a graph that was given.
     """
     scaling = costs[0].scaling
-    return {
-        **model,
-        "soc": scaling.soc.soc,
-        "compiled_for": scaling.compiled_for.soc,
-        "scaled": scaling.scales,
-        "by": by,
-        "about_estimates": FAR_FROM_SILICON,
-        "components": {each.subject.name: _component(each) for each in costs},
-    }
+    return CostDocument(
+        model=None if model is None else model.name,
+        size=None if model is None else image_size(model),
+        soc=scaling.soc.soc,
+        compiled_for=scaling.compiled_for.soc,
+        scaled=scaling.scales,
+        by=by,
+        about_estimates=FAR_FROM_SILICON,
+        components={each.subject.name: _component(each) for each in costs},
+    )
 
 
-def _component(costs: Costs) -> dict[str, Any]:
+def _component(costs: Costs) -> ComponentCost:
     scaling, whole, bound = costs.scaling, costs.whole, costs.bound
     lines = {name: Line.of(each) for name, each in costs.parts.items()}
     scale = None
     if scaling.scales:
-        ratio, published = scaling.ratio(costs.component), scaling.published(costs.component)
-        scale = {"from": scaling.compiled_for.soc, "ratio": ratio, "published_ms_of": published}
-    return {
-        "graph": costs.subject.encodings,
-        "folder": str(costs.subject.folder),
-        "scaled": scale,
-        "whole": None if whole is None else _entry(Line.of(whole), whole),
-        "bound": None
+        scale = Scale(
+            soc=scaling.compiled_for.soc,
+            ratio=scaling.ratio(costs.component),
+            component=scaling.published(costs.component),
+        )
+    return ComponentCost(
+        graph=costs.subject.encodings,
+        folder=str(costs.subject.folder),
+        scale=scale,
+        whole=None if whole is None else _entry(Line.of(whole), whole),
+        bound=None
         if bound is None
-        else {**_times(bound.ms, bound.lower_ms, bound.upper_ms), "uncosted": _named(bound.uncosted, costs)},
-        "parts": {name: _entry(lines[name], each) for name, each in costs.parts.items()},
-        "sum": Line.sum_of(list(lines.values())).document if whole is not None and lines else None,
-        "uncosted_ops": _named(costs.uncosted, costs),
-    }
+        else TimeBound(**_times(bound.ms, bound.lower_ms, bound.upper_ms), uncosted_ops=_named(bound.uncosted, costs)),
+        parts={name: _entry(lines[name], each) for name, each in costs.parts.items()},
+        sum=GraphCost(**Line.sum_of(list(lines.values())).content) if whole is not None and lines else None,
+        uncosted_ops=_named(costs.uncosted, costs),
+    )
 
 
-def _entry(line: Line, measured: Measured) -> dict[str, Any]:
-    return {**line.document, "optimization_mode": measured.cost.level}
+def _entry(line: Line, measured: Measured) -> CompiledCost:
+    return CompiledCost(**line.content, optimization_mode=measured.cost.level)
 
 
-def _named(names: Iterable[str], costs: Costs) -> list[dict[str, str]]:
-    return [{"name": name, "op": costs.op_types.get(name, "")} for name in names]
+def _named(names: Iterable[str], costs: Costs) -> list[UncostedOp]:
+    return [UncostedOp(name=name, op=costs.op_types.get(name, "")) for name in names]
 
 
 def _times(ms: float, lower: float, upper: float) -> dict[str, float]:

@@ -2,62 +2,91 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
+from qnn_sd.cli.docs import PHONE
+from qnn_sd.cli.documents import DevicesDocument, UnstageDocument
+from qnn_sd.cli.documents.phones import ListedDevice, PhoneDescription
+from qnn_sd.cli.help import TARGET, HelpCommand, option
 from qnn_sd.cli.options import device_option, output_options
 from qnn_sd.console import Console
-from qnn_sd.targets.adb.client import READY, Adb, choose_phone, phone_info
+from qnn_sd.targets.adb.client import READY, Adb, AdbDevice, choose_phone, phone_info
 from qnn_sd.targets.adb.session.warm_worker import stop_warm_worker
 from qnn_sd.targets.adb.staging import unstage
 
 
-@click.command("devices")
+@click.command(
+    "devices",
+    cls=HelpCommand,
+    examples=(
+        ("List the phones", "qnn-sd devices"),
+        ("List them for a script", "qnn-sd devices --json"),
+    ),
+    docs_page=PHONE,
+)
 @output_options
 def devices_command(console: Console) -> None:
-    """List the phones that adb knows: state, SoC, matching profile, room, temperature, battery."""
+    """List the phones that adb knows, with SoC, free space, temperature and battery."""
     adb = Adb()
-    rows: list[list[object]] = []
-    document = []
-    for listed in adb.devices():
-        if listed.state != READY:
-            rows.append([listed.serial, listed.state, *[""] * 6])
-            document.append({"serial": listed.serial, "state": listed.state})
-            continue
-        found = phone_info(adb.phone(listed.serial))
-        rows.append(
-            [
-                listed.serial,
-                listed.state,
-                found.model,
-                found.soc or "unknown",
-                found.profile or "none",
-                f"{found.free_bytes / 1e9:.1f} GB",
-                "" if found.celsius is None else f"{found.celsius:.0f} °C",
-                "" if found.battery_percent is None else f"{found.battery_percent} %",
-            ]
-        )
-        document.append({"serial": listed.serial, "state": listed.state, **asdict(found)})
-    if rows:
-        console.table(["serial", "state", "model", "SoC", "profile", "free", "battery", "charge"], rows)
+    devices = [_described(adb, listed) for listed in adb.devices()]
+    if devices:
+        columns = ["device", "state", "product", "reported SoC", "soc", "free space", "battery", "charge"]
+        console.table(columns, [_row(each) for each in devices])
     else:
         console.result("adb lists no phone. Plug one in and allow USB debugging, or try qnn-sd virtual-phone.")
-    console.document({"devices": document})
+    console.document(DevicesDocument(devices=devices))
 
 
-@click.command("unstage")
+def _described(adb: Adb, listed: AdbDevice) -> ListedDevice:
+    if listed.state != READY:
+        return ListedDevice(device=listed.serial, state=listed.state)
+    info = phone_info(adb.phone(listed.serial))
+    return ListedDevice(
+        state=listed.state,
+        **PhoneDescription.of(listed.serial, info).model_dump(),
+        soc=info.profile,
+        free_bytes=info.free_bytes,
+        battery_percent=info.battery_percent,
+        battery_celsius=info.celsius,
+    )
+
+
+def _row(each: ListedDevice) -> list[object]:
+    if each.free_bytes is None:
+        return [each.device, each.state, *[""] * 6]
+    return [
+        each.device,
+        each.state,
+        each.product,
+        each.reported_soc or "unknown",
+        each.soc or "none",
+        f"{each.free_bytes / 1e9:.1f} GB",
+        "" if each.battery_celsius is None else f"{each.battery_celsius:.0f} °C",
+        "" if each.battery_percent is None else f"{each.battery_percent} %",
+    ]
+
+
+@click.command(
+    "unstage",
+    cls=HelpCommand,
+    examples=(
+        ("Remove everything from the phone that is connected", "qnn-sd unstage"),
+        ("Remove what wasn't used for a month", "qnn-sd unstage --device R5CT1234ABC --older-than 30"),
+    ),
+    docs_page=PHONE,
+)
 @device_option
-@click.option(
+@option(
     "--older-than",
+    group=TARGET,
     type=click.IntRange(min=0),
     default=0,
     metavar="DAYS",
-    help="Leave what was used within so many days [remove everything].",
+    help="Remove only what wasn't used for so many days; 0 removes everything.",
 )
 @output_options
 def unstage_command(device: str | None, older_than: int, console: Console) -> None:
-    """Remove from a phone what qnn-sd staged there."""
+    """Remove from a phone what qnn-sd staged there, and end a worker that was left warm."""
     phone = choose_phone(Adb(), device)
     # It may hold what is about to be removed; on its next call it would fail.
     ended = stop_warm_worker(phone)
@@ -68,4 +97,4 @@ def unstage_command(device: str | None, older_than: int, console: Console) -> No
         console.result("ended the worker that was left warm")
     if not gone and not ended:
         console.result(f"There is nothing to remove on {phone.serial}.")
-    console.document({"serial": phone.serial, "removed": gone, "ended_worker": ended})
+    console.document(UnstageDocument(device=phone.serial, removed_folders=gone, ended_worker=ended))

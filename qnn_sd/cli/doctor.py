@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from qnn_sd import __version__, resources
 from qnn_sd.cli.build_options import BuildRequest, model_options
-from qnn_sd.cli.options import device_option, output_options, refuse_bad_output, refuse_typed
+from qnn_sd.cli.docs import DOCTOR
+from qnn_sd.cli.documents import DoctorDocument, ErrorDetail, PhoneReport
+from qnn_sd.cli.documents.doctor import Check
+from qnn_sd.cli.help import CHECKS, OUTPUT, HelpCommand, option
+from qnn_sd.cli.options import device_option, output_options, refuse_bad_output, refuse_typed, soc_option
 from qnn_sd.cli.phone_report import diagnose_phone, make_document, private_names, write_report
 from qnn_sd.console import Console
 from qnn_sd.errors import UnhealthyError
@@ -21,16 +24,27 @@ from qnn_sd.targets.adb.diagnostics import Step
 _OF_THE_MACHINE = ("phone", "device", "cache", "as_json", "quiet", "debug")
 
 
-@click.command("doctor")
-@click.option("--phone", is_flag=True, help="Try every step on the phone too, from adb to an image.")
+@click.command(
+    "doctor",
+    cls=HelpCommand,
+    examples=(
+        ("Check this machine", "qnn-sd doctor"),
+        ("Check the phone that is connected too, and write a report to send", "qnn-sd doctor --phone -o report.md"),
+    ),
+    docs_page=DOCTOR,
+)
+@option("--phone", group=CHECKS, is_flag=True, help="Try every step on the phone too, from adb to an image.")
 @device_option
-@click.option(
+@option(
     "-o",
     "--output",
+    group=OUTPUT,
     type=click.Path(path_type=Path),
-    help="Markdown file for a report of it to send, with the phone's image beside it. Names neither phone nor user.",
+    metavar="FILE.md",
+    default_text="none",
+    help="Report on the phone to send, with its image beside it. It names neither phone nor user.",
 )
-@click.option("--soc", help="SoC whose context binaries the phone gets [the phone's].")
+@soc_option("whose context binaries the phone gets", default_text="the phone's")
 @model_options
 @output_options
 def doctor_command(
@@ -41,7 +55,11 @@ def doctor_command(
     build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Check this machine: Python, packages, the HTP emulator, disk, adb, AI Hub; with --phone a phone too."""
+    """Check this machine, and with --phone every step on a phone.
+
+    Of the machine: Python, packages, the HTP emulator, free space, adb and AI Hub. Each line says what was found and
+    what to do.
+    """
     phone = phone or device is not None
     if not phone:
         refuse_typed(
@@ -57,12 +75,8 @@ def doctor_command(
         ["", "check", "found", "what to do"],
         [[finding.status, finding.check, finding.found, finding.advice] for finding in machine],
     )
-    told: dict[str, object] = {
-        "version": __version__,
-        "healthy": not _failed(machine),
-        "checks": [asdict(finding) for finding in machine],
-    }
     steps: list[Step] = []
+    document: PhoneReport | None = None
     if phone:
         privacy = private_names(build_request, output)
         findings = diagnose_phone(build_request, device, soc, console, privacy)
@@ -72,24 +86,30 @@ def doctor_command(
             [[step.status, step.name, step.found, step.seconds, step.advice] for step in steps],
         )
         document = make_document(findings, machine, build_request, soc, privacy)
-        told |= {"healthy": not _failed([*machine, *steps]), "phone": document}
         if output is not None:
-            for path in write_report(output, document, findings):
+            for path in write_report(output, document.content, findings):
                 console.result(str(path))
-    console.document(told)
-    _raise_for([*machine, *steps])
-
-
-def _failed(lines: Sequence[CheckResult | Step]) -> list[CheckResult | Step]:
-    return [line for line in lines if line.status == "failed"]
-
-
-def _raise_for(lines: Sequence[CheckResult | Step]) -> None:
-    """Raises an UnhealthyError where a check or a step failed."""
-    failed = _failed(lines)
-    if failed:
-        raise UnhealthyError(
-            f"{len(failed)} of {len(lines)} checks failed",
-            why="; ".join(f"{line.name}: {line.found}" for line in failed),
-            hint=failed[0].advice,
+    error = _error_of([*machine, *steps])
+    console.document(
+        DoctorDocument(
+            version=__version__,
+            healthy=error is None,
+            checks=[Check.of(each) for each in machine],
+            phone=document,
+            error=None if error is None else ErrorDetail.of(error),
         )
+    )
+    if error is not None:
+        raise error
+
+
+def _error_of(lines: Sequence[CheckResult | Step]) -> UnhealthyError | None:
+    """A failure where a check or a step failed."""
+    failed = [line for line in lines if line.status == "failed"]
+    if not failed:
+        return None
+    return UnhealthyError(
+        f"{len(failed)} of {len(lines)} checks failed",
+        why="; ".join(f"{line.name}: {line.found}" for line in failed),
+        hint=failed[0].advice,
+    )

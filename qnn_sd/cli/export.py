@@ -7,14 +7,28 @@ from pathlib import Path
 import click
 
 from qnn_sd.cli.build_options import BuildRequest, float_options
+from qnn_sd.cli.docs import EXPORT
+from qnn_sd.cli.documents import ExportDocument
+from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.stage_output import copies_option, metadata_of, put_in_place, refuse_bad_copies
+from qnn_sd.cli.stage_output import copies_option, image_size, put_in_place, refuse_bad_copies, stage_output
 from qnn_sd.console import Console
 from qnn_sd.pipeline import COMPONENTS
 
 
-@click.command("export")
+@click.command(
+    "export",
+    cls=HelpCommand,
+    examples=(
+        ("Export all components of the demo model into the cache", "qnn-sd export"),
+        (
+            "Export the UNet of your own checkpoint into a folder",
+            "qnn-sd export --model sd15 --checkpoint dream.safetensors --component unet -o graphs",
+        ),
+    ),
+    docs_page=EXPORT,
+)
 @component_option(COMPONENTS, "export")
 @copies_option("model.onnx and its weights")
 @float_options
@@ -25,7 +39,10 @@ def export_command(
     build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Write a checkpoint's float ONNX graphs, in the forms that the HTP computes faithfully and cheaply."""
+    """Export a checkpoint's float ONNX graphs, in the forms that the HTP computes right and fast.
+
+    The graph is written from the checkpoint's config and weights; no torch is needed.
+    """
     refuse_bad_copies(output, components)
     pipeline = build_request.pipeline(console)
     made = {name: pipeline.export(name) for name in components}
@@ -33,17 +50,10 @@ def export_command(
         show_plan(console, pipeline)
         return
     places = put_in_place(made, output)
-    document = {name: metadata_of(stage, places[name]) for name, stage in made.items()}
+    outputs = {name: stage_output(stage, places[name]) for name, stage in made.items()}
     rows: list[list[object]] = [
-        [name, each["bytes"] / 1e6, each["seconds"], "cached" if each["cached"] else "built", each["folder"]]
-        for name, each in document.items()
+        [name, each.bytes / 1e6, each.seconds, "cached" if each.cached else "built", each.folder]
+        for name, each in outputs.items()
     ]
     console.table(["component", "MB", "seconds", "", "folder"], rows)
-    console.document(
-        {
-            "model": pipeline.model.name,
-            "width": pipeline.model.width,
-            "height": pipeline.model.height,
-            "components": document,
-        }
-    )
+    console.document(ExportDocument(model=pipeline.model.name, size=image_size(pipeline.model), components=outputs))

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from qnn_sd import output_files
+from qnn_sd.cli.help import BUILD, OUTPUT, TARGET, option
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 
@@ -66,9 +67,32 @@ def refuse_typed(meaningful: Collection[str], where: str, *, why: str, hint: str
             raise SettingError(f"{parameter.opts[-1]} has no meaning {where}", why=why, hint=hint)
 
 
-device_option = click.option(
-    "--device", metavar="SERIAL", help="The phone, as qnn-sd devices lists it [the one that is connected]."
+device_option = option(
+    "--device",
+    group=TARGET,
+    metavar="SERIAL",
+    default_text="the one that is connected",
+    help="The phone, by its serial number at adb; qnn-sd devices lists them.",
 )
+cache_option = option(
+    "--cache",
+    group=BUILD,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default_text="QNN_SD_CACHE, or the user's cache folder",
+    help="Folder for what is built or downloaded.",
+)
+
+
+def soc_option(purpose: str, default_text: str | None = None) -> Callable[[Command], Command]:
+    """``--soc``, a device profile's name.
+
+    Args:
+        purpose: what it is there for, after "SoC".
+        default_text: what holds without it, where that is no fixed SoC.
+    """
+    default = {} if default_text else {"default": DEFAULT_SOC}
+    return option("--soc", group=TARGET, metavar="SOC", default_text=default_text, help=f"SoC {purpose}.", **default)
 
 
 def component_option(known: Sequence[str], purpose: str) -> Callable[[Command], Command]:
@@ -82,13 +106,15 @@ def component_option(known: Sequence[str], purpose: str) -> Callable[[Command], 
     def chosen(_context: click.Context, _option: click.Parameter, named: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name for name in known if name in named or not named)
 
-    return click.option(
+    return option(
         "--component",
         "components",
+        group=BUILD,
         multiple=True,
         type=click.Choice(known),
         callback=chosen,
-        help=f"Component to {purpose}. Repeatable [all].",
+        default_text="all",
+        help=f"Component to {purpose}. Repeatable.",
     )
 
 
@@ -97,19 +123,29 @@ def output_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_console(as_json: bool, quiet: bool, **rest: Any) -> Any:
-        return command(console=Console(as_json, quiet), **rest)
+        # The entry point's: it has to know whether the command has printed its document.
+        console = click.get_current_context().ensure_object(Console)
+        console.as_json, console.quiet = as_json, quiet
+        return command(console=console, **rest)
 
     wrapped: Command = with_console
-    for option in (
+    for each in (
         # The entry point reads it: it must hold before any option is understood.
-        click.option(
+        option(
             "--debug",
+            group=OUTPUT,
             is_flag=True,
             expose_value=False,
             help="Show a failure's traceback, with the log of a phone's worker.",
         ),
-        click.option("--quiet", "-q", is_flag=True, help="No progress, no remarks."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."),
+        option("--quiet", "-q", group=OUTPUT, is_flag=True, help="Show no progress and no remarks."),
+        option(
+            "--json",
+            "as_json",
+            group=OUTPUT,
+            is_flag=True,
+            help="Print one JSON document and nothing else; a failure is one too.",
+        ),
     ):
-        wrapped = option(wrapped)
+        wrapped = each(wrapped)
     return wrapped

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from qnn_sd import __version__, output_files, resources
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
+from qnn_sd.cli.documents import PhoneReport
+from qnn_sd.cli.stage_output import image_size
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
@@ -96,22 +99,21 @@ def private_names(build_request: BuildRequest, output: Path | None) -> Privacy:
 
 def make_document(
     findings: Findings, machine: list[CheckResult], build_request: BuildRequest, soc: str | None, privacy: Privacy
-) -> Any:
-    """The report for machines."""
+) -> PhoneReport:
+    """What the report holds for programs."""
     settings = {
         "model": build_request.model.name,
-        "width": build_request.model.width,
-        "height": build_request.model.height,
+        "size": image_size(build_request.model).model_dump(),
         "own_checkpoint": build_request.sources != Sources(),
         "soc": soc,
         "prompt": PROMPT,
         "seed": SEED,
         "steps": STEPS,
     }
-    return document(findings, machine, settings, privacy)
+    return PhoneReport.model_validate(document(findings, machine, settings, privacy))
 
 
-def write_report(output: Path, told: Any, findings: Findings) -> list[Path]:
+def write_report(output: Path, told: Mapping[str, Any], findings: Findings) -> list[Path]:
     """Writes the page, and the phone's image beside it; returns what was written.
 
     Raises:

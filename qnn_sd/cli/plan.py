@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from qnn_sd.cli.documents import PlanDocument
+from qnn_sd.cli.documents.build import StageToBuild
+from qnn_sd.cli.stage_output import image_size
 from qnn_sd.console import Console
-from qnn_sd.pipeline import BuildPipeline
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
+
+
+class NamedStage(Protocol):
+    """A stage in a plan or in a report of what was built."""
+
+    @property
+    def name(self) -> str:
+        """Of its recipe: ``<model>[.<component>][.<subject>]``."""
+
+    @property
+    def component(self) -> str:
+        """Its component, or a word for the whole model."""
+
+
+def component_and_subject(stage: NamedStage, model: str) -> tuple[str | None, str | None]:
+    """Which component a stage is of, and what tells it from others of that component; None where there is none.
+
+    Args:
+        stage: its recipe's name says both.
+        model: name of the model config.
+    """
+    component = stage.component if stage.component in COMPONENTS else None
+    rest = stage.name.removeprefix(model).removeprefix("." if component is None else f".{component}")
+    return component, rest.removeprefix(".") or None
 
 
 def show_plan(console: Console, pipeline: BuildPipeline) -> None:
     """Prints a dry run's stages."""
-    rows: list[list[object]] = []
+    stages = []
     for planned in pipeline.plan:
-        took = "never made here" if planned.last_seconds is None else f"{planned.last_seconds:,.1f} s"
-        rows.append([planned.stage, planned.component, "cached" if planned.cached else "to do", took])
-    console.table(["stage", "component", "", "last time"], rows)
-    ahead = [planned.last_seconds for planned in pipeline.plan if not planned.cached]
+        component, subject = component_and_subject(planned, pipeline.model.name)
+        stages.append(
+            StageToBuild(
+                stage=planned.stage,
+                component=component,
+                subject=subject,
+                cached=planned.cached,
+                last_seconds=planned.last_seconds,
+            )
+        )
+    rows: list[list[object]] = []
+    for each in stages:
+        took = "never built here" if each.last_seconds is None else f"{each.last_seconds:,.1f} s"
+        state = "cached" if each.cached else "to do"
+        rows.append([each.stage, each.component or "all", each.subject or "", state, took])
+    console.table(["stage", "component", "of", "", "last time"], rows)
+    ahead = [each.last_seconds for each in stages if not each.cached]
     known = sum(seconds for seconds in ahead if seconds is not None)
     unknown = ahead.count(None)
-    more = f" and {unknown} that were never made here" if unknown else ""
-    console.result(f"{len(ahead)} of {len(pipeline.plan)} stages to do: {known:,.0f} s, going by the last time{more}.")
+    more = f" and {unknown} that were never built here" if unknown else ""
+    console.result(f"{len(ahead)} of {len(stages)} stages to do: {known:,.0f} s, going by the last time{more}.")
     console.document(
-        {
-            "stages": [
-                {
-                    "stage": planned.stage,
-                    "component": planned.component,
-                    "cached": planned.cached,
-                    "last_seconds": planned.last_seconds,
-                }
-                for planned in pipeline.plan
-            ],
-            "known_seconds": round(known, 3),
-        }
+        PlanDocument(
+            model=pipeline.model.name,
+            size=image_size(pipeline.model),
+            stages=stages,
+            known_seconds=round(known, 3),
+        )
     )

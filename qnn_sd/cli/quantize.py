@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
+from qnn_sd.cli.docs import QUANTIZATION
+from qnn_sd.cli.documents import QuantizeDocument
+from qnn_sd.cli.documents.build import QuantizedComponent, RoundedLayers
+from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.stage_output import copies_option, metadata_of, put_in_place, refuse_bad_copies
+from qnn_sd.cli.stage_output import copies_option, image_size, put_in_place, refuse_bad_copies, stage_output
 from qnn_sd.console import Console
 from qnn_sd.pipeline import COMPONENTS
 
 
-@click.command("quantize")
+@click.command(
+    "quantize",
+    cls=HelpCommand,
+    examples=(
+        ("Quantize all components of the demo model into the cache", "qnn-sd quantize"),
+        (
+            "Calibrate the UNet with your own prompts, and copy its QDQ graph into a folder",
+            "qnn-sd quantize --component unet --prompts prompts.txt -o graphs",
+        ),
+    ),
+    docs_page=QUANTIZATION,
+)
 @component_option(COMPONENTS, "quantize")
 @copies_option("model.onnx, its encodings and rounding.json")
 @quantize_options
@@ -27,7 +40,11 @@ def quantize_command(
     build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Write a checkpoint's W8A16 QDQ graphs: calibrated on real trajectories, rounded by AdaRound."""
+    """Quantize a checkpoint's graphs to W8A16 QDQ graphs.
+
+    Activation ranges are measured while the float model generates images; weights are rounded by AdaRound. A
+    calibration that was interrupted goes on where it stopped.
+    """
     refuse_bad_copies(output, components)
     pipeline = build_request.pipeline(console)
     made = {name: pipeline.quantize(name) for name in components}
@@ -35,33 +52,27 @@ def quantize_command(
         show_plan(console, pipeline)
         return
     places = put_in_place(made, output)
-    document = {}
+    outputs: dict[str, QuantizedComponent] = {}
     rows: list[list[object]] = []
     for name, stage in made.items():
-        gained = stage.metadata.get("rounding")
-        document[name] = {
-            **metadata_of(stage, places[name]),
-            "rounding": gained or "nearest",
-            "encodings": str(pipeline.encodings.get(name, "measured")),
-        }
-        state = "cached" if stage.cached else "built"
-        megabytes = document[name]["bytes"] / 1e6
-        rows.append([name, megabytes, *_gains(gained), stage.seconds, state, str(places[name])])
+        gained, given = stage.metadata.get("rounding"), pipeline.encodings.get(name)
+        each = outputs[name] = QuantizedComponent(
+            **stage_output(stage, places[name]).model_dump(),
+            rounding="adaround" if gained else "nearest",
+            rounded_layers=RoundedLayers(**gained) if gained else None,
+            encodings="given" if given else "measured",
+            encodings_file=str(given) if given else None,
+        )
+        state = "cached" if each.cached else "built"
+        rows.append([name, each.bytes / 1e6, *_gains(each.rounded_layers), stage.seconds, state, each.folder])
     columns = ["component", "MB", "layers by AdaRound", "median gain, dB", "seconds", "", "folder"]
     console.table(columns, rows)
-    console.document(
-        {
-            "model": pipeline.model.name,
-            "width": pipeline.model.width,
-            "height": pipeline.model.height,
-            "components": document,
-        }
-    )
+    console.document(QuantizeDocument(model=pipeline.model.name, size=image_size(pipeline.model), components=outputs))
 
 
-def _gains(gained: Mapping[str, Any] | None) -> tuple[str, str]:
-    """How many layers AdaRound rounds, of those that nearest changes, and what it gains in the middle."""
-    if gained is None:
+def _gains(rounded: RoundedLayers | None) -> tuple[str, str]:
+    """How many layers AdaRound rounds, of those that nearest changes, and its median gain."""
+    if rounded is None:
         return "none", ""
-    median = gained["median_gain_db"]
-    return f"{gained['adaround']} of {gained['layers'] - gained['exact']}", "" if median is None else f"{median:.1f}"
+    median = rounded.median_gain_db
+    return f"{rounded.adaround} of {rounded.layers - rounded.exact}", "" if median is None else f"{median:.1f}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from qnn_sd.bundle_manifest import Bundle
+from qnn_sd.cli.documents import RunDocument
+from qnn_sd.cli.documents.phones import BatteryState
+from qnn_sd.cli.documents.run import ComponentFallback, ComponentRun, PhoneCompute, PhoneRun, SavedImage
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request
 from qnn_sd.generate.text_to_image import CallStats
 from qnn_sd.generate.tokenizer import Tokens
 from qnn_sd.runner import Runner
+from qnn_sd.schemas import ImageSize
 from qnn_sd.targets.adb.session.deployment import Deployment
 from qnn_sd.verification import setting_warning
 
@@ -45,7 +48,8 @@ def report(
     runner: Runner,
     result: Generation,
     paths: list[Path],
-    soc: str | None,
+    bundle: Bundle,
+    device: str | None,
     deployment: Deployment | None,
 ) -> None:
     """Prints the table, component by component, or the JSON document.
@@ -55,7 +59,8 @@ def report(
         runner: the target that was asked for.
         result: what it made.
         paths: of the images.
-        soc: whose binaries ran, or None.
+        bundle: whose components ran.
+        device: the phone's serial number, or None.
         deployment: on a phone: what it measured itself.
     """
     elsewhere = {event.component: event for event in runner.fallbacks}
@@ -63,31 +68,33 @@ def report(
     def place(component: str) -> str:
         return elsewhere[component].target if component in elsewhere else runner.target
 
-    components: dict[str, dict[str, object]] = {
-        name: {"target": place(name), "calls": usage.calls, "seconds": round(usage.seconds, 4)}
-        for name, usage in result.usage.items()
-    }
-    on_phone: dict[str, object] = {}
     if deployment is None:
         columns = ["component", "target", "calls", "ms per call"]
         console.table(columns, [[name, place(name), *_calls(usage)] for name, usage in result.usage.items()])
     else:
         _show_phone(console, runner.target, result, deployment)
-        for name, told in components.items():
-            told["unit"] = deployment.compute[name].place.name
-        on_phone = {"phone": _phone_facts(deployment)}
     console.document(
-        {
-            "images": [{"path": str(path), "seed": seed} for path, seed in zip(paths, result.seeds, strict=True)],
-            "target": runner.target,
-            "soc": soc,
-            "components": components,
-            "fallbacks": [
-                {"component": event.component, "target": event.target, "reason": event.reason}
+        RunDocument(
+            model=bundle.model,
+            size=ImageSize(width=bundle.width, height=bundle.height),
+            images=[SavedImage(file=str(path), seed=seed) for path, seed in zip(paths, result.seeds, strict=True)],
+            target=runner.target,
+            soc=None if bundle.soc is None else bundle.soc.name,
+            components={
+                name: ComponentRun(
+                    target=place(name),
+                    unit=None if deployment is None else deployment.compute[name].place.name,
+                    calls=usage.calls,
+                    seconds=round(usage.seconds, 4),
+                )
+                for name, usage in result.usage.items()
+            },
+            fallbacks=[
+                ComponentFallback(component=event.component, target=event.target, reason=event.reason)
                 for event in runner.fallbacks
             ],
-            **on_phone,
-        }
+            phone=None if deployment is None or device is None else _on_phone(device, deployment),
+        )
     )
 
 
@@ -113,17 +120,18 @@ def _show_phone(console: Console, phone: str, result: Generation, deployment: De
     )
 
 
-def _phone_facts(deployment: Deployment) -> dict[str, object]:
+def _on_phone(device: str, deployment: Deployment) -> PhoneRun:
     status = deployment.status()
-    return {
-        "was_warm": deployment.was_warm,
-        "staged_bytes": deployment.staged.sent_bytes,
-        "kept_bytes": deployment.staged.kept_bytes,
-        "peak_memory_bytes": status.peak_bytes,
-        "thermal_zones": {zone.name: zone.degrees for zone in status.zones},
-        "battery": None if status.battery is None else asdict(status.battery),
-        "compute": {
-            name: {"loads": each.loads, "load_seconds": each.load_seconds, "run_seconds": each.run_seconds}
+    return PhoneRun(
+        device=device,
+        was_warm=deployment.was_warm,
+        staged_bytes=deployment.staged.sent_bytes,
+        kept_bytes=deployment.staged.kept_bytes,
+        peak_memory_bytes=status.peak_bytes,
+        thermal_zones={zone.name: zone.degrees for zone in status.zones},
+        battery=BatteryState.of(status.battery),
+        compute={
+            name: PhoneCompute(loads=each.loads, load_seconds=each.load_seconds, run_seconds=each.run_seconds)
             for name, each in deployment.compute.items()
         },
-    }
+    )

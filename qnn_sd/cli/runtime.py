@@ -7,35 +7,51 @@ from pathlib import Path
 import click
 
 from qnn_sd import artifact, resources, runtime_libraries
-from qnn_sd.cli.options import output_options
+from qnn_sd.cli.docs import PHONE
+from qnn_sd.cli.documents import RuntimeFetchDocument, RuntimeListDocument
+from qnn_sd.cli.documents.runtime import FetchedArtifact, FetchedLibraries
+from qnn_sd.cli.help import BUILD, HelpCommand, HelpGroup, option
+from qnn_sd.cli.options import cache_option, output_options
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 
-_cache_option = click.option(
-    "--cache", type=click.Path(path_type=Path), help="Folder for what is fetched [QNN_SD_CACHE]."
+
+@click.command(
+    "fetch",
+    cls=HelpCommand,
+    examples=(
+        ("Download the newest published libraries", "qnn-sd runtime fetch"),
+        ("Take QNN's libraries from a QAIRT SDK", "qnn-sd runtime fetch --qairt-sdk /opt/qairt/2.51.0.260929"),
+    ),
+    docs_page=PHONE,
 )
-
-
-@click.group("runtime")
-def runtime_group() -> None:
-    """The phone's runtime libraries: ONNX Runtime, its QNN plugin, QNN's own for each HTP."""
-
-
-@runtime_group.command("fetch")
-@click.option("--qairt", metavar="VERSION", help="QAIRT version, such as 2.50 [the newest published].")
-@click.option(
+@option(
+    "--qairt", group=BUILD, metavar="VERSION", default_text="the newest published", help="QAIRT version, such as 2.50."
+)
+@option(
     "--qairt-sdk",
+    group=BUILD,
     type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Take QNN's libraries from this QAIRT SDK; ONNX Runtime and the plugin still come from the repository.",
+    metavar="FOLDER",
+    default_text="none",
+    help="QAIRT SDK to take QNN's libraries from; ONNX Runtime and the plugin still come from the repository.",
 )
-@click.option("--repository", metavar="URL", help="Maven repository, or its name in jgo's settings [Maven Central].")
-@_cache_option
+@option(
+    "--repository",
+    group=BUILD,
+    metavar="URL",
+    default_text="Maven Central",
+    help="Maven repository, or its name in jgo's settings.",
+)
+@cache_option
 @output_options
 def fetch_command(
     qairt: str | None, qairt_sdk: Path | None, repository: str | None, cache: Path | None, console: Console
 ) -> None:
-    """Fetch the libraries. HTTPS_PROXY is honoured; a download that was cut goes on where it stopped."""
+    """Download the runtime libraries that a phone needs beside the context binaries.
+
+    HTTPS_PROXY is honoured. A download that was interrupted goes on where it stopped.
+    """
     pins = runtime_libraries.load_pins()
     sdk = None
     if qairt_sdk is not None:
@@ -85,33 +101,41 @@ def _show(done: runtime_libraries.FetchResult, console: Console) -> None:
     )
     console.result(f"QAIRT {metadata['qairt']} for HTP {', '.join(f'v{arch}' for arch in archs)}: {made.folder}")
     console.document(
-        {
-            "qairt": metadata["qairt"],
-            "folder": str(made.folder),
-            "cached": made.cached,
-            "plugin": metadata["plugin"],
-            "htp_archs": archs,
-            "artifacts": [
-                {
-                    "coordinate": each.pin.coordinate,
-                    "bytes": each.path.stat().st_size,
-                    "sha256": each.sha256,
-                    "hash": each.hash_source,
-                    "repository_checksums": list(each.repository_checksums),
-                    "downloaded": each.downloaded,
-                }
+        RuntimeFetchDocument(
+            qairt=metadata["qairt"],
+            folder=str(made.folder),
+            cached=made.cached,
+            plugin=metadata["plugin"],
+            htp_archs=archs,
+            artifacts=[
+                FetchedArtifact(
+                    coordinate=each.pin.coordinate,
+                    bytes=each.path.stat().st_size,
+                    sha256=each.sha256,
+                    hash_source=each.hash_source,
+                    repository_checksums=list(each.repository_checksums),
+                    downloaded=each.downloaded,
+                )
                 for each in done.sources
             ],
-            "libraries": metadata["origins"],
-        }
+            libraries=metadata["origins"],
+        )
     )
 
 
-@runtime_group.command("list")
-@_cache_option
+@click.command(
+    "list",
+    cls=HelpCommand,
+    examples=(
+        ("List the versions", "qnn-sd runtime list"),
+        ("List what another cache holds", "qnn-sd runtime list --cache /data/qnn-sd"),
+    ),
+    docs_page=PHONE,
+)
+@cache_option
 @output_options
 def list_command(cache: Path | None, console: Console) -> None:
-    """List the published versions, and what is fetched."""
+    """List the published versions of the runtime libraries, and what is downloaded."""
     pins = runtime_libraries.load_pins()
     here = [
         (entry, artifact.load(entry.folder)) for entry in runtime_libraries.fetched_folders(cache or resources.cache())
@@ -133,11 +157,27 @@ def list_command(cache: Path | None, console: Console) -> None:
         archs = ", ".join(f"v{arch}" for arch in runtime_libraries.htp_archs_in(made))
         console.result(f"QAIRT {entry.qairt} for HTP {archs}: {entry.folder}")
     console.document(
-        {
-            "published": [entry.model_dump() for entry in pins.published],
-            "fetched": [
-                {"qairt": entry.qairt, "folder": str(entry.folder), "htp_archs": runtime_libraries.htp_archs_in(made)}
+        RuntimeListDocument(
+            published=list(pins.published),
+            fetched=[
+                FetchedLibraries(
+                    qairt=entry.qairt, folder=str(entry.folder), htp_archs=runtime_libraries.htp_archs_in(made)
+                )
                 for entry, made in here
             ],
-        }
+        )
     )
+
+
+@click.group(
+    "runtime",
+    cls=HelpGroup,
+    sections={"Commands": (fetch_command, list_command)},
+    examples=(
+        ("Download the newest published libraries", "qnn-sd runtime fetch"),
+        ("List the versions", "qnn-sd runtime list"),
+    ),
+    docs_page=PHONE,
+)
+def runtime_group() -> None:
+    """Download and list a phone's runtime libraries: ONNX Runtime, its QNN plugin, QNN's own for each HTP."""

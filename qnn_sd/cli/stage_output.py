@@ -1,4 +1,4 @@
-"""What the commands share that end with one artifact a component: copies of it, and what is said of it."""
+"""What the commands that build share: copies of an artifact, and what a document says of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import click
 
 from qnn_sd import output_files
 from qnn_sd.artifact import Artifact
+from qnn_sd.cli.documents.build import StageOutput
+from qnn_sd.cli.help import OUTPUT, option
+from qnn_sd.config import ModelConfig
+from qnn_sd.schemas import ImageSize
 
 
 def copies_option(content: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -18,8 +22,15 @@ def copies_option(content: str) -> Callable[[Callable[..., Any]], Callable[..., 
     Args:
         content: of a component's folder, for the help.
     """
-    text = f"Folder for copies: <component>/{content} [the cache alone]."
-    return click.option("-o", "--output", type=click.Path(path_type=Path), help=text)
+    return option(
+        "-o",
+        "--output",
+        group=OUTPUT,
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        default_text="the cache alone",
+        help=f"Folder for copies: <component>/{content}.",
+    )
 
 
 def refuse_bad_copies(output: Path | None, components: Iterable[str]) -> None:
@@ -42,11 +53,21 @@ def put_in_place(made: Mapping[str, Artifact], output: Path | None) -> dict[str,
     return {name: output / name for name in made}
 
 
-def metadata_of(stage: Artifact, place: Path) -> dict[str, Any]:
-    """What the JSON document says of one component."""
-    return {
-        "folder": str(place),
-        "bytes": sum(path.stat().st_size for path in place.iterdir()),
-        "seconds": round(stage.seconds, 3),
-        "cached": stage.cached,
-    }
+def stage_output(stage: Artifact, place: Path) -> StageOutput:
+    """What the JSON document says of one component.
+
+    Args:
+        stage: what was made.
+        place: the folder where its files are for the user.
+    """
+    return StageOutput(
+        folder=str(place),
+        bytes=sum(path.stat().st_size for path in place.iterdir()),
+        seconds=round(stage.seconds, 3),
+        cached=stage.cached,
+    )
+
+
+def image_size(model: ModelConfig) -> ImageSize:
+    """Of a model's images."""
+    return ImageSize(width=model.width, height=model.height)

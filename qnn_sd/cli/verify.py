@@ -7,10 +7,15 @@ from pathlib import Path
 import click
 
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
-from qnn_sd.cli.options import DEFAULT_SOC, output_options, refuse_bad_output
+from qnn_sd.cli.docs import VERIFICATION
+from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
+from qnn_sd.cli.help import GENERATION, OUTPUT, HelpCommand, option
+from qnn_sd.cli.image_comparison import Comparison, compare_images
+from qnn_sd.cli.options import output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.verification_report import Comparison, compare_images, write_verification_report
+from qnn_sd.cli.stage_output import image_size
+from qnn_sd.cli.verification_report import write_verification_report
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import VerificationError
@@ -19,20 +24,44 @@ from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 from qnn_sd.verification import SQNR_FIGURES, ComponentVerification
 
 
-@click.command("verify")
-@click.option("--soc", default=DEFAULT_SOC, show_default=True, help="SoC whose binaries are verified.")
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    help="Markdown file for a report to send, with images beside it. It names no user, machine, path or checkpoint.",
+@click.command(
+    "verify",
+    cls=HelpCommand,
+    examples=(
+        ("Verify the demo model's build for a Snapdragon 8 Gen 3", "qnn-sd verify --soc sm8650"),
+        (
+            "Verify Stable Diffusion 1.5 with your own weights, and write a report to send",
+            "qnn-sd verify --model sd15 --checkpoint dream.safetensors --report report.md",
+        ),
+    ),
+    docs_page=VERIFICATION,
 )
-@click.option("--prompt", help="Of the report's images [one that nothing was fitted to].")
+@soc_option("whose context binaries are verified")
+@option(
+    "--report",
+    group=OUTPUT,
+    type=click.Path(path_type=Path),
+    metavar="FILE.md",
+    default_text="none",
+    help="Report to send, with images beside it. It names no user, machine, path or checkpoint.",
+)
+@option(
+    "--prompt",
+    group=GENERATION,
+    metavar="TEXT",
+    default_text="one that wasn't calibrated with",
+    help="Prompt of the report's images.",
+)
 @quantize_options
 @output_options
 def verify_command(
     soc: str, report: Path | None, prompt: str | None, build_request: BuildRequest, console: Console
 ) -> None:
-    """Hold a checkpoint's build against the float model: QDQ graphs on the CPU, binaries on the HTP emulator."""
+    """Verify QDQ graphs against the float model, and context binaries against QDQ graphs.
+
+    QDQ graphs run on the CPU, context binaries on the HTP emulator. A component below a limit of SQNR is refused.
+    Builds first what isn't in the cache.
+    """
     profile = load_profile(soc)
     if report is not None:
         refuse_bad_output(report, ".md", "The report is Markdown.", beside=".png")
@@ -87,12 +116,13 @@ def _document(
     comparison: Comparison | None,
     report: Path | None,
     refused: VerificationError | None,
-) -> dict[str, object]:
-    return {
-        "refused": None if refused is None else refused.document,
-        "model": pipeline.model.name,
-        "soc": profile.soc,
-        "components": {name: each.model_dump(mode="json") for name, each in verified.items()},
-        "images": None if comparison is None else comparison.metadata,
-        "report": None if report is None else str(report),
-    }
+) -> VerifyDocument:
+    return VerifyDocument(
+        model=pipeline.model.name,
+        size=image_size(pipeline.model),
+        soc=profile.soc,
+        components=verified,
+        images=None if comparison is None else comparison.document,
+        file=None if report is None else str(report),
+        error=None if refused is None else ErrorDetail.of(refused),
+    )

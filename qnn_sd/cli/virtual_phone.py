@@ -11,7 +11,10 @@ from types import FrameType
 
 import click
 
-from qnn_sd.cli.options import DEFAULT_SOC, output_options
+from qnn_sd.cli.docs import VIRTUAL_PHONE
+from qnn_sd.cli.documents import VirtualPhoneDocument
+from qnn_sd.cli.help import TARGET, HelpCommand, option
+from qnn_sd.cli.options import output_options, soc_option
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, VirtualPhoneError
@@ -19,20 +22,61 @@ from qnn_sd.installation import install_extra
 from qnn_sd.targets.adb.client import Adb
 
 
-@click.command("virtual-phone")
-@click.option("--soc", default=DEFAULT_SOC, show_default=True, help="SoC that the phone has.")
-@click.option("--port", type=int, default=0, help="Port on 127.0.0.1 [any free one].")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of the phone's files, kept [a temporary one].")
-@click.option("--serial", help="The phone's ro.serialno; adb names the phone by its address.")
-@click.option(
+@click.command(
+    "virtual-phone",
+    cls=HelpCommand,
+    examples=(
+        ("Run a virtual Snapdragon 8 Gen 3 that adb is connected to", "qnn-sd virtual-phone --soc sm8650 --connect"),
+        (
+            "Run one with 100 MB of free space, at a port of your choice",
+            "qnn-sd virtual-phone --port 5755 --fault free-space=100000000",
+        ),
+    ),
+    docs_page=VIRTUAL_PHONE,
+)
+@soc_option("that the phone has")
+@option(
+    "--port", group=TARGET, type=int, metavar="PORT", default=0, default_text="any free one", help="Port on 127.0.0.1."
+)
+@option(
+    "--root",
+    group=TARGET,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default_text="a temporary one",
+    help="Folder of the phone's files, which is kept.",
+)
+@option(
+    "--serial",
+    group=TARGET,
+    metavar="NAME",
+    default_text="the same for all",
+    help="The phone's ro.serialno; adb names the phone by its address.",
+)
+@option(
     "--fault",
     "faults",
+    group=TARGET,
     multiple=True,
     metavar="NAME[=BYTES]",
+    default_text="none",
     help="What it does wrong: free-space, disconnect, crash or kill-worker =BYTES, unauthorized, offline. Repeatable.",
 )
-@click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="A system property. Repeatable.")
-@click.option("--connect", is_flag=True, help="Start adb's server if none runs, and connect it to the phone.")
+@option(
+    "--property",
+    "properties",
+    group=TARGET,
+    multiple=True,
+    metavar="NAME=VALUE",
+    default_text="the SoC's",
+    help="A system property. Repeatable.",
+)
+@option(
+    "--connect",
+    group=TARGET,
+    is_flag=True,
+    help="Start adb's server if none runs, and connect it to the phone.",
+)
 @output_options
 def virtual_phone_command(
     soc: str,
@@ -44,7 +88,11 @@ def virtual_phone_command(
     connect: bool,
     console: Console,
 ) -> None:
-    """Run a phone on loopback that adb connects to, until Ctrl-C."""
+    """Run a virtual phone that adb connects to, until Ctrl-C.
+
+    It listens on 127.0.0.1 alone. Its HTP is the emulator: it shows that everything works over adb, and nothing about a
+    phone's speed.
+    """
     profile = load_profile(soc)
     if not 0 <= port <= 65535:
         raise SettingError(f"--port {port} is not possible", hint="Choose 1 to 65535, or 0 for any free one.")
@@ -64,13 +112,13 @@ def virtual_phone_command(
         phone = stack.enter_context(VirtualPhone(profile, root, port=port, serial=serial, faults=told, say=console.say))
         console.result(f"{profile.title} ({profile.soc}) at {phone.address}, files in {phone.files.root}")
         console.document(
-            {
-                "address": phone.address,
-                "soc": profile.soc,
-                "serial": serial,
-                "root": str(root),
-                "files": str(phone.files.root),
-            }
+            VirtualPhoneDocument(
+                device=phone.address,
+                soc=profile.soc,
+                serialno=serial,
+                folder=str(root),
+                files_folder=str(phone.files.root),
+            )
         )
         if adb is None:
             console.say(f"adb connect {phone.address}   (Ctrl-C ends the phone)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -86,6 +87,18 @@ class QdqGraph:
                 length = info.length or math.prod(tensor.dims) * size
                 needed[info.location] = max(needed.get(info.location, 0), (info.offset or 0) + length)
         return needed
+
+    def save(self, folder: Path) -> None:
+        """Writes the graph with a copy of its external data.
+
+        Args:
+            folder: existing empty folder.
+        """
+        for name in self.external_files():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            # No link: onnx refuses to load a user's graph while its data has another name.
+            shutil.copyfile(self.folder / name, folder / name)
+        onnx.save_model(self.model, folder / MODEL_FILE)
 
     def is_constant(self, name: str) -> bool:
         """Whether a tensor is an initializer, or one dequantized."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-import onnx
-
 from qnn_sd.compile.blocks import QdqGraph
-from qnn_sd.onnx_files import MODEL_FILE
 
 
 def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> None:
@@ -34,8 +30,4 @@ def with_stand_ins(source: Path, uncosted: Collection[str], folder: Path) -> Non
                 del node.attribute[:]
                 node.op_type = "Mul"
                 node.input[:] = [same[0], same[0]]
-    for name in graph.external_files():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        # No link: onnx refuses to load a user's graph while its data has another name.
-        shutil.copyfile(source / name, folder / name)
-    onnx.save_model(graph.model, folder / MODEL_FILE)
+    graph.save(folder)

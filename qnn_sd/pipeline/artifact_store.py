@@ -19,10 +19,20 @@ Build = Callable[[Path], Mapping[str, Any]]
 
 @dataclass
 class StageReport:
-    """What became of one stage for one component."""
+    """What became of one stage for one component.
+
+    Attributes:
+        stage: its name.
+        component: which one, or a word for the whole model.
+        name: of its recipe, ``<model>[.<component>][.<subject>]``.
+        seconds: how long it took, now or when it was put into the cache.
+        cached: whether it was in the cache already.
+        metadata: of its artifact.
+    """
 
     stage: str
     component: str
+    name: str
     seconds: float
     cached: bool
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -34,13 +44,15 @@ class PlannedStage:
 
     Attributes:
         stage: its name.
-        component: which one, or ``all``.
+        component: which one, or a word for the whole model.
+        name: of its recipe, ``<model>[.<component>][.<subject>]``.
         cached: whether it is there already.
         last_seconds: how long the newest such stage took, whatever its settings; None if none was made.
     """
 
     stage: str
     component: str
+    name: str
     cached: bool
     last_seconds: float | None
 
@@ -147,12 +159,12 @@ class ArtifactStore:
     def _planned(self, recipe: Recipe, component: str) -> Artifact:
         place = artifact.artifact_folder(self._cache, recipe)
         seconds = artifact.last_seconds(self._cache, recipe)
-        self.plan.append(PlannedStage(recipe.stage, component, place.exists(), seconds))
+        self.plan.append(PlannedStage(recipe.stage, component, recipe.name, place.exists(), seconds))
         # What a verification measured is part of the bundle's recipe.
         made = self._made[recipe.key] = Artifact(place, recipe.key, artifact.read_metadata(place))
         return made
 
     def _keep(self, recipe: Recipe, component: str, made: Artifact) -> Artifact:
         self._made[recipe.key] = made
-        self.reports.append(StageReport(recipe.stage, component, made.seconds, made.cached, made.metadata))
+        self.reports.append(StageReport(recipe.stage, component, recipe.name, made.seconds, made.cached, made.metadata))
         return made

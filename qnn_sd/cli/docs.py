@@ -1,0 +1,14 @@
+"""The pages that help texts end with: the only place that names them."""
+
+from __future__ import annotations
+
+README = "README.md"
+COMPILE = "docs/compile.md"
+DOCTOR = "docs/doctor.md"
+EXPORT = "docs/export.md"
+GENERATE = "docs/generate.md"
+HTP_FORMS = "docs/htp-forms.md"
+PHONE = "docs/phone.md"
+QUANTIZATION = "docs/quantization.md"
+VERIFICATION = "docs/verification.md"
+VIRTUAL_PHONE = "docs/virtual-phone.md"

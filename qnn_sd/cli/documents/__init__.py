@@ -1,0 +1,32 @@
+"""The JSON documents of the commands, one model each; their schemas are in ``qnn_sd/schemas/``."""
+
+from qnn_sd.cli.documents.bench import BenchDocument
+from qnn_sd.cli.documents.build import CompileDocument, ExportDocument, PlanDocument, QuantizeDocument
+from qnn_sd.cli.documents.cost import CostDocument
+from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
+from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
+from qnn_sd.cli.documents.phones import DevicesDocument, UnstageDocument, VirtualPhoneDocument
+from qnn_sd.cli.documents.run import RunDocument
+from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
+from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
+
+__all__ = [
+    "BenchDocument",
+    "CompileDocument",
+    "CostDocument",
+    "DevicesDocument",
+    "DoctorDocument",
+    "ErrorDetail",
+    "ErrorDocument",
+    "ExportDocument",
+    "PhoneReport",
+    "PlanDocument",
+    "QuantizeDocument",
+    "RunDocument",
+    "RuntimeFetchDocument",
+    "RuntimeListDocument",
+    "UnstageDocument",
+    "VerificationReport",
+    "VerifyDocument",
+    "VirtualPhoneDocument",
+]

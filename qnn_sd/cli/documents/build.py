@@ -1,0 +1,190 @@
+"""Documents of the commands that build: ``export``, ``quantize``, ``compile``, and the plan of ``--dry-run``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from qnn_sd.config import Rounding, StrictModel
+from qnn_sd.schemas import Document, ImageSize
+from qnn_sd.verification import ComponentVerification
+
+EncodingsSource = Literal["measured", "given"]
+
+
+class StageOutput(StrictModel):
+    """What a stage made of one component.
+
+    Attributes:
+        folder: of its files: in the cache, or the copy that -o asked for.
+        bytes: of all its files.
+        seconds: how long making it took, now or when it was put into the cache.
+        cached: whether it was in the cache already.
+    """
+
+    folder: str
+    bytes: int
+    seconds: float
+    cached: bool
+
+
+class ExportDocument(Document):
+    """Float ONNX graphs, as ``qnn-sd export`` writes them.
+
+    Attributes:
+        model: name of the model config.
+        size: of the image that the graphs are for.
+        components: what was exported, by component.
+    """
+
+    schema_id: Literal["qnn-sd/export/1"] = Field("qnn-sd/export/1", alias="schema")
+    model: str
+    size: ImageSize
+    components: dict[str, StageOutput]
+
+
+class RoundedLayers(StrictModel):
+    """How the weights of a component's layers were rounded by AdaRound.
+
+    Attributes:
+        layers: all layers with weights.
+        exact: of them, those whose weights rounding to nearest doesn't change.
+        adaround: of the others, those that AdaRound brought closer to the float model.
+        nearest: of the others, those that keep rounding to nearest.
+        median_gain_db: the median over the layers that aren't exact of what AdaRound gains, in dB; null without any.
+    """
+
+    layers: int
+    exact: int
+    adaround: int
+    nearest: int
+    median_gain_db: float | None
+
+
+class QuantizedComponent(StageOutput):
+    """A component's QDQ graph.
+
+    Attributes:
+        rounding: of the weights.
+        rounded_layers: what AdaRound did; null where weights are rounded to nearest.
+        encodings: whether activation ranges were measured, or encodings were given.
+        encodings_file: the file of given encodings; null where they were measured.
+    """
+
+    rounding: Rounding
+    rounded_layers: RoundedLayers | None
+    encodings: EncodingsSource
+    encodings_file: str | None
+
+
+class QuantizeDocument(Document):
+    """QDQ graphs, as ``qnn-sd quantize`` writes them.
+
+    Attributes:
+        model: name of the model config.
+        size: of the image that the graphs are for.
+        components: what was quantized, by component.
+    """
+
+    schema_id: Literal["qnn-sd/quantize/1"] = Field("qnn-sd/quantize/1", alias="schema")
+    model: str
+    size: ImageSize
+    components: dict[str, QuantizedComponent]
+
+
+class CompiledComponent(StrictModel):
+    """A component's context binary.
+
+    Attributes:
+        bytes: of the context binary.
+        seconds: how long compiling took, now or when it was put into the cache.
+        cached: whether it was in the cache already.
+        optimization_mode: level of QNN's ``htp_graph_finalization_optimization_mode`` that was compiled with.
+        compiler_deaths: how the compiler died at higher levels, highest first.
+        encodings: whether activation ranges were measured, or encodings were given.
+        encodings_file: the file of given encodings; null where they were measured.
+        verification: what was measured of it; null with --no-verify.
+    """
+
+    bytes: int
+    seconds: float
+    cached: bool
+    optimization_mode: int
+    compiler_deaths: list[str]
+    encodings: EncodingsSource
+    encodings_file: str | None
+    verification: ComponentVerification | None
+
+
+class Calibration(StrictModel):
+    """What ranges were measured with.
+
+    Attributes:
+        file: the prompts; one of the model's own is relative to ``assets/``.
+        samples: how many inputs were recorded, by component; null where all encodings were given.
+    """
+
+    file: str
+    samples: dict[str, int] | None
+
+
+class CompileDocument(Document):
+    """Context binaries for a SoC, as ``qnn-sd compile`` makes them.
+
+    Attributes:
+        model: name of the model config.
+        size: of the image that the binaries are for.
+        soc: whose binaries they are.
+        dl_mode: of the SoC's device profile; null where it has none.
+        folder: of the bundle.
+        verified: whether the bundle was verified, and its lowest SQNR, in words.
+        calibration: what ranges were measured with.
+        components: what was compiled, by component.
+    """
+
+    schema_id: Literal["qnn-sd/compile/1"] = Field("qnn-sd/compile/1", alias="schema")
+    model: str
+    size: ImageSize
+    soc: str
+    dl_mode: int | None
+    folder: str
+    verified: str
+    calibration: Calibration
+    components: dict[str, CompiledComponent]
+
+
+class StageToBuild(StrictModel):
+    """One stage of a dry run.
+
+    Attributes:
+        stage: its name.
+        component: of the model; null where the stage is of the whole model.
+        subject: what tells it from other such stages: ``qdq`` or a SoC for verify, a SoC for compile, ``held_out`` or
+            ``verification`` for calibrate; null where there is one alone.
+        cached: whether its result is in the cache.
+        last_seconds: how long the newest such stage took, whatever its settings; null where none was made here.
+    """
+
+    stage: str
+    component: str | None
+    subject: str | None
+    cached: bool
+    last_seconds: float | None
+
+
+class PlanDocument(Document):
+    """The plan that ``--dry-run`` shows.
+
+    Attributes:
+        model: name of the model config.
+        size: of the image.
+        stages: in the order of building.
+        known_seconds: sum of ``last_seconds`` over the stages that aren't cached.
+    """
+
+    schema_id: Literal["qnn-sd/plan/1"] = Field("qnn-sd/plan/1", alias="schema")
+    model: str
+    size: ImageSize
+    stages: list[StageToBuild]
+    known_seconds: float

@@ -1,0 +1,88 @@
+"""The page of ``qnn-sd verify --report``, in Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from qnn_sd.markdown import cell, table
+from qnn_sd.verification import BINARY_AGAINST_QDQ, QDQ_AGAINST_FLOAT, SQNR_FIGURES, SettingSqnr, SqnrSummary
+
+
+def report_page(told: Mapping[str, Any], image: str | None) -> str:
+    """A report as a page.
+
+    Args:
+        told: a ``VerificationReport`` as JSON.
+        image: name of the images' file beside the page, or None.
+    """
+    model, size, machine = told["model"], told["model"]["size"], told["machine"]
+    parts = [
+        "# qnn-sd verification report",
+        f"**{told['verdict'].capitalize()}.** {model['config']}{', another checkpoint' * model['own_checkpoint']}, "
+        f"{size['width']}x{size['height']}, for {told['soc']}; rounding: {model['rounding']}; encodings given for: "
+        f"{', '.join(model['encodings_from_file']) or 'nothing'}. Made {told['made_at']}.",
+        "\n".join(f"- {cell(line)}" for line in told["warnings"]),
+    ]
+    if error := told["error"]:
+        parts += ["## Refused", f"{error['what']}.", f"{error['why']}", f"Next: {error['next']}"]
+    if told["components"]:
+        parts += [
+            "## Gates",
+            f"{SQNR_FIGURES}; dB, at guidance {model['guidance']:g}, the model's own. "
+            f"Refused below {BINARY_AGAINST_QDQ.least_db:.0f} and, for the difference, "
+            f"{BINARY_AGAINST_QDQ.least_difference_db:.0f} (binary against QDQ graph), "
+            f"{QDQ_AGAINST_FLOAT.least_db:.0f} and {QDQ_AGAINST_FLOAT.least_difference_db:.0f} (QDQ graph against "
+            "float).",
+            table(["component", "binary / QDQ", "worst input", "QDQ / float", "worst input"], _gates(told)),
+        ]
+        if settings := told["components"].get("unet", {}).get("settings"):
+            rows = [SettingSqnr.model_validate(each).row for each in settings]
+            parts += ["## UNet by setting", table(["guidance", "negative prompt", "QDQ / float"], rows)]
+    if images := told["images"]:
+        rows = [
+            [name, _decibels(each["psnr_db_against_float"]), f"{each['seconds']:.0f}"]
+            for name, each in images["forms"].items()
+        ]
+        asked = f"{cell(told['request']['prompt'])}, seed {told['request']['seed']}, {told['request']['steps']} steps"
+        parts += ["## Images", f"![float, QDQ, binary](<{image}>)", f"{asked}. From the left:"]
+        parts += [table(["form", "PSNR against float, dB", "seconds"], rows), images["left_out"] or ""]
+    stages = [
+        [
+            each["stage"],
+            each["component"] or "all",
+            each["subject"] or "",
+            f"{each['seconds'] / 60:.1f}",
+            "cached" if each["cached"] else "",
+        ]
+        for each in told["stages"]
+    ]
+    parts += [
+        "## Time and memory",
+        f"{machine['system']} {machine['machine']}, {machine['cores']} cores, {machine['memory_bytes'] / 1e9:.0f} GB. "
+        f"Largest process of this run: {told['peak_memory_bytes'] / 1e9:.1f} GB.",
+        table(["stage", "component", "of", "minutes", ""], stages),
+        "## Versions",
+        table(["package", "version"], [[name, number] for name, number in told["versions"].items()]),
+        "## For machines",
+        f"<details>\n\n```json\n{json.dumps(told, ensure_ascii=False, indent=2, allow_nan=False)}\n```\n\n</details>",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _gates(told: Mapping[str, Any]) -> list[list[str]]:
+    rows = []
+    for name, each in told["components"].items():
+        binary, floats = each["binary_against_qdq"], each["qdq_against_float"]
+        told_of_binary = ["-", "not reached"] if binary is None else [_text(binary), binary["worst_input"]]
+        rows.append([name, *told_of_binary, _text(floats), floats["worst_input"]])
+    return rows
+
+
+def _decibels(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.1f}"
+
+
+def _text(likeness: Mapping[str, Any]) -> str:
+    return SqnrSummary.model_validate(likeness).text
