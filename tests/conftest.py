@@ -76,6 +76,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What each layer cost: what to look at when the suite has become slow."""
+    if not COSTS.tests:
+        return
     terminalreporter.section("cost by layer")
     for line in COSTS.table():
         terminalreporter.line(line)

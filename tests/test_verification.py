@@ -324,7 +324,7 @@ def test_run_warns_of_settings_outside_and_of_poor_ones() -> None:
     assert gate_warning(QDQ_AGAINST_FLOAT, "unet", barely.model_copy(update={"worst_db": 40.0})) is None
 
 
-def test_what_was_not_verified_says_so_for_ever(cli_here: CliHere) -> None:
+def test_what_was_not_verified_says_so_for_ever(cli_here: CliHere, pipeline: BuildPipeline) -> None:
     options = ("--target", "cpu", "--precision", "w8a16", "--steps", "2", "--seed", "1")
     done = cli_here("run", "a red circle", *options, "--no-verify", "-o", "bare.png")
     assert done.returncode == 0, done.stderr
@@ -339,7 +339,7 @@ def test_what_was_not_verified_says_so_for_ever(cli_here: CliHere) -> None:
     assert "QDQ graphs against float at least" in Image.open(cli_here.folder / "sound.png").text["verified"]  # type: ignore[attr-defined]
 
 
-def test_run_tells_of_guidance_that_was_not_calibrated(cli_here: CliHere) -> None:
+def test_run_tells_of_guidance_that_was_not_calibrated(cli_here: CliHere, pipeline: BuildPipeline) -> None:
     options = ("--target", "cpu", "--precision", "w8a16", "--steps", "2", "--seed", "1")
     done = cli_here("run", "a red circle", *options, "--guidance", "20")
     assert "guidance 20 lies outside what was calibrated" in done.stderr

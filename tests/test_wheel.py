@@ -46,7 +46,8 @@ def run(python: Path, folder: Path, *arguments: str) -> Any:
     done = subprocess.run(
         [python.parent / "qnn-sd", *arguments, "--json"],
         cwd=folder,
-        env={**os.environ, "QNN_SD_CACHE": str(folder / "cache")},
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        | {"QNN_SD_CACHE": str(folder / "cache")},
         check=False,
         capture_output=True,
         text=True,
