@@ -25,11 +25,13 @@ class Part(StrictModel):
         file: its ONNX file, relative to the bundle.
         kind: what that file is.
         fallback: the QDQ graph that the CPU runs where the file can't be used, or None.
+        scheme: the bit widths of what is quantized, such as ``W8A16``; None for a float graph.
     """
 
     file: str
     kind: Kind
     fallback: str | None = None
+    scheme: str | None = None
 
     @field_validator("file", "fallback")
     @classmethod
@@ -143,6 +145,12 @@ class OpenBundle:
     def is_quantized(self) -> bool:
         """Whether its components are QDQ graphs or were compiled from them."""
         return any(part.kind != "float" for part in self.info.components.values())
+
+    @property
+    def precision(self) -> str:
+        """The components' bit widths: ``float``, or such as ``w8a16``; several where components differ."""
+        schemes = dict.fromkeys(part.scheme or "float" for part in self.info.components.values())
+        return "; ".join(scheme.lower() for scheme in schemes)
 
     def fallback(self, component: str) -> Path:
         """Path of the QDQ graph that the CPU runs where the component's file can't be used.

@@ -98,7 +98,7 @@ class QuantizeError(QnnSdError):
 
 
 class CompileError(QnnSdError):
-    """The QNN compiler refused a graph or died."""
+    """The QNN compiler refused a graph or crashed."""
 
     exit_code = 14
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # A graph on the HTP against the CPU's run of its QDQ graph, in dB SQNR: faithful binaries measure 55 dB and
-# more, wrongly compiled ones below 20 (docs/decisions.md).
+# more, wrongly compiled ones below 20 (docs/htp-forms.md).
 MIN_SQNR_DB = 50.0
 # What equal arrays have instead of infinity, which JSON hasn't: no float32 result comes near it.
 MAX_DB = 200.0

@@ -145,7 +145,7 @@ def test_a_compiler_that_dies_is_told(pipeline: BuildPipeline, tmp_path: Path, m
     monkeypatch.setattr("sys.executable", str(limited))
     out = tmp_path / "out"
     out.mkdir()
-    with pytest.raises(CompileError, match="died of SIG"):
+    with pytest.raises(CompileError, match="crashed with SIG"):
         compile_component(pipeline.quantize("unet").folder, 57, 75, 3, out)
 
 

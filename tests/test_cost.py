@@ -187,11 +187,11 @@ def test_the_next_level_is_tried_where_the_compiler_dies(tmp_path: Path, monkeyp
     metadata = compile_component(qdq, 57, 75, 3, out, tell=told.append)
     assert metadata["optimization_mode"] == 2
     assert metadata["context_binary_bytes"] > 0
-    assert len(told) == len(metadata["compiler_deaths"]) == 1
-    assert "died of SIGSEGV at level 3" in told[0]
+    assert len(told) == len(metadata["compiler_crashes"]) == 1
+    assert "crashed with SIGSEGV at level 3" in told[0]
     assert told[0].endswith("trying level 2")
     # Each block alone dies too, as the fault is the level's: all are named.
-    assert "alone, so do first, norm, second" in told[0]
+    assert "also at these blocks compiled alone: first, norm, second" in told[0]
     assert measure(qdq, CHIP).level == 2
 
 
@@ -211,9 +211,9 @@ def test_the_block_that_kills_the_compiler_is_named(tmp_path: Path, monkeypatch:
     out.mkdir()
     monkeypatch.setattr("sys.executable", str(wrapper))
     told: list[str] = []
-    with pytest.raises(CompileError, match=r"died of SIGSEGV at level 2 .*then died of SIGSEGV at level 1"):
+    with pytest.raises(CompileError, match=r"crashed with SIGSEGV at level 2 .*then crashed with SIGSEGV at level 1"):
         compile_component(qdq, 57, 75, 2, out, tell=told.append)
-    assert all("alone, so does second)" in line for line in told)
+    assert all("also at this block compiled alone: second)" in line for line in told)
     assert list(out.iterdir()) == []
 
 

@@ -16,8 +16,9 @@ from adb_host import AdbHost, started
 from graphs import all_outputs
 from test_calibration import small_model
 
-from qnn_sd.config import load_profile
+from qnn_sd.config import QuantizationConfig, load_profile
 from qnn_sd.console import Console
+from qnn_sd.errors import QuantizeError
 from qnn_sd.export import ComponentExport, GraphSize
 from qnn_sd.export.blocks.basic import add, conv, mul
 from qnn_sd.export.checkpoint import RandomTensors, TensorSource
@@ -130,3 +131,20 @@ def test_the_model_is_recorded_once_for_all_its_components(made: BuildPipeline) 
     assert len(unet) == len(new) > 0
     assert all(np.array_equal(a["sample"], b["sample"]) for a, b in zip(unet, new, strict=True))
     assert (made.export("residuals").folder / MODEL_FILE).is_file()
+
+
+def test_weights_of_four_bits_are_a_line_in_the_models_config(made: BuildPipeline, cache: Path) -> None:
+    """By component and name; the bundle says so, and it is another build."""
+    four = QuantizationConfig(weight_overrides={"residuals": {"conv_hint.*": 4}})
+    model = made.model.model_copy(update={"quantization": four})
+    options = {"rounding": "nearest", "verify": False, "components": (*STABLE_DIFFUSION_1, NEW)}
+    usual, other = (BuildPipeline(each, Console(quiet=True), cache=cache, **options) for each in (made.model, model))
+    assert usual.quantize("residuals").metadata["scheme"] == "W8A16"
+    assert other.quantize("residuals").metadata["scheme"] == "W8A16, 1 weight at 4 bits"
+    assert other.quantize("vae_decoder").key == usual.quantize("vae_decoder").key, "only what it names changes"
+    assert other.bundle(PROFILE, ["residuals"]).precision == "w8a16, 1 weight at 4 bits"
+    wrong = QuantizationConfig(weight_overrides={"residuals": {"conv_hnt.*": 4}})
+    with pytest.raises(QuantizeError, match="No weight of the graph matches conv_hnt"):
+        BuildPipeline(
+            made.model.model_copy(update={"quantization": wrong}), Console(quiet=True), cache=cache, **options
+        ).quantize("residuals")

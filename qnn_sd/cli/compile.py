@@ -80,7 +80,7 @@ def _compiled(pipeline: BuildPipeline, bundle: OpenBundle) -> dict[str, Compiled
                 seconds=round(report.seconds, 3),
                 cached=report.cached,
                 optimization_mode=report.metadata["optimization_mode"],
-                compiler_deaths=report.metadata["compiler_deaths"],
+                compiler_crashes=report.metadata["compiler_crashes"],
                 encodings="given" if given else "measured",
                 encodings_file=str(given) if given else None,
                 verification=verified.get(report.component),

@@ -93,7 +93,7 @@ def measure_costs(
         bound: whether its bound is too.
 
     Raises:
-        CompileError: the compiler refused the graph or a part (named), died, or gave no estimate.
+        CompileError: the compiler refused the graph or a part (named), crashed, or gave no estimate.
     """
     chip, tell = scaling.chip, console.warn
     with (

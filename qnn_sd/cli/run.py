@@ -122,7 +122,7 @@ def _generate(request: Request, paths: list[Path], bundle: OpenBundle, runner: R
         "scheduler": request.scheduler,
         "model": info.model,
         "target": runner.target,
-        "precision": "w8a16" if bundle.is_quantized else "float",
+        "precision": bundle.precision,
         "soc": info.soc.name if info.soc else "none",
         "verified": info.verified,
         "software": f"qnn-sd {__version__}",

@@ -26,15 +26,15 @@ def compile_component(
         soc_model: QNN's number of the SoC.
         htp_arch: Hexagon architecture.
         optimization_mode: ``htp_graph_finalization_optimization_mode``, 1 to 3. Where the compiler
-            dies of it, the next lower one is tried.
+            crashes at it, the next lower one is tried.
         folder: existing folder that gets the files.
-        report: gets a line for each level at which the compiler died.
+        report: gets a line for each level at which the compiler crashed.
 
     Returns:
-        Metadata for the manifest: the binaries' bytes, the level that worked, the deaths above it.
+        Metadata for the manifest: the binaries' bytes, the level that worked, the crashes above it.
 
     Raises:
-        CompileError: the compiler refused the graph, or died at every level; nothing usable is left.
+        CompileError: the compiler refused the graph, or crashed at every level; nothing usable is left.
     """
     job = Job(source, folder, soc_model, htp_arch, optimization_mode)
     compiled = run_at_best_level(job, report, lambda: no_op)
@@ -43,5 +43,5 @@ def compile_component(
     return {
         "context_binary_bytes": binaries,
         "optimization_mode": compiled.level,
-        "compiler_deaths": list(compiled.deaths),
+        "compiler_crashes": list(compiled.crashes),
     }

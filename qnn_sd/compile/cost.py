@@ -75,10 +75,10 @@ def measure(source: Path, chip: Chip, *, tell: Report = no_op) -> Cost:
     Args:
         source: folder of the QDQ model.
         chip: the SoC.
-        tell: gets a line for each level at which the compiler died.
+        tell: gets a line for each level at which the compiler crashed.
 
     Raises:
-        CompileError: the compiler refused the graph, died at every level, or didn't tell everything.
+        CompileError: the compiler refused the graph, crashed at every level, or didn't tell everything.
     """
     readers: list[TrafficReader] = []
 
@@ -87,7 +87,7 @@ def measure(source: Path, chip: Chip, *, tell: Report = no_op) -> Cost:
         return readers[-1]
 
     with tempfile.TemporaryDirectory(prefix="qnn-sd-cost-") as aside:
-        # In the job's folder, which is emptied where the compiler dies: what it wrote before mustn't be counted.
+        # In the job's folder, which is emptied where the compiler crashes: what it wrote before mustn't be counted.
         profile = Path(aside) / "profile.csv"
         options = profiling_options(profile)
         job = Job(source, Path(aside), chip.soc_model, chip.htp_arch, chip.optimization_mode, options, verbose=True)
@@ -111,7 +111,7 @@ def measure_bound(source: Path, cost: Cost, chip: Chip, *, tell: Report = no_op)
         source: folder of the QDQ model.
         cost: what was measured of it.
         chip: the SoC.
-        tell: gets a line for each level at which the compiler died.
+        tell: gets a line for each level at which the compiler crashed.
 
     Returns:
         The bound; the graph's own estimate where every op has a cost; None where the SoC has no estimate.
@@ -150,7 +150,7 @@ def measure_parts(
         by_level: whole levels (resolutions) instead of blocks.
         only: names of the parts to measure, as this function returns them; None for all.
         each: called with each part's cost as it is known.
-        tell: gets a line for each level at which the compiler died.
+        tell: gets a line for each level at which the compiler crashed.
 
     Raises:
         CompileError: as ``measure``.
@@ -177,7 +177,7 @@ def measure_between(
         inputs: tensors at which the cut begins, by their names in the float graph.
         outputs: tensors at which it ends.
         chip: the SoC.
-        tell: gets a line for each level at which the compiler died.
+        tell: gets a line for each level at which the compiler crashed.
 
     Raises:
         CompileError: as ``measure``.

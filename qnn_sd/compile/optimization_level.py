@@ -1,4 +1,4 @@
-"""Tries the compiler's optimization levels from above: where it dies of one, the next may work."""
+"""Tries the compiler's optimization levels from above: where it crashes at one, the next may work."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ class Compiled:
 
     Attributes:
         level: the optimization level that worked.
-        deaths: one line for each level above it, of which the compiler died.
+        crashes: one line for each level above it, at which the compiler crashed.
     """
 
     level: int
-    deaths: tuple[str, ...]
+    crashes: tuple[str, ...]
 
 
-def run_at_best_level(job: Job, tell: Report, listener: Callable[[], Callable[[str], None]]) -> Compiled:
+def run_at_best_level(job: Job, report: Report, listener: Callable[[], Callable[[str], None]]) -> Compiled:
     """Runs a job at its level, or at the highest below it that the compiler survives.
 
     Args:
         job: what to compile.
-        tell: gets a line for each level at which the compiler died, with the blocks that do it.
+        report: gets a line for each level at which the compiler crashed, with the blocks that do it.
         listener: makes a fresh listener to the compiler's output for each level.
 
     Raises:
-        CompileError: the compiler refused the graph, or died at every level; the folder is empty then.
+        CompileError: the compiler refused the graph, or crashed at every level; the folder is empty then.
     """
-    deaths: list[str] = []
+    crashes: list[str] = []
     for level in range(job.optimization_mode, 0, -1):
         here = replace(job, optimization_mode=level)
         outcome = run(here, listener())
         if outcome.code == 0:
-            return Compiled(level, tuple(deaths))
+            return Compiled(level, tuple(crashes))
         for left in job.folder.iterdir():
             left.unlink()
-        deaths.append(f"died of {outcome.crash_reason} at level {level} ({_culprits(here, outcome)})")
-        tell(f"the QNN compiler {deaths[-1]}" + (f"; trying level {level - 1}" if level > 1 else ""))
+        crashes.append(f"crashed with {outcome.crash_reason} at level {level} ({_culprits(here, outcome)})")
+        report(f"the QNN compiler {crashes[-1]}" + (f"; trying level {level - 1}" if level > 1 else ""))
     raise CompileError(
-        f"The QNN compiler {', then '.join(deaths)} on {job.source}",
+        f"The QNN compiler {', then '.join(crashes)} on {job.source}",
         why=outcome.last,
         hint="Is there enough memory? A full-size UNet needs 8 GB. If so, write the named block in another form.",
     )
 
 
 def _culprits(job: Job, outcome: Outcome) -> str:
-    """Which blocks the compiler dies of alone: each is compiled by itself."""
+    """At which blocks the compiler crashes: each is compiled by itself."""
     if outcome.crash_reason == "SIGKILL":
         return "killed from outside, as when memory runs out"
     graph, guilty = QdqGraph(job.source), []
@@ -76,5 +76,5 @@ def _culprits(job: Job, outcome: Outcome) -> str:
             except CompileError:
                 continue  # refused alone is not what killed the whole
     if not guilty:
-        return "no block alone makes it die"
-    return f"alone, so {'does' if len(guilty) == 1 else 'do'} {', '.join(guilty)}"
+        return "at no block compiled alone"
+    return f"also at {'this block' if len(guilty) == 1 else 'these blocks'} compiled alone: {', '.join(guilty)}"

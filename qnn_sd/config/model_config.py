@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -135,6 +136,18 @@ class RoundingConfig(StrictModel):
     held_out: Annotated[int, Field(ge=1)] = 8
 
 
+class QuantizationConfig(StrictModel):
+    """How many bits weights get; activations have 16.
+
+    Attributes:
+        weight_bits: of weights that no pattern names.
+        weight_overrides: bits by component and pattern of weights' names, as ``fnmatch`` reads it.
+    """
+
+    weight_bits: Literal[4, 8] = 8
+    weight_overrides: Mapping[str, Mapping[str, Literal[4, 8]]] = Field(default_factory=dict)
+
+
 class ModelConfig(StrictModel):
     """One model that the kit knows how to build.
 
@@ -149,6 +162,7 @@ class ModelConfig(StrictModel):
         scheduler: default scheduler.
         licence: of the weights.
         calibration: what is recorded.
+        quantization: bit widths.
         rounding: what of it weights are rounded on.
         verification: what its builds are verified with.
         embeds_guidance: whether the UNet takes the guidance scale as an input: it has no negative pass then.
@@ -164,6 +178,7 @@ class ModelConfig(StrictModel):
     scheduler: str = "dpm++2m"
     licence: str
     calibration: CalibrationConfig
+    quantization: QuantizationConfig = QuantizationConfig()
     rounding: RoundingConfig = RoundingConfig()
     verification: VerificationConfig
     embeds_guidance: bool = False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import numpy as np
 import onnxruntime
 
 from qnn_sd.errors import QnnSdError, TargetError
+from qnn_sd.reference import outputs_of
 from qnn_sd.runner import Fallback, Feeds, Outputs, Runner
 
 
@@ -57,9 +57,7 @@ class SessionRunner(Runner, ABC):
             TargetError: the run failed, or the inputs don't fit.
         """
         try:
-            session = self._sessions[component]
-            names = [output.name for output in session.get_outputs()]
-            return dict(zip(names, map(np.asarray, session.run(names, dict(feeds))), strict=True))
+            return outputs_of(self._sessions[component], feeds)
         except Exception as error:
             raise TargetError(
                 f"{component} failed on {self.target}",

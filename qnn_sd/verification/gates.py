@@ -40,7 +40,7 @@ BINARY_AGAINST_QDQ = Gate(
     0.0,
     0.0,
     "The HTP compiler computes something else than the graph says",
-    "See docs/decisions.md for the forms that it gets wrong; qnn-sd doctor tells whether your versions were tried.",
+    "See docs/htp-forms.md for the forms that it gets wrong; qnn-sd doctor tells whether your versions were tried.",
 )
 QDQ_AGAINST_FLOAT = Gate(
     "QDQ graph against float model",

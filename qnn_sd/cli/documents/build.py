@@ -101,7 +101,7 @@ class CompiledComponent(StrictModel):
         seconds: how long compiling took, now or when it was put into the cache.
         cached: whether it was in the cache already.
         optimization_mode: level of QNN's ``htp_graph_finalization_optimization_mode`` that was compiled with.
-        compiler_deaths: how the compiler died at higher levels, highest first.
+        compiler_crashes: how the compiler crashed at higher levels, highest first.
         encodings: whether activation ranges were measured, or encodings were given.
         encodings_file: the file of given encodings; null where they were measured.
         verification: what was measured of it; null with --no-verify.
@@ -111,7 +111,7 @@ class CompiledComponent(StrictModel):
     seconds: float
     cached: bool
     optimization_mode: int
-    compiler_deaths: list[str]
+    compiler_crashes: list[str]
     encodings: EncodingsSource
     encodings_file: str | None
     verification: ComponentVerification | None

@@ -39,7 +39,10 @@ def bundle_binaries(
     for name, (qdq, compiled) in graphs.items():
         sources |= {f"{name}/cpu": qdq, f"{name}/htp": compiled}
         parts[name] = Part(
-            file=f"{name}/htp/{CONTEXT_FILE}", kind="context_binary", fallback=f"{name}/cpu/{MODEL_FILE}"
+            file=f"{name}/htp/{CONTEXT_FILE}",
+            kind="context_binary",
+            fallback=f"{name}/cpu/{MODEL_FILE}",
+            scheme=qdq.metadata.get("scheme"),
         )
     soc = Soc(name=profile.soc, dl_mode=profile.dl_mode, soc_model=profile.soc_model, htp_arch=profile.htp_arch)
     return _bundle(context, profile.soc, context.bundle_info(parts, soc, verified), sources)
@@ -56,7 +59,10 @@ def bundle_for_cpu(
         graphs: by component.
         verified: what was measured of each; None if verifying was switched off.
     """
-    parts = {name: Part(file=f"{name}/{MODEL_FILE}", kind=kind) for name in graphs}
+    parts = {
+        name: Part(file=f"{name}/{MODEL_FILE}", kind=kind, scheme=graph.metadata.get("scheme"))
+        for name, graph in graphs.items()
+    }
     return _bundle(context, f"cpu-{kind}", context.bundle_info(parts, None, verified), graphs)
 
 

@@ -16,7 +16,7 @@ def compile_binary(context: BuildContext, component: str, qdq: Artifact, profile
     """A component's context binary for a SoC; nothing is known of it until it is verified.
 
     Raises:
-        CompileError: the compiler refused the graph or died.
+        CompileError: the compiler refused the graph or crashed.
     """
     settings = profile.model_dump(include={"soc_model", "htp_arch", "optimization_mode"})
     recipe = Recipe(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ from qnn_sd.console import Bar, Console
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.pipeline.stages.calibrate_stage import by_guidance
-from qnn_sd.quantize import RoundingData, best_backend, quantize_by_adaround, quantize_component
+from qnn_sd.quantize import QuantizationScheme, RoundingData, best_backend, quantize_by_adaround, quantize_component
 from qnn_sd.quantize.calibration import Samples, evenly_spaced
-from qnn_sd.quantize.ranges.measured import Ranges
 
 CODE = ("quantize", "onnx_files.py", "reference.py")
 
@@ -23,6 +23,12 @@ def known_inputs(context: BuildContext) -> dict[str, tuple[float, float]]:
     """The ranges that the UNet's inputs have by their nature: times of the schedule, sines of the guidance scale."""
     train_steps = float(context.checkpoint.scheduler.get("num_train_timesteps", 1000))
     return {"timestep": (0.0, train_steps - 1), "timestep_cond": (-1.0, 1.0)}
+
+
+def scheme_of(context: BuildContext, component: str) -> QuantizationScheme:
+    """The bit widths of a component's weights, by the model's config."""
+    config = context.model.quantization
+    return QuantizationScheme(config.weight_bits, weight_overrides=config.weight_overrides.get(component, {}))
 
 
 def quantize_with_given_encodings(context: BuildContext, component: str, source: Artifact, encodings: Path) -> Artifact:
@@ -59,9 +65,9 @@ def quantize_graph(
         QuantizeError: no samples, an activation that isn't finite, or an op that no rule covers.
     """
     inputs = {"float": source.key, "calibration": calibration.key}
-    known = known_inputs(context)
+    known, scheme = known_inputs(context), scheme_of(context, component)
     settings: dict[str, Any] = {
-        "scheme": "W8A16",
+        "scheme": asdict(scheme),
         "rounding": context.rounding,
         "inputs": known,
         "default_guidance": context.model.guidance,
@@ -90,30 +96,29 @@ def quantize_graph(
                     lambda: ranging(total),
                     input_ranges=known,
                     other_guidance_samples=others,
+                    scheme=scheme,
                 )
-            return _by_adaround(
-                context, component, source, samples, others, held_out, folder, known, bars, lambda: ranging(total)
+            return quantize_by_adaround(
+                source.folder,
+                samples,
+                folder,
+                _rounding_data(context, component, samples, held_out, folder, bars),
+                lambda: ranging(total),
+                known,
+                others,
+                scheme,
             )
 
     return context.store.get_or_build(recipe, component, build, resumable=held_out is not None)
 
 
-def _by_adaround(
-    context: BuildContext,
-    component: str,
-    source: Artifact,
-    samples: Samples,
-    others: Samples,
-    held_out: Artifact,
-    folder: Path,
-    known: Ranges,
-    bars: ExitStack,
-    ranging: Callable[[], None],
-) -> dict[str, Any]:
+def _rounding_data(
+    context: BuildContext, component: str, samples: Samples, held_out: Artifact, folder: Path, bars: ExitStack
+) -> RoundingData:
     backend, config = best_backend(), context.model.rounding
     rounding_bar = _bar(context.console, f"rounding {component} with {backend.title}", bars)
     judging_bar = _bar(context.console, f"int8 keys and values of {component}", bars)
-    rounding = RoundingData(
+    return RoundingData(
         evenly_spaced(samples, config.samples),
         evenly_spaced(Samples(held_out.folder, component), config.held_out),
         folder / ".rounding",
@@ -121,7 +126,6 @@ def _by_adaround(
         judging_bar,
         backend,
     )
-    return quantize_by_adaround(source.folder, samples, folder, rounding, ranging, known, others)
 
 
 def _bar(console: Console, title: str, bars: ExitStack) -> Callable[[int], None]:
