@@ -1,10 +1,10 @@
-# make demo   an image from a prompt, on the HTP emulator
-# make test-fast  the tests of a minute: nothing but this process
-# make test   lint, types and all tests but the full-size ones, as CI runs them
-# make drift  every set of versions tried again, and the newest of everything
-# make lock   requirements/*.txt anew, with the newest versions that pyproject.toml allows
-# make worker the phone's worker, built anew from worker/src
-# make bench  the benchmarks whose figures stand in docs/benchmarks.md
+# make demo       an image from a prompt, on the HTP emulator
+# make test-fast  the tests of a minute: units and contracts
+# make test       lint, types and all tests but the full-size ones, as CI runs them
+# make drift      every set of versions tried again, and the newest of everything
+# make lock       requirements/*.txt anew, with the newest versions that pyproject.toml allows
+# make worker     the phone's worker, built anew from worker/src
+# make bench      the benchmarks whose figures stand in docs/benchmarks.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
