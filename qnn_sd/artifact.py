@@ -168,7 +168,7 @@ def load_or_build(
     recipe: Recipe,
     build: Callable[[Path], Mapping[str, Any]],
     resumable: bool = False,
-    tell: Callable[[str], None] = lambda _line: None,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> Artifact:
     """The artifact of a recipe: from the cache, or built now.
 
@@ -181,7 +181,7 @@ def load_or_build(
             The manifest's seconds are those of the build that ended it.
         resumable: whether what was finished is kept for the next build. Only one process at a time
             builds such a recipe; another waits and takes what the first one made, or goes on there.
-        tell: told a line when it waits.
+        report: gets a line when it waits.
 
     Raises:
         ArtifactError: the cache holds a damaged one.
@@ -193,7 +193,7 @@ def load_or_build(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         build_folder.sweep(target.parent)
-        with build_folder.resumable(target, tell) if resumable else build_folder.fresh(target) as aside:
+        with build_folder.resumable(target, report) if resumable else build_folder.fresh(target) as aside:
             if target.exists():
                 # Another process made it meanwhile.
                 build_folder.remove(aside)

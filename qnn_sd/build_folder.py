@@ -45,7 +45,7 @@ def fresh(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def resumable(target: Path, tell: Callable[[str], None]) -> Iterator[Path]:
+def resumable(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
     """The folder that all builders of one artifact fill, one after the other; it stays if the block fails.
 
     What an earlier builder was writing when it ended (``.*.part``, by ``output_files.written_aside``) is removed;
@@ -53,13 +53,13 @@ def resumable(target: Path, tell: Callable[[str], None]) -> Iterator[Path]:
 
     Args:
         target: the artifact's place, in an existing folder.
-        tell: told when another process holds the folder, before waiting until it ends.
+        report: gets a line when another process holds the folder, before waiting until it ends.
 
     Raises:
         OSError: no folder can be made there, or none can be locked: two builders at once would mix their files.
     """
     aside = target.with_name(f".{target.name}.resumable")
-    handle = _held(aside, f"another process is making {target.name}: waiting for it", tell)
+    handle = _held(aside, f"another process is making {target.name}: waiting for it", report)
     try:
         for left in list(aside.rglob(".*.part")):
             remove(left)
@@ -68,7 +68,7 @@ def resumable(target: Path, tell: Callable[[str], None]) -> Iterator[Path]:
         os.close(handle)
 
 
-def _held(aside: Path, busy: str, tell: Callable[[str], None]) -> int:
+def _held(aside: Path, busy: str, report: Callable[[str], None]) -> int:
     """Makes the folder if it isn't there, and returns a descriptor that holds its lock."""
     while True:
         aside.mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ def _held(aside: Path, busy: str, tell: Callable[[str], None]) -> int:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    tell(busy)
+                    report(busy)
                     fcntl.flock(handle, fcntl.LOCK_EX)
                 # Whoever held it may have renamed it to its place, or swept it away: then this lock guards nothing.
                 if os.path.samestat(os.fstat(handle), aside.stat()):

@@ -102,9 +102,9 @@ class Bundle(Document):
         if not self.verification:
             return "float graphs: nothing to verify"
         floats = min(each.qdq_against_float.worst_db for each in self.verification.values())
-        told = f"at the model's own guidance QDQ graphs against float at least {floats:.1f} dB SQNR"
+        text = f"at the model's default guidance QDQ graphs against float at least {floats:.1f} dB SQNR"
         binaries = [each.binary_against_qdq.worst_db for each in self.verification.values() if each.binary_against_qdq]
-        return f"{told}, context binaries against QDQ graphs at least {min(binaries):.1f} dB" if binaries else told
+        return f"{text}, context binaries against QDQ graphs at least {min(binaries):.1f} dB" if binaries else text
 
     def passes(self, guidance: float) -> int:
         """Passes of the UNet in a sampling step: 2 with classifier-free guidance, else 1.

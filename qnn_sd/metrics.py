@@ -1,4 +1,4 @@
-"""Measures of likeness between two results."""
+"""How near two results are: SQNR and PSNR."""
 
 from __future__ import annotations
 

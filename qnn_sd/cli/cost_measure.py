@@ -95,7 +95,7 @@ def measure_costs(
     Raises:
         CompileError: the compiler refused the graph or a part (named), crashed, or gave no estimate.
     """
-    chip, tell = scaling.chip, console.warn
+    chip, report = scaling.chip, console.warn
     with (
         subject.quantized() as folder,
         console.progress(f"measuring {subject.name}", whole + (whole and bound) + len(parts)) as bar,
@@ -107,10 +107,10 @@ def measure_costs(
         all_of_it = most = None
         if whole:
             with _told(lambda: f"the whole {subject.name}"):
-                all_of_it = taken(measure(folder, chip, tell=tell))
+                all_of_it = taken(measure(folder, chip, report=report))
                 bar.advance("the whole")
                 if bound:
-                    found = measure_bound(folder, all_of_it.cost, chip, tell=tell)
+                    found = measure_bound(folder, all_of_it.cost, chip, report=report)
                     assert found is not None, "the whole has an estimate"
                     most = _scaled(found, scaling.ratio(component))
                     bar.advance("the bound")
@@ -121,7 +121,7 @@ def measure_costs(
             bar.advance(name)
 
         with _told(lambda: f"{parts[len(measured)]} of {subject.name}"):
-            measure_parts(folder, chip, by_level=by_level, only=parts, each=keep, tell=tell)
+            measure_parts(folder, chip, by_level=by_level, only=parts, each=keep, report=report)
         return Costs(subject, scaling, component, all_of_it, measured, most, _op_types(folder))
 
 

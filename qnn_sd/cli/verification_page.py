@@ -10,24 +10,24 @@ from qnn_sd.markdown import cell, table
 from qnn_sd.verification import BINARY_AGAINST_QDQ, QDQ_AGAINST_FLOAT, SQNR_FIGURES, SettingSqnr, SqnrSummary
 
 
-def report_page(told: Mapping[str, Any], image: str | None) -> str:
+def report_page(report: Mapping[str, Any], image: str | None) -> str:
     """A report as a page.
 
     Args:
-        told: a ``VerificationReport`` as JSON.
+        report: a ``VerificationReport`` as JSON.
         image: name of the images' file beside the page, or None.
     """
-    model, size, machine = told["model"], told["model"]["size"], told["machine"]
+    model, size, machine = report["model"], report["model"]["size"], report["machine"]
     parts = [
         "# qnn-sd verification report",
-        f"**{told['verdict'].capitalize()}.** {model['config']}{', another checkpoint' * model['own_checkpoint']}, "
-        f"{size['width']}x{size['height']}, for {told['soc']}; rounding: {model['rounding']}; encodings given for: "
-        f"{', '.join(model['encodings_from_file']) or 'nothing'}. Made {told['made_at']}.",
-        "\n".join(f"- {cell(line)}" for line in told["warnings"]),
+        f"**{report['verdict'].capitalize()}.** {model['config']}{', another checkpoint' * model['own_checkpoint']}, "
+        f"{size['width']}x{size['height']}, for {report['soc']}; rounding: {model['rounding']}; encodings given for: "
+        f"{', '.join(model['encodings_from_file']) or 'nothing'}. Made {report['made_at']}.",
+        "\n".join(f"- {cell(line)}" for line in report["warnings"]),
     ]
-    if error := told["error"]:
+    if error := report["error"]:
         parts += ["## Refused", f"{error['what']}.", f"{error['why']}", f"Next: {error['next']}"]
-    if told["components"]:
+    if report["components"]:
         parts += [
             "## Gates",
             f"{SQNR_FIGURES}; dB, at guidance {model['guidance']:g}, the model's own. "
@@ -35,17 +35,19 @@ def report_page(told: Mapping[str, Any], image: str | None) -> str:
             f"{BINARY_AGAINST_QDQ.least_difference_db:.0f} (binary against QDQ graph), "
             f"{QDQ_AGAINST_FLOAT.least_db:.0f} and {QDQ_AGAINST_FLOAT.least_difference_db:.0f} (QDQ graph against "
             "float).",
-            table(["component", "binary / QDQ", "worst input", "QDQ / float", "worst input"], _gates(told)),
+            table(["component", "binary / QDQ", "worst input", "QDQ / float", "worst input"], _gates(report)),
         ]
-        if settings := told["components"].get("unet", {}).get("settings"):
+        if settings := report["components"].get("unet", {}).get("settings"):
             rows = [SettingSqnr.model_validate(each).row for each in settings]
             parts += ["## UNet by setting", table(["guidance", "negative prompt", "QDQ / float"], rows)]
-    if images := told["images"]:
+    if images := report["images"]:
         rows = [
             [name, _decibels(each["psnr_db_against_float"]), f"{each['seconds']:.0f}"]
             for name, each in images["forms"].items()
         ]
-        asked = f"{cell(told['request']['prompt'])}, seed {told['request']['seed']}, {told['request']['steps']} steps"
+        asked = (
+            f"{cell(report['request']['prompt'])}, seed {report['request']['seed']}, {report['request']['steps']} steps"
+        )
         parts += ["## Images", f"![float, QDQ, binary](<{image}>)", f"{asked}. From the left:"]
         parts += [table(["form", "PSNR against float, dB", "seconds"], rows), images["left_out"] or ""]
     stages = [
@@ -56,24 +58,24 @@ def report_page(told: Mapping[str, Any], image: str | None) -> str:
             f"{each['seconds'] / 60:.1f}",
             "cached" if each["cached"] else "",
         ]
-        for each in told["stages"]
+        for each in report["stages"]
     ]
     parts += [
         "## Time and memory",
         f"{machine['system']} {machine['machine']}, {machine['cores']} cores, {machine['memory_bytes'] / 1e9:.0f} GB. "
-        f"Largest process of this run: {told['peak_memory_bytes'] / 1e9:.1f} GB.",
+        f"Largest process of this run: {report['peak_memory_bytes'] / 1e9:.1f} GB.",
         table(["stage", "component", "of", "minutes", ""], stages),
         "## Versions",
-        table(["package", "version"], [[name, number] for name, number in told["versions"].items()]),
+        table(["package", "version"], [[name, number] for name, number in report["versions"].items()]),
         "## For machines",
-        f"<details>\n\n```json\n{json.dumps(told, ensure_ascii=False, indent=2, allow_nan=False)}\n```\n\n</details>",
+        f"<details>\n\n```json\n{json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False)}\n```\n\n</details>",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _gates(told: Mapping[str, Any]) -> list[list[str]]:
+def _gates(report: Mapping[str, Any]) -> list[list[str]]:
     rows = []
-    for name, each in told["components"].items():
+    for name, each in report["components"].items():
         binary, floats = each["binary_against_qdq"], each["qdq_against_float"]
         told_of_binary = ["-", "not reached"] if binary is None else [_text(binary), binary["worst_input"]]
         rows.append([name, *told_of_binary, _text(floats), floats["worst_input"]])
@@ -84,5 +86,5 @@ def _decibels(figure: float | None) -> str:
     return "" if figure is None else f"{figure:.1f}"
 
 
-def _text(likeness: Mapping[str, Any]) -> str:
-    return SqnrSummary.model_validate(likeness).text
+def _text(sqnr: Mapping[str, Any]) -> str:
+    return SqnrSummary.model_validate(sqnr).text

@@ -69,16 +69,16 @@ class Cost:
         return self.traffic.total - self.floor.total
 
 
-def measure(source: Path, chip: Chip, *, tell: Report = no_op) -> Cost:
+def measure(source: Path, chip: Chip, *, report: Report = no_op) -> Cost:
     """The traffic and the time of one call of a QDQ graph, by compiling it; the binary is thrown away.
 
     Args:
         source: folder of the QDQ model.
         chip: the SoC.
-        tell: gets a line for each level at which the compiler crashed.
+        report: gets a line for each level at which the compiler crashed.
 
     Raises:
-        CompileError: the compiler refused the graph, crashed at every level, or didn't tell everything.
+        CompileError: the compiler refused the graph, crashed at every level, or did not report everything.
     """
     readers: list[TrafficReader] = []
 
@@ -91,12 +91,12 @@ def measure(source: Path, chip: Chip, *, tell: Report = no_op) -> Cost:
         profile = Path(aside) / "profile.csv"
         options = profiling_options(profile)
         job = Job(source, Path(aside), chip.soc_model, chip.htp_arch, chip.optimization_mode, options, verbose=True)
-        compiled = run_at_best_level(job, tell, listener)
+        compiled = run_at_best_level(job, report, listener)
         estimate = read_estimate(profile)
     traffic = readers[-1].found
     if not traffic.complete:
         raise CompileError(
-            f"The QNN compiler told no memory traffic of {source}",
+            f"The QNN compiler reported no memory traffic of {source}",
             why=f"Its verbose log has {traffic.summaries} DDR bandwidth summaries, not one.",
             hint="qnn-sd doctor tells whether the installed versions were tried together.",
         )
@@ -104,14 +104,14 @@ def measure(source: Path, chip: Chip, *, tell: Report = no_op) -> Cost:
     return Cost(traffic, traffic_bound(graph, chip.on_chip_mb), compiled.level, macs_of(graph), estimate)
 
 
-def measure_bound(source: Path, cost: Cost, chip: Chip, *, tell: Report = no_op) -> Estimate | None:
+def measure_bound(source: Path, cost: Cost, chip: Chip, *, report: Report = no_op) -> Estimate | None:
     """An upper bound for the time of a graph with uncosted ops: the estimate with a product in the place of each.
 
     Args:
         source: folder of the QDQ model.
         cost: what was measured of it.
         chip: the SoC.
-        tell: gets a line for each level at which the compiler crashed.
+        report: gets a line for each level at which the compiler crashed.
 
     Returns:
         The bound; the graph's own estimate where every op has a cost; None where the SoC has no estimate.
@@ -123,7 +123,7 @@ def measure_bound(source: Path, cost: Cost, chip: Chip, *, tell: Report = no_op)
         return cost.estimate
     with tempfile.TemporaryDirectory(prefix="qnn-sd-bound-") as aside:
         with_stand_ins(source, frozenset(cost.estimate.uncosted), Path(aside))
-        bound = measure(Path(aside), chip, tell=tell).estimate
+        bound = measure(Path(aside), chip, report=report).estimate
     if bound is None or bound.ms >= cost.estimate.ms:
         return bound
     # Another schedule, which happens to be the faster one: then the graph's own is the bound.
@@ -137,7 +137,7 @@ def measure_parts(
     by_level: bool = False,
     only: Iterable[str] | None = None,
     each: Callable[[str, Cost], None] | None = None,
-    tell: Report = no_op,
+    report: Report = no_op,
 ) -> dict[str, Cost]:
     """The cost of each block (or level) compiled alone: which of them move the bytes.
 
@@ -150,7 +150,7 @@ def measure_parts(
         by_level: whole levels (resolutions) instead of blocks.
         only: names of the parts to measure, as this function returns them; None for all.
         each: called with each part's cost as it is known.
-        tell: gets a line for each level at which the compiler crashed.
+        report: gets a line for each level at which the compiler crashed.
 
     Raises:
         CompileError: as ``measure``.
@@ -161,14 +161,14 @@ def measure_parts(
         if wanted is None or name in wanted:
             with tempfile.TemporaryDirectory(prefix="qnn-sd-part-") as aside:
                 graph.extract(ops, Path(aside))
-                costs[name] = measure(Path(aside), chip, tell=tell)
+                costs[name] = measure(Path(aside), chip, report=report)
             if each is not None:
                 each(name, costs[name])
     return costs
 
 
 def measure_between(
-    source: Path, inputs: Iterable[str], outputs: Iterable[str], chip: Chip, *, tell: Report = no_op
+    source: Path, inputs: Iterable[str], outputs: Iterable[str], chip: Chip, *, report: Report = no_op
 ) -> Cost:
     """The cost of what lies between named tensors of a QDQ graph.
 
@@ -177,7 +177,7 @@ def measure_between(
         inputs: tensors at which the cut begins, by their names in the float graph.
         outputs: tensors at which it ends.
         chip: the SoC.
-        tell: gets a line for each level at which the compiler crashed.
+        report: gets a line for each level at which the compiler crashed.
 
     Raises:
         CompileError: as ``measure``.
@@ -186,4 +186,4 @@ def measure_between(
     graph = QdqGraph(source)
     with tempfile.TemporaryDirectory(prefix="qnn-sd-part-") as aside:
         graph.extract(graph.between(inputs, outputs), Path(aside))
-        return measure(Path(aside), chip, tell=tell)
+        return measure(Path(aside), chip, report=report)

@@ -96,8 +96,8 @@ def _poor(gate: Gate, found: SqnrSummary) -> str:
     if not found.worst_db >= gate.warn_db:
         return f"{found.worst_db:.1f} dB SQNR for the worst input ({found.worst_input}); below {gate.warn_db:.0f} dB"
     if found.difference_db is not None and not found.difference_db >= gate.warn_difference_db:
-        told = f"{found.difference_db:.1f} dB SQNR in the difference of the two guidance passes"
-        return f"{told} ({found.worst_difference}); below {gate.warn_difference_db:.0f} dB"
+        text = f"{found.difference_db:.1f} dB SQNR in the difference of the two guidance passes"
+        return f"{text} ({found.worst_difference}); below {gate.warn_difference_db:.0f} dB"
     return ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,10 @@ def quantize_graph(
         QuantizeError: no samples, an activation that isn't finite, or an op that no rule covers.
     """
     inputs = {"float": source.key, "calibration": calibration.key}
-    known, scheme = known_inputs(context), scheme_of(context, component)
     settings: dict[str, Any] = {
-        "scheme": asdict(scheme),
+        "scheme": asdict(scheme_of(context, component)),
         "rounding": context.rounding,
-        "inputs": known,
+        "inputs": known_inputs(context),
         "default_guidance": context.model.guidance,
     }
     if held_out:
@@ -83,33 +83,34 @@ def quantize_graph(
         tool_versions(CODE, "onnx", "onnxruntime", "numpy"),
     )
 
-    def build(folder: Path) -> dict[str, Any]:
-        samples, others = by_guidance(context, calibration, component)
-        total = len(samples) + len(others)
-        with ExitStack() as bars:
-            ranging = _bar(context.console, f"ranges of {component}", bars)
-            if held_out is None:
-                return quantize_component(
-                    source.folder,
-                    samples,
-                    folder,
-                    lambda: ranging(total),
-                    input_ranges=known,
-                    other_guidance_samples=others,
-                    scheme=scheme,
-                )
-            return quantize_by_adaround(
+    build = partial(_quantize, context, component, source, calibration, held_out)
+    return context.store.get_or_build(recipe, component, build, resumable=held_out is not None)
+
+
+def _quantize(
+    context: BuildContext,
+    component: str,
+    source: Artifact,
+    calibration: Artifact,
+    held_out: Artifact | None,
+    folder: Path,
+) -> dict[str, Any]:
+    samples, others = by_guidance(context, calibration, component)
+    known, scheme, total = known_inputs(context), scheme_of(context, component), len(samples) + len(others)
+    with ExitStack() as bars:
+        ranging = partial(_bar(context.console, f"ranges of {component}", bars), total)
+        if held_out is None:
+            return quantize_component(
                 source.folder,
                 samples,
                 folder,
-                _rounding_data(context, component, samples, held_out, folder, bars),
-                lambda: ranging(total),
-                known,
-                others,
-                scheme,
+                ranging,
+                input_ranges=known,
+                other_guidance_samples=others,
+                scheme=scheme,
             )
-
-    return context.store.get_or_build(recipe, component, build, resumable=held_out is not None)
+        rounding = _rounding_data(context, component, samples, held_out, folder, bars)
+        return quantize_by_adaround(source.folder, samples, folder, rounding, ranging, known, others, scheme)
 
 
 def _rounding_data(
