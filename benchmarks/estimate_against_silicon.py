@@ -133,7 +133,7 @@ def measured(name: str, chip: Chip, metadata: Published) -> Row:
         quantize_with_stand_ins(source, qdq)
         float_norms = measure(qdq, chip).estimate if has_norms(qdq) else None
         make_norms_integer(qdq)
-        cost = measure(qdq, chip, tell=lambda line: print(f"  {name}: {line}", flush=True))
+        cost = measure(qdq, chip, report=lambda line: print(f"  {name}: {line}", flush=True))
         bound = measure_bound(qdq, cost, chip)
         if cost.estimate is None or bound is None:
             raise SystemExit(f"The compiler has no estimate for soc_model {chip.soc_model}")

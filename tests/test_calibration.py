@@ -112,7 +112,7 @@ def test_few_prompts_come_again_with_other_noise() -> None:
 
 @pytest.mark.parametrize("name", models())
 def test_every_setting_is_met_early_and_late(name: str) -> None:
-    """In turns, the model's own guidance before each of the others; it alone meets every step."""
+    """In turns, the model's default guidance before each of the others; it alone meets every step."""
     model = load_model(name)
     config = model.calibration
     plan = plan_of(model)

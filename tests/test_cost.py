@@ -184,7 +184,7 @@ def test_the_next_level_is_tried_where_the_compiler_dies(tmp_path: Path, monkeyp
     out.mkdir()
     dying(tmp_path, monkeypatch, """*'optimization_mode": "3"'*""")
     told: list[str] = []
-    metadata = compile_component(qdq, 57, 75, 3, out, tell=told.append)
+    metadata = compile_component(qdq, 57, 75, 3, out, report=told.append)
     assert metadata["optimization_mode"] == 2
     assert metadata["context_binary_bytes"] > 0
     assert len(told) == len(metadata["compiler_crashes"]) == 1
@@ -212,7 +212,7 @@ def test_the_block_that_kills_the_compiler_is_named(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("sys.executable", str(wrapper))
     told: list[str] = []
     with pytest.raises(CompileError, match=r"crashed with SIGSEGV at level 2 .*then crashed with SIGSEGV at level 1"):
-        compile_component(qdq, 57, 75, 2, out, tell=told.append)
+        compile_component(qdq, 57, 75, 2, out, report=told.append)
     assert all("also at this block compiled alone: second)" in line for line in told)
     assert list(out.iterdir()) == []
 

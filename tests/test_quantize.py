@@ -280,7 +280,7 @@ def test_qdq_stays_close_to_float(component: str, pipeline: BuildPipeline) -> No
 
 
 def test_ranges_have_a_margin_and_times_are_known(pipeline: BuildPipeline) -> None:
-    """Twice what calibration saw at the model's own guidance; other scales are covered as they are."""
+    """Twice what calibration saw at the model's default guidance; other scales are covered as they are."""
     made, source, recorded = pipeline.quantize("unet"), pipeline.export("unet").folder, pipeline.calibration().folder
     entries = activations(made.folder)
     own = {

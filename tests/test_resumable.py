@@ -125,7 +125,7 @@ def test_of_two_at_once_one_waits(tmp_path: Path) -> None:
         raise AssertionError("built twice")
 
     second = threading.Thread(
-        target=lambda: results.append(load_or_build(tmp_path, RECIPE, never, resumable=True, tell=tell))
+        target=lambda: results.append(load_or_build(tmp_path, RECIPE, never, resumable=True, report=tell))
     )
     made = load_or_build(tmp_path, RECIPE, first, resumable=True)
     second.join(60)
@@ -146,7 +146,7 @@ def test_who_waited_for_a_build_that_failed_goes_on_there(tmp_path: Path) -> Non
 
     second = threading.Thread(
         target=lambda: results.append(
-            load_or_build(tmp_path, RECIPE, in_pieces, resumable=True, tell=lambda _line: waits.set())
+            load_or_build(tmp_path, RECIPE, in_pieces, resumable=True, report=lambda _line: waits.set())
         )
     )
     with pytest.raises(KeyboardInterrupt):

@@ -164,7 +164,7 @@ def scaled(graph: onnx.GraphProto, wanted: Callable[[str], bool], factor: float)
 
 
 def own_inputs(pipeline: BuildPipeline, component: str) -> list[VerificationInput]:
-    """Those of the model's own guidance."""
+    """Those of the model's default guidance."""
     return [
         one
         for one in pipeline.verification_inputs(component)
@@ -286,7 +286,7 @@ def test_unet_is_asked_at_every_setting_first_middle_and_last_with_both_passes(p
 
 
 def test_the_demo_passes_with_what_the_docs_promise(pipeline: BuildPipeline) -> None:
-    """At the model's own guidance, with a negative prompt and without, the worst of all inputs."""
+    """At the model's default guidance, with a negative prompt and without, the worst of all inputs."""
     verified = pipeline.bundle(load_profile("sm8650")).info.verification
     assert verified is not None
     assert set(verified) == set(COMPONENTS)

@@ -185,18 +185,18 @@ class ModelConfig(StrictModel):
 
     @property
     def calibrated(self) -> tuple[GuidanceSetting, ...]:
-        """The settings of its calibration in their turns: between two others, the model's own guidance each time."""
+        """The settings of its calibration in their turns: between two others, the model's default guidance each time."""
         own, others = self.default_settings, [each for each in self.settings if each not in self.default_settings]
         return tuple(turn for other in others for turn in (*own, other)) or own
 
     @property
     def default_settings(self) -> tuple[GuidanceSetting, ...]:
-        """Those of the model's own guidance scale."""
+        """Those of the model's default guidance scale."""
         return tuple(each for each in self.settings if each.guidance == self.guidance)
 
     @property
     def settings(self) -> tuple[GuidanceSetting, ...]:
-        """The settings that a build is calibrated and verified for: the model's own guidance scale first."""
+        """The settings that a build is calibrated and verified for: the model's default guidance scale first."""
         scales = dict.fromkeys((self.guidance, *self.calibration.guidance))
         return tuple(
             GuidanceSetting(guidance=scale, negative=negative)

@@ -82,7 +82,7 @@ class ComponentVerification(StrictModel):
     """What was measured of a component.
 
     Attributes:
-        qdq_against_float: its QDQ graph against the float model, at the model's own guidance.
+        qdq_against_float: its QDQ graph against the float model, at the model's default guidance.
         settings: of a UNet: the same at each setting that was calibrated.
         binary_against_qdq: its context binary on the emulator against the QDQ graph; None in a bundle for the CPU.
     """
