@@ -185,7 +185,7 @@ class ModelConfig(StrictModel):
 
     @property
     def calibrated(self) -> tuple[GuidanceSetting, ...]:
-        """The settings of its calibration in their turns: between two others, the model's default guidance each time."""
+        """Its calibration settings in their turns: between two others, the default guidance each time."""
         own, others = self.default_settings, [each for each in self.settings if each not in self.default_settings]
         return tuple(turn for other in others for turn in (*own, other)) or own
 
