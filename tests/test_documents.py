@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_here import CliHere
 from conftest import ROOT, Cli, json_document
 from pydantic import ValidationError
 from schemas import FOLDER, document_models, schema_id, schema_of, text_of
@@ -141,18 +142,20 @@ def test_the_wheel_has_the_schemas(wheel: Path) -> None:
     ],
 )
 def test_a_failure_is_one_document_and_the_same_lines(
-    code: int, name: str, arguments: tuple[str, ...], cli: Cli
+    code: int, name: str, arguments: tuple[str, ...], cli_here: CliHere
 ) -> None:
-    assert cli.refused(code, *arguments) == cli.refused(code, *(each for each in arguments if each != "--json"))
-    done = cli(*arguments)
+    assert cli_here.refused(code, *arguments) == cli_here.refused(
+        code, *(each for each in arguments if each != "--json")
+    )
+    done = cli_here(*arguments)
     document = json_document(done.stdout)
     assert document["schema"] == "qnn-sd/error/1"
     assert (document["error"]["code"], document["error"]["name"]) == (code, name)
     assert document["error"]["next"]
 
 
-def test_a_prompt_that_reads_like_the_option_is_a_prompt(cli: Cli) -> None:
-    done = cli("run", "--steps", "0", "--", "--json")
+def test_a_prompt_that_reads_like_the_option_is_a_prompt(cli_here: CliHere) -> None:
+    done = cli_here("run", "--steps", "0", "--", "--json")
     assert (done.returncode, done.stdout) == (3, "")
     assert "--steps 0 is not possible" in done.stderr
 
