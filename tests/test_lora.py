@@ -20,6 +20,7 @@ from transformers import CLIPTokenizer
 from qnn_sd.errors import CheckpointError, QnnSdError, SettingError, UnsupportedModelError
 from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint, parse_lora
 from qnn_sd.metrics import sqnr_db
+from qnn_sd.pipeline.components import EXPORTS
 
 LATENT, SIZE, RANK = (8, 8), (64, 64), 4
 TOUCHED = ("text_encoder", "unet")
@@ -237,8 +238,9 @@ def test_only_what_a_lora_touches_gets_another_key(checkpoint: Path, tmp_path: P
     opened = [open_checkpoint(Sources(checkpoint, loras=((path, scale),))) for scale in (0.5, 1.0)]
     for component in ("text_encoder", "vae_decoder", "vae_encoder"):
         for other in opened:
-            assert other.files(component) == plain.files(component)
-            assert other.settings(component) == plain.settings(component)
+            part = EXPORTS[component].part
+            assert other.files(part) == plain.files(part)
+            assert other.settings(part) == plain.settings(part)
     assert path in opened[0].files("unet").values()
     assert opened[0].settings("unet") != opened[1].settings("unet")
 
