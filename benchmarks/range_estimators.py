@@ -77,7 +77,7 @@ def classes(graph: FloatGraph) -> dict[str, set[str]]:
     for name in graph.roles.floats:
         node = producers.get(name)
         if (
-            graph.roles.owner(name) != name
+            graph.roles.encoding_owner(name) != name
             or name in graph.roles.known
             or name in graph.roles.affine_chains
             or node is None

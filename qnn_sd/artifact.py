@@ -53,7 +53,7 @@ class Recipe:
     """What determines an artifact's content.
 
     Attributes:
-        stage: ``export``, ``quantize``, ``compile`` or ``bundle``.
+        stage: ``export``, ``calibrate``, ``quantize``, ``compile``, ``verify`` or ``bundle``.
         name: what people call it, such as ``tiny-sd.unet``.
         inputs: the stage's inputs, by name: hashes of files or keys of artifacts.
         settings: everything else that changes the result; plain JSON values.

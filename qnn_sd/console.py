@@ -32,6 +32,9 @@ from rich.text import Text
 from qnn_sd.errors import QnnSdError
 from qnn_sd.schemas import Document
 
+# Of a table, in characters: rich measures none beyond the width that it is given.
+_WIDEST_TABLE = 10_000
+
 
 def json_text(value: object) -> str:
     """A document as ``--json`` prints it: plain JSON values, indented, with a line's end."""
@@ -156,7 +159,9 @@ class Console:
         for row in rows:
             table.add_row(*(Text(text(cell) if isinstance(cell, float) else str(cell)) for cell in row))
         # Names are read by people and scripts: a narrow terminal wraps a line, and cuts no word.
-        self._out.print(table, width=max(self._out.width, self._out.measure(table).maximum), crop=False)
+        whole = self._out.measure(table, options=self._out.options.update(max_width=_WIDEST_TABLE)).maximum
+        # print() takes no width beyond its console's.
+        RichConsole(highlight=False, soft_wrap=True, width=max(self._out.width, whole)).print(table, crop=False)
 
     def document(self, document: Document) -> None:
         """The JSON document of ``--json``: one a command."""

@@ -44,7 +44,7 @@ FAST = ("unit", "contract")
 # Modules whose tests hold the project's parts against each other instead of a function against a number.
 CONTRACTS = {
     *("test_config", "test_docs", "test_doctor", "test_documents", "test_drift", "test_help", "test_layers"),
-    *("test_layout", "test_schemas", "test_toolchain"),
+    *("test_layout", "test_toolchain"),
 }
 FIXTURES = {"pipeline": "demo", "own_cache": "demo", "refused_cache": "demo", "adb": "phone", "wheel": "process"}
 # A package or module with all in it, or one name of it.

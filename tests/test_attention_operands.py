@@ -87,14 +87,14 @@ def test_each_int8_operand_has_the_range_that_was_met(tmp_path: Path) -> None:
     for name in int8_candidates(graph):
         zero, scale = (read_array(constants[f"{name}.int8.{part}"], qdq) for part in ("zero_point", "scale"))
         assert (zero.dtype, int(zero)) == (np.int8, 0)
-        reach = max(map(abs, ranges[graph.roles.owner(name)]))
+        reach = max(map(abs, ranges[graph.roles.encoding_owner(name)]))
         assert float(scale) * 127 == pytest.approx(INT8_RANGE_MARGIN * reach, rel=1e-5)
 
 
 def test_other_guidance_samples_are_covered_and_the_16_bit_range_is_never_passed(tmp_path: Path) -> None:
     graph, chosen, ranges = prepared(attention(tmp_path / "float"))
     name = int8_candidates(graph)[0]
-    owner = graph.roles.owner(name)
+    owner = graph.roles.encoding_owner(name)
     reach = max(map(abs, ranges[owner]))
     for other, expected in ((1.5 * reach, 1.5 * reach), (9 * reach, chosen.activations[name].range()[1])):
         found = with_int8_operands(graph, chosen, ranges, {owner: (-other, 0.0)}).operands[name]

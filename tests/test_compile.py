@@ -93,7 +93,7 @@ def test_a_wrong_binary_is_found_before_the_phone_does(
     assert "The HTP compiler computes something else" in refused.value.why
 
 
-def test_binaries_are_verified_side_by_side(pipeline: BuildPipeline) -> None:
+def test_binaries_are_verified_in_parallel(pipeline: BuildPipeline) -> None:
     """In processes of their own, with the figures that one after the other gives here."""
     profile = load_profile("sm8650")
     binaries, inputs = {}, {}

@@ -12,9 +12,10 @@ import pytest
 import torch
 from conftest import CHECKPOINT
 
+from qnn_sd import resources
 from qnn_sd.errors import SettingError, UnknownSchedulerError, UnsupportedModelError
 from qnn_sd.generate.noise import TorchNoise
-from qnn_sd.generate.schedulers import SCHEDULERS, make_scheduler
+from qnn_sd.generate.schedulers import SCHEDULERS, make_scheduler, scheduler_sources
 
 THEIRS = {
     "dpm++2m": diffusers.DPMSolverMultistepScheduler,
@@ -134,3 +135,10 @@ def test_as_many_steps_as_were_trained_end_in_a_finite_sample(name: str) -> None
         predicted = prediction(scheduler.scale_input(sample, index), float(scheduler.timesteps[index]))
         sample = scheduler.step(predicted, index, sample, noise)
     assert np.isfinite(sample).all()
+
+
+def test_a_schedulers_sources_are_its_own_and_what_it_builds_on() -> None:
+    """They decide whether recorded inputs are still those of today's code: no other scheduler's is among them."""
+    assert scheduler_sources("euler-a") == ("generate/schedulers/base.py", "generate/schedulers/euler.py")
+    for name in SCHEDULERS:
+        assert all((resources.PACKAGE / source).is_file() for source in scheduler_sources(name))

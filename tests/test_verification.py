@@ -23,7 +23,7 @@ from qnn_sd.console import Console, json_text
 from qnn_sd.errors import ArtifactError, VerificationError
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline import COMPONENTS, BuildPipeline
-from qnn_sd.pipeline.stages.verify_stage import suspect_versions
+from qnn_sd.pipeline.stages.verify_stage import likely_cause_in_versions
 from qnn_sd.quantize import sqnr_against_float
 from qnn_sd.quantize.calibration import read_prompts
 from qnn_sd.toolchain import load_toolchains
@@ -241,10 +241,10 @@ def test_halved_encodings_of_a_user_are_the_users_fault(cli_here: CliHere, pipel
 
 
 def test_versions_that_nobody_tried_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert suspect_versions() == ("", ""), "the installed versions are of no tried set"
+    assert likely_cause_in_versions() == ("", ""), "the installed versions are of no tried set"
     there: Mapping[str, str] = {**qnn_provider.versions(), "onnxruntime": "9.9.9"}
     monkeypatch.setattr(qnn_provider, "versions", lambda: there)
-    suspect, hint = suspect_versions()
+    suspect, hint = likely_cause_in_versions()
     assert "onnxruntime 9.9.9" in suspect
     assert hint == load_toolchains().chosen.install
     low = SqnrSummary(all_db=20.0, worst_db=20.0, worst_input="one")

@@ -99,7 +99,7 @@ def _tell(raised: BaseException, console: Console, debug: bool) -> QnnSdError:
     """Says on stderr what failed, and returns it as an error with an exit code."""
     match raised:
         case click.exceptions.Abort() | KeyboardInterrupt():
-            console.say("interrupted: no half-done result was kept.")
+            console.say("interrupted. What was finished is kept; type the command again, and it goes on.")
             return Interrupted("The command was interrupted", why="Ctrl-C.", hint="Type it again: it goes on.")
         case click.ClickException():
             with suppress(OSError):

@@ -30,7 +30,7 @@ def devices_command(console: Console) -> None:
     adb = Adb()
     devices = [_described(adb, listed) for listed in adb.devices()]
     if devices:
-        columns = ["device", "state", "product", "reported SoC", "soc", "free space", "battery", "charge"]
+        columns = ["device", "state", "product", "SoC", "--soc", "free space", "battery", "charge"]
         console.table(columns, [_row(each) for each in devices])
     else:
         console.result("adb lists no phone. Plug one in and allow USB debugging, or try qnn-sd virtual-phone.")

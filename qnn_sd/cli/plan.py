@@ -54,12 +54,14 @@ def show_plan(console: Console, pipeline: BuildPipeline) -> None:
         took = "never built here" if each.last_seconds is None else f"{each.last_seconds:,.1f} s"
         state = "cached" if each.cached else "to do"
         rows.append([each.stage, each.component or "all", each.subject or "", state, took])
-    console.table(["stage", "component", "of", "", "last time"], rows)
+    console.table(["stage", "component", "subject", "", "last time"], rows)
     ahead = [each.last_seconds for each in stages if not each.cached]
     known = sum(seconds for seconds in ahead if seconds is not None)
     unknown = ahead.count(None)
-    more = f" and {unknown} that were never built here" if unknown else ""
-    console.result(f"{len(ahead)} of {len(stages)} stages to do: {known:,.0f} s, going by the last time{more}.")
+    known_time = [f"{known:,.0f} s the last time"] if len(ahead) > unknown else []
+    unknown_time = [f"{unknown} of them never built here, so their time is unknown"] if unknown else []
+    times = "; ".join([*known_time, *unknown_time])
+    console.result(f"{len(ahead)} of {len(stages)} stages to do{': ' if times else ''}{times}.")
     console.document(
         PlanDocument(
             model=pipeline.model.name,

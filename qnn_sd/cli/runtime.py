@@ -41,7 +41,7 @@ from qnn_sd.errors import SettingError
     group=BUILD,
     metavar="URL",
     default_text="Maven Central",
-    help="Maven repository, or its name in jgo's settings.",
+    help="Maven repository: an https URL, or a name that jgo knows, such as central.",
 )
 @cache_option
 @output_options

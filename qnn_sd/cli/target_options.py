@@ -49,7 +49,7 @@ class TargetOptions:
         if target != "phone" and self.device is not None:
             raise SettingError(f"--device has no meaning with --target {target}", hint="Leave one of them out.")
         if target != "phone" and self.keep_alive:
-            raise SettingError(f"--keep-alive has no meaning with --target {target}", hint="Add --device SERIAL.")
+            raise SettingError(f"--keep-alive has no meaning with --target {target}", hint="Leave one of them out.")
         if target == "cpu" and self.soc is not None:
             raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
         if target != "cpu" and self.precision is not None:

@@ -107,12 +107,12 @@ class ArtifactStore:
             recipe, component, artifact.load_or_build(self._cache, recipe, build, resumable, self._console.say)
         )
 
-    def get_or_build_side_by_side(
+    def get_or_build_in_parallel(
         self,
         recipes: Mapping[str, tuple[Recipe, Build]],
         title: str,
         workers: int,
-        call_off: Callable[[], None],
+        cancel: Callable[[], None],
     ) -> dict[str, Artifact]:
         """Several artifacts by component, made at the same time; if one fails or Ctrl-C comes, the others end too.
 
@@ -120,7 +120,7 @@ class ArtifactStore:
             recipes: what to make, and what makes it: called in threads.
             title: of the progress bar.
             workers: how many at a time.
-            call_off: ends the builds that run; theirs is an error then.
+            cancel: ends the builds that run; theirs is an error then.
         """
         ahead = {
             name: made
@@ -128,16 +128,16 @@ class ArtifactStore:
             if made[0].key not in self._made and not artifact.artifact_folder(self._cache, made[0]).exists()
         }
         if ahead and not self._dry_run:
-            for name, made in self._side_by_side(ahead, title, workers, call_off).items():
+            for name, made in self._in_parallel(ahead, title, workers, cancel).items():
                 self._keep(recipes[name][0], name, made)
         return {name: self.get_or_build(recipe, name, build) for name, (recipe, build) in recipes.items()}
 
-    def _side_by_side(
+    def _in_parallel(
         self,
         ahead: Mapping[str, tuple[Recipe, Build]],
         title: str,
         workers: int,
-        call_off: Callable[[], None],
+        cancel: Callable[[], None],
     ) -> dict[str, Artifact]:
         with (
             self._console.progress(f"{title}: {', '.join(ahead)}", len(ahead)) as bar,
@@ -152,7 +152,7 @@ class ArtifactStore:
                     ended.result()
                     bar.advance()
             except BaseException:
-                call_off()
+                cancel()
                 raise
         return {name: ended.result() for name, ended in started.items()}
 

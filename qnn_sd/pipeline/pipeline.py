@@ -20,9 +20,15 @@ from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.pipeline.artifact_store import ArtifactStore
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.pipeline.context import BuildContext
-from qnn_sd.pipeline.stages import bundle_stage, calibrate_stage, compile_stage, export_stage, quantize_stage
-from qnn_sd.pipeline.stages import verify_stage as gates
-from qnn_sd.pipeline.stages.calibrate_stage import Recording
+from qnn_sd.pipeline.stages import (
+    bundle_stage,
+    calibrate_stage,
+    compile_stage,
+    export_stage,
+    quantize_stage,
+    verify_stage,
+)
+from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
 from qnn_sd.quantize.calibration import Samples, Trajectory
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,
@@ -153,10 +159,10 @@ class BuildPipeline:
         """The trajectories of ``verification()``: the model's default guidance first, with a negative prompt."""
         return self._verification_plan().trajectories
 
-    def _verification_plan(self) -> Recording:
+    def _verification_plan(self) -> RecordingPlan:
         return calibrate_stage.verification_plan(self._context)
 
-    def _recorded(self, recording: Recording) -> Artifact:
+    def _recorded(self, recording: RecordingPlan) -> Artifact:
         floats = {each.name: self.export(each.name) for each in self._context.components if not each.derive_feeds}
         return calibrate_stage.record_inputs(self._context, recording, floats)
 
@@ -189,7 +195,9 @@ class BuildPipeline:
 
     def verification_inputs(self, component: str) -> list[VerificationInput]:
         """What a component is verified with, labelled."""
-        return gates.verification_inputs(self._context, component, self._verification_plan(), self.verification())
+        return verify_stage.verification_inputs(
+            self._context, component, self._verification_plan(), self.verification()
+        )
 
     def sample_prompt(self) -> str:
         """A prompt that nothing was fitted to, for an image beside the figures."""
@@ -201,7 +209,7 @@ class BuildPipeline:
         Raises:
             VerificationError: it is too far from it, or answers with NaN or infinity.
         """
-        artifact = gates.verify_qdq(
+        artifact = verify_stage.verify_qdq(
             self._context,
             component,
             self.export(component),
@@ -211,12 +219,12 @@ class BuildPipeline:
         )
         if self._context.dry_run and not artifact.metadata:
             return ComponentVerification(qdq_against_float=_NOT_MEASURED)
-        verified = gates.measured_figures(artifact, ComponentVerification)
+        verified = verify_stage.measured_figures(artifact, ComponentVerification)
         if self._context.dry_run:
             return verified
         self.measured[component] = verified
         # What the cache says is held to the gate like what was measured just now.
-        suspect = gates.suspect_encodings(self._context, component)
+        suspect = verify_stage.likely_cause_in_encodings(self._context, component)
         require_gate(QDQ_AGAINST_FLOAT, component, verified.qdq_against_float, *suspect)
         warning = gate_warning(QDQ_AGAINST_FLOAT, component, verified.qdq_against_float)
         if warning and warning not in self.warnings:
@@ -231,16 +239,16 @@ class BuildPipeline:
             VerificationError: a gate refuses one. Those that were verified before it stay so.
         """
         verified = {component: self.verify_quantization(component) for component in components}
-        artifacts = gates.verify_binaries(
+        artifacts = verify_stage.verify_binaries(
             self._context, profile, self._graphs(components, profile), self._verification_plan(), self.verification()
         )
         for name, artifact in artifacts.items():
             if self._context.dry_run and not artifact.metadata:
                 found = _NOT_MEASURED
             else:
-                found = gates.measured_figures(artifact, SqnrSummary)
+                found = verify_stage.measured_figures(artifact, SqnrSummary)
                 if not self._context.dry_run:
-                    require_gate(BINARY_AGAINST_QDQ, name, found, *gates.suspect_versions())
+                    require_gate(BINARY_AGAINST_QDQ, name, found, *verify_stage.likely_cause_in_versions())
             verified[name] = verified[name].model_copy(update={"binary_against_qdq": found})
         self.measured |= verified
         return verified
@@ -277,4 +285,4 @@ class BuildPipeline:
         verified: dict[str, ComponentVerification] | None = {}
         if kind != "float":
             verified = {name: self.verify_quantization(name) for name in graphs} if self._context.verify else None
-        return bundle_stage.bundle_for_cpu(self._context, kind, graphs, verified)
+        return bundle_stage.bundle_cpu_graphs(self._context, kind, graphs, verified)

@@ -131,7 +131,7 @@ class QdqWriter:
 
     def _as_uint16(self, name: str) -> str:
         """Rows of an 8-bit table as uint16: only ops that move numbers take them as they are."""
-        if name not in self._floats or self._roles.owner(name) not in self._roles.tables:
+        if name not in self._floats or self._roles.encoding_owner(name) not in self._roles.tables:
             return self._read_as[name]
         if self._encodings.activations[name].bits != 8:
             return self._read_as[name]
@@ -144,7 +144,9 @@ class QdqWriter:
     def _encoding_as_read(self, name: str) -> Encoding:
         """The encoding in which ops that compute read a tensor: a row of an 8-bit table is uint16 by then."""
         encoding = self._encodings.of(name)
-        from_table = name in self._floats and self._roles.owner(name) in self._roles.tables and encoding.bits == 8
+        from_table = (
+            name in self._floats and self._roles.encoding_owner(name) in self._roles.tables and encoding.bits == 8
+        )
         return asymmetric(*encoding.range()) if from_table else encoding
 
     def _dequantized(self, name: str, integers: Integers, encoding: Encoding) -> str:

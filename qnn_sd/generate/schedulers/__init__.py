@@ -48,4 +48,16 @@ def make_scheduler(name: str, config: Mapping[str, Any], steps: int) -> Schedule
     return known_scheduler(name)(config, steps)
 
 
-__all__ = ["SCHEDULERS", "Scheduler", "known_scheduler", "make_scheduler"]
+def scheduler_sources(name: str) -> tuple[str, ...]:
+    """The files that a scheduler's code is in, relative to the package: its own, and those of the classes below it.
+
+    Raises:
+        UnknownSchedulerError: there is none of that name.
+    """
+    modules = sorted(
+        {kind.__module__ for kind in known_scheduler(name).__mro__ if kind.__module__.startswith(__name__)}
+    )
+    return tuple(f"{module.partition('.')[2].replace('.', '/')}.py" for module in modules)
+
+
+__all__ = ["SCHEDULERS", "Scheduler", "known_scheduler", "make_scheduler", "scheduler_sources"]

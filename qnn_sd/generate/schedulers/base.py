@@ -1,7 +1,7 @@
 """What every scheduler needs: the noise schedule, the steps' places in it, and conversions.
 
 A checkpoint's ``scheduler_config.json`` was written for one scheduler and is read by others. As
-in diffusers, what it leaves out is the reading scheduler's own default.
+in diffusers, what it leaves out is the reading scheduler's own default; the noise schedule's is Stable Diffusion's.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.verification import ComponentVerification
 
-CODE = ("bundle", "bundle_manifest.py", "tokenizer_files.py")
+CACHE_KEY_SOURCES = ("bundle", "bundle_manifest.py", "tokenizer_files.py")
 Verified = Mapping[str, ComponentVerification]
 
 
@@ -48,7 +48,7 @@ def bundle_binaries(
     return _bundle(context, profile.soc, context.bundle_info(parts, soc, verified), sources)
 
 
-def bundle_for_cpu(
+def bundle_cpu_graphs(
     context: BuildContext, kind: Kind, graphs: Mapping[str, Artifact], verified: Verified | None
 ) -> Artifact:
     """Float or QDQ graphs for ONNX Runtime's CPU provider.
@@ -73,7 +73,9 @@ def _bundle(context: BuildContext, name: str, info: Bundle, sources: Mapping[str
             "The bundle and every image of it say so."
         )
     inputs = {**{folder: source.key for folder, source in sources.items()}, **context.tokenizer_hashes}
-    recipe = Recipe("bundle", f"{context.model.name}.{name}", inputs, info.model_dump(mode="json"), tool_versions(CODE))
+    recipe = Recipe(
+        "bundle", f"{context.model.name}.{name}", inputs, info.model_dump(mode="json"), tool_versions(CACHE_KEY_SOURCES)
+    )
 
     def build(folder: Path) -> dict[str, Any]:
         assemble(folder, info, {name: source.folder for name, source in sources.items()}, context.checkpoint.tokenizer)

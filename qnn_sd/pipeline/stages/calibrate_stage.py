@@ -14,6 +14,7 @@ from qnn_sd import resources
 from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.config import RecordedConfig, VerificationConfig
 from qnn_sd.generate import Request, TextToImage, Tokens, tokenizer_of
+from qnn_sd.generate.schedulers import scheduler_sources
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
@@ -31,11 +32,15 @@ from qnn_sd.quantize.calibration import (
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner
 
-CODE = ("generate", "quantize/calibration", "recording_runner.py", "runner.py", "tokenizer_files.py")
+# And the model's own scheduler: another one changes nothing here.
+CACHE_KEY_SOURCES = (
+    *(f"generate/{name}.py" for name in ("text_to_image", "noise", "tokenizer")),
+    *("quantize/calibration", "recording_runner.py", "runner.py", "component_io.py", "tokenizer_files.py"),
+)
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordingPlan:
     """What is recorded.
 
     Attributes:
@@ -69,12 +74,12 @@ def read_prompt_set(config: RecordedConfig | VerificationConfig, prompts: Path |
     return PromptSet(read_prompts(prompts or assets / config.prompts), read_prompts(assets / config.negatives))
 
 
-def calibration_plan(context: BuildContext) -> Recording:
+def calibration_plan(context: BuildContext) -> RecordingPlan:
     """What ranges are measured on, and weights rounded on."""
     return _plan(context, "all", "", "calibrating", context.model.calibration, context.prompts)
 
 
-def held_out_plan(context: BuildContext) -> Recording:
+def held_out_plan(context: BuildContext) -> RecordingPlan:
     """What judges: no range and no rounding is fitted to it.
 
     The prompts are the model's own, whatever it is calibrated with: results of several calibrations compare.
@@ -83,7 +88,7 @@ def held_out_plan(context: BuildContext) -> Recording:
     return _plan(context, "held-out", ".held_out", "recording held-out data", config, read_prompt_set(config))
 
 
-def verification_plan(context: BuildContext) -> Recording:
+def verification_plan(context: BuildContext) -> RecordingPlan:
     """What verifies: not even a choice between two roundings was made by it.
 
     The model's default guidance comes first, with a negative prompt.
@@ -97,12 +102,12 @@ def verification_plan(context: BuildContext) -> Recording:
     longest = max(prompts.prompts, key=len)
     texts = tuple(dict.fromkeys([longest, prompts.negatives[0], *prompts.prompts]))[: config.texts]
     title = "recording what to verify with"
-    return Recording("verification", ".verification", title, trajectories, texts, config.steps)
+    return RecordingPlan("verification", ".verification", title, trajectories, texts, config.steps)
 
 
 def _plan(
     context: BuildContext, part: str, suffix: str, title: str, config: RecordedConfig, prompts: PromptSet
-) -> Recording:
+) -> RecordingPlan:
     model = context.model
     steps, kept = model.calibration.steps, model.calibration.kept_steps
     trajectories = plan_trajectories(
@@ -110,10 +115,10 @@ def _plan(
     )
     # Without a negative prompt, the first guidance pass is fed the empty one.
     texts = ["", *prompts.negatives] if context.passes(model.guidance) == 2 else []
-    return Recording(part, suffix, title, trajectories, (*texts, *prompts.prompts[: config.texts]), steps)
+    return RecordingPlan(part, suffix, title, trajectories, (*texts, *prompts.prompts[: config.texts]), steps)
 
 
-def record_inputs(context: BuildContext, recording: Recording, floats: Mapping[str, Artifact]) -> Artifact:
+def record_inputs(context: BuildContext, recording: RecordingPlan, floats: Mapping[str, Artifact]) -> Artifact:
     """Records what every component is fed.
 
     Args:
@@ -137,7 +142,7 @@ def record_inputs(context: BuildContext, recording: Recording, floats: Mapping[s
             "model": context.model_description,
             "components": {each.name: each.recorded_on for each in context.components},
         },
-        tool_versions(CODE, "onnxruntime", "numpy"),
+        tool_versions((*CACHE_KEY_SOURCES, *scheduler_sources(context.model.scheduler)), "onnxruntime", "numpy"),
     )
 
     def build(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from qnn_sd.config import DeviceProfile
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
 
-CODE = ("compile", "qnn_provider.py")
+CACHE_KEY_SOURCES = ("compile", "qnn_provider.py")
 
 
 def compile_binary(context: BuildContext, component: str, qdq: Artifact, profile: DeviceProfile) -> Artifact:
@@ -24,7 +24,7 @@ def compile_binary(context: BuildContext, component: str, qdq: Artifact, profile
         f"{context.model.name}.{component}.{profile.soc}",
         {"qdq": qdq.key},
         settings,
-        {**tool_versions(CODE), **qnn_provider.versions()},
+        {**tool_versions(CACHE_KEY_SOURCES), **qnn_provider.versions()},
     )
     return context.store.get_or_build(
         recipe,

@@ -7,7 +7,7 @@ from qnn_sd.export import export_component, model_metadata
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
 
-CODE = ("export", "onnx_files.py")
+CACHE_KEY_SOURCES = ("export", "onnx_files.py")
 
 
 def export_graph(context: BuildContext, name: str) -> Artifact:
@@ -27,7 +27,7 @@ def export_graph(context: BuildContext, name: str) -> Artifact:
         f"{model.name}.{name}",
         {file: sha256_of_file(path) for file, path in checkpoint.files(export.part).items()},
         {**size, **checkpoint.settings(export.part)},
-        tool_versions(CODE, "onnx"),
+        tool_versions(CACHE_KEY_SOURCES, "onnx"),
     )
     return context.store.get_or_build(
         recipe, name, lambda folder: export_component(checkpoint, export, model.height, model.width, folder)

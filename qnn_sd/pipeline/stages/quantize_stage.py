@@ -17,7 +17,7 @@ from qnn_sd.pipeline.stages.calibrate_stage import by_guidance
 from qnn_sd.quantize import QuantizationScheme, RoundingData, best_backend, quantize_by_adaround, quantize_component
 from qnn_sd.quantize.calibration import Samples, evenly_spaced
 
-CODE = ("quantize", "onnx_files.py", "reference.py")
+CACHE_KEY_SOURCES = ("quantize", "onnx_files.py", "reference.py")
 
 
 def known_inputs(context: BuildContext) -> dict[str, tuple[float, float]]:
@@ -43,7 +43,7 @@ def quantize_with_given_encodings(context: BuildContext, component: str, source:
         f"{context.model.name}.{component}",
         {"float": source.key, "encodings": sha256_of_file(encodings)},
         {"ranges": "given"},
-        tool_versions(CODE, "onnx", "numpy"),
+        tool_versions(CACHE_KEY_SOURCES, "onnx", "numpy"),
     )
     return context.store.get_or_build(
         recipe, component, lambda folder: quantize_component(source.folder, [], folder, encodings=encodings)
@@ -80,7 +80,7 @@ def quantize_graph(
         f"{context.model.name}.{component}",
         inputs,
         settings,
-        tool_versions(CODE, "onnx", "onnxruntime", "numpy"),
+        tool_versions(CACHE_KEY_SOURCES, "onnx", "onnxruntime", "numpy"),
     )
 
     build = partial(_quantize, context, component, source, calibration, held_out)

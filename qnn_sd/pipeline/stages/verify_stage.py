@@ -17,7 +17,7 @@ from qnn_sd.config import DeviceProfile
 from qnn_sd.errors import ArtifactError
 from qnn_sd.pipeline.artifact_store import Build, tool_versions
 from qnn_sd.pipeline.context import BuildContext
-from qnn_sd.pipeline.stages.calibrate_stage import Recording
+from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
 from qnn_sd.quantize import sqnr_against_float
 from qnn_sd.quantize.calibration import Samples, unit_name
 from qnn_sd.toolchain import load_toolchains
@@ -31,7 +31,7 @@ from qnn_sd.verification import (
     require_gate,
 )
 
-CODE = (
+CACHE_KEY_SOURCES = (
     *(f"compile/{name}.py" for name in ("run_binary", "verifier", "verifier_child")),
     *("quantize/against_float.py", "verification", "qnn_provider.py", "metrics.py", "reference.py"),
     # What is asked, and whether the answer is held to the gates.
@@ -56,14 +56,14 @@ def measured_figures(artifact: Artifact, kind: type[Figures]) -> Figures:
         ) from error
 
 
-def suspect_encodings(context: BuildContext, component: str) -> tuple[str, str]:
+def likely_cause_in_encodings(context: BuildContext, component: str) -> tuple[str, str]:
     """The likely cause of a QDQ graph that is far from float, and what to do; empty where the gate knows as much."""
     if given := context.encodings.get(component):
         return f"The encodings in {given} don't fit this model", f"Correct {given.name}, or leave --encodings out."
     return "", ""
 
 
-def suspect_versions() -> tuple[str, str]:
+def likely_cause_in_versions() -> tuple[str, str]:
     """The likely cause of a binary that isn't its QDQ graph, and what to do; empty where these versions were tried."""
     installed, known = qnn_provider.versions(), load_toolchains()
     if known.of(installed) is not None:
@@ -73,7 +73,7 @@ def suspect_versions() -> tuple[str, str]:
 
 
 def verification_inputs(
-    context: BuildContext, component: str, recording: Recording, recorded: Artifact
+    context: BuildContext, component: str, recording: RecordingPlan, recorded: Artifact
 ) -> list[VerificationInput]:
     """What a component is verified with, labelled.
 
@@ -104,7 +104,7 @@ def verification_inputs(
 
 
 def verify_qdq(
-    context: BuildContext, component: str, source: Artifact, qdq: Artifact, recording: Recording, recorded: Artifact
+    context: BuildContext, component: str, source: Artifact, qdq: Artifact, recording: RecordingPlan, recorded: Artifact
 ) -> Artifact:
     """Holds a QDQ graph against its float graph, on the CPU.
 
@@ -116,7 +116,7 @@ def verify_qdq(
         f"{context.model.name}.{component}.qdq",
         {"float": source.key, "qdq": qdq.key, "verification": recorded.key},
         {},
-        tool_versions(CODE, "onnxruntime", "numpy"),
+        tool_versions(CACHE_KEY_SOURCES, "onnxruntime", "numpy"),
     )
 
     def build(_folder: Path) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def verify_qdq(
             at_default, *at_settings = sqnr_against_float(
                 component, source.folder, qdq.folder, inputs, groups, bar.advance
             )
-        require_gate(QDQ_AGAINST_FLOAT, component, at_default, *suspect_encodings(context, component))
+        require_gate(QDQ_AGAINST_FLOAT, component, at_default, *likely_cause_in_encodings(context, component))
         verified = ComponentVerification(
             qdq_against_float=at_default,
             settings=tuple(
@@ -145,7 +145,7 @@ def verify_binaries(
     context: BuildContext,
     profile: DeviceProfile,
     graphs: Mapping[str, tuple[Artifact, Artifact]],
-    recording: Recording,
+    recording: RecordingPlan,
     recorded: Artifact,
 ) -> dict[str, Artifact]:
     """Holds context binaries on the emulator against their QDQ graphs, as many at a time as there are cores.
@@ -171,18 +171,18 @@ def verify_binaries(
             f"{context.model.name}.{component}.{profile.soc}",
             {"binary": compiled.key, "verification": recorded.key},
             {"trajectories": context.model.verification.images},
-            {**tool_versions(CODE), **qnn_provider.versions()},
+            {**tool_versions(CACHE_KEY_SOURCES), **qnn_provider.versions()},
         )
         binary = Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch)
         inputs = partial(_emulator_inputs, context, component, recording, recorded)
         recipes[component] = recipe, partial(_verify_binary, verifier, component, binary, inputs)
-    return context.store.get_or_build_side_by_side(
-        recipes, f"verifying on the emulator{about}", workers=len(cores), call_off=verifier.close
+    return context.store.get_or_build_in_parallel(
+        recipes, f"verifying on the emulator{about}", workers=len(cores), cancel=verifier.close
     )
 
 
 def _emulator_inputs(
-    context: BuildContext, component: str, recording: Recording, recorded: Artifact
+    context: BuildContext, component: str, recording: RecordingPlan, recorded: Artifact
 ) -> list[VerificationInput]:
     """The inputs that the emulator is asked for: it takes minutes for a call of a large model."""
     inputs = verification_inputs(context, component, recording, recorded)
@@ -199,5 +199,5 @@ def _verify_binary(
     _folder: Path,
 ) -> dict[str, Any]:
     found = verifier.sqnr(component, binary, inputs())
-    require_gate(BINARY_AGAINST_QDQ, component, found, *suspect_versions())
+    require_gate(BINARY_AGAINST_QDQ, component, found, *likely_cause_in_versions())
     return found.model_dump(mode="json")

@@ -33,10 +33,10 @@ def int8_candidates(graph: FloatGraph) -> tuple[str, ...]:
     found = []
     for node in graph.model.graph.node:
         # A table that is laid out otherwise is no activation, and nothing was measured of it.
-        if node.op_type != "MatMul" or graph.roles.owner(node.input[1]) not in graph.roles.floats:
+        if node.op_type != "MatMul" or graph.roles.encoding_owner(node.input[1]) not in graph.roles.floats:
             continue
         shape = shapes.get(node.input[1], [])
-        is_weighting = graph.roles.owner(node.input[0]) in graph.roles.softmax_outputs
+        is_weighting = graph.roles.encoding_owner(node.input[0]) in graph.roles.softmax_outputs
         if len(shape) > 1 and shape[-2 if is_weighting else -1] > INT8_ABOVE_KEYS:
             found.append(node.input[1])
     return tuple(dict.fromkeys(found))
@@ -55,7 +55,7 @@ def with_int8_operands(
     """
 
     def encoding(name: str) -> Encoding:
-        owner = graph.roles.owner(name)
+        owner = graph.roles.encoding_owner(name)
         reach = max(map(abs, ranges[owner])) * INT8_RANGE_MARGIN
         widest = second_operand(encodings.activations[name]).range()[1]
         return symmetric(min(widest, max(reach, *map(abs, other_guidance_ranges.get(owner, ranges[owner])))), 8)

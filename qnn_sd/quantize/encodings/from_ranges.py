@@ -52,7 +52,7 @@ def encodings_from_ranges(
     known = {**roles.known, **known_ranges(graph, input_ranges)}
     non_negative = non_negative_tensors(graph)
     for name in roles.floats:
-        owner = roles.owner(name)
+        owner = roles.encoding_owner(name)
         if owner != name:
             activations[name] = activations[owner] if owner in activations else parameters[owner]
             continue

@@ -59,7 +59,7 @@ class TensorRoles:
     squares: frozenset[str]
     affine_chains: frozenset[str]
 
-    def owner(self, name: str) -> str:
+    def encoding_owner(self, name: str) -> str:
         """The tensor whose encoding this one has."""
         while name in self.source:
             name = self.source[name]

@@ -46,7 +46,7 @@ def stand_in_ranges(model: onnx.ModelProto) -> Ranges:
     candidates = _candidates()
     for name in roles.floats:
         producer = producers.get(name)
-        owner = roles.owner(name)
+        owner = roles.encoding_owner(name)
         if owner in ranges:
             ranges[name] = ranges[owner]
             continue

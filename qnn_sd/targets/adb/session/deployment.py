@@ -178,8 +178,8 @@ def deployed(
 
     options = htp_options(soc, perf_mode)
     # Folders are named after what is in them: where all agree, so does everything that the worker has open.
-    purpose = sha256_of_json([[files.folder for files in layout.sets], options])
-    session = WorkerSession(phone, layout.jar, layout.home, purpose, cold=cold, keep=keep_alive)
+    deployment_key = sha256_of_json([[files.folder for files in layout.sets], options])
+    session = WorkerSession(phone, layout.jar, layout.home, deployment_key, cold=cold, keep=keep_alive)
     with session as client:
 
         def on(unit: ComputeUnit, name: str, options: Mapping[str, str], file: Callable[[str], str]) -> AdbRunner:

@@ -31,17 +31,17 @@ class WorkerAddress:
     Attributes:
         socket: the name of its abstract socket.
         token: what its host must know.
-        purpose: a hash of all that it was started and opened with.
+        deployment_key: a hash of all that it was started and opened with.
     """
 
     socket: str
     token: str
-    purpose: str
+    deployment_key: str
 
     @staticmethod
-    def fresh(purpose: str) -> WorkerAddress:
+    def fresh(deployment_key: str) -> WorkerAddress:
         """One that nobody has, for a worker that is about to start."""
-        return WorkerAddress(f"qnn-sd-{secrets.token_hex(8)}", secrets.token_hex(32), purpose)
+        return WorkerAddress(f"qnn-sd-{secrets.token_hex(8)}", secrets.token_hex(32), deployment_key)
 
 
 def leave_worker_warm(phone: Phone, client: WorkerClient, address: WorkerAddress) -> None:
@@ -65,12 +65,12 @@ def leave_worker_warm(phone: Phone, client: WorkerClient, address: WorkerAddress
         )
 
 
-def take_warm_worker(phone: Phone, purpose: str) -> tuple[WorkerClient, WorkerAddress] | None:
-    """The worker that was left for the same purpose, greeted; one left for another is ended.
+def take_warm_worker(phone: Phone, deployment_key: str) -> tuple[WorkerClient, WorkerAddress] | None:
+    """The worker that was left for the same deployment_key, greeted; one left for another is ended.
 
     Args:
         phone: where to look.
-        purpose: what it is needed for.
+        deployment_key: what it is needed for.
 
     Returns:
         None if there is none, or it is gone.
@@ -84,7 +84,7 @@ def take_warm_worker(phone: Phone, purpose: str) -> tuple[WorkerClient, WorkerAd
     # It may have ended by itself, been killed, or be a worker of another version: then a new one is started.
     with suppress(QnnSdError):
         client = _greeted(phone, address)
-        if address.purpose == purpose:
+        if address.deployment_key == deployment_key:
             return client, address
         client.bye()
     return None

@@ -33,7 +33,7 @@ class WorkerSession:
         phone: where it runs.
         jar: path of ``worker.dex.jar`` on the phone.
         libraries: folder on the phone that the libraries are in.
-        purpose: a hash of all that makes one worker as good as another.
+        deployment_key: a hash of all that makes one worker as good as another.
         cold: whether the worker must be a new one.
         keep: whether it is left warm when the block ends without an error.
 
@@ -44,9 +44,9 @@ class WorkerSession:
     """
 
     def __init__(
-        self, phone: Phone, jar: str, libraries: str, purpose: str, *, cold: bool = False, keep: bool = False
+        self, phone: Phone, jar: str, libraries: str, deployment_key: str, *, cold: bool = False, keep: bool = False
     ) -> None:
-        self._phone, self._jar, self._libraries, self._purpose = phone, jar, libraries, purpose
+        self._phone, self._jar, self._libraries, self._purpose = phone, jar, libraries, deployment_key
         self._cold, self._keep = cold, keep
         self._running: RemoteProcess | None = None
         self._taken: tuple[WorkerClient, WorkerAddress] | None = None
