@@ -158,7 +158,7 @@ class OutputError(QnnSdError):
 
 
 class UnhealthyError(QnnSdError):
-    """``qnn-sd doctor`` found something that stops the kit from working."""
+    """``qnn-sd doctor`` found something that stops qnn-sd from working."""
 
     exit_code = 40
 

@@ -1,7 +1,7 @@
-"""Where the kit's own files are: model configs, device profiles, the demo checkpoint.
+"""Where qnn-sd's own files are: model configs, device profiles, the demo checkpoint.
 
 In a checkout (and an editable install) they stand beside the package, in an installed wheel
-inside it. Nothing else in the kit needs to know which.
+inside it. Nothing else needs to know which.
 """
 
 from __future__ import annotations

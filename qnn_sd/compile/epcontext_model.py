@@ -12,7 +12,7 @@ import onnx
 
 from qnn_sd.output_files import written_aside
 
-# The first IR version that knows opset 21, the one of the kit's QDQ graphs (onnx.helper.VERSION_TABLE).
+# The first IR version that knows opset 21, the one of our QDQ graphs (onnx.helper.VERSION_TABLE).
 IR_VERSION = 10
 _ONNX = ("", "ai.onnx")
 

@@ -149,7 +149,7 @@ class QuantizationConfig(StrictModel):
 
 
 class ModelConfig(StrictModel):
-    """One model that the kit knows how to build.
+    """One model that qnn-sd knows how to build.
 
     Attributes:
         name: as ``--model`` takes it.

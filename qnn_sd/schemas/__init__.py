@@ -1,4 +1,4 @@
-"""What the kit writes for programs: versioned JSON documents, each with a schema beside this file.
+"""What qnn-sd writes for programs: versioned JSON documents, each with a schema beside this file.
 
 ``<name>.schema.json`` describes the documents whose first field is ``"schema": "qnn-sd/<name>/<version>"``. The files
 are made from the pydantic models by ``tools/schemas.py``. One word means one thing in all of them:

@@ -20,7 +20,7 @@ class Check(StrictModel):
     Attributes:
         name: what.
         status: ``missing`` is something that only some commands need, a ``warning`` something that nobody tried or
-            that a phone will lack; ``failed`` stops the kit.
+            that a phone will lack; ``failed`` stops qnn-sd.
         found: what is there.
         next: what to do; empty if all is well.
     """
