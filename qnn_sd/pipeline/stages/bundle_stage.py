@@ -73,9 +73,8 @@ def _bundle(context: BuildContext, name: str, info: Bundle, sources: Mapping[str
             "The bundle and every image of it say so."
         )
     inputs = {**{folder: source.key for folder, source in sources.items()}, **context.tokenizer_hashes}
-    recipe = Recipe(
-        "bundle", f"{context.model.name}.{name}", inputs, info.model_dump(mode="json"), tool_versions(CACHE_KEY_SOURCES)
-    )
+    tools = tool_versions(CACHE_KEY_SOURCES)
+    recipe = Recipe("bundle", f"{context.model.name}.{name}", inputs, info.content, tools)
 
     def build(folder: Path) -> dict[str, Any]:
         assemble(folder, info, {name: source.folder for name, source in sources.items()}, context.checkpoint.tokenizer)
