@@ -87,17 +87,23 @@ class Artifact:
         return self.folder / name
 
 
-def load(folder: Path) -> Artifact:
+def load(folder: Path, recipe: Recipe | None = None) -> Artifact:
     """Opens an artifact and holds its files against its manifest.
 
+    Args:
+        folder: where it is.
+        recipe: what it must be of; None for whatever it is.
+
     Raises:
-        ArtifactError: no manifest, an unreadable one, or a file whose size or hash differs.
+        ArtifactError: no manifest, an unreadable one, one of another recipe, or a file whose size or hash differs.
     """
     hint = f"Delete {folder} and run the command again: it will be made anew."
     try:
         content = json.loads((folder / MANIFEST).read_text("utf-8"))
         version = _version_of(content)
-        if version not in (None, SCHEMA):
+        if version is None:
+            raise ValueError("It has no schema.")
+        if version != SCHEMA:
             raise ArtifactError(
                 f"{folder} was made by another version of qnn-sd",
                 why=f"Its manifest's version is {version}, this one reads {SCHEMA}.",
@@ -106,9 +112,16 @@ def load(folder: Path) -> Artifact:
         manifest = ArtifactManifest.model_validate(content)
     except FileNotFoundError as error:
         raise ArtifactError(f"{folder} is not an artifact", why=f"It has no {MANIFEST}.", hint=hint) from error
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         why = "; ".join(str(error).splitlines()[:3])
         raise ArtifactError(f"The manifest of {folder} can't be read", why=why, hint=hint) from error
+    found = manifest.key, manifest.stage, manifest.name
+    if recipe is not None and found != (recipe.key, recipe.stage, recipe.name):
+        raise ArtifactError(
+            f"{folder} holds another artifact than its place is for",
+            why=f"It is {manifest.name} of the stage {manifest.stage}, key {manifest.key[:12]}.",
+            hint=hint,
+        )
     root = folder.resolve()
     for name, file in manifest.files.items():
         path = folder / name
@@ -189,7 +202,7 @@ def load_or_build(
     """
     target = artifact_folder(root, recipe)
     if target.exists():
-        return load(target)
+        return load(target, recipe)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         build_folder.sweep(target.parent)
@@ -197,7 +210,7 @@ def load_or_build(
             if target.exists():
                 # Another process made it meanwhile.
                 build_folder.remove(aside)
-                return load(target)
+                return load(target, recipe)
             return _built(aside, target, recipe, build)
     except OSError as error:
         raise output_error(target, error) from error

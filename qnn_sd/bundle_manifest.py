@@ -129,7 +129,10 @@ class OpenBundle:
     def __init__(self, made: Artifact) -> None:
         self.folder = made.folder
         try:
-            self.info = Bundle.model_validate(json.loads(made.file(BUNDLE_FILE).read_text("utf-8")))
+            content = json.loads(made.file(BUNDLE_FILE).read_text("utf-8"))
+            if not isinstance(content, dict) or "schema" not in content:
+                raise ValueError("It has no schema: another version of qnn-sd made it.")
+            self.info = Bundle.model_validate(content)
         except (OSError, ValueError, ValidationError) as error:
             raise ArtifactError(
                 f"{self.folder} is not a bundle",

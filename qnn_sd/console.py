@@ -166,8 +166,9 @@ class Console:
     def document(self, document: Document) -> None:
         """The JSON document of ``--json``: one a command."""
         if self.as_json:
+            text = json_text(document.content)
             self.has_document = True
-            sys.stdout.write(json_text(document.content))
+            sys.stdout.write(text)
             sys.stdout.flush()
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -228,3 +229,26 @@ def test_an_artifact_of_another_version_is_told_from_a_damaged_one(tmp_path: Pat
 def test_folders_that_cannot_be_written_are_told_early(folder: str) -> None:
     with pytest.raises(OutputError, match="Can't write"):
         probe_writable(Path(folder) / "out.png")
+
+
+def test_an_artifact_in_the_place_of_another_is_refused(tmp_path: Path) -> None:
+    """A copied or renamed folder: all its hashes are right, and it is something else."""
+
+    def build(folder: Path) -> dict[str, object]:
+        (folder / "a.txt").write_text("a")
+        return {}
+
+    other = replace(RECIPE, name="another")
+    shutil.copytree(load_or_build(tmp_path, other, build).folder, artifact_folder(tmp_path, RECIPE))
+    with pytest.raises(ArtifactError, match="holds another artifact") as caught:
+        load_or_build(tmp_path, RECIPE, build)
+    assert "another" in caught.value.why
+
+
+def test_a_manifest_without_a_schema_is_not_read(tmp_path: Path) -> None:
+    made = load_or_build(tmp_path, RECIPE, lambda _folder: {})
+    content = json.loads((made.folder / "manifest.json").read_text())
+    del content["schema"]
+    (made.folder / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match="can't be read"):
+        load(made.folder)

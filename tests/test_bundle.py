@@ -63,3 +63,14 @@ def test_a_file_that_was_exchanged_is_found(bundle: Path) -> None:
 def test_a_bundle_for_the_cpu_has_no_second_graph(bundle: Path) -> None:
     with pytest.raises(ArtifactError, match="has no graph of unet for the CPU"):
         OpenBundle(artifact.load(bundle)).fallback("unet")
+
+
+def test_a_bundle_of_another_version_is_not_read(bundle: Path) -> None:
+    """It has no schema; what it lacks must not be taken for a default."""
+    content = json.loads((bundle / "bundle.json").read_text())
+    del content["schema"]
+    (bundle / "bundle.json").write_text(json.dumps(content))
+    made = artifact.Artifact(bundle, "key")
+    with pytest.raises(ArtifactError, match="is not a bundle") as caught:
+        OpenBundle(made)
+    assert "another version" in caught.value.why

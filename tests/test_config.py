@@ -144,7 +144,10 @@ def test_verification_looks_at_the_first_and_the_last_step(steps: int, looked_at
 def test_a_models_checkpoint_is_a_name_or_a_hub_id(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (resources.model_configs() / "tiny-sd.toml").read_text()
     (tmp_path / "mine.toml").write_text(text.replace('checkpoint = "tiny-sd"', f'checkpoint = "{place}"'))
-    (tmp_path / "hub.toml").write_text(text.replace('checkpoint = "tiny-sd"', 'checkpoint = "owner/name"'))
+    on_hub = text.replace('checkpoint = "tiny-sd"', 'checkpoint = "owner/name"').replace(
+        'name = "tiny-sd"', 'name = "hub"'
+    )
+    (tmp_path / "hub.toml").write_text(on_hub)
     monkeypatch.setattr(resources, "model_configs", lambda: tmp_path)
     assert config.load_model("hub").from_hub
     with pytest.raises(ConfigError, match="checkpoint"):
@@ -154,4 +157,12 @@ def test_a_models_checkpoint_is_a_name_or_a_hub_id(place: str, tmp_path: Path, m
 def test_what_is_no_toml_is_named(profile: Path) -> None:
     profile.write_text("soc = [")
     with pytest.raises(ConfigError, match="is not TOML"):
+        config.load_profile("sm8650")
+
+
+@pytest.mark.parametrize("name", ["sm8550", "../../evil"])
+def test_a_profile_is_named_after_its_soc(name: str, profile: Path) -> None:
+    """Its name becomes a folder of the cache."""
+    profile.write_text(profile.read_text().replace('soc = "sm8650"', f'soc = "{name}"'))
+    with pytest.raises(ConfigError, match="A file is named after what it describes"):
         config.load_profile("sm8650")

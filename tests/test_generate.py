@@ -12,6 +12,7 @@ from diffusers import LatentConsistencyModelPipeline, StableDiffusionPipeline
 from numpy.typing import NDArray
 from test_schedulers import THEIRS
 
+from qnn_sd.errors import TargetError
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.text_to_image import guidance_embedding, to_pixels
 from qnn_sd.metrics import psnr_db
@@ -109,3 +110,20 @@ def test_guidance_embedding_is_diffusers(guidance: float) -> None:
 def test_pixels_are_clipped_and_rounded() -> None:
     decoded = np.array([-5.0, -1.0, 0.0, 1.0, 7.0, 0.004], np.float32).reshape(1, 1, 1, 6).repeat(3, 1)
     assert to_pixels(decoded)[0, :, 0].tolist() == [0, 0, 128, 255, 255, 128]
+
+
+@pytest.mark.parametrize("component", ["text_encoder", "unet", "vae_decoder"])
+def test_nan_ends_in_an_error_not_in_a_black_image(
+    component: str, pipeline: BuildPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = pipeline.cpu_bundle("float")
+    runner = CpuRunner(bundle.file, optimize=True)
+    honest = runner.run
+
+    def run(name: str, feeds: Feeds) -> Outputs:
+        outputs = honest(name, feeds)
+        return {key: np.full_like(value, np.nan) for key, value in outputs.items()} if name == component else outputs
+
+    monkeypatch.setattr(runner, "run", run)
+    with pytest.raises(TargetError, match=f"{component} answers with NaN or infinity on cpu"):
+        TextToImage(runner, bundle.info, bundle.tokenizer).generate(Request(PROMPT, steps=2, seed=1))

@@ -18,7 +18,7 @@ from test_calibration import small_model
 
 from qnn_sd.config import QuantizationConfig, load_profile
 from qnn_sd.console import Console
-from qnn_sd.errors import QuantizeError
+from qnn_sd.errors import ConfigError, QuantizeError
 from qnn_sd.export import ComponentExport, GraphSize
 from qnn_sd.export.blocks.basic import add, conv, mul
 from qnn_sd.export.checkpoint import RandomTensors, TensorSource
@@ -148,3 +148,11 @@ def test_weights_of_four_bits_are_a_line_in_the_models_config(made: BuildPipelin
         BuildPipeline(
             made.model.model_copy(update={"quantization": wrong}), Console(quiet=True), cache=cache, **options
         ).quantize("residuals")
+
+
+def test_bit_widths_of_no_component_are_refused(made: BuildPipeline, cache: Path) -> None:
+    """They would do nothing, and nobody would know."""
+    typo = QuantizationConfig(weight_overrides={"unett": {"*": 4}})
+    with pytest.raises(ConfigError, match="'unett', which is no component") as caught:
+        BuildPipeline(made.model.model_copy(update={"quantization": typo}), Console(quiet=True), cache=cache)
+    assert "Did you mean unet?" in caught.value.hint

@@ -90,7 +90,7 @@ def test_of_several_outputs_the_worst_counts(bad: str, rng: np.random.Generator)
 
 def test_answers_without_the_same_outputs_are_refused(rng: np.random.Generator) -> None:
     exact, found = outputs(rng)
-    with pytest.raises(ValueError, match="Not all answers have the outputs output"):
+    with pytest.raises(VerificationError, match="the same outputs: output in the reference"):
         sqnr_summary(INPUTS, answers(exact), [*answers(found[:3]), {"other": found[3]}])
 
 

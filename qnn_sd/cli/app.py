@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from qnn_sd.cli.stdout import ClosedPipe, keep_stdout
 from qnn_sd.cli.verify import verify_command
 from qnn_sd.cli.virtual_phone import virtual_phone_command
 from qnn_sd.console import Console
-from qnn_sd.errors import BROKEN_PIPE, Interrupted, OutputError, QnnSdError, UnexpectedError, UsageError
+from qnn_sd.errors import BROKEN_PIPE, Interrupted, OutputError, QnnSdError, SettingError, UnexpectedError, UsageError
 
 
 @click.group(
@@ -107,6 +108,12 @@ def _tell(raised: BaseException, console: Console, debug: bool) -> QnnSdError:
             return _usage_error(raised)
         case QnnSdError():
             error = raised
+        case OSError(errno=errno.ENAMETOOLONG):
+            error = SettingError(
+                "A file's name is too long for this system",
+                why=str(raised.filename)[:80],
+                hint="Give a shorter name or path.",
+            )
         case _:
             error = UnexpectedError(
                 f"qnn-sd met an error that it doesn't know: {type(raised).__name__}",

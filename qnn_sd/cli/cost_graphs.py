@@ -18,7 +18,8 @@ from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError, SettingError
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline import BuildPipeline
-from qnn_sd.quantize import quantize_with_stand_ins
+from qnn_sd.quantize import QuantizationScheme, quantize_with_stand_ins
+from qnn_sd.quantize.encodings import DEFAULT_SCHEME
 
 Encodings = Literal["quantized", "stand-ins", "given"]
 # What is said of each.
@@ -38,11 +39,13 @@ class ComponentGraphs:
         name: the component, or what a given graph is called.
         encodings: where its encodings come from.
         folder: of the QDQ graph; of the float one where it gets stand-in encodings.
+        scheme: the bit widths of stand-in encodings.
     """
 
     name: str
     encodings: Encodings
     folder: Path
+    scheme: QuantizationScheme = DEFAULT_SCHEME
 
     def parts(self, by_level: bool) -> list[str]:
         """Names of its blocks or levels, in the graph's order: quantizing keeps them."""
@@ -53,7 +56,7 @@ class ComponentGraphs:
         """The folder of its QDQ graph, which is gone afterwards where it was made for this: every node has a name."""
         if self.encodings == "stand-ins":
             with tempfile.TemporaryDirectory(prefix="qnn-sd-stand-ins-") as aside:
-                quantize_with_stand_ins(self.folder, Path(aside))
+                quantize_with_stand_ins(self.folder, Path(aside), self.scheme)
                 yield Path(aside)
             return
         graph = QdqGraph(self.folder)
@@ -89,7 +92,7 @@ def components_of(
         elif name in pipeline.encodings:  # nothing is calibrated for such a graph either
             found.append(ComponentGraphs(name, "quantized", pipeline.quantize(name).folder))
         else:
-            found.append(ComponentGraphs(name, "stand-ins", pipeline.export(name).folder))
+            found.append(ComponentGraphs(name, "stand-ins", pipeline.export(name).folder, pipeline.scheme(name)))
         console.say(f"{name}: {ORIGIN[found[-1].encodings]}")
     return pipeline, found
 

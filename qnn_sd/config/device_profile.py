@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from qnn_sd import resources
-from qnn_sd.config.toml_file import StrictModel, read_toml, toml_names
+from qnn_sd.config.toml_file import StrictModel, read_toml, refuse_other_name, toml_names
 from qnn_sd.errors import UnknownSocError, did_you_mean
 
 
@@ -70,4 +70,7 @@ def load_profile(soc: str) -> DeviceProfile:
     """
     if soc.lower() not in socs():
         raise UnknownSocError(f"Unknown SoC {soc!r}", hint=did_you_mean(soc, socs()))
-    return read_toml(resources.device_profiles() / f"{soc.lower()}.toml", DeviceProfile)
+    path = resources.device_profiles() / f"{soc.lower()}.toml"
+    profile = read_toml(path, DeviceProfile)
+    refuse_other_name(path, profile.soc)
+    return profile

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from qnn_sd import resources
-from qnn_sd.config.toml_file import StrictModel, read_toml, toml_names
+from qnn_sd.config.toml_file import StrictModel, read_toml, refuse_other_name, toml_names
 from qnn_sd.errors import SettingError, UnknownModelError, did_you_mean
 
 LCM_STEPS = 4
@@ -262,4 +262,7 @@ def load_model(name: str) -> ModelConfig:
     """
     if name not in models():
         raise UnknownModelError(f"Unknown model {name!r}", hint=did_you_mean(name, models()))
-    return read_toml(resources.model_configs() / f"{name}.toml", ModelConfig)
+    path = resources.model_configs() / f"{name}.toml"
+    model = read_toml(path, ModelConfig)
+    refuse_other_name(path, model.name)
+    return model

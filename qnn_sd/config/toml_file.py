@@ -64,3 +64,13 @@ def read_toml(path: Path, kind: type[Model]) -> Model:
 def toml_names(folder: Path) -> list[str]:
     """Names of a folder's TOML files."""
     return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def refuse_other_name(path: Path, name: str) -> None:
+    """Raises a ConfigError where a file isn't named after what it describes: the cache's folders are."""
+    if name != path.stem:
+        raise ConfigError(
+            f"{path} describes {name!r}",
+            why="A file is named after what it describes.",
+            hint=f"Rename the file, or write {path.stem!r} in it.",
+        )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from qnn_sd.bundle_manifest import Bundle
 from qnn_sd.component_io import COMPONENT_IO
+from qnn_sd.errors import TargetError
 from qnn_sd.generate.noise import TorchNoise
 from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
@@ -174,7 +175,7 @@ class TextToImage:
             }
             with self._counted("unet", len(passes)):
                 outputs = self._runner.run_guided("unet", feeds, passes, request.guidance)
-            predicted = _output("unet", outputs)
+            predicted = self._answer("unet", outputs)
             latent = scheduler.step(predicted, index, latent, noise)
             on_step(time.perf_counter() - started)
         return latent
@@ -182,7 +183,18 @@ class TextToImage:
     def _call(self, component: str, feeds: Feeds) -> Array:
         with self._counted(component, 1):
             outputs = self._runner.run(component, feeds)
-        return _output(component, outputs)
+        return self._answer(component, outputs)
+
+    def _answer(self, component: str, outputs: Outputs) -> Array:
+        """The output that the loop reads. NaN would end in a black image that nothing complains of."""
+        answer = named_output(component, outputs, COMPONENT_IO[component].output)
+        if not np.isfinite(answer).all():
+            raise TargetError(
+                f"{component} answers with NaN or infinity on {self._runner.target}",
+                why="An image of it would be black or noise.",
+                hint="Check the build with qnn-sd verify, and the checkpoint with --target cpu.",
+            )
+        return answer
 
     @contextmanager
     def _counted(self, component: str, calls: int) -> Iterator[None]:
@@ -191,10 +203,6 @@ class TextToImage:
         usage = self._usage.setdefault(component, CallStats())
         usage.calls += calls
         usage.seconds += time.perf_counter() - started
-
-
-def _output(component: str, outputs: Outputs) -> Array:
-    return named_output(component, outputs, COMPONENT_IO[component].output)
 
 
 def to_pixels(decoded: Array) -> Image:

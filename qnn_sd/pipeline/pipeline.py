@@ -15,7 +15,7 @@ from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.config import DeviceProfile, ModelConfig, Rounding
 from qnn_sd.console import Console
-from qnn_sd.errors import QuantizeError, did_you_mean
+from qnn_sd.errors import ConfigError, QuantizeError, did_you_mean
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.pipeline.artifact_store import ArtifactStore
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
@@ -29,6 +29,7 @@ from qnn_sd.pipeline.stages import (
     verify_stage,
 )
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
+from qnn_sd.quantize import QuantizationScheme
 from qnn_sd.quantize.calibration import Samples, Trajectory
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,
@@ -58,6 +59,16 @@ def _encodings_by_component(folder: Path, components: Sequence[str]) -> dict[str
         if name not in components:
             raise QuantizeError(f"{path} is for no component", why=did_you_mean(name, components), hint=hint)
     return found
+
+
+def _refuse_unknown_components(model: ModelConfig, components: Sequence[str]) -> None:
+    """Raises a ConfigError for bit widths of a component that the model doesn't have: they would do nothing."""
+    for name in model.quantization.weight_overrides:
+        if name not in components:
+            raise ConfigError(
+                f"The config of {model.name} has bit widths for {name!r}, which is no component",
+                hint=did_you_mean(name, components),
+            )
 
 
 class BuildPipeline:
@@ -108,6 +119,7 @@ class BuildPipeline:
         self.reports, self.plan = store.reports, store.plan
         names = [component.name for component in components]
         self.encodings = _encodings_by_component(encodings, names) if encodings else {}
+        _refuse_unknown_components(model, names)
         # Before a checkpoint is looked for, which may be a download.
         prompt_set = calibrate_stage.read_prompt_set(model.calibration, prompts)
         sources = sources or Sources()
@@ -188,6 +200,10 @@ class BuildPipeline:
         calibration = self.calibration()
         held_out = self.held_out() if self._context.rounding == "adaround" else None
         return quantize_stage.quantize_graph(self._context, component, source, calibration, held_out)
+
+    def scheme(self, component: str) -> QuantizationScheme:
+        """The bit widths of a component whose encodings aren't given."""
+        return quantize_stage.scheme_of(self._context, component)
 
     def compile(self, component: str, profile: DeviceProfile) -> Artifact:
         """The component's context binary for a SoC; nothing is known of it until it is verified."""

@@ -103,14 +103,18 @@ def sqnr_summary(
         found: the other graph's outputs, for each input.
 
     Raises:
-        ValueError: shapes or names differ, there is no input or an answer without one, or a guidance pass lacks its
-            other.
+        ValueError: shapes differ, there is no input or an answer without one, or a guidance pass lacks its other.
+        VerificationError: the graphs don't have the same outputs.
     """
     if not inputs or not len(inputs) == len(expected) == len(found):
         raise ValueError(f"{len(inputs)} inputs, {len(expected)} and {len(found)} answers")
     names = list(expected[0])
     if any(list(answer) != names for answer in (*expected, *found)):
-        raise ValueError(f"Not all answers have the outputs {', '.join(names)}")
+        raise VerificationError(
+            f"Two graphs of a component don't have the same outputs: {', '.join(names)} in the reference",
+            why="They have other names, or stand in another order.",
+            hint="Delete the component's folders in the cache, and build it anew.",
+        )
     summaries = [
         _summary_of_output(
             inputs,
