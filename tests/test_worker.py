@@ -11,7 +11,18 @@ import numpy as np
 import onnx
 import pytest
 from graphs import quantized
-from worker_process import FOLDER, HANGS_SECONDS, HTP, PROFILE, WorkerProcess, hello, make_phone, named, raw
+from worker_process import (
+    FOLDER,
+    HANGS_SECONDS,
+    HTP,
+    PROFILE,
+    WorkerProcess,
+    assert_frame_refused,
+    hello,
+    make_phone,
+    named,
+    raw,
+)
 
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
@@ -498,14 +509,7 @@ def test_a_host_that_breaks_the_protocol_is_refused(case: str, phone: Path) -> N
         replies.reply(1000)
         connection.sendall(request)
         replies.last_id = HEADER.unpack(request[: HEADER.size])[1]
-        with pytest.raises(WorkerError) as caught:
-            replies.reply(10_000)
-        assert caught.value.code == ErrorCode.REFUSED_FRAME
-        assert reason in caught.value.why
-        assert connection.recv(1) == b"", "the connection is closed"
-        code, log = worker.ended()
-        assert code == 76
-        assert reason in log
+        assert_frame_refused(worker, connection, replies, reason)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from graphs import quantized, two_outputs, two_outputs_feeds, two_outputs_passes
 from onnx import TensorProto, helper
-from worker_process import FOLDER, HTP, PROFILE, WorkerProcess, hello, make_phone, named, raw
+from worker_process import FOLDER, HTP, PROFILE, WorkerProcess, assert_frame_refused, hello, make_phone, named, raw
 
 from qnn_sd.compile import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
@@ -369,11 +369,4 @@ def test_frames_that_break_the_protocol_end_the_worker(case: str, phone: Path) -
             replies.reply(1000)
         replies.last_id += 1
         connection.sendall(raw(kind, body, replies.last_id))
-        with pytest.raises(WorkerError) as caught:
-            replies.reply(10_000)
-        assert caught.value.code == ErrorCode.REFUSED_FRAME
-        assert reason in caught.value.why
-        assert connection.recv(1) == b"", "the connection is closed"
-        code, log = worker.ended()
-        assert code == 76
-        assert reason in log
+        assert_frame_refused(worker, connection, replies, reason)

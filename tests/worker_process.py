@@ -10,11 +10,14 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
+import pytest
+
 from qnn_sd.config import load_profile
 from qnn_sd.runtime_libraries import desktop_jar
 from qnn_sd.targets.adb.worker.body import Body
 from qnn_sd.targets.adb.worker.client import WorkerClient
-from qnn_sd.targets.adb.worker.protocol import HEADER, PROTOCOL, Kind
+from qnn_sd.targets.adb.worker.connection import WorkerConnection, WorkerError
+from qnn_sd.targets.adb.worker.protocol import HEADER, PROTOCOL, ErrorCode, Kind
 from qnn_sd.virtual_phone import find_java, link_desktop_libraries
 from qnn_sd.worker_jars import DESKTOP_JAR
 
@@ -129,3 +132,17 @@ class WorkerProcess:
         # ONNX Runtime takes its libraries away and leaves their folder.
         assert not [path for path in self.temporary.rglob("*") if path.is_file()]
         return code, log
+
+
+def assert_frame_refused(
+    worker: WorkerProcess, connection: socket.socket, replies: WorkerConnection, reason: str
+) -> None:
+    """The reply to what was sent last is a refusal with that reason, and the worker ends with it."""
+    with pytest.raises(WorkerError) as caught:
+        replies.reply(10_000)
+    assert caught.value.code == ErrorCode.REFUSED_FRAME
+    assert reason in caught.value.why
+    assert connection.recv(1) == b"", "the connection is closed"
+    code, log = worker.ended()
+    assert code == 76
+    assert reason in log

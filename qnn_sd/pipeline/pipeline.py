@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from qnn_sd import resources
@@ -165,12 +166,13 @@ class BuildPipeline:
 
     def verification(self) -> Artifact:
         """The same once more, to verify with."""
-        return self._recorded(self._verification_plan())
+        return self._recorded(self._verification_plan)
 
     def verification_plan(self) -> tuple[Trajectory, ...]:
         """The trajectories of ``verification()``: the model's default guidance first, with a negative prompt."""
-        return self._verification_plan().trajectories
+        return self._verification_plan.trajectories
 
+    @cached_property
     def _verification_plan(self) -> RecordingPlan:
         return calibrate_stage.verification_plan(self._context)
 
@@ -211,9 +213,7 @@ class BuildPipeline:
 
     def verification_inputs(self, component: str) -> list[VerificationInput]:
         """What a component is verified with, labelled."""
-        return verify_stage.verification_inputs(
-            self._context, component, self._verification_plan(), self.verification()
-        )
+        return verify_stage.verification_inputs(self._context, component, self._verification_plan, self.verification())
 
     def sample_prompt(self) -> str:
         """A prompt that nothing was fitted to, for an image beside the figures."""
@@ -230,7 +230,7 @@ class BuildPipeline:
             component,
             self.export(component),
             self.quantize(component),
-            self._verification_plan(),
+            self._verification_plan,
             self.verification(),
         )
         if self._context.dry_run and not artifact.metadata:
@@ -256,15 +256,15 @@ class BuildPipeline:
         """
         verified = {component: self.verify_quantization(component) for component in components}
         artifacts = verify_stage.verify_binaries(
-            self._context, profile, self._graphs(components, profile), self._verification_plan(), self.verification()
+            self._context, profile, self._graphs(components, profile), self._verification_plan, self.verification()
         )
         for name, artifact in artifacts.items():
             if self._context.dry_run and not artifact.metadata:
                 found = _NOT_MEASURED
             else:
                 found = verify_stage.measured_figures(artifact, SqnrSummary)
-                if not self._context.dry_run:
-                    require_gate(BINARY_AGAINST_QDQ, name, found, *verify_stage.likely_cause_in_versions())
+            if not self._context.dry_run:
+                require_gate(BINARY_AGAINST_QDQ, name, found, *verify_stage.likely_cause_in_versions())
             verified[name] = verified[name].model_copy(update={"binary_against_qdq": found})
         self.measured |= verified
         return verified
