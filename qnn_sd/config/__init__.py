@@ -1,6 +1,14 @@
 """Model configs and device profiles: strict models of ``model_configs/*.toml`` and ``device_profiles/*.toml``."""
 
-from qnn_sd.config.device_profile import DeviceProfile, PublishedMs, load_profile, socs
+from qnn_sd.config.device_profile import (
+    DeviceProfile,
+    PublishedMs,
+    find_profile,
+    load_profile,
+    profiles,
+    soc_label,
+    socs,
+)
 from qnn_sd.config.model_config import (
     LCM_STEPS,
     CalibrationConfig,
@@ -29,9 +37,12 @@ __all__ = [
     "RoundingConfig",
     "StrictModel",
     "VerificationConfig",
+    "find_profile",
     "load_model",
     "load_profile",
     "models",
+    "profiles",
     "read_toml",
+    "soc_label",
     "socs",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qnn_sd.errors import DeviceError, did_you_mean
+from qnn_sd.errors import DeviceError
 from qnn_sd.targets.adb.client.phone import Phone
 from qnn_sd.targets.adb.client.server import Adb, AdbDevice
 
@@ -41,7 +41,8 @@ def choose_phone(adb: Adb, serial: str | None) -> Phone:
             return adb.phone(serial)
     raise DeviceError(
         f"There is no phone {serial!r}",
-        why=did_you_mean(serial, [device.serial for device in devices]) if devices else "adb lists none at all.",
+        # Nothing is suggested: a serial that nearly fits is another phone.
+        why=f"adb lists {', '.join(each.serial for each in devices)}." if devices else "adb lists none at all.",
         hint="Type qnn-sd devices; a phone in the network needs adb connect first.",
     )
 
