@@ -1,8 +1,8 @@
 """Every failure that a user can meet: what failed, why, what to type next, and its exit code.
 
 The exit codes are part of the interface (``docs/errors.md``): scripts branch on them, so a code
-is never reused for another meaning. Code 1 is a bug in qnn-sd, 2 is bad usage, and a pipe whose
-reader is gone ends a command like the signal would (``BROKEN_PIPE``).
+is never reused for another meaning. Code 1 is a bug in qnn-sd, 2 is bad usage; a pipe whose
+reader is gone is no failure.
 """
 
 from __future__ import annotations
@@ -167,10 +167,6 @@ class Interrupted(QnnSdError):
     """Ctrl-C."""
 
     exit_code = 130
-
-
-# 128 and the number of SIGPIPE, as a shell tells of a program that the signal ended.
-BROKEN_PIPE = 141
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

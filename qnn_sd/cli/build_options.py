@@ -22,19 +22,23 @@ from qnn_sd.pipeline import BuildPipeline
 
 DEFAULT_MODEL = "tiny-sd"
 
-_SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
+# Also as a multiplication sign, a comma or a space between; one number is a square.
+_SIZE = re.compile(r"(\d{1,5})(?:\s*[xX×*,:\s]\s*(\d{1,5}))?(?:\s*px)?")  # noqa: RUF001 (the sign)
 
 
 def _parse_size(text: str) -> tuple[int, int]:
-    """``WIDTHxHEIGHT`` in pixels.
+    """``WIDTHxHEIGHT`` in pixels; one number for a square.
 
     Raises:
         SettingError: it is spelled otherwise.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise SettingError(f"{text!r} is no size", hint="Give width x height in pixels, such as --size 512x768.")
-    return int(match[1]), int(match[2])
+        raise SettingError(
+            f"{text!r} is no size",
+            hint="Give width x height in pixels, such as --size 512x768, or --size 512 for a square.",
+        )
+    return int(match[1]), int(match[2] or match[1])
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ _MODEL_OPTIONS = (
         group=MODEL,
         metavar="WIDTHxHEIGHT",
         default_text="the model's",
-        help="Size of the image in pixels, in steps of 64.",
+        help="Size of the image in pixels, in steps of 64; 512 is 512x512.",
     ),
     option(
         "--checkpoint",

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
+
+from qnn_sd.cli.complaints import explained
+from qnn_sd.cli.slips import refuse_slips
+from qnn_sd.cli.spellings import ALSO
+from qnn_sd.cli.typed_command import TypedCommand
+from qnn_sd.cli.unknown_command import options_before_command, unknown_command
+from qnn_sd.cli.value_types import type_of
 
 # The groups, in the order of a help text.
 MODEL = "Model"
@@ -17,6 +25,9 @@ MEASUREMENT = "Measurement"
 CHECKS = "Checks"
 OUTPUT = "Output"
 GROUPS = (MODEL, QUANTIZATION, BUILD, TARGET, GENERATION, MEASUREMENT, CHECKS, OUTPUT)
+
+# How other programs are asked for their help.
+HELP_ELSEWHERE = {"-help", "-?", "/?", "/help", "--h"}
 
 WIDTH = 100
 # Options with longer names have a line of their own.
@@ -32,11 +43,23 @@ class GroupedOption(click.Option):
     Args:
         group: one of ``GROUPS``.
         default_text: what holds without it, where that is no fixed value.
+
+    Attributes:
+        also: names that are accepted and not listed.
     """
 
-    def __init__(self, *names: Any, group: str, default_text: str | None = None, **attributes: Any) -> None:
-        super().__init__(*names, **attributes)
-        self.group = group
+    def __init__(
+        self,
+        names: Sequence[str],
+        *arguments: Any,
+        group: str,
+        default_text: str | None = None,
+        **attributes: Any,
+    ) -> None:
+        also = [other for name in names for other in ALSO.get(name, ()) if other not in names]
+        attributes["type"] = type_of(names, attributes.get("type"))
+        super().__init__([*names, *also], *arguments, **attributes)
+        self.group, self.also = group, frozenset(also)
         self.default_text = default_text or self._text_of(attributes.get("default"))
 
     def _text_of(self, default: object) -> str | None:
@@ -49,7 +72,9 @@ class GroupedOption(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Names, and the text with the default."""
-        record = super().get_help_record(ctx)
+        shown = copy.copy(self)
+        shown.opts = [name for name in self.opts if name not in self.also]
+        record = click.Option.get_help_record(shown, ctx)
         if record is None or self.default_text is None:
             return record
         return record[0], f"{record[1]}  [default: {self.default_text}]"
@@ -58,6 +83,30 @@ class GroupedOption(click.Option):
 def option(*names: str, group: str, **attributes: Any) -> Decorator:
     """``click.option`` for a ``GroupedOption``."""
     return click.option(*names, cls=GroupedOption, group=group, **attributes)
+
+
+class _Formatter(click.HelpFormatter):
+    """Breaks lines at spaces alone: a command or an option that is cut at its dash can't be read or copied."""
+
+    # Looks the same to the wrapping, and is no place to break at.
+    _UNBROKEN = "\u2011"
+
+    def write_text(self, text: str) -> None:
+        """Writes paragraphs."""
+        super().write_text(text.replace("-", self._UNBROKEN))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], *arguments: Any, **options: Any) -> None:
+        """Writes rows of names and texts."""
+        kept = [(name, text.replace("-", self._UNBROKEN)) for name, text in rows]
+        super().write_dl(kept, *arguments, **options)
+
+    def getvalue(self) -> str:
+        """All that was written."""
+        return super().getvalue().replace(self._UNBROKEN, "-")
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
 
 
 class HelpCommand(click.Command):
@@ -73,6 +122,26 @@ class HelpCommand(click.Command):
         self.examples, self.docs_page = examples, docs_page
         self.context_settings.setdefault("max_content_width", WIDTH + 2)  # click takes two columns off
         self.context_settings.setdefault("help_option_names", ["-h", "--help"])
+
+    context_class = _Context
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses what was typed after the command.
+
+        Raises:
+            UsageError: it can't be understood; the message says what to type.
+        """
+        if ctx.resilient_parsing:  # a shell completes
+            return super().parse_args(ctx, args)
+        if args == ["help"] or set(args[:1]) & HELP_ELSEWHERE:
+            return super().parse_args(ctx, ["--help"])
+        typed = TypedCommand(self, ctx, args)
+        if not set(args) & set(ctx.help_option_names):
+            refuse_slips(typed)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise explained(typed, error) from error
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the help."""
@@ -106,6 +175,43 @@ class HelpGroup(click.Group):
         self.context_settings.setdefault("help_option_names", ["-h", "--help"])
         for command in (each for commands in sections.values() for each in commands):
             self.add_command(command)
+
+    context_class = _Context
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses what was typed, up to the command.
+
+        Raises:
+            UsageError: an option that is none of the group's.
+        """
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        match args:
+            case []:
+                args = ["--help"]
+            case [word] if word in HELP_ELSEWHERE:
+                args = ["--help"]
+            case ["help", *rest]:
+                args = [*rest, "--help"]
+            case ["version", *rest] if ctx.parent is None:
+                args = ["--version", *rest]
+        typed = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise options_before_command(self, ctx, typed, error) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of what was typed.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise unknown_command(self, ctx, args)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's)
         """Their names, in the order of the sections."""

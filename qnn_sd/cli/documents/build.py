@@ -93,10 +93,28 @@ class QuantizeDocument(Document):
     components: dict[str, QuantizedComponent]
 
 
+class BuiltFile(StrictModel):
+    """A file of a bundle.
+
+    Attributes:
+        file: where it lies: in the cache, or in the copy that -o asked for.
+        bytes: its size.
+        sha256: of its content.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+
+
 class CompiledComponent(StrictModel):
     """A component's context binary.
 
     Attributes:
+        context_binary: what the HTP loads.
+        epcontext_model: the ONNX model that names the context binary; ONNX Runtime opens it.
+        qdq_model: the QDQ graph for what can't run on the HTP.
+        qdq_weights: its weights; null where the graph holds them.
         bytes: of the context binary.
         seconds: how long compiling took, now or when it was put into the cache.
         cached: whether it was in the cache already.
@@ -107,6 +125,10 @@ class CompiledComponent(StrictModel):
         verification: what was measured of it; null with --no-verify.
     """
 
+    context_binary: BuiltFile
+    epcontext_model: BuiltFile
+    qdq_model: BuiltFile
+    qdq_weights: BuiltFile | None
     bytes: int
     seconds: float
     cached: bool
@@ -137,7 +159,7 @@ class CompileDocument(Document):
         size: of the image that the binaries are for.
         soc: whose binaries they are.
         dl_mode: of the SoC's device profile; null where it has none.
-        folder: of the bundle.
+        folder: of the bundle: in the cache, or the copy that -o asked for.
         verified: whether the bundle was verified, and its lowest SQNR, in words.
         calibration: what ranges were measured with.
         components: what was compiled, by component.

@@ -110,9 +110,10 @@ def profile_of(phone: Phone, soc: str | None) -> DeviceProfile:
     if profile is not None:
         return profile
     platform = phone.ask("getprop ro.board.platform").strip()
+    reported = soc_label(model) or "not reported (ro.soc.model is empty)"
     raise UnknownSocError(
         f"There is no profile for {phone.serial}",
-        why=f"Its SoC is {soc_label(model) or 'not reported (ro.soc.model is empty)'}; platform {platform or 'unknown'}.",
+        why=f"Its SoC is {reported}, its platform {platform or 'unknown'}.",
         hint=f"If it has the Hexagon of one of {', '.join(socs())}, add --soc with its name.",
     )
 
