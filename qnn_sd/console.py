@@ -26,14 +26,10 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
-from rich.text import Text
 
 from qnn_sd.errors import QnnSdError
 from qnn_sd.schemas import Document
-
-# Of a table, in characters: rich measures none beyond the width that it is given.
-_WIDEST_TABLE = 10_000
+from qnn_sd.table_layout import print_table
 
 
 def json_text(value: object) -> str:
@@ -152,16 +148,9 @@ class Console:
         """
         if self.as_json:
             return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for index, column in enumerate(columns):
-            numeric = all(isinstance(row[index], (int, float)) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left")
-        for row in rows:
-            table.add_row(*(Text(text(cell) if isinstance(cell, float) else str(cell)) for cell in row))
-        # Names are read by people and scripts: a narrow terminal wraps a line, and cuts no word.
-        whole = self._out.measure(table, options=self._out.options.update(max_width=_WIDEST_TABLE)).maximum
-        # print() takes no width beyond its console's.
-        RichConsole(highlight=False, soft_wrap=True, width=max(self._out.width, whole)).print(table, crop=False)
+        numeric = [all(isinstance(row[index], (int, float)) for row in rows) for index in range(len(columns))]
+        cells = [[text(cell) if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+        print_table(self._out, columns, cells, numeric)
 
     def document(self, document: Document) -> None:
         """The JSON document of ``--json``: one a command."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from click.shell_completion import (
 
 from qnn_sd.cli.docs import SCRIPTS
 from qnn_sd.cli.help import HelpCommand
+from qnn_sd.console import Console
 
 PROGRAM = "qnn-sd"
 # As click names it after the program; the shell's function sets it.
@@ -55,6 +57,13 @@ class _Bash(BashComplete):
 
 _SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": ZshComplete, "fish": FishComplete}
 
+# Where each shell looks for such scripts; zsh where a folder of $fpath is the user's.
+_PLACES = {
+    "bash": "qnn-sd completion bash > ~/.local/share/bash-completion/completions/qnn-sd",
+    "zsh": 'qnn-sd completion zsh > "${fpath[1]}/_qnn-sd"',
+    "fish": "qnn-sd completion fish > ~/.config/fish/completions/qnn-sd.fish",
+}
+
 
 def print_completion(command: click.Command) -> int:
     """Answers the shell's function: what the word at hand can become.
@@ -77,8 +86,8 @@ class _Shell(click.Choice[str]):
     "completion",
     cls=HelpCommand,
     examples=(
-        ("Complete in this bash, and with the line in ~/.bashrc in every one", 'eval "$(qnn-sd completion bash)"'),
-        ("Complete in fish", "qnn-sd completion fish > ~/.config/fish/completions/qnn-sd.fish"),
+        ("Print the script for bash", "qnn-sd completion bash"),
+        ("Print the script for fish", "qnn-sd completion fish"),
     ),
     docs_page=SCRIPTS,
 )
@@ -87,8 +96,9 @@ class _Shell(click.Choice[str]):
 def completion_command(ctx: click.Context, shell: str) -> None:
     """Print the script with which a shell completes commands, options and values.
 
-    SHELL is bash, zsh or fish. It knows SoCs, models, schedulers, perf modes and components, checkpoints in the folder
-    at hand, and the phones of an adb server that runs.
+    SHELL is bash, zsh or fish; on a terminal the command says where the script goes. It knows SoCs, models, schedulers,
+    perf modes and components, checkpoints in the folder at hand, and the phones of an adb server that runs.
     """
-    source: Any = _SHELLS[shell](ctx.find_root().command, {}, PROGRAM, COMPLETE_VARIABLE)
-    click.echo(source.source(), nl=False)
+    click.echo(_SHELLS[shell](ctx.find_root().command, {}, PROGRAM, COMPLETE_VARIABLE).source(), nl=False)
+    if sys.stdout.isatty():
+        ctx.ensure_object(Console).say(f"Put it where {shell} looks: {_PLACES[shell]}")

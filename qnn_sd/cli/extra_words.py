@@ -39,7 +39,8 @@ def extra_words(typed: TypedCommand) -> UsageError:
         return UsageError(
             f"{listed} belongs to no option", why=f"{typed.path} takes options alone.", hint=typed.help_hint
         )
-    if any(" " in word for word in words):
+    # Quotes that end too early leave one that has spaces, and others.
+    if all(" " in word for word in words):
         return UsageError(
             f"There is more than one prompt: {', '.join(map(in_quotes, words))}",
             why=f"{typed.path} takes one, in quotes.",

@@ -10,7 +10,7 @@ import click
 from qnn_sd.cli.command_line import in_quotes, options_by_name, prompt_of, quoted, taken_apart
 from qnn_sd.cli.complaints import explained
 from qnn_sd.cli.spellings import COMMANDS
-from qnn_sd.cli.typed_command import TypedCommand
+from qnn_sd.cli.typed_command import EXAMPLE_PROMPT, TypedCommand
 from qnn_sd.errors import UsageError
 
 
@@ -65,7 +65,7 @@ def _with_command(group: click.Group, path: str, owners: Sequence[str], argument
     if "run" not in owners:
         return f"{path} {' '.join([owners[0], *map(quoted, arguments)])}"
     line = taken_apart(arguments, options_by_name(group.commands["run"], click.Context(group.commands["run"])))
-    return f"{path} run {prompt_of(line.words or ['a red circle on a blue background'])}{line.option_text()}"
+    return f"{path} run {prompt_of(line.words or [EXAMPLE_PROMPT])}{line.option_text()}"
 
 
 def options_before_command(
@@ -88,6 +88,6 @@ def options_before_command(
             return UsageError(f"{name} comes after the command", hint=f"Type {' '.join([path, *map(quoted, line)])}")
         owners = [own for own, each in group.commands.items() if name in options_by_name(each, context)]
         if owners:
-            line = _with_command(group, path, owners, arguments)
-            return UsageError(f"{name} comes after a command", why="There is none.", hint=f"Type {line}")
+            full = _with_command(group, path, owners, arguments)
+            return UsageError(f"{name} comes after a command", why="There is none.", hint=f"Type {full}")
     return explained(TypedCommand(group, context, arguments), raised)

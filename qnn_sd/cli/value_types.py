@@ -169,7 +169,7 @@ def _schedulers() -> Iterable[tuple[str, str | None]]:
 
 
 def _devices() -> Iterable[tuple[str, str | None]]:
-    from qnn_sd.targets.adb.client.running_server import listed_devices  # noqa: PLC0415
+    from qnn_sd.targets.adb.client import listed_devices  # noqa: PLC0415
 
     return listed_devices()
 
