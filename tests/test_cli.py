@@ -451,7 +451,7 @@ def test_quantize_writes_graphs_encodings_and_gains(cli_here: CliHere, pipeline:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
     replaced = cli_here.json(*line, "--force")
     assert replaced["components"]["text_encoder"]["rounding"] == "nearest"
-    assert (folder / "model.onnx").read_bytes() != expected["model.onnx"]
+    assert (folder / "weights.bin").read_bytes() != expected["weights.bin"]
     assert [path.name for path in folder.parent.iterdir()] == ["text_encoder"], "nothing is left beside it"
 
 

@@ -19,12 +19,19 @@ from qnn_sd.table_layout import print_table
 HEADS = ("", "check", "found", "what to do")
 ROWS = (
     ("ok", "python", "3.11.7", ""),
-    ("failed", "packages", "onnxruntime-qnn 2.6.0 with ONNX Runtime 1.26", "Type pip install onnxruntime==1.27 --force"),
+    (
+        "failed",
+        "packages",
+        "onnxruntime-qnn 2.6.0 with ONNX Runtime 1.26",
+        "Type pip install onnxruntime==1.27 --force",
+    ),
 )
 PATH = "/home/somebody/.cache/qnn-sd/bundle/tiny-sd.sm8650-1bd71794101f/vae_decoder/htp/model_ctx_qnn.bin"
 
 
-def printed(monkeypatch: pytest.MonkeyPatch, rows: Sequence[Sequence[str]], terminal: bool, width: int = 80) -> list[str]:
+def printed(
+    monkeypatch: pytest.MonkeyPatch, rows: Sequence[Sequence[str]], terminal: bool, width: int = 80
+) -> list[str]:
     file = io.StringIO()
 
     def console(**options: Any) -> RichConsole:

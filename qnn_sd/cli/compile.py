@@ -15,15 +15,12 @@ from qnn_sd.cli.documents.build import BuiltFile, Calibration, CompiledComponent
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import output_options, soc_option
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.stage_output import Copies, bundle_files, copies_options, image_size
+from qnn_sd.cli.stage_output import WHOLE, Copies, bundle_files, copies_options, image_size
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import ArtifactError
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.verification import SQNR_FIGURES
-
-# Of the folder that was typed: the bundle is all of it.
-WHOLE = "."
 
 
 @click.command(

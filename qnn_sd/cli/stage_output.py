@@ -22,6 +22,9 @@ from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 from qnn_sd.schemas import ImageSize
 
+# The name of a folder in the one that was typed, where it is all of it.
+WHOLE = "."
+
 
 @dataclass(frozen=True)
 class Copies:
@@ -39,7 +42,7 @@ class Copies:
         """Before any work; with nothing of ours in the way it can't be known yet whether the content will be the same.
 
         Args:
-            names: of the folders in it; "." is itself.
+            names: of the folders in it; ``WHOLE`` for itself.
             cache: folder of the artifacts; None for the user's.
 
         Raises:

@@ -135,6 +135,16 @@ class Choice(click.Choice[str]):
         """What spellings of a word have in common."""
         return super().normalize_choice(choice, ctx).lower().replace("_", "-")
 
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 (click's)
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The words as they are listed, not what their spellings have in common."""
+        begun = self.normalize_choice(incomplete, ctx)
+        return [CompletionItem(each) for each in self.choices if self.normalize_choice(each, ctx).startswith(begun)]
+
 
 def type_of(names: Iterable[str], given: Any) -> Any:
     """The type of an option: its own by its name, else the given one, told apart less strictly.
