@@ -92,7 +92,7 @@ def test_a_package_outside_the_bounds_is_named(installed: Installed, tmp_path: P
     installed.add("click", "7.1.2")
     found = toolchain(tmp_path)
     assert found.status == "warning"
-    assert "click 7.1.2 (<9,>=8.1 is asked for), numpy 3.0.0rc1 (<3,>=2.2 is asked for)" in found.found
+    assert "click 7.1.2 (<9,>=8.5 is asked for), numpy 3.0.0rc1 (<3,>=2.2 is asked for)" in found.found
     assert "pip install ." in found.advice
 
 

@@ -135,7 +135,6 @@ def test_the_wheel_has_the_schemas(wheel: Path) -> None:
         (2, "UsageError", ("run", "--json")),
         (2, "UsageError", ("run", "a", "red", "circle", "--json")),
         (2, "UsageError", ("a red circle", "--json")),
-        (2, "UsageError", ("--json", "devices")),
         (2, "UsageError", ("run", "x", "--json", "--steps", "twenty")),
         (2, "UsageError", ("nothing", "--json")),
         (2, "UsageError", ("cost", "--by", "layer", "--json")),
@@ -148,7 +147,8 @@ def test_the_wheel_has_the_schemas(wheel: Path) -> None:
 def test_a_failure_is_one_document_and_the_same_lines(
     code: int, name: str, arguments: tuple[str, ...], cli_here: CliHere
 ) -> None:
-    assert cli_here.refused(code, *arguments) == cli_here.refused(
+    # A line to type has the options that were typed.
+    assert cli_here.refused(code, *arguments).replace(" --json", "") == cli_here.refused(
         code, *(each for each in arguments if each != "--json")
     )
     done = cli_here(*arguments)

@@ -30,6 +30,7 @@ def refused(here: CliHere, line: str) -> dict[str, str]:
     """The parts of the message that a line is refused with."""
     program, *arguments = shlex.split(line)
     assert program == "qnn-sd"
+    # What is told is the same as a document; its own form is tested elsewhere.
     said = here.refused(2, *arguments)
     found = re.fullmatch(r"error: (.+)\.\n(?:  why:  (.+)\n)?  next: (.+)\n", said)
     assert found, said
@@ -69,6 +70,7 @@ def refused(here: CliHere, line: str) -> dict[str, str]:
         ("Devices", "There is no command Devices", "Did you mean qnn-sd devices?"),
         ("runtime featch", "There is no command featch", "Did you mean qnn-sd runtime fetch?"),
         ("--soc sm8650 run 'a cat'", "--soc comes after the command", 'qnn-sd run "a cat" --soc sm8650'),
+        ("--json devices", "--json comes after the command", "qnn-sd devices --json"),
         ("--steps 3 'a cat'", "--steps comes after a command", 'qnn-sd run "a cat" --steps 3'),
         ("compile sm8650 --dry-run", "sm8650 is no option", "qnn-sd compile --soc sm8650 --dry-run"),
         ("compile dream.safetensors", "dream.safetensors is no option", "compile --checkpoint dream.safetensors"),

@@ -60,8 +60,6 @@ def cli() -> None:
 
 def console_script() -> None:
     """``qnn-sd`` as a process of its own."""
-    if COMPLETE_VARIABLE in os.environ:
-        sys.exit(print_completion(cli))
     keep_stdout("--debug" in sys.argv)
     sys.exit(main())
 
@@ -69,11 +67,14 @@ def console_script() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code (``docs/errors.md``).
 
+    Where a shell completes, it answers the shell instead (``completion.py``).
     With ``--json`` a failure is a document too, unless the command has printed its own, which has it as ``error``.
 
     Args:
         arguments: as after ``qnn-sd``; None for those of the process.
     """
+    if arguments is None and COMPLETE_VARIABLE in os.environ:
+        return print_completion(cli)
     typed = sys.argv[1:] if arguments is None else arguments
     options = list(takewhile(lambda each: each != "--", typed))
     # It must hold before any option is understood; a command that was understood sets it anew.
