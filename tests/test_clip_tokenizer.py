@@ -127,10 +127,10 @@ def snapshot(hub: Path, repository: str, vocabulary: Vocabulary, place: str, pad
     folder.mkdir(parents=True)
     for name, text in vocabulary.files.items():
         # Written as others write it: another head, another order of the tokens, another spelling.
-        changed = json.dumps(json.loads(text), indent=1, ensure_ascii=False, sort_keys=True)
-        (folder / name).write_text(
-            changed if name.endswith(".json") else text.replace("0.2", "0.2 - by others"), "utf-8"
-        )
+        changed = text.replace("0.2", "0.2 - by others")
+        if name.endswith(".json"):
+            changed = json.dumps(json.loads(text), indent=1, ensure_ascii=False, sort_keys=True)
+        (folder / name).write_text(changed, "utf-8")
     (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": padding}))
     return folder
 
