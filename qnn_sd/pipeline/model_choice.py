@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from qnn_sd import resources
 from qnn_sd.config import ModelConfig, is_possible_size, load_model, models, models_for
+from qnn_sd.config.model_config import LARGEST_SIDE, SIZE_STEP
 from qnn_sd.errors import SettingError, UnknownModelError
 from qnn_sd.export.checkpoint import Checkpoint
 
@@ -98,7 +99,8 @@ def _sized_like(checkpoint: Checkpoint, model: ModelConfig, size: tuple[int, int
     if own is None or own == (model.width, model.height):
         return model
     if not is_possible_size(*own):
-        say(f"the checkpoint's own size, {_text(own)}, can't be built: sides go in steps of 64, to 2048")
+        steps = f"sides go in steps of {SIZE_STEP}, to {LARGEST_SIDE}"
+        say(f"the checkpoint's own size, {_text(own)}, can't be built: {steps}")
         return model
     say(f"{_text(own)} is the checkpoint's own size; for that of {model.name} type --size {model.width}x{model.height}")
     return model.resized(*own)
