@@ -12,9 +12,11 @@ from qnn_sd.artifact import Artifact
 from qnn_sd.config import StrictModel
 from qnn_sd.errors import ArtifactError
 from qnn_sd.schemas import Document
+from qnn_sd.tokenizer_files import Vocabulary, read_vocabulary
 from qnn_sd.verification import ComponentVerification
 
 BUNDLE_FILE = "bundle.json"
+TOKENIZER_FOLDER = "tokenizer"
 Kind = Literal["context_binary", "qdq", "float"]
 
 
@@ -171,6 +173,10 @@ class OpenBundle:
         return self.folder / name
 
     @property
-    def tokenizer(self) -> Path:
-        """Folder of the tokenizer's files."""
-        return self.folder / "tokenizer"
+    def tokenizer(self) -> Vocabulary:
+        """Its tokenizer's tokens and merges.
+
+        Raises:
+            CheckpointError: its files are missing or malformed.
+        """
+        return read_vocabulary(self.folder / TOKENIZER_FOLDER)

@@ -106,6 +106,7 @@ class Console:
     def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json, self.quiet = as_json, quiet
         self.has_document = False
+        self._said: set[str] = set()
         # rich honours NO_COLOR by itself.
         self._err = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._out = RichConsole(highlight=False, soft_wrap=True)
@@ -118,6 +119,12 @@ class Console:
         """A remark on stderr."""
         if not self.quiet:
             self._remark(line)
+
+    def say_once(self, line: str) -> None:
+        """A remark that several steps of a command make, shown the first time."""
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
 
     def warn(self, line: str) -> None:
         """Something that the user should know, whatever they silenced."""

@@ -56,7 +56,7 @@ class UnknownSocError(QnnSdError):
 
 
 class UnknownModelError(QnnSdError):
-    """No model config of that name."""
+    """No model config of that name, or none that fits the checkpoint."""
 
     exit_code = 5
 

@@ -84,6 +84,7 @@ def bench_command(
     settings = BenchSettings(components, tuple(dict.fromkeys(perf_modes)), rounds, cold)
     if output is not None:
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
+    build_request.announce(console)
     phone = choose_phone(Adb(), device)
     profile = profile_of(phone, soc)
     pipeline = build_request.pipeline(console)

@@ -14,13 +14,11 @@ import click
 
 from qnn_sd.cli.help import BUILD, MODEL, QUANTIZATION, option
 from qnn_sd.cli.options import Command, cache_option
-from qnn_sd.config import ModelConfig, Rounding, load_model
+from qnn_sd.config import DEMO_MODEL, ModelConfig, Rounding, load_model, refuse_bad_size
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Sources, parse_embedding, parse_lora
 from qnn_sd.pipeline import BuildPipeline
-
-DEFAULT_MODEL = "tiny-sd"
 
 # Also as a multiplication sign, a comma or a space between; one number is a square.
 _SIZE = re.compile(r"(\d{1,5})(?:\s*[xX×*,:\s]\s*(\d{1,5}))?(?:\s*px)?")  # noqa: RUF001 (the sign)
@@ -46,31 +44,47 @@ class BuildRequest:
     """What a command was told to build.
 
     Attributes:
-        model: its config, at the size that was asked for.
+        model: the config that was named, or the demo's; None where the checkpoint decides.
+        size: width and height in pixels, if they were given.
         sources: a checkpoint instead of the model's own, and what is put into it.
         cache: folder of the artifacts; None for the user's.
         dry_run: whether nothing is to be made.
         prompts: a file of prompts to calibrate with; None for the model's own.
         rounding: of weights.
+        is_demo: whether the demo is built because neither a model nor a checkpoint was named.
         encodings: a folder of given encodings; None for measured ones.
         verify: whether what is built is verified.
     """
 
-    model: ModelConfig
+    model: ModelConfig | None
     sources: Sources
     cache: Path | None
+    size: tuple[int, int] | None = None
+    is_demo: bool = False
     dry_run: bool = False
     prompts: Path | None = None
     rounding: Rounding = "adaround"
     encodings: Path | None = None
     verify: bool = True
 
+    def announce(self, console: Console) -> None:
+        """Says, once for a console, that it is the demo that will be built, if nobody asked for it."""
+        model = self.sized_model
+        if self.is_demo and model is not None:
+            console.say_once(f"no --checkpoint: the demo model ({model.name}, {model.width}x{model.height})")
+
+    @property
+    def sized_model(self) -> ModelConfig | None:
+        """``model`` at the size that was asked for."""
+        return self.model if self.model is None or self.size is None else self.model.resized(*self.size)
+
     def pipeline(self, console: Console) -> BuildPipeline:
-        """The pipeline to it; opens the checkpoint.
+        """The pipeline to it; opens the checkpoint, which may decide the model.
 
         Args:
             console: where progress is shown.
         """
+        self.announce(console)
         return BuildPipeline(
             self.model,
             console,
@@ -81,11 +95,18 @@ class BuildRequest:
             prompts=self.prompts,
             rounding=self.rounding,
             verify=self.verify,
+            size=self.size,
         )
 
 
 _MODEL_OPTIONS = (
-    option("--model", group=MODEL, metavar="NAME", default=DEFAULT_MODEL, help="Model config to build."),
+    option(
+        "--model",
+        group=MODEL,
+        metavar="NAME",
+        default_text=f"the one that fits the checkpoint; without one {DEMO_MODEL}",
+        help="Model config to build, or the path of one, FILE.toml.",
+    ),
     option(
         "--size",
         group=MODEL,
@@ -195,7 +216,7 @@ def build_options(command: Command) -> Command:
 def _with_building(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     @functools.wraps(command)
     def with_building(
-        model: str,
+        model: str | None,
         size: str | None,
         checkpoint: str | None,
         vae: str | None,
@@ -214,10 +235,14 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         sources = Sources(
             checkpoint, vae, tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding)), tokenizer
         )
-        config = load_model(model)
-        if size is not None:
-            config = config.resized(*_parse_size(size))
-        return command(build_request=BuildRequest(config, sources, cache, **how), **rest)
+        pixels = None if size is None else _parse_size(size)
+        if pixels is not None:
+            refuse_bad_size(*pixels)
+        is_demo = model is None and checkpoint is None
+        name = DEMO_MODEL if is_demo else model
+        config = None if name is None else load_model(name)
+        request = BuildRequest(config, sources, cache, size=pixels, is_demo=is_demo, **how)
+        return command(build_request=request, **rest)
 
     wrapped: Command = with_building
     for each in reversed(options):

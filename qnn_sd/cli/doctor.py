@@ -79,13 +79,13 @@ def doctor_command(
     document: PhoneReport | None = None
     if phone:
         privacy = private_names(build_request, output)
-        findings = diagnose_phone(build_request, device, soc, console, privacy)
+        findings, model = diagnose_phone(build_request, device, soc, console, privacy)
         steps = findings.steps
         console.table(
             ["", "step", "found", "seconds", "what to do"],
             [[step.status, step.name, step.found, step.seconds, step.advice] for step in steps],
         )
-        document = make_document(findings, machine, build_request, soc, privacy)
+        document = make_document(findings, machine, build_request.sources, model, soc, privacy)
         if output is not None:
             for path in write_report(output, document.content, findings):
                 console.result(str(path))

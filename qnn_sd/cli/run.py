@@ -72,6 +72,7 @@ def run_command(
     generation.check()
     where.check(build_request)
     refuse_bad_output(output, ".png", "Images are saved as PNG.")
+    build_request.announce(console)
     phone = where.phone()
     profile = where.profile(phone)
     pipeline = build_request.pipeline(console)

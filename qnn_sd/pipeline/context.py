@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qnn_sd import artifact
 from qnn_sd.bundle_manifest import Bundle, Part, Soc
 from qnn_sd.config import ModelConfig, Rounding
 from qnn_sd.console import Console
@@ -18,7 +17,6 @@ from qnn_sd.export.checkpoint import Checkpoint
 from qnn_sd.pipeline.artifact_store import ArtifactStore
 from qnn_sd.pipeline.components import Component
 from qnn_sd.quantize.calibration import PromptSet
-from qnn_sd.tokenizer_files import tokenizer_files
 from qnn_sd.verification import ComponentVerification
 
 
@@ -81,9 +79,8 @@ class BuildContext:
 
     @cached_property
     def tokenizer_hashes(self) -> dict[str, str]:
-        """SHA-256 of the tokenizer's files, by name."""
-        tokenizer = self.checkpoint.tokenizer
-        return {name: artifact.sha256_of_file(tokenizer / name) for name in tokenizer_files(tokenizer)}
+        """SHA-256 of the tokenizer's content, wherever it came from."""
+        return {"tokenizer": self.checkpoint.tokenizer.sha256}
 
     def require_tokenizer(self) -> None:
         """Looks for what a bundle needs last, before hours of work that would end in a missing file.

@@ -7,20 +7,20 @@ where it stopped. What a stage needs and makes is in ``stages/``; which componen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from qnn_sd import resources
 from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import Kind, OpenBundle
-from qnn_sd.config import DeviceProfile, ModelConfig, Rounding
+from qnn_sd.config import DEMO_MODEL, DeviceProfile, ModelConfig, Rounding, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, QuantizeError, did_you_mean
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.pipeline.artifact_store import ArtifactStore
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.pipeline.context import BuildContext
+from qnn_sd.pipeline.model_choice import choose_model
 from qnn_sd.pipeline.stages import (
     bundle_stage,
     calibrate_stage,
@@ -76,7 +76,8 @@ class BuildPipeline:
     """Builds what a target needs for one model.
 
     Args:
-        model: its config; what it leaves to a checkpoint's kind is settled here (``self.model``).
+        model: its config; None for the one that fits the checkpoint. What it leaves to a checkpoint's kind is
+            settled here (``self.model``).
         console: where progress is shown.
         sources: a checkpoint instead of the model's own, and what is put into it.
         cache: where artifacts stand; None for the user's cache.
@@ -88,6 +89,13 @@ class BuildPipeline:
         rounding: of the weights whose ranges are measured; ``nearest`` is faster and errs more.
         verify: whether graphs are verified before they are bundled; the bundle remembers if not.
         components: what the model consists of.
+        size: width and height of the image in pixels; None for the model's, or the checkpoint's own where the
+            checkpoint decides.
+
+    Raises:
+        SettingError: the model's config doesn't fit the checkpoint, several do, or a size that isn't possible.
+        UnknownModelError: no config was named, and none fits.
+        CheckpointError: a checkpoint that is missing, damaged, or doesn't fit what is put into it.
 
     Attributes:
         model: its config.
@@ -102,7 +110,7 @@ class BuildPipeline:
 
     def __init__(
         self,
-        model: ModelConfig,
+        model: ModelConfig | None,
         console: Console,
         sources: Sources | None = None,
         cache: Path | None = None,
@@ -112,22 +120,27 @@ class BuildPipeline:
         rounding: Rounding = "adaround",
         verify: bool = True,
         components: tuple[Component, ...] = STABLE_DIFFUSION_1,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.rounding = rounding
         self.measured: dict[str, ComponentVerification] = {}
         self.warnings: list[str] = []
-        store = ArtifactStore(cache or resources.cache(), console, dry_run)
+        cache = cache or resources.cache()
+        store = ArtifactStore(cache, console, dry_run)
         self.reports, self.plan = store.reports, store.plan
         names = [component.name for component in components]
         self.encodings = _encodings_by_component(encodings, names) if encodings else {}
-        _refuse_unknown_components(model, names)
-        # Before a checkpoint is looked for, which may be a download.
-        prompt_set = calibrate_stage.read_prompt_set(model.calibration, prompts)
         sources = sources or Sources()
-        if sources.checkpoint is None:
-            own = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
-            sources = replace(sources, checkpoint=own)
-        self.checkpoint = open_checkpoint(sources, download=not dry_run)
+        if model is None and sources.checkpoint is None:
+            model = load_model(DEMO_MODEL)
+        # Before a checkpoint is looked for, which may be a download.
+        if model is not None:
+            _refuse_unknown_components(model, names)
+            calibrate_stage.read_prompt_set(model.calibration, prompts)
+        self.checkpoint = open_checkpoint(sources, not dry_run, model, cache, console.say)
+        model = choose_model(model, self.checkpoint, size, sources.checkpoint is None, console.say)
+        _refuse_unknown_components(model, names)
+        prompt_set = calibrate_stage.read_prompt_set(model.calibration, prompts)
         self.model = model.for_lcm(self.checkpoint.embeds_guidance) if self.checkpoint.is_lcm else model
         self._context = BuildContext(
             self.model,

@@ -9,6 +9,7 @@ from typing import Any
 from qnn_sd.errors import CheckpointError
 from qnn_sd.export.checkpoint.architecture import refuse_foreign_config, refuse_foreign_pipeline
 from qnn_sd.export.checkpoint.json_file import read_json
+from qnn_sd.export.checkpoint.nearby import no_layout
 from qnn_sd.export.checkpoint.parts import PARTS, Layout, Part, StoredTensor
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile, refuse_pickle
 
@@ -37,6 +38,8 @@ def read_folder(folder: Path, replaced: Collection[str] = ()) -> Layout:
         UnsupportedModelError: another architecture (named).
     """
     index = folder / "model_index.json"
+    if foreign := no_layout(folder):
+        raise foreign
     if index.is_file():
         refuse_foreign_pipeline(folder, read_json(index))
     parts = {part: read_part(folder / part, part) for part in PARTS if part not in replaced}
