@@ -91,6 +91,7 @@ class BuildPipeline:
 
     Attributes:
         model: its config.
+        sources: what it is made from, the model's own checkpoint included.
         checkpoint: the open checkpoint.
         encodings: files of given encodings, by component.
         rounding: of the weights whose ranges are measured.
@@ -127,6 +128,7 @@ class BuildPipeline:
         if sources.checkpoint is None:
             own = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
             sources = replace(sources, checkpoint=own)
+        self.sources = sources
         self.checkpoint = open_checkpoint(sources, download=not dry_run)
         self.model = model.for_lcm(self.checkpoint.embeds_guidance) if self.checkpoint.is_lcm else model
         self._context = BuildContext(

@@ -14,6 +14,7 @@ from qnn_sd.export.checkpoint import hub
 from qnn_sd.export.checkpoint.architecture import refuse_foreign_config, refuse_other_tasks
 from qnn_sd.export.checkpoint.embeddings import Embedding, read_embedding
 from qnn_sd.export.checkpoint.folder import read_folder
+from qnn_sd.export.checkpoint.identity import CheckpointIdentity, identify
 from qnn_sd.export.checkpoint.json_file import read_json
 from qnn_sd.export.checkpoint.lora import Delta, Lora, read_lora
 from qnn_sd.export.checkpoint.parts import Layout, Part
@@ -85,6 +86,17 @@ class Checkpoint:
         """What else determines a part; plain JSON values."""
         scales = {f"lora/{number}": lora.scale for number, lora in enumerate(self._loras) if part in lora.deltas}
         return {"config": self.config(part), "scales": scales}
+
+    def identity(self, sources: Sources) -> CheckpointIdentity:
+        """What it is, for an image's metadata.
+
+        Args:
+            sources: what it was opened from.
+
+        Raises:
+            CheckpointError: the tokenizer is missing.
+        """
+        return identify(self._layout, self._loras, self._embeddings, self.tokenizer, sources)
 
     @property
     def scheduler(self) -> Mapping[str, Any]:
