@@ -17,6 +17,8 @@ from qnn_sd.schemas import Document, ImageSize
 
 SourceKind = Literal["kit", "hub", "file", "folder", "checkpoint"]
 TargetKind = Literal["cpu", "emulator", "phone"]
+# The text chunk with the document.
+DOCUMENT = "qnn-sd"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 

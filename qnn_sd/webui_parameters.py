@@ -1,8 +1,8 @@
 """The text chunk ``parameters``, as AUTOMATIC1111's web UI writes and reads it and many tools beside it.
 
-Its lines are the prompt, ``Negative prompt: …``, and last ``Steps: 20, Sampler: …, CFG scale: …``. A value with a comma,
-a colon or a line's end is quoted as JSON. Prompts aren't quoted: what can't be told apart there, the JSON document of
-the image has (``image_metadata.py``).
+Its lines are the prompt, ``Negative prompt: …``, and last ``Steps: 20, Sampler: …, CFG scale: …``. A value with a
+comma, a colon or a line's end is quoted as JSON. Prompts aren't quoted: what can't be told apart there, the JSON
+document of the image has (``image_metadata.py``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def written_parameters(made: ImageDocument) -> str:
     fields: dict[str, object] = {
         "Steps": made.steps,
         "Sampler": SAMPLERS.get(made.scheduler, made.scheduler),
-        "CFG scale": f"{made.guidance:g}",
+        "CFG scale": _number(made.guidance),
         "Seed": made.seed,
         "Size": f"{made.size.width}x{made.size.height}",
         "Model hash": made.checkpoint.sha256[:_MODEL_DIGITS],
@@ -55,11 +55,16 @@ def written_parameters(made: ImageDocument) -> str:
             f"{_tag_name(each.name)}: {each.sha256[:_NETWORK_DIGITS]}" for each in made.embeddings
         )
     fields["Version"] = f"qnn-sd {made.versions.get('qnn-sd', '')}".strip()
-    tags = "".join(f" <lora:{_tag_name(each.name)}:{each.scale:g}>" for each in made.loras)
+    tags = "".join(f" <lora:{_tag_name(each.name)}:{_number(each.scale)}>" for each in made.loras)
     prompt = f"{_without_marks(made.prompt)}{tags}"
     negative = f"\n{_NEGATIVE} {_without_marks(made.negative_prompt)}" if made.negative_prompt.strip() else ""
     settings = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())
     return f"{prompt}{negative}\n{settings}".strip()
+
+
+def _number(value: float) -> str:
+    """As short as it can be without becoming another number."""
+    return repr(value).removesuffix(".0")
 
 
 def _stem(name: str) -> str:

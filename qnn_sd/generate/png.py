@@ -40,7 +40,7 @@ def read_png(path: Path) -> tuple[dict[str, str], tuple[int, int]]:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["PNG"]) as image:
             if not any(isinstance(value, str) for value in image.info.values()):
                 image.load()
-            found = {key: str(value) for key, value in image.info.items() if isinstance(value, str)}
+            found = {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
             return found, image.size
     except FileNotFoundError as error:
         raise SettingError(f"{path} is missing", hint="Give --like an image that is there.") from error
