@@ -267,10 +267,11 @@ def test_ones_own_files_are_asked_for_and_found_by_their_hashes(own: Path, own_c
     assert "the embedding neon.safetensors, which isn't given" in own_cli.refused(10, *given)
     given += ["--embedding", str(own / "neon.safetensors")]
     own_cli.json(*given)
-    both = [(own_cli.folder / name).read_bytes() for name in ("a.png", "b.png")]
-    assert both[1] == both[0].replace(b"bold.safetensors", b"renamed.safetensors") or np.array_equal(
-        *(np.asarray(Image.open(own_cli.folder / name)) for name in ("a.png", "b.png"))
-    )
+    first, second = (np.asarray(Image.open(own_cli.folder / name)) for name in ("a.png", "b.png"))
+    np.testing.assert_array_equal(first, second)
+    again = document(own_cli.folder / "b.png")
+    renamed = {**made["loras"][0], "name": "renamed.safetensors"}
+    assert again == {**made, "loras": [renamed, made["loras"][1]]}
 
 
 def test_files_beside_the_image_are_found(own: Path, own_cli: CliHere) -> None:
