@@ -44,7 +44,6 @@ from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
             "Generate four images on a phone, and leave its worker warm for the next run",
             'qnn-sd run "a yellow star on black" --device R5CT1234ABC --count 4 --keep-alive',
         ),
-        ("Make an image again, with what its file says of how it was made", "qnn-sd run --like out.png"),
     ),
     docs_page=GENERATE,
 )
@@ -81,7 +80,8 @@ def run_command(
 ) -> None:
     """Generate an image of PROMPT and save it as PNG.
 
-    Runs on the HTP emulator, on this machine's CPU, or on a phone. Builds first what isn't in the cache.
+    Runs on the HTP emulator, on this machine's CPU, or on a phone. Builds first what isn't in the cache. With --like
+    an image is made again, and PROMPT can be left out.
     """
     generation.check()
     where.check(build_request)
