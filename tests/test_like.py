@@ -18,6 +18,7 @@ from test_image_metadata import CONTENT, WEB_UI, theirs
 
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.config import load_profile
+from qnn_sd.export.checkpoint import hub
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
 PROMPT = 'a red circle,\n"Steps: 3" 🎨'
@@ -280,6 +281,23 @@ def test_files_beside_the_image_are_found(own: Path, own_cli: CliHere) -> None:
     done = own_cli("run", "--like", str(own / "beside.png"), "-o", "b.png")
     assert done.returncode == 0, done.stderr
     assert (own / "beside.png").read_bytes() == (own_cli.folder / "b.png").read_bytes()
+
+
+def test_a_checkpoint_of_the_hub_is_had_by_its_id(own_cli: CliHere, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetch(name: str, download: bool = True) -> Path:
+        asked.append((name, download))
+        return CHECKPOINT
+
+    monkeypatch.setattr(hub, "fetch_checkpoint", fetch)
+    own_cli.json("run", "a circle", *QUICK, "--checkpoint", "somebody/dream", "-o", "a.png")
+    made = document(own_cli.folder / "a.png")
+    assert (made["checkpoint"]["name"], made["checkpoint"]["kind"]) == ("somebody/dream", "hub")
+    own_cli.json("run", "--like", "a.png", "-o", "b.png")
+    assert same_files(own_cli, "a.png", "b.png")
+    assert own_cli("run", "--like", "a.png", "--dry-run").returncode == 0
+    assert asked == [("somebody/dream", True), ("somebody/dream", True), ("somebody/dream", False)]
 
 
 def test_another_checkpoint_is_refused_and_more_files_are_said(own: Path, own_cli: CliHere) -> None:

@@ -151,11 +151,13 @@ def test_neither_images_nor_reports_nor_the_phone_name_anybody(
     with started(adb, tmp_path / "phone", serial=SERIAL) as phone:
         device = ("--device", phone.address)
         command.run("run", PROMPT, *device, "--steps", "1", "--seed", "1", "-o", str(command.left / "p.png"))
+        command.run("run", "--like", str(command.left / "p.png"), *device, "-o", str(command.left / "again.png"))
         bench = ("bench", *device, "--component", "text_encoder", "--rounds", "1", "--cold", "1")
         command.run(*bench, "-o", str(command.left / "bench.json"))
         names = [*command.names, str(cache), SERIAL, phone.address]
         assert leaks(phone.tmp, names) == []
     assert leaks(command.left, names) == []
+    assert (command.left / "again.png").read_bytes() == (command.left / "p.png").read_bytes()
     texts = Image.open(command.left / "p.png").text  # type: ignore[attr-defined]
     assert (texts["target"], texts["soc"], texts["htp"]) == ("phone", "sm8650", "v75")
     assert json.loads(texts["qnn-sd"])["target"] == "phone"

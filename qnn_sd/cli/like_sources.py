@@ -90,11 +90,10 @@ class LikeSources:
         by_hash = {sha256_of_file(parse_embedding(text)[1]): text for text in typed}
         found = []
         for each in self._made.embeddings:
-            text = by_hash.get(each.sha256)
-            if text is not None and not Path(text).expanduser().exists():
-                found.append(text)
-            else:
-                found.append(f"{each.name}={text or self._beside('embedding', each.file, each)}")
+            text = by_hash.get(each.sha256) or str(self._beside("embedding", each.file, each))
+            # One that was typed with a name keeps it; a name that an option can't spell is the file's own.
+            is_plain = Path(text).expanduser().exists() and each.name.isprintable() and "=" not in each.name
+            found.append(f"{each.name}={text}" if is_plain else text)
         return (
             *found,
             *(text for digest, text in by_hash.items() if digest not in self._hashes(self._made.embeddings)),
