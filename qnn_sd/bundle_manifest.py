@@ -124,12 +124,17 @@ class OpenBundle:
     Args:
         made: the bundle's artifact, by ``artifact.load`` held against its manifest or just made.
 
+    Attributes:
+        folder: where it is.
+        key: hex hash of all that it was made from and by.
+        info: what it says of itself.
+
     Raises:
         ArtifactError: not a bundle.
     """
 
     def __init__(self, made: Artifact) -> None:
-        self.folder = made.folder
+        self.folder, self.key = made.folder, made.key
         try:
             content = json.loads(made.file(BUNDLE_FILE).read_text("utf-8"))
             if not isinstance(content, dict) or "schema" not in content:

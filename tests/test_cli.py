@@ -38,7 +38,8 @@ def _built(pipeline: BuildPipeline) -> None:
 
 def test_run_saves_a_image_with_what_made_it(cli: Cli) -> None:
     document = cli.json("run", PROMPT, *QUICK, "--negative", "square", "--scheduler", "euler", "-o", "my image.png")
-    assert document["images"] == [{"file": "my image.png", "seed": 3}]
+    [saved] = document["images"]
+    assert (saved["file"], saved["seed"], saved["metadata"]["prompt"]) == ("my image.png", 3, PROMPT)
     assert (document["target"], document["soc"], document["fallbacks"]) == ("cpu", None, [])
     components = document["components"]
     assert {name: (c["target"], c["calls"]) for name, c in components.items()} == {

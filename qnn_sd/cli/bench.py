@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,8 +11,10 @@ from qnn_sd import resources
 from qnn_sd.cli.bench_report import BenchReportContext, as_document, show
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import PHONE
+from qnn_sd.cli.documents import BenchDocument
 from qnn_sd.cli.help import MEASUREMENT, OUTPUT, HelpCommand, option
 from qnn_sd.cli.options import component_option, device_option, output_options, refuse_bad_output, soc_option
+from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import TargetError
@@ -19,6 +22,7 @@ from qnn_sd.output_files import written_aside
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.targets.adb.bench import BenchSettings, Measurement, Refused, measure
 from qnn_sd.targets.adb.client import Adb, choose_phone, is_virtual, phone_info, profile_of
+from qnn_sd.targets.adb.diagnostics import Privacy
 from qnn_sd.targets.adb.session.deployment import PERF_MODES
 
 
@@ -62,7 +66,7 @@ from qnn_sd.targets.adb.session.deployment import PERF_MODES
     type=click.Path(path_type=Path),
     metavar="FILE.json",
     default_text="none",
-    help="File for the JSON document.",
+    help="File for the JSON document, to send: the phone's serial number isn't in it.",
 )
 @build_options
 @output_options
@@ -103,7 +107,7 @@ def bench_command(
     console.document(document)
     if output is not None:
         with written_aside(output) as aside:
-            aside.write_text(json_text(document.content), "utf-8")
+            aside.write_text(json_text(_without_names(document, private_names(build_request, output))), "utf-8")
         console.say(f"written to {output}")
     if error is not None:
         raise error
@@ -121,3 +125,22 @@ def _error_of(measurement: Measurement, serial: str) -> TargetError | None:
     )
     error.__cause__ = refused[0].cause
     return error
+
+
+def _without_names(document: BenchDocument, privacy: Privacy) -> dict[str, Any]:
+    """The document for others: without the phone's serial number, and without this user's names in free text.
+
+    Args:
+        document: as it is printed.
+        privacy: the private names; it learns the serial.
+    """
+    content = document.content
+    privacy.hide_serial(document.phone.device)
+    content["phone"]["device"] = privacy.redact(document.phone.device)
+    if document.error is not None:
+        # Its name is a word of the format, whatever a user is called.
+        content["error"] = {**privacy.redact(content["error"]), "name": document.error.name}
+    for each in content["results"]:
+        if "refused" in each:
+            each["refused"] = privacy.redact(each["refused"])
+    return content

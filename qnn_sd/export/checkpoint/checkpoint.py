@@ -15,10 +15,12 @@ from qnn_sd.export.checkpoint import clip_tokenizer, fit
 from qnn_sd.export.checkpoint.architecture import refuse_other_tasks
 from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
 from qnn_sd.export.checkpoint.embeddings import Embedding
+from qnn_sd.export.checkpoint.identity import CheckpointIdentity, identify
 from qnn_sd.export.checkpoint.json_file import read_json
 from qnn_sd.export.checkpoint.lora import Delta, Lora
 from qnn_sd.export.checkpoint.misfit import Base
 from qnn_sd.export.checkpoint.parts import Layout, Part
+from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.export.checkpoint.weights import Weights
 from qnn_sd.tokenizer_files import END, Vocabulary, read_vocabulary
 
@@ -32,11 +34,11 @@ class Checkpoint:
 
     Args:
         layout: the networks as they lie on disk, all of ``PARTS``.
+        sources: what all is opened from; its checkpoint is set.
         base: what messages call it.
         search: looks for CLIP's tokenizer, if neither the layout nor the user has one.
         loras: what is merged into the weights, in this order.
         embeddings: textual inversions.
-        tokenizer: folder of the tokenizer instead of the layout's, or None.
 
     Raises:
         CheckpointError: networks or embeddings that don't fit each other.
@@ -46,15 +48,14 @@ class Checkpoint:
     def __init__(
         self,
         layout: Layout,
+        sources: Sources,
         base: Base,
         search: ClipTokenizerSearch,
         loras: Sequence[Lora] = (),
         embeddings: Sequence[Embedding] = (),
-        tokenizer: Path | None = None,
     ) -> None:
-        self._layout, self._loras, self._embeddings = layout, loras, embeddings
+        self._layout, self._sources, self._loras, self._embeddings = layout, sources, loras, embeddings
         self._base, self._search = base, search
-        self._given_tokenizer = tokenizer
         refuse_other_tasks(layout.origin, self.config("unet"), self.config("vae"))
 
     def config(self, part: str) -> Mapping[str, Any]:
@@ -91,6 +92,14 @@ class Checkpoint:
         """What else determines a part; plain JSON values."""
         scales = {f"lora/{number}": lora.scale for number, lora in enumerate(self._loras) if part in lora.deltas}
         return {"config": self.config(part), "scales": scales}
+
+    def identity(self) -> CheckpointIdentity:
+        """What it is, for an image's metadata.
+
+        Raises:
+            CheckpointError: the tokenizer is missing.
+        """
+        return identify(self._layout, self._loras, self._embeddings, self.tokenizer.sha256, self._sources)
 
     @property
     def origin(self) -> Path:
@@ -151,7 +160,7 @@ class Checkpoint:
 
     @property
     def _tokenizer_folder(self) -> Path | None:
-        return self._given_tokenizer or self._layout.tokenizer
+        return self._sources.tokenizer or self._layout.tokenizer
 
     def _clip_tokenizer(self) -> Vocabulary:
         if self._words < clip_tokenizer.TOKENS:

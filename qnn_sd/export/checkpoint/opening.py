@@ -56,15 +56,16 @@ def open_checkpoint(
         UnsupportedModelError: another architecture (named).
         SettingError: embeddings that share a name.
     """
+    own = model if sources.checkpoint is None else None
     given = sources.checkpoint
     if given is None:
         assert model is not None, "whoever names no checkpoint names a model"
         given = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
+        sources = replace(sources, checkpoint=given)
     path = _located(given, hub.fetch_checkpoint, download, "--checkpoint")
     vae = None if sources.vae is None else read_vae(_located(sources.vae, hub.fetch_vae, download, "--vae"))
     layout = (read_folder if path.is_dir() else read_single_file)(path, () if vae is None else ("vae",))
     width, table = fit.text_width(layout.parts["unet"]), token_embedding(layout.parts["text_encoder"])
-    own = model if sources.checkpoint is None else None
     base = Base(own, path.resolve().name if Path(given).expanduser().exists() else str(given), width)
     if vae is not None:
         layout = _with_vae(layout, vae, base)
@@ -72,7 +73,7 @@ def open_checkpoint(
     encoder = replace(base, width=table[1])
     embeddings = [read_embedding(file, name, encoder) for name, file in sources.embeddings]
     search = ClipTokenizerSearch(cache or resources.cache(), say, download)
-    return Checkpoint(layout, base, search, loras, embeddings, sources.tokenizer)
+    return Checkpoint(layout, sources, base, search, loras, embeddings)
 
 
 def _with_vae(layout: Layout, vae: Part, base: Base) -> Layout:
