@@ -358,7 +358,7 @@ def test_without_jgo_the_message_says_what_to_install(libraries: Path, monkeypat
 
 
 def test_no_other_command_needs_jgo() -> None:
-    code = "import sys, qnn_sd.cli; sys.exit('jgo' in sys.modules)"
+    code = "import sys, qnn_sd.cli.app; sys.exit('jgo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

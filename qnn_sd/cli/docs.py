@@ -12,3 +12,8 @@ PHONE = "docs/phone.md"
 QUANTIZATION = "docs/quantization.md"
 VERIFICATION = "docs/verification.md"
 VIRTUAL_PHONE = "docs/virtual-phone.md"
+
+
+def name_of(page: str) -> str:
+    """What ``qnn-sd docs`` calls a page: ``compile`` for docs/compile.md."""
+    return page.rpartition("/")[2].removesuffix(".md").lower()

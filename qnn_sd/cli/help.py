@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from qnn_sd.cli.docs import name_of
+
 # The groups, in the order of a help text.
 MODEL = "Model"
 QUANTIZATION = "Quantization"
@@ -155,4 +157,4 @@ def _write_options(formatter: click.HelpFormatter, parameters: Iterable[click.Pa
 
 def _write_page(formatter: click.HelpFormatter, page: str) -> None:
     formatter.write_paragraph()
-    formatter.write(f"Docs: {page}\n")
+    formatter.write(f"Docs: qnn-sd docs {name_of(page)}\n")
