@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "assets"))  # the trainer's checker and prompts
 sys.path.insert(0, str(ROOT / "worker"))  # the worker's build and its pins
 sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT))  # the build hook
 
 # A shell starts background jobs with Ctrl-C ignored, which our commands would inherit from us.
 signal.signal(signal.SIGINT, signal.default_int_handler)
