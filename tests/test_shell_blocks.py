@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from collections.abc import Mapping
 from functools import cache as cached
 from pathlib import Path
 
 import click
 import pytest
-from adb_host import AdbHost, PhoneOnAdb, free_port
-from conftest import ROOT, Cli
-from demo_configs import FEW_STEPS, changed_demo
+from adb_host import PhoneOnAdb, free_port
+from conftest import ROOT
 from shell_blocks import Block, Typist, blocks_of, lines_that_differ
 from test_docs import PAGES
 
@@ -73,43 +71,9 @@ def understood(arguments: list[str]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def typist(
-    pipeline: BuildPipeline,
-    cache: Path,
-    adb: AdbHost,
-    phone: PhoneOnAdb,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Typist:
-    """Has this checkout's command on the PATH, the demo in the cache, and a phone that adb lists."""
-    folder = tmp_path_factory.mktemp("typist")
-    configs, programs = folder / "configs", folder / "bin"
-    configs.mkdir()
-    programs.mkdir()
-    # An image of few steps: what is tested is the line, not the image.
-    changed_demo(configs, FEW_STEPS)
-    write_command(programs, Cli(cache, folder, configs))
-    (programs / "python").symlink_to(sys.executable)
-    (programs / "adb").symlink_to(adb.command()[0])
-    environment = {
-        **adb.environment,
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "QNN_SD_CACHE": str(cache),
-        "QNN_SD_DATA": str(folder / "data"),
-        "COLUMNS": "160",
-        "NO_COLOR": "1",
-        "PAGER": "cat",
-    }
-    (folder / "pages").mkdir()
-    replaced = {"SERIAL": phone.address, "5755": str(free_port())}
-    return Typist(environment, replaced, folder / "pages")
-
-
-def write_command(folder: Path, cli: Cli) -> None:
-    """Writes ``qnn-sd`` that runs this checkout into a folder."""
-    script = folder / "qnn-sd"
-    script.write_text(f'#!/bin/sh\nexec {shlex.join(cli.command())} "$@"\n')
-    script.chmod(0o755)
+def typist(shell: Mapping[str, str], phone: PhoneOnAdb, tmp_path_factory: pytest.TempPathFactory) -> Typist:
+    """Has a phone that adb lists."""
+    return Typist(shell, {"SERIAL": phone.address, "5755": str(free_port())}, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
