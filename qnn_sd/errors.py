@@ -73,6 +73,12 @@ class ConfigError(QnnSdError):
     exit_code = 7
 
 
+class PlatformError(QnnSdError):
+    """An operating system or processor that this package doesn't run on."""
+
+    exit_code = 8
+
+
 class CheckpointError(QnnSdError):
     """A checkpoint that is missing, truncated or doesn't fit its own config."""
 

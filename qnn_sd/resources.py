@@ -51,6 +51,16 @@ def assets() -> Path:
     return _root() / "assets"
 
 
+def docs() -> Path:
+    """Folder of the documentation's pages, ``<page>.md``."""
+    return _root() / "docs"
+
+
+def readme() -> Path:
+    """The first page."""
+    return _root() / "README.md"
+
+
 def cache() -> Path:
     """Folder of the artifacts: ``$QNN_SD_CACHE``, or the platform's cache folder."""
     override = os.environ.get("QNN_SD_CACHE")

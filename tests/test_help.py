@@ -46,7 +46,7 @@ each_command = pytest.mark.parametrize(("path", "command"), ALL.items(), ids=ALL
 def test_no_command_is_left_out() -> None:
     assert {path.partition(" ")[2] for path in ALL} == {
         *("", "export", "quantize", "compile", "cost", "verify", "run", "bench", "devices", "unstage"),
-        *("virtual-phone", "doctor", "completion", "runtime", "runtime fetch", "runtime list"),
+        *("virtual-phone", "doctor", "docs", "completion", "runtime", "runtime fetch", "runtime list"),
     }
 
 
@@ -60,7 +60,7 @@ def test_a_sentence_then_two_examples_then_groups_then_the_page(path: str, comma
     sections = list(command.sections) if isinstance(command, HelpGroup) else []
     assert groups[: len(sections)] == sections
     assert groups[len(sections) :] == [name for name in GROUPS if name in groups[len(sections) :]]
-    assert heads[-1] == text.splitlines()[-1] == f"Docs: {command.docs_page}"
+    assert heads[-1] == text.splitlines()[-1] == f"Docs: qnn-sd docs {docs.name_of(command.docs_page)}"
     first = (command.help or "").partition("\n\n")[0].replace("\n", " ")
     assert re.fullmatch(r"[A-Z][a-z]+ [^.]+\.", first), "it begins with one sentence that says what it does"
 

@@ -23,6 +23,7 @@ from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.documents import ErrorDetail, ErrorDocument
 from qnn_sd.cli.export import export_command
 from qnn_sd.cli.help import OUTPUT, GroupedOption, HelpGroup
+from qnn_sd.cli.pages import docs_command
 from qnn_sd.cli.quantize import quantize_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.cli.runtime import runtime_group
@@ -39,7 +40,7 @@ from qnn_sd.errors import Interrupted, OutputError, QnnSdError, SettingError, Un
         "Build": (export_command, quantize_command, compile_command, verify_command, cost_command),
         "Generate": (run_command, bench_command),
         "Phone": (devices_command, unstage_command, runtime_group, virtual_phone_command),
-        "Machine": (doctor_command, completion_command),
+        "Machine": (doctor_command, docs_command, completion_command),
     },
     examples=(
         ("Check this machine", "qnn-sd doctor"),

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from qnn_sd.cli.docs import name_of
+
 from qnn_sd.cli.spellings import ALSO
 from qnn_sd.cli.value_types import type_of
 
@@ -139,4 +141,4 @@ def write_options(formatter: click.HelpFormatter, parameters: Iterable[click.Par
 def write_page(formatter: click.HelpFormatter, page: str) -> None:
     """Writes where more is to read."""
     formatter.write_paragraph()
-    formatter.write(f"Docs: {page}\n")
+    formatter.write(f"Docs: qnn-sd docs {name_of(page)}\n")

@@ -5,6 +5,7 @@ from qnn_sd.cli.documents.build import CompileDocument, ExportDocument, PlanDocu
 from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
+from qnn_sd.cli.documents.pages import DocsDocument
 from qnn_sd.cli.documents.phones import DevicesDocument, UnstageDocument, VirtualPhoneDocument
 from qnn_sd.cli.documents.run import RunDocument
 from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
@@ -15,6 +16,7 @@ __all__ = [
     "CompileDocument",
     "CostDocument",
     "DevicesDocument",
+    "DocsDocument",
     "DoctorDocument",
     "ErrorDetail",
     "ErrorDocument",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from qnn_sd.adb_server import DEFAULT_SERVER, server_name
 from qnn_sd.errors import DeviceError
 
 
 def server_unreachable(error: Exception) -> DeviceError:
     """The error for an adb server that doesn't answer."""
     return DeviceError(
-        "The adb server doesn't answer",
+        f"The adb server doesn't answer at {server_name()}",
         why=str(error) or type(error).__name__,
-        hint="Type adb kill-server, then try again; ANDROID_ADB_SERVER_PORT must name the same port for all.",
+        hint="Start it there, or unset ADB_SERVER_SOCKET, ANDROID_ADB_SERVER_ADDRESS and ANDROID_ADB_SERVER_PORT."
+        if server_name() != DEFAULT_SERVER
+        else "Type adb kill-server, then try again.",
     )
 
 
