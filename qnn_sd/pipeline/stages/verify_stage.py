@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from qnn_sd import qnn_provider
 from qnn_sd.artifact import Artifact, Recipe
-from qnn_sd.compile import Binary, Verifier, usable_cores
+from qnn_sd.compile import Binary, Verifier
 from qnn_sd.config import DeviceProfile
 from qnn_sd.errors import ArtifactError
 from qnn_sd.pipeline.artifact_store import Build, tool_versions
