@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qnn_sd.errors import QnnSdError
-from qnn_sd.live_display import LiveDisplay, Row, bytes_state, count_state
+from qnn_sd.live_display import LiveDisplay, Row, by_elapsed, bytes_state, count_state, elapsed_state
 from qnn_sd.schemas import Document
 
 # Of a table, in characters: rich measures none beyond the width that it is given.
@@ -239,8 +239,7 @@ class Console:
         if not self.shows_rows:
             yield
             return
-        given = {} if state is None else {"state": lambda task: state(task.elapsed or 0.0)}
-        with self._display.row(title, expected=expected, **given):
+        with self._display.row(title, elapsed_state if state is None else by_elapsed(state), expected=expected):
             yield
 
     @contextmanager

@@ -19,15 +19,10 @@ from rich.text import Text
 
 from qnn_sd import session_loading
 from qnn_sd.blocked_display import shown_while_blocked
+from qnn_sd.in_words import clock
 
 # A session of a smaller model is open before anybody wonders.
 _SLOW_TO_LOAD_BYTES = 200_000_000
-
-
-def clock(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds: 1:02:03."""
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 class _Title(ProgressColumn):
@@ -76,6 +71,11 @@ def bytes_state(task: Task) -> str:
 def elapsed_state(task: Task) -> str:
     """The time so far."""
     return clock(task.elapsed or 0.0)
+
+
+def by_elapsed(state: Callable[[float], str]) -> Callable[[Task], str]:
+    """Figures that follow from the seconds so far."""
+    return lambda task: state(task.elapsed or 0.0)
 
 
 def _times(task: Task) -> str:
@@ -127,8 +127,8 @@ class LiveDisplay:
         self,
         title: str,
         state: Callable[[Task], str] = elapsed_state,
-        total: float | None = None,
-        done: float = 0,
+        total: int | None = None,
+        done: int = 0,
         expected: float | None = None,
     ) -> Iterator[Row]:
         """A row while the block runs.

@@ -77,7 +77,8 @@ def session(
     options.add_provider_for_devices([device], provider_options)
     # By default a failure has the Python package try the CPU's provider, whose complaint then hides the failure.
     with loading(model) if isinstance(model, Path) else nullcontext():
-        return onnxruntime.InferenceSession(str(model) if isinstance(model, Path) else model, options, enable_fallback=0)
+        source = str(model) if isinstance(model, Path) else model
+        return onnxruntime.InferenceSession(source, options, enable_fallback=0)
 
 
 def versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qnn_sd import artifact
+from qnn_sd.artifact_manifest import Work
 from qnn_sd.bundle_manifest import Bundle, Part, Soc
 from qnn_sd.config import ModelConfig, Rounding
 from qnn_sd.console import Console
@@ -79,11 +80,45 @@ class BuildContext:
             "added_tokens": self.checkpoint.added_tokens,
         }
 
+    def hashes_of(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """SHA-256 of files by name; large ones that weren't read before show a bar."""
+        total = sum(path.stat().st_size for path in files.values())
+        with self.console.reading("reading the checkpoint", total) as on_bytes:
+            return {name: artifact.sha256_of_file(path, on_bytes) for name, path in files.items()}
+
     @cached_property
     def tokenizer_hashes(self) -> dict[str, str]:
         """SHA-256 of the tokenizer's files, by name."""
         tokenizer = self.checkpoint.tokenizer
         return {name: artifact.sha256_of_file(tokenizer / name) for name in tokenizer_files(tokenizer)}
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Parameters of each component."""
+        exports = [each.export for each in self.components]
+        return {each.name: self.checkpoint.parameters(each.part, each.ignored_tensors) for each in exports}
+
+    def work(
+        self, component: str | None, variant: str = "", calls: Mapping[str, int] | None = None, detail: str = ""
+    ) -> Work:
+        """What a stage has to do, for estimates.
+
+        Args:
+            component: its name; None for all.
+            variant: how it is done, where there are several ways.
+            calls: how often something is gone through.
+            detail: what else changes its time.
+        """
+        of = self.parameters if component is None else {component: self.parameters[component]}
+        pixels = self.model.height * self.model.width
+        return Work(
+            variant=variant,
+            component=component,
+            pixels=pixels,
+            parameters=dict(of),
+            calls=dict(calls or {}),
+            detail=detail,
+        )
 
     def require_tokenizer(self) -> None:
         """Looks for what a bundle needs last, before hours of work that would end in a missing file.

@@ -6,7 +6,8 @@ where it stopped. What a stage needs and makes is in ``stages/``; which componen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +19,10 @@ from qnn_sd.config import DeviceProfile, ModelConfig, Rounding
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, QuantizeError, did_you_mean
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
-from qnn_sd.pipeline.artifact_store import ArtifactStore
+from qnn_sd.pipeline.artifact_store import ArtifactStore, PlannedStage
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.pipeline.context import BuildContext
+from qnn_sd.pipeline.expected_build import ExpectedBuild
 from qnn_sd.pipeline.stages import (
     bundle_stage,
     calibrate_stage,
@@ -117,7 +119,7 @@ class BuildPipeline:
         self.measured: dict[str, ComponentVerification] = {}
         self.warnings: list[str] = []
         store = ArtifactStore(cache or resources.cache(), console, dry_run)
-        self.reports, self.plan = store.reports, store.plan
+        self.reports, self.plan, self._store = store.reports, store.plan, store
         names = [component.name for component in components]
         self.encodings = _encodings_by_component(encodings, names) if encodings else {}
         _refuse_unknown_components(model, names)
@@ -141,6 +143,23 @@ class BuildPipeline:
             verify,
             dry_run,
         )
+
+    def planned(self, build: Callable[[BuildPipeline], object]) -> list[PlannedStage]:
+        """What a build would do here, without doing it: the stages in their order. The checkpoint is read, to hash it.
+
+        Args:
+            build: calls the methods of the pipeline that it is given.
+        """
+        twin = copy(self)
+        store = twin._store = ArtifactStore(self._store.cache, self._context.console, dry_run=True)
+        twin.reports, twin.plan, twin.measured, twin.warnings = store.reports, store.plan, {}, []
+        twin._context = replace(self._context, store=store, dry_run=True)
+        build(twin)
+        return twin.plan
+
+    def expect(self, expected: ExpectedBuild) -> None:
+        """From now on, stages say which of the plan they are, and what is left."""
+        self._store.expected = expected
 
     @property
     def components(self) -> tuple[str, ...]:
