@@ -4,12 +4,16 @@ from __future__ import annotations
 
 
 def gigabytes(count: float) -> str:
-    """Bytes in GB, with one decimal where it says something."""
+    """Bytes in GB, with one decimal where it says something; few in MB."""
+    if count < 0.95e8:
+        return f"{count / 1e6:.0f} MB" if count >= 1e6 else "<1 MB"
     return f"{count / 1e9:.1f} GB" if count < 9.95e9 else f"{count / 1e9:.0f} GB"
 
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: ``40 s``, ``12 min``, ``1 h 50 min``; never 0."""
+    if seconds < 0.5:
+        return "<1 s"
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

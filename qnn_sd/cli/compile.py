@@ -11,6 +11,7 @@ from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import COMPILE
 from qnn_sd.cli.documents import CompileDocument
 from qnn_sd.cli.documents.build import Calibration, CompiledComponent
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import output_options, soc_option
 from qnn_sd.cli.plan import show_plan
@@ -48,9 +49,10 @@ def compile_command(
     profile = load_profile(soc)
     pipeline = build_request.pipeline(console)
     if build_request.dry_run:
-        pipeline.build_bundle(profile)
-        show_plan(console, pipeline)
+        show_plan(console, pipeline, lambda planned: planned.build_bundle(profile))
         return
+    shortcut = "qnn-sd run PROMPT --target cpu"
+    announce(pipeline, lambda planned: planned.build_bundle(profile), console, build_request, shortcut=shortcut)
     bundle = pipeline.bundle(profile)
     components = _compiled(pipeline, bundle)
     _show(console, components, profile, bundle)

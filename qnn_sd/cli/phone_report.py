@@ -10,6 +10,7 @@ from qnn_sd import __version__, output_files, resources
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.documents import PhoneReport
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
@@ -52,6 +53,13 @@ def diagnose_phone(
     def bundle(profile: DeviceProfile) -> tuple[OpenBundle, bool]:
         nonlocal pipeline
         pipeline = build_request.pipeline(console)
+        announce(
+            pipeline,
+            lambda planned: planned.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS),
+            console,
+            build_request,
+            asks=False,
+        )
         made = pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
         return made, not all(report.cached for report in pipeline.reports)
 

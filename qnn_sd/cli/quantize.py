@@ -6,16 +6,18 @@ from pathlib import Path
 
 import click
 
+from qnn_sd.artifact import Artifact
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.docs import QUANTIZATION
 from qnn_sd.cli.documents import QuantizeDocument
 from qnn_sd.cli.documents.build import QuantizedComponent, RoundedLayers
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import copies_option, image_size, put_in_place, refuse_bad_copies, stage_output
 from qnn_sd.console import Console
-from qnn_sd.pipeline import COMPONENTS
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 
 
 @click.command(
@@ -47,10 +49,15 @@ def quantize_command(
     """
     refuse_bad_copies(output, components)
     pipeline = build_request.pipeline(console)
-    made = {name: pipeline.quantize(name) for name in components}
+
+    def build(planned: BuildPipeline) -> dict[str, Artifact]:
+        return {name: planned.quantize(name) for name in components}
+
     if build_request.dry_run:
-        show_plan(console, pipeline)
+        show_plan(console, pipeline, build)
         return
+    announce(pipeline, build, console, build_request)
+    made = build(pipeline)
     places = put_in_place(made, output)
     outputs: dict[str, QuantizedComponent] = {}
     rows: list[list[object]] = []

@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from qnn_sd import __version__, qnn_provider, resources
+from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import GENERATE
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
 from qnn_sd.cli.help import OUTPUT, HelpCommand, option
 from qnn_sd.cli.options import output_options, refuse_bad_output
@@ -21,7 +23,7 @@ from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request, TextToImage
 from qnn_sd.generate.png import save_png
 from qnn_sd.generate.text_to_image import Image
-from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
 from qnn_sd.targets.adb.session.deployment import deployed
@@ -76,15 +78,28 @@ def run_command(
     profile = where.profile(phone)
     pipeline = build_request.pipeline(console)
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
-    if build_request.dry_run:
-        if profile is None:
-            pipeline.build_cpu_bundle(cpu_kind)
-        else:
-            pipeline.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
-        show_plan(console, pipeline)
-        return
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
     request = generation.request(prompt, pipeline.model)
+
+    def build(planned: BuildPipeline) -> Artifact:
+        if profile is None:
+            return planned.build_cpu_bundle(cpu_kind)
+        return planned.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+
+    # What a phone takes nobody knows beforehand.
+    where_it_runs = [] if phone else [cpu_kind if profile is None else "emulator"]
+    images = [pipeline.image_work(each, request.steps, request.guidance, request.count) for each in where_it_runs]
+    if build_request.dry_run:
+        show_plan(console, pipeline, build, images)
+        return
+    announce(
+        pipeline,
+        build,
+        console,
+        build_request,
+        afterwards=[("generate", each) for each in images],
+        shortcut="" if profile is None else "--target cpu",
+    )
     paths = _paths(output, request)
     bundle = pipeline.cpu_bundle(cpu_kind) if profile is None else pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
     with ExitStack() as stack:

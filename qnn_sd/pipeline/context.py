@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,7 +99,12 @@ class BuildContext:
         return {each.name: self.checkpoint.parameters(each.part, each.ignored_tensors) for each in exports}
 
     def work(
-        self, component: str | None, variant: str = "", calls: Mapping[str, int] | None = None, detail: str = ""
+        self,
+        component: str | None,
+        variant: str = "",
+        calls: Mapping[str, int] | None = None,
+        detail: str = "",
+        of: Collection[str] | None = None,
     ) -> Work:
         """What a stage has to do, for estimates.
 
@@ -108,14 +113,15 @@ class BuildContext:
             variant: how it is done, where there are several ways.
             calls: how often something is gone through.
             detail: what else changes its time.
+            of: the components that it works on where it is of no single one; None for all.
         """
-        of = self.parameters if component is None else {component: self.parameters[component]}
+        named = {component} if component else self.parameters.keys() if of is None else of
         pixels = self.model.height * self.model.width
         return Work(
             variant=variant,
             component=component,
             pixels=pixels,
-            parameters=dict(of),
+            parameters={name: count for name, count in self.parameters.items() if name in named},
             calls=dict(calls or {}),
             detail=detail,
         )

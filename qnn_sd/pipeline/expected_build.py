@@ -36,16 +36,22 @@ class ExpectedBuild:
     Args:
         stages: the plan, in its order.
         afterwards: seconds that the command is expected to take after the last stage.
+        seconds: of all stages, fewer than their sum where some run side by side; None for the sum.
 
     Attributes:
         memory: that the build holds.
     """
 
-    def __init__(self, stages: Sequence[ExpectedStage] = (), afterwards: float = 0.0) -> None:
+    def __init__(
+        self, stages: Sequence[ExpectedStage] = (), afterwards: float = 0.0, seconds: float | None = None
+    ) -> None:
         self._numbers = {(each.stage, each.name): number for number, each in enumerate(stages, 1)}
         self._left = {(each.stage, each.name): each.seconds for each in stages}
         self._afterwards = afterwards
-        self._whole = sum(self._left.values()) + afterwards
+        alone = sum(self._left.values())
+        # Of stages that run side by side only the longest counts, or what the cores leave.
+        self._beside = 1.0 if seconds is None or not alone else seconds / alone
+        self._whole = alone * self._beside + afterwards
         self._expected = self._taken = 0.0
         self.memory, self._bytes = PeakMemory(), 0
 
@@ -80,13 +86,13 @@ class ExpectedBuild:
             running: the stages that run now.
             since: when they were started, by ``time.monotonic``.
         """
-        ahead = sum(seconds for each, seconds in self._left.items() if each not in running) + self._afterwards
+        ahead = sum(seconds for each, seconds in self._left.items() if each not in running) * self._beside
         longest = max((self._left.get(each, 0.0) for each in running), default=0.0)
         pace = 1.0
         if self._taken >= _PACE_AFTER_SECONDS and self._expected > 0:
             pace = min(max(self._taken / self._expected, _PACE[0]), _PACE[1])
         elapsed = 0.0 if since is None else time.monotonic() - since
-        return ahead * pace + max(longest * pace - elapsed, 0.0)
+        return (ahead + self._afterwards) * pace + max(longest * pace - elapsed, 0.0)
 
     def done(self, stages: Sequence[tuple[str, str]], seconds: float, folders: Sequence[Path]) -> None:
         """Counts stages that have ended.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from qnn_sd import resources
 from qnn_sd.artifact import Artifact
+from qnn_sd.artifact_manifest import Work
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.config import DeviceProfile, ModelConfig, Rounding
 from qnn_sd.console import Console
@@ -170,6 +171,27 @@ class BuildPipeline:
     def text_to_image(self) -> tuple[str, ...]:
         """Names of the components that an image from a prompt needs."""
         return tuple(component.name for component in self._context.components if component.text_to_image)
+
+    def work(self, component: str) -> Work:
+        """What there is to do where a component is gone through once, for estimates."""
+        return self._context.work(component)
+
+    def image_work(self, variant: str, steps: int | None = None, guidance: float | None = None, count: int = 1) -> Work:
+        """What there is to do for images, for estimates.
+
+        Args:
+            variant: what generates them: ``float`` or ``qdq`` on the CPU, or ``emulator``.
+            steps: sampling steps; None for the model's.
+            guidance: scale; None for the model's.
+            count: how many.
+        """
+        passes = self._context.passes(self.model.guidance if guidance is None else guidance)
+        calls = {
+            "text_encoder": passes,
+            "unet": passes * count * (self.model.steps if steps is None else steps),
+            "vae_decoder": count,
+        }
+        return self._context.work(None, variant, calls, of=self.text_to_image)
 
     def export(self, component: str) -> Artifact:
         """The component's float graph."""

@@ -74,7 +74,9 @@ def _bundle(context: BuildContext, name: str, info: Bundle, sources: Mapping[str
         )
     inputs = {**{folder: source.key for folder, source in sources.items()}, **context.tokenizer_hashes}
     tools = tool_versions(CACHE_KEY_SOURCES)
-    work = context.work(None, detail=", ".join(sources))
+    kinds = {part.kind for part in info.components.values()}
+    variant = "binary" if "context_binary" in kinds else min(kinds)
+    work = context.work(None, variant, of=info.components)
     recipe = Recipe("bundle", f"{context.model.name}.{name}", inputs, info.content, tools, work)
 
     def build(folder: Path) -> dict[str, Any]:
