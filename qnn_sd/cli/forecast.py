@@ -93,9 +93,14 @@ class Forecast:
         return max(*held, sum(beside[-self.cores :]), 0.0, 0.0) + _OWN_MEMORY
 
     @property
+    def kept(self) -> float:
+        """Bytes of disk that stay."""
+        return sum(each.disk for each in self._ahead)
+
+    @property
     def disk(self) -> float:
         """Bytes of disk, at most: what stays, and what is needed for a while."""
-        return sum(each.disk for each in self._ahead) + max((each.scratch for each in self._ahead), default=0.0)
+        return self.kept + max((each.scratch for each in self._ahead), default=0.0)
 
 
 def make_forecast(plan: Sequence[PlannedStage], afterwards: Sequence[Afterwards], machine: Machine) -> Forecast:

@@ -20,6 +20,7 @@ from qnn_sd.generate.png import save_png
 from qnn_sd.health_checks import CheckResult
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
+from qnn_sd.shown_runner import ShownRunner
 from qnn_sd.targets.adb.diagnostics import (
     DiagnosticsContext,
     DiagnosticsRequest,
@@ -69,7 +70,9 @@ def diagnose_phone(
         config = pipeline.model
         request = Request(PROMPT, "", STEPS, config.guidance, config.scheduler, SEED)
         with console.progress(f"generating on {runner.target}", STEPS) as bar:
-            result = TextToImage(runner, made.info, made.tokenizer).generate(request, lambda _seconds: bar.advance())
+            result = TextToImage(ShownRunner(runner, bar.doing), made.info, made.tokenizer).generate(
+                request, lambda _seconds: bar.advance()
+            )
         return GeneratedImage(
             result.images[0], {name: (usage.calls, usage.seconds) for name, usage in result.usage.items()}
         )

@@ -25,6 +25,7 @@ from qnn_sd.generate.png import save_png
 from qnn_sd.generate.text_to_image import Image
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
+from qnn_sd.shown_runner import ShownRunner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
 from qnn_sd.targets.adb.session.deployment import deployed
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
@@ -149,8 +150,8 @@ def _generate(request: Request, paths: list[Path], bundle: OpenBundle, runner: R
         save_png(path, image, {**metadata, "seed": number_seed})
         console.result(f"{path} (seed {number_seed})")
 
-    loop = TextToImage(runner, info, bundle.tokenizer)
     with console.progress(f"generating on {runner.target}", request.steps * request.count) as bar:
+        loop = TextToImage(ShownRunner(runner, bar.doing), info, bundle.tokenizer)
         return loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
 
 
