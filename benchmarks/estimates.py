@@ -61,34 +61,39 @@ def main() -> None:
     parser.add_argument("--cores", default="1,2", type=lambda text: [int(each) for each in text.split(",")])
     given = parser.parse_args()
     everything = sorted(os.sched_getaffinity(0))
-    print(
-        f"{'command':<34}{'cores':>6}{'predicted':>11}{'actual':>9}{'ratio':>7}{'CPU':>9}{'GB said':>9}{'GB':>7}{'load':>6}"
-    )
+    heads = f"{'command':<32}{'cores':>6}{'predicted':>11}{'actual':>9}{'ratio':>7}"
+    print(f"{heads}{'CPU':>9}{'GB said':>9}{'GB':>7}{'load':>6}")
     for cores in given.cores:
         os.sched_setaffinity(0, everything[:cores])
         with tempfile.TemporaryDirectory() as work:
-            cache = Path(work) / "cache"
-            image = ["run", PROMPT, "--seed", "1", "-o", str(Path(work) / "out.png")]
-            commands = [["compile"], image]
-            if given.full:
-                model = ["--model", "sd15", "--checkpoint", str(given.full)]
-                commands = [["export", *model], [*image, "--target", "cpu", "--steps", "2", *model]]
-            held = 0.0
-            for arguments in commands:
-                plan = predicted(arguments, cache)
-                load = os.getloadavg()[0]
-                seconds, used, size = actual(arguments, cache)
-                name = " ".join(arguments[:1] + arguments[6:10] if arguments is image else arguments[:1])
-                said = plan["estimated_seconds"]
-                print(
-                    f"{name:<34}{cores:>6}{said:>9.1f} s{seconds:>7.1f} s{said / seconds:>7.2f}{used:>7.1f} s"
-                    f"{plan['disk_bytes'] / 1e9:>9.2f}{size - held:>7.2f}{load:>6.1f}",
-                    flush=True,
-                )
-                held = size
-                if given.stages and arguments == ["compile"]:
-                    show_stages(plan, measured_stages(cache))
+            measure(Path(work), cores, given.full, given.stages)
     os.sched_setaffinity(0, everything)
+
+
+def measure(work: Path, cores: int, checkpoint: Path | None, stages: bool) -> None:
+    """Prints a row for each command, one after the other in one cache."""
+    cache, held = work / "cache", 0.0
+    image = ["run", PROMPT, "--seed", "1", "-o", str(work / "out.png")]
+    commands = {"compile": ["compile"], "run, emulator": image}
+    if checkpoint is not None:
+        model = ["--model", "sd15", "--checkpoint", str(checkpoint)]
+        commands = {
+            "export, SD 1.5": ["export", *model],
+            "run, CPU, 2 steps, SD 1.5": [*image, "--target", "cpu", "--steps", "2", *model],
+        }
+    for name, arguments in commands.items():
+        plan = predicted(arguments, cache)
+        load = os.getloadavg()[0]
+        seconds, used, size = actual(arguments, cache)
+        said = plan["estimated_seconds"]
+        print(
+            f"{name:<32}{cores:>6}{said:>9.1f} s{seconds:>7.1f} s{said / seconds:>7.2f}{used:>7.1f} s"
+            f"{plan['disk_bytes'] / 1e9:>9.2f}{size - held:>7.2f}{load:>6.1f}",
+            flush=True,
+        )
+        held = size
+        if stages and name == "compile":
+            show_stages(plan, measured_stages(cache))
 
 
 def show_stages(plan: dict[str, Any], took: dict[tuple[str, str], float]) -> None:

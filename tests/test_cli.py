@@ -479,9 +479,8 @@ def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli_here: CliHere, own_
     assert not any(stage["last_seconds"] for stage in other["stages"])
     assert all(stage["estimated_seconds"] > 0 for stage in other["stages"])
     assert other["known_seconds"] == 0
-    assert other["estimated_seconds"] == pytest.approx(
-        sum(stage["estimated_seconds"] for stage in other["stages"]), rel=0.4
-    )
+    each_alone = sum(stage["estimated_seconds"] for stage in other["stages"])
+    assert each_alone / 2 < other["estimated_seconds"] <= each_alone
     # Another SoC alone: the stages before it are cached.
     soc = cli_here.json("compile", "--soc", "qcs9075", "--dry-run")["stages"]
     assert {stage["stage"] for stage in soc if not stage["cached"]} == {"compile", "verify", "bundle"}
