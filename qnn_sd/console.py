@@ -227,19 +227,22 @@ class Console:
 
     @contextmanager
     def working(
-        self, title: str, expected: float | None = None, state: Callable[[float], str] | None = None
+        self,
+        title: str,
+        share: Callable[[float], float] | None = None,
+        state: Callable[[float], str] | None = None,
     ) -> Iterator[None]:
         """A moving row on a terminal while the block runs, of which nobody knows how far it is; nothing in a log.
 
         Args:
             title: what is worked on.
-            expected: seconds that it is expected to take, if somebody knows.
+            share: how much of it is done, from the seconds so far; None where nobody knows.
             state: what is said of it beside the bar, from the seconds so far; None for the time.
         """
         if not self.shows_rows:
             yield
             return
-        with self._display.row(title, elapsed_state if state is None else by_elapsed(state), expected=expected):
+        with self._display.row(title, elapsed_state if state is None else by_elapsed(state), share=share):
             yield
 
     @contextmanager

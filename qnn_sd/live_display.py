@@ -39,9 +39,9 @@ class _Bar(BarColumn):
     def render(self, task: Task) -> ProgressBar:
         """The bar."""
         total, done = task.total, task.completed
-        if expected := task.fields["expected"]:
+        if share := task.fields["share"]:
             # What takes longer than expected isn't finished: the bar stays short of its end.
-            total, done = 1.0, min((task.elapsed or 0.0) / expected, 0.99)
+            total, done = 1.0, min(share(task.elapsed or 0.0), 0.99)
         pulse = total is None
         return ProgressBar(total=1 if pulse else total, completed=done, pulse=pulse, animation_time=task.get_time())
 
@@ -129,7 +129,7 @@ class LiveDisplay:
         state: Callable[[Task], str] = elapsed_state,
         total: int | None = None,
         done: int = 0,
-        expected: float | None = None,
+        share: Callable[[float], float] | None = None,
     ) -> Iterator[Row]:
         """A row while the block runs.
 
@@ -138,9 +138,9 @@ class LiveDisplay:
             state: the figures at its end.
             total: steps or bytes in all, where they are counted.
             done: those that were done before.
-            expected: seconds that it is expected to take, where nothing is counted.
+            share: how much of it is done, from the seconds so far, where nothing is counted.
         """
-        task = self._rows.add_task(title, total=total, completed=done, state=state, expected=expected)
+        task = self._rows.add_task(title, total=total, completed=done, state=state, share=share)
         if self._live is None:
             session_loading.watch(self._loading)
             self._draw()

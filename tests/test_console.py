@@ -30,9 +30,9 @@ ROWS = """
 import sys, time
 from qnn_sd.console import Console
 console = Console()
-with console.working("stage 4 of 19", 60, lambda _: "92 min left, memory 2.1 GB, disk 6.0 GB"):
+with console.working("stage 4 of 19", None, lambda _: "92 min left, memory 2.1 GB, disk 6.0 GB"):
     title = "generating on cpu, a title of many words"
-    with console.working("quantize sd15.unet", 30), console.progress(title, 8) as bar:
+    with console.working("quantize sd15.unet", lambda took: took / 30), console.progress(title, 8) as bar:
         for number in range(8):
             bar.doing("unet")
             time.sleep(0.2)

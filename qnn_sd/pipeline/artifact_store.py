@@ -152,8 +152,9 @@ class ArtifactStore:
         of = f" of about {duration(seconds)}" if seconds else ""
         with expected.memory.watched(), ExitStack() as rows:
             if place:
-                rows.enter_context(console.working(place, expected.whole, state))
-            rows.enter_context(console.working(" ".join(title.split()), seconds, lambda took: clock(took) + of))
+                rows.enter_context(console.working(place, lambda _: expected.share(running, started), state))
+            share = (lambda took: took / seconds) if seconds else None
+            rows.enter_context(console.working(" ".join(title.split()), share, lambda took: clock(took) + of))
             yield made
         expected.done(running, time.monotonic() - started, [each.folder for each in made.values()])
 

@@ -13,6 +13,8 @@ from qnn_sd.in_words import gigabytes
 # Fewer seconds say little about the pace of the rest.
 _PACE_AFTER_SECONDS = 20.0
 _PACE = (0.3, 4.0)
+# Of the time that a stage has taken which should be over.
+_OVERDUE = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,9 @@ class ExpectedBuild:
         alone = sum(self._left.values())
         # Of stages that run side by side only the longest counts, or what the cores leave.
         self._beside = 1.0 if seconds is None or not alone else seconds / alone
-        self._whole = alone * self._beside + afterwards
+        self._started = time.monotonic()
         self._expected = self._taken = 0.0
         self.memory, self._bytes = PeakMemory(), 0
-
-    @property
-    def whole(self) -> float:
-        """Seconds that the whole command was expected to take, at the pace of what is done."""
-        return self._whole
 
     def expected(self, stage: str, name: str) -> float | None:
         """Seconds that a stage is expected to take; None where nobody said."""
@@ -92,7 +89,13 @@ class ExpectedBuild:
         if self._taken >= _PACE_AFTER_SECONDS and self._expected > 0:
             pace = min(max(self._taken / self._expected, _PACE[0]), _PACE[1])
         elapsed = 0.0 if since is None else time.monotonic() - since
-        return (ahead + self._afterwards) * pace + max(longest * pace - elapsed, 0.0)
+        # What takes longer than expected goes on for a while.
+        return (ahead + self._afterwards) * pace + max(longest * pace - elapsed, _OVERDUE * elapsed)
+
+    def share(self, running: Sequence[tuple[str, str]], since: float) -> float:
+        """How much of the whole command is done by the clock, 0 to 1, while stages run."""
+        taken = time.monotonic() - self._started
+        return taken / max(taken + self.left(running, since), 1e-6)
 
     def done(self, stages: Sequence[tuple[str, str]], seconds: float, folders: Sequence[Path]) -> None:
         """Counts stages that have ended.
