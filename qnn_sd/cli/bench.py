@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from qnn_sd import resources
+from qnn_sd.artifact import Artifact
 from qnn_sd.cli.bench_report import BenchReportContext, as_document, show
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import PHONE
 from qnn_sd.cli.documents import BenchDocument
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import MEASUREMENT, OUTPUT, HelpCommand, option
 from qnn_sd.cli.options import component_option, device_option, output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.phone_report import private_names
@@ -19,7 +21,7 @@ from qnn_sd.cli.plan import show_plan
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import TargetError
 from qnn_sd.output_files import written_aside
-from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.targets.adb.bench import BenchSettings, Measurement, Refused, measure
 from qnn_sd.targets.adb.client import Adb, choose_phone, is_virtual, phone_info, profile_of
 from qnn_sd.targets.adb.diagnostics import Privacy
@@ -92,10 +94,14 @@ def bench_command(
     phone = choose_phone(Adb(), device)
     profile = profile_of(phone, soc)
     pipeline = build_request.pipeline(console)
+
+    def build(planned: BuildPipeline) -> Artifact:
+        return planned.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+
     if build_request.dry_run:
-        pipeline.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
-        show_plan(console, pipeline)
+        show_plan(console, pipeline, build)
         return
+    announce(pipeline, build, console, build_request)
     # The bundle that qnn-sd run has, whichever of its components are measured.
     bundle = pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
     passes = bundle.info.passes(pipeline.model.guidance)

@@ -54,6 +54,7 @@ class BuildRequest:
         is_demo: whether the demo is built because neither a model nor a checkpoint was named.
         encodings: a folder of given encodings; None for measured ones.
         verify: whether what is built is verified.
+        yes: whether nobody is asked before a long build.
     """
 
     model: ModelConfig | None
@@ -66,6 +67,7 @@ class BuildRequest:
     rounding: Rounding = "adaround"
     encodings: Path | None = None
     verify: bool = True
+    yes: bool = False
 
     def announce(self, console: Console) -> None:
         """Says, once for a console, that it is the demo that will be built, if nobody asked for it."""
@@ -189,8 +191,11 @@ _DRY_RUN = option(
     "--dry-run",
     group=BUILD,
     is_flag=True,
-    help="Show the stages, which are cached and how long each took last time; build nothing.",
+    help="Show the stages, which are cached, and what each takes: time, memory, disk; build nothing.",
 )
+
+
+_YES = option("--yes", "-y", group=BUILD, is_flag=True, help="Ask nothing before a long build.")
 
 
 def model_options(command: Command) -> Command:
@@ -200,17 +205,17 @@ def model_options(command: Command) -> Command:
 
 def float_options(command: Command) -> Command:
     """The same and ``--dry-run``, for a command that makes float graphs."""
-    return _with_building(command, (_DRY_RUN, *_MODEL_OPTIONS))
+    return _with_building(command, (_DRY_RUN, _YES, *_MODEL_OPTIONS))
 
 
 def quantize_options(command: Command) -> Command:
     """The same and how the model is quantized, for a command that makes QDQ graphs."""
-    return _with_building(command, (*_QUANTIZE_OPTIONS, _DRY_RUN, *_MODEL_OPTIONS))
+    return _with_building(command, (*_QUANTIZE_OPTIONS, _DRY_RUN, _YES, *_MODEL_OPTIONS))
 
 
 def build_options(command: Command) -> Command:
     """All of what is built: the model, how it is quantized and verified, ``--dry-run``."""
-    return _with_building(command, (*_QUANTIZE_OPTIONS, _VERIFY, _DRY_RUN, *_MODEL_OPTIONS))
+    return _with_building(command, (*_QUANTIZE_OPTIONS, _VERIFY, _DRY_RUN, _YES, *_MODEL_OPTIONS))
 
 
 def _with_building(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
@@ -230,7 +235,9 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
             # huggingface_hub reads it when it is first imported, which a hub id does.
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         how = {
-            name: rest.pop(name) for name in ("dry_run", "prompts", "rounding", "encodings", "verify") if name in rest
+            name: rest.pop(name)
+            for name in ("dry_run", "prompts", "rounding", "encodings", "verify", "yes")
+            if name in rest
         }
         sources = Sources(
             checkpoint, vae, tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding)), tokenizer

@@ -12,6 +12,7 @@ from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import COMPILE
 from qnn_sd.cli.documents import CompileDocument
 from qnn_sd.cli.documents.build import BuiltFile, Calibration, CompiledComponent
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import output_options, soc_option
 from qnn_sd.cli.plan import show_plan
@@ -52,10 +53,12 @@ def compile_command(
     profile = load_profile(soc)
     copies.check((WHOLE,), build_request.cache)
     pipeline = build_request.pipeline(console)
-    made = pipeline.build_bundle(profile)
     if build_request.dry_run:
-        show_plan(console, pipeline)
+        show_plan(console, pipeline, lambda planned: planned.build_bundle(profile))
         return
+    shortcut = "qnn-sd run PROMPT --target cpu"
+    announce(pipeline, lambda planned: planned.build_bundle(profile), console, build_request, shortcut=shortcut)
+    made = pipeline.build_bundle(profile)
     bundle = OpenBundle(made)
     folder = copies.put({WHOLE: made}, console)[WHOLE]
     components = _compiled(pipeline, bundle, folder)

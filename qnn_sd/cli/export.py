@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import click
 
+from qnn_sd.artifact import Artifact
 from qnn_sd.cli.build_options import BuildRequest, float_options
 from qnn_sd.cli.docs import EXPORT
 from qnn_sd.cli.documents import ExportDocument
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import Copies, copies_options, image_size, stage_output
 from qnn_sd.console import Console
-from qnn_sd.pipeline import COMPONENTS
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 
 
 @click.command(
@@ -43,10 +45,15 @@ def export_command(
     """
     copies.check(components, build_request.cache)
     pipeline = build_request.pipeline(console)
-    made = {name: pipeline.export(name) for name in components}
+
+    def build(planned: BuildPipeline) -> dict[str, Artifact]:
+        return {name: planned.export(name) for name in components}
+
     if build_request.dry_run:
-        show_plan(console, pipeline)
+        show_plan(console, pipeline, build)
         return
+    announce(pipeline, build, console, build_request)
+    made = build(pipeline)
     places = copies.put(made, console)
     outputs = {name: stage_output(stage, places[name]) for name, stage in made.items()}
     rows: list[list[object]] = [

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from qnn_sd.cli.docs import name_of
-
 from qnn_sd.cli.spellings import ALSO
 from qnn_sd.cli.value_types import type_of
 

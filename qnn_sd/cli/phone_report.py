@@ -10,6 +10,7 @@ from qnn_sd import __version__, output_files, resources
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.documents import PhoneReport
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.config import DeviceProfile, ModelConfig
 from qnn_sd.console import Console
@@ -19,6 +20,7 @@ from qnn_sd.generate.png import save_png
 from qnn_sd.health_checks import CheckResult
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
+from qnn_sd.shown_runner import ShownRunner
 from qnn_sd.targets.adb.diagnostics import (
     DiagnosticsContext,
     DiagnosticsRequest,
@@ -56,6 +58,13 @@ def diagnose_phone(
     def bundle(profile: DeviceProfile) -> tuple[OpenBundle, bool]:
         nonlocal pipeline
         pipeline = build_request.pipeline(console)
+        announce(
+            pipeline,
+            lambda planned: planned.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS),
+            console,
+            build_request,
+            asks=False,
+        )
         made = pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
         return made, not all(report.cached for report in pipeline.reports)
 
@@ -65,7 +74,9 @@ def diagnose_phone(
         config = pipeline.model
         request = Request(PROMPT, "", STEPS, config.guidance, config.scheduler, SEED)
         with console.progress(f"generating on {runner.target}", STEPS) as bar:
-            result = TextToImage(runner, made.info, made.tokenizer).generate(request, lambda _seconds: bar.advance())
+            result = TextToImage(ShownRunner(runner, bar.doing), made.info, made.tokenizer).generate(
+                request, lambda _seconds: bar.advance()
+            )
         return GeneratedImage(
             result.images[0], {name: (usage.calls, usage.seconds) for name, usage in result.usage.items()}
         )

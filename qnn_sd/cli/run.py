@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from qnn_sd import resources
+from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import GENERATE
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
 from qnn_sd.cli.help import GENERATION, OUTPUT, option
 from qnn_sd.cli.image_facts import image_document, text_chunks
@@ -25,8 +27,9 @@ from qnn_sd.generate import Generation, Request, TextToImage
 from qnn_sd.generate.png import save_png
 from qnn_sd.generate.text_to_image import Image
 from qnn_sd.image_metadata import ImageDocument, TargetKind
-from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
+from qnn_sd.shown_runner import ShownRunner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
 from qnn_sd.targets.adb.session.deployment import deployed
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
@@ -96,15 +99,28 @@ def run_command(
     if again is not None:
         again.check_checkpoint(console, pipeline.checkpoint.identity())
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
-    if build_request.dry_run:
-        if profile is None:
-            pipeline.build_cpu_bundle(cpu_kind)
-        else:
-            pipeline.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
-        show_plan(console, pipeline)
-        return
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
     request = generation.request(prompt, pipeline.model)
+
+    def build(planned: BuildPipeline) -> Artifact:
+        if profile is None:
+            return planned.build_cpu_bundle(cpu_kind)
+        return planned.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+
+    # What a phone takes nobody knows beforehand.
+    where_it_runs = [] if phone else [cpu_kind if profile is None else "emulator"]
+    images = [pipeline.image_work(each, request.steps, request.guidance, request.count) for each in where_it_runs]
+    if build_request.dry_run:
+        show_plan(console, pipeline, build, images)
+        return
+    announce(
+        pipeline,
+        build,
+        console,
+        build_request,
+        afterwards=[("generate", each) for each in images],
+        shortcut="" if profile is None else "--target cpu",
+    )
     paths = _paths(output, request)
     bundle = pipeline.cpu_bundle(cpu_kind) if profile is None else pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
     with ExitStack() as stack:
@@ -158,8 +174,8 @@ def _generate(
         save_png(path, image, text_chunks(made_by().model_copy(update={"seed": number_seed}), bundle))
         console.result(f"{path} (seed {number_seed})")
 
-    loop = TextToImage(runner, info, bundle.tokenizer)
     with console.progress(f"generating on {runner.target}", request.steps * request.count) as bar:
+        loop = TextToImage(ShownRunner(runner, bar.doing), info, bundle.tokenizer)
         return loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
 
 

@@ -126,7 +126,8 @@ class VerificationConfig(StrictModel):
         prompts_per_setting: how many prompts are generated at each guidance scale, with and without a negative prompt.
         images: how many of these prompts are generated to the end, for the VAE's halves, and asked of the emulator.
         texts: how many texts the text encoder is verified on.
-        emulator_minutes: about how long the emulator takes for all components, said beforehand; 0 for seconds.
+        emulator_minutes: about how long the emulator takes for all components; where it is set, no image of a report is
+            generated there. 0 for seconds.
     """
 
     prompts: str

@@ -185,13 +185,19 @@ class StageToBuild(StrictModel):
         subject: what tells it from other such stages: ``qdq`` or a SoC for verify, a SoC for compile, ``held_out`` or
             ``verification`` for calibrate; null where there is one alone.
         cached: whether its result is in the cache.
-        last_seconds: how long the newest such stage took, whatever its settings; null where none was made here.
+        estimated_seconds: what it is expected to take here; null where it is cached.
+        memory_bytes: that it is expected to hold at most; null where it is cached.
+        disk_bytes: that it is expected to leave; null where it is cached.
+        last_seconds: how long the same work took the last time, on as many cores; null where it wasn't done here.
     """
 
     stage: str
     component: str | None
     subject: str | None
     cached: bool
+    estimated_seconds: float | None
+    memory_bytes: int | None
+    disk_bytes: int | None
     last_seconds: float | None
 
 
@@ -203,6 +209,13 @@ class PlanDocument(Document):
         size: of the image.
         stages: in the order of building.
         known_seconds: sum of ``last_seconds`` over the stages that aren't cached.
+        estimated_seconds: what the command is expected to take, images included; the estimate of a stage is what it
+            took the last time, where that is known.
+        image_seconds: what it is expected to take of it to generate images; null where it generates none, or a phone
+            does.
+        memory_bytes: that it is expected to hold at most; 0 where there is nothing to do.
+        disk_bytes: of disk that it is expected to need; 0 where there is nothing to do.
+        cores: that the estimates are for.
     """
 
     schema_id: Literal["qnn-sd/plan/1"] = Field("qnn-sd/plan/1", alias="schema")
@@ -210,3 +223,8 @@ class PlanDocument(Document):
     size: ImageSize
     stages: list[StageToBuild]
     known_seconds: float
+    estimated_seconds: float
+    image_seconds: float | None
+    memory_bytes: int
+    disk_bytes: int
+    cores: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +80,16 @@ class Checkpoint:
         if part == "text_encoder" and self._embeddings:
             rows[_TOKEN_EMBEDDING] = np.concatenate([found.vectors for found in self._embeddings])
         return Weights(self._layout.parts[part], deltas, rows)
+
+    def parameters(self, part: str, ignored: tuple[str, ...] = ()) -> int:
+        """Parameters of a part, by the files' headers.
+
+        Args:
+            part: one of ``PARTS``.
+            ignored: prefixes of tensors that aren't counted.
+        """
+        tensors = self._layout.parts[part].tensors
+        return sum(math.prod(each.shape) for name, each in tensors.items() if not name.startswith(ignored))
 
     def files(self, part: str) -> dict[str, Path]:
         """The files that determine a part, by names that don't depend on where they stand."""
