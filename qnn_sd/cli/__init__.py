@@ -1,5 +1,23 @@
 """The commands that people type."""
 
-from qnn_sd.cli.app import console_script, main
+from __future__ import annotations
 
-__all__ = ["console_script", "main"]
+import signal
+import sys
+
+
+def console_script() -> None:
+    """``qnn-sd`` as a process of its own."""
+    # Ctrl-C may come at once. It waits while modules are imported, the few of its own handling first.
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    from qnn_sd import interruption  # noqa: PLC0415
+
+    interruption.install()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    from qnn_sd.cli import app, stdout  # noqa: PLC0415
+
+    stdout.keep_stdout("--debug" in sys.argv)
+    code = app.main()
+    interruption.finish()
+    sys.exit(code)

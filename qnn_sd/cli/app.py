@@ -11,7 +11,7 @@ from itertools import takewhile
 
 import click
 
-from qnn_sd import __version__
+from qnn_sd import __version__, interruption
 from qnn_sd.cli.bench import bench_command
 from qnn_sd.cli.compile import compile_command
 from qnn_sd.cli.cost import cost_command
@@ -24,11 +24,21 @@ from qnn_sd.cli.help import OUTPUT, GroupedOption, HelpGroup
 from qnn_sd.cli.quantize import quantize_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.cli.runtime import runtime_group
-from qnn_sd.cli.stdout import ClosedPipe, keep_stdout
+from qnn_sd.cli.stdout import ClosedPipe
+from qnn_sd.cli.stopping import stopped
 from qnn_sd.cli.verify import verify_command
 from qnn_sd.cli.virtual_phone import virtual_phone_command
 from qnn_sd.console import Console
-from qnn_sd.errors import BROKEN_PIPE, Interrupted, OutputError, QnnSdError, SettingError, UnexpectedError, UsageError
+from qnn_sd.errors import (
+    BROKEN_PIPE,
+    DeviceError,
+    OutputError,
+    QnnSdError,
+    SettingError,
+    StagingError,
+    UnexpectedError,
+    UsageError,
+)
 
 
 @click.group(
@@ -54,12 +64,6 @@ def cli() -> None:
     """
 
 
-def console_script() -> None:
-    """``qnn-sd`` as a process of its own."""
-    keep_stdout("--debug" in sys.argv)
-    sys.exit(main())
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code (``docs/errors.md``).
 
@@ -74,6 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(as_json="--json" in options)
     try:
         try:
+            interruption.begin()
             return _invoke(typed, console)
         except ClosedPipe:
             raise
@@ -100,14 +105,15 @@ def _tell(raised: BaseException, console: Console, debug: bool) -> QnnSdError:
     """Says on stderr what failed, and returns it as an error with an exit code."""
     match raised:
         case click.exceptions.Abort() | KeyboardInterrupt():
-            console.say("interrupted. What was finished is kept; type the command again, and it goes on.")
-            return Interrupted("The command was interrupted", why="Ctrl-C.", hint="Type it again: it goes on.")
+            return stopped(console)
         case click.ClickException():
             with suppress(OSError):
                 raised.show()
             return _usage_error(raised)
         case QnnSdError():
             error = raised
+            if isinstance(error, DeviceError | StagingError):
+                error.kept = tuple(console.kept.lines())
         case OSError(errno=errno.ENAMETOOLONG):
             error = SettingError(
                 "A file's name is too long for this system",

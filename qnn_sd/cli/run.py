@@ -72,7 +72,7 @@ def run_command(
     generation.check()
     where.check(build_request)
     refuse_bad_output(output, ".png", "Images are saved as PNG.")
-    phone = where.phone()
+    phone = where.phone(console)
     profile = where.profile(phone)
     pipeline = build_request.pipeline(console)
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
@@ -86,6 +86,7 @@ def run_command(
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
     request = generation.request(prompt, pipeline.model)
     paths = _paths(output, request)
+    console.kept.of_images = len(paths)
     bundle = pipeline.cpu_bundle(cpu_kind) if profile is None else pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
     with ExitStack() as stack:
         deployment = None
@@ -132,6 +133,7 @@ def _generate(request: Request, paths: list[Path], bundle: OpenBundle, runner: R
     def save(image: Image, number_seed: int) -> None:
         path = paths[number_seed - request.seed]
         save_png(path, image, {**metadata, "seed": number_seed})
+        console.kept.images.append(path)
         console.result(f"{path} (seed {number_seed})")
 
     loop = TextToImage(runner, info, bundle.tokenizer)
