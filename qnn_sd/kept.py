@@ -23,6 +23,10 @@ class Kept:
         self.of_stages: int | None = None
         self.staged_on: str | None = None
 
+    def build_is_whole(self) -> None:
+        """From here on nobody needs to be told that stages are kept."""
+        self.stages = 0
+
     def lines(self) -> list[str]:
         """One phrase for each kind of thing, such as ``2 of 4 images (out-1.png, out-2.png)``."""
         told = []

@@ -72,7 +72,7 @@ _READY_SECONDS = 20.0
     multiple=True,
     metavar="NAME[=VALUE]",
     default_text="none",
-    help="What it does wrong, such as free-space=BYTES, disappear=call:3, unauthorized; the docs list them. Repeatable.",
+    help="What it does wrong, such as free-space=BYTES, disappear=call:3, offline; the docs list all. Repeatable.",
 )
 @option(
     "--property",

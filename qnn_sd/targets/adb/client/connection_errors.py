@@ -104,7 +104,7 @@ def _returned(serial: str, states: list[str]) -> DeviceReturnedError:
 def _left(serial: str, state: str) -> DeviceError:
     if state != ABSENT and not (state in ("offline", "connecting") and _is_unreachable(serial)):
         return DeviceBlockedError(
-            f"{serial} can't be used any more: it became {state} in the middle",
+            f"{serial} can't be used any more: it became {state} in the middle of the run",
             why=f"adb still lists it and says: {state}.",
             hint=f"{HINTS.get(state, 'Unplug the phone and plug it in again')}, then {_AGAIN}.",
         )
@@ -114,7 +114,7 @@ def _left(serial: str, state: str) -> DeviceError:
     else:
         connect, how = "Plug it in", "unplugged, switched off or restarted"
     return DeviceError(
-        f"{serial} went away in the middle",
+        f"{serial} went away in the middle of the run",
         why=f"adb can't reach it any more: it was {how}.",
         hint=f"{connect}, and {_AGAIN}.",
     )
