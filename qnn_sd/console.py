@@ -18,6 +18,7 @@ from typing import Protocol
 from rich.console import Console as RichConsole
 
 from qnn_sd.errors import QnnSdError
+from qnn_sd.kept import Kept
 from qnn_sd.live_display import LiveDisplay, Row, by_elapsed, bytes_state, count_state, elapsed_state
 from qnn_sd.schemas import Document
 from qnn_sd.table_layout import print_table
@@ -108,12 +109,14 @@ class Console:
 
     Attributes:
         has_document: whether the JSON document was written.
+        kept: what the command has finished.
     """
 
     def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json, self.quiet = as_json, quiet
         self.has_document = False
         self._said: set[str] = set()
+        self.kept = Kept()
         # rich honours NO_COLOR by itself.
         self._err = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._out = RichConsole(highlight=False, soft_wrap=True)
@@ -153,10 +156,12 @@ class Console:
         self._remark(f"warning: {line}", "yellow")
 
     def error(self, error: QnnSdError) -> None:
-        """The three lines of a failure: what, why, what next."""
+        """The lines of a failure: what, why, what is kept, what next."""
         self._remark(f"error: {error.what}.", "bold red")
         if error.why:
             self._remark(f"  why:  {error.why}")
+        if error.kept:
+            self._remark(f"  kept: {', '.join(error.kept)}")
         if error.hint:
             self._remark(f"  next: {error.hint}")
 

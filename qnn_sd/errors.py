@@ -19,9 +19,13 @@ class QnnSdError(Exception):
         what: what failed, in one sentence without a final full stop.
         why: the cause as far as it is known.
         hint: what to type or change next.
+
+    Attributes:
+        kept: what the command had finished before, a phrase each.
     """
 
     exit_code: ClassVar[int] = 1
+    kept: tuple[str, ...] = ()
 
     def __init__(self, what: str, *, why: str = "", hint: str) -> None:
         super().__init__(what)
@@ -145,6 +149,30 @@ class DeviceError(QnnSdError):
     exit_code = 21
 
 
+class DeviceBlockedError(DeviceError):
+    """A phone that adb lists and that can't be used: offline, or this computer isn't allowed to."""
+
+    exit_code = 24
+
+
+class AdbServerError(DeviceError):
+    """The adb server doesn't answer, or was ended while a phone was in use."""
+
+    exit_code = 25
+
+
+class WorkerEndedError(DeviceError):
+    """The worker on a phone was killed or crashed; the phone is still there."""
+
+    exit_code = 26
+
+
+class DeviceReturnedError(DeviceError):
+    """The connection to a phone was interrupted, and the phone is there again."""
+
+    exit_code = 27
+
+
 class StagingError(QnnSdError):
     """A phone that can't take what is to be staged."""
 
@@ -169,10 +197,22 @@ class UnhealthyError(QnnSdError):
     exit_code = 40
 
 
+class HungUp(QnnSdError):
+    """SIGHUP: the terminal was closed, or the connection of ssh ended."""
+
+    exit_code = 129
+
+
 class Interrupted(QnnSdError):
     """Ctrl-C."""
 
     exit_code = 130
+
+
+class Terminated(QnnSdError):
+    """SIGTERM: ``kill``, a service manager or a batch system ended the command."""
+
+    exit_code = 143
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

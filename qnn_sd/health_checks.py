@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd import config, qnn_provider
+from qnn_sd.adb_program import adb_path
 from qnn_sd.adb_server import DEFAULT_SERVER, server_name
 from qnn_sd.installation import install, install_extra, out_of_bounds
 from qnn_sd.metrics import MIN_SQNR_DB, sqnr_db
@@ -188,18 +189,6 @@ def _disk(cache: Path) -> CheckResult:
     if free < _MIN_FREE_BYTES:
         return CheckResult("disk", "failed", found, "Free 1 GB, or set QNN_SD_CACHE to a folder with more free space.")
     return CheckResult("disk", "ok", found)
-
-
-def adb_path() -> Path | None:
-    """The adb program of PATH, or the one that adbutils brings; None if there is neither."""
-    on_path = shutil.which("adb")
-    if on_path:
-        return Path(on_path)
-    package = util.find_spec("adbutils")
-    if package is None or package.origin is None:
-        return None
-    bundled = Path(package.origin).parent / "binaries" / "adb"
-    return bundled if bundled.is_file() else None
 
 
 def _adb() -> CheckResult:

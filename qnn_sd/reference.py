@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd import resources
 from qnn_sd.errors import VerificationError
+from qnn_sd.interruption import run_session
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import EXTERNAL_FOLDER_ENTRY
 from qnn_sd.runner import Feeds, Outputs
@@ -64,7 +65,7 @@ def reference_session(
 def outputs_of(session: onnxruntime.InferenceSession, feeds: Feeds) -> Outputs:
     """Runs a session once and names its outputs."""
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+    return dict(zip(names, run_session(session, names, feeds), strict=True))
 
 
 def check_reference(level: onnxruntime.GraphOptimizationLevel = LEVEL) -> float:

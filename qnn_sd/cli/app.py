@@ -12,7 +12,7 @@ from itertools import takewhile
 
 import click
 
-from qnn_sd import __version__
+from qnn_sd import __version__, interruption
 from qnn_sd.cli.bench import bench_command
 from qnn_sd.cli.compile import compile_command
 from qnn_sd.cli.completion import COMPLETE_VARIABLE, completion_command, print_completion
@@ -27,11 +27,19 @@ from qnn_sd.cli.pages import docs_command
 from qnn_sd.cli.quantize import quantize_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.cli.runtime import runtime_group
-from qnn_sd.cli.stdout import keep_stdout
+from qnn_sd.cli.stopping import stopped
 from qnn_sd.cli.verify import verify_command
 from qnn_sd.cli.virtual_phone import virtual_phone_command
 from qnn_sd.console import Console
-from qnn_sd.errors import Interrupted, OutputError, QnnSdError, SettingError, UnexpectedError, UsageError
+from qnn_sd.errors import (
+    DeviceError,
+    OutputError,
+    QnnSdError,
+    SettingError,
+    StagingError,
+    UnexpectedError,
+    UsageError,
+)
 
 
 @click.group(
@@ -59,12 +67,6 @@ def cli() -> None:
     """
 
 
-def console_script() -> None:
-    """``qnn-sd`` as a process of its own."""
-    keep_stdout("--debug" in sys.argv)
-    sys.exit(main())
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code (``docs/errors.md``).
 
@@ -82,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(as_json="--json" in options)
     try:
         try:
+            interruption.begin()
             return _invoke(typed, console)
         except (Exception, KeyboardInterrupt) as raised:
             error = _tell(raised, console, debug="--debug" in options)
@@ -108,10 +111,11 @@ def _tell(raised: BaseException, console: Console, debug: bool) -> QnnSdError:
     """Says on stderr what failed, and returns it as an error with an exit code."""
     match raised:
         case click.exceptions.Abort() | KeyboardInterrupt():
-            console.say("interrupted. What was finished is kept; type the command again, and it goes on.")
-            return Interrupted("The command was interrupted", why="Ctrl-C.", hint="Type it again: it goes on.")
+            return stopped(console)
         case QnnSdError():
             error = raised
+            if isinstance(error, DeviceError | StagingError):
+                error.kept = tuple(console.kept.lines())
         case click.ClickException():
             error = UsageError(raised.format_message().removesuffix("."), hint="qnn-sd --help lists the commands.")
         case OSError(errno=errno.ENAMETOOLONG):

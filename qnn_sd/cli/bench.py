@@ -19,7 +19,7 @@ from qnn_sd.cli.options import component_option, device_option, output_options, 
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.console import Console, json_text
-from qnn_sd.errors import TargetError
+from qnn_sd.errors import QnnSdError, TargetError
 from qnn_sd.output_files import written_aside
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.targets.adb.bench import BenchSettings, Measurement, Refused, measure
@@ -91,7 +91,7 @@ def bench_command(
     if output is not None:
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
     build_request.announce(console)
-    phone = choose_phone(Adb(), device)
+    phone = choose_phone(Adb(), device, console.say)
     profile = profile_of(phone, soc)
     pipeline = build_request.pipeline(console)
 
@@ -119,8 +119,10 @@ def bench_command(
         raise error
 
 
-def _error_of(measurement: Measurement, serial: str) -> TargetError | None:
-    """A failure where nothing could be measured."""
+def _error_of(measurement: Measurement, serial: str) -> QnnSdError | None:
+    """A failure where the phone went away, or nothing could be measured."""
+    if measurement.broken_off is not None:
+        return measurement.broken_off
     refused = [each for each in measurement.results if isinstance(each, Refused)]
     if len(refused) < len(measurement.results):
         return None

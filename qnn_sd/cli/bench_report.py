@@ -71,6 +71,8 @@ def show(console: Console, subject: BenchReportContext, settings: BenchSettings,
         console.result(VIRTUAL_NOTE)
     for mode in settings.perf_modes:
         results = [each for each in measurement.results if each.perf_mode == mode]
+        if not results:
+            continue
         console.result(f"{mode}, warm: {settings.rounds} calls in one worker, ms; a step is {_passes(subject)}")
         columns = ["component", "call", "median", "10 %", "90 %", "least", "most", "computing", "host path"]
         console.table(columns, [row for each in results for row in _warm_rows(each)])

@@ -87,7 +87,7 @@ def _row(each: ListedDevice) -> list[object]:
 @output_options
 def unstage_command(device: str | None, older_than: int, console: Console) -> None:
     """Remove from a phone what qnn-sd staged there, and end a worker that was left warm."""
-    phone = choose_phone(Adb(), device)
+    phone = choose_phone(Adb(), device, console.say)
     # It may hold what is about to be removed; on its next call it would fail.
     ended = stop_warm_worker(phone)
     gone = unstage(phone, older_than)

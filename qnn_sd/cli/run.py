@@ -90,7 +90,7 @@ def run_command(
     where.check(build_request)
     refuse_bad_output(output, ".png", "Images are saved as PNG.")
     build_request.announce(console)
-    phone = where.phone()
+    phone = where.phone(console)
     profile = where.profile(phone)
     again = like_of(click.get_current_context())
     if again is not None:
@@ -122,6 +122,7 @@ def run_command(
         shortcut="" if profile is None else "--target cpu",
     )
     paths = _paths(output, request)
+    console.kept.of_images = len(paths)
     bundle = pipeline.cpu_bundle(cpu_kind) if profile is None else pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
     with ExitStack() as stack:
         deployment = None
@@ -172,6 +173,7 @@ def _generate(
         path = paths[number_seed - request.seed]
         # By now all components are loaded, so it is known which ran elsewhere.
         save_png(path, image, text_chunks(made_by().model_copy(update={"seed": number_seed}), bundle))
+        console.kept.images.append(path)
         console.result(f"{path} (seed {number_seed})")
 
     with console.progress(f"generating on {runner.target}", request.steps * request.count) as bar:

@@ -12,6 +12,7 @@ from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.help import TARGET, option
 from qnn_sd.cli.options import DEFAULT_SOC, Command, device_option, soc_option
 from qnn_sd.config import DeviceProfile, load_profile
+from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.targets.adb.client import Adb, Phone, choose_phone, profile_of
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
@@ -61,13 +62,13 @@ class TargetOptions:
                         f"{name} has no meaning for float graphs", hint="Add --precision w8a16, or leave it out."
                     )
 
-    def phone(self) -> Phone | None:
-        """The phone that is meant; None for another target.
+    def phone(self, console: Console) -> Phone | None:
+        """The phone that is meant, waited for if it is just coming; None for another target.
 
         Raises:
             DeviceError: there is none, there are several, or it can't be used.
         """
-        return choose_phone(Adb(), self.device) if self.target == "phone" else None
+        return choose_phone(Adb(), self.device, console.say) if self.target == "phone" else None
 
     def profile(self, phone: Phone | None) -> DeviceProfile | None:
         """Whose context binaries run; None for the CPU's float or QDQ graphs.

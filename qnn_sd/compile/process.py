@@ -8,12 +8,12 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qnn_sd import interruption
 from qnn_sd.errors import CompileError
 
 CONTEXT_FILE = "model_ctx.onnx"
@@ -124,18 +124,12 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
     raised within Popen it would leave a process that nobody has a handle on. (Blocking the signal
     is not enough: the runtime's threads take it then, and Python raises it here all the same.)
     """
-    noted: list[int] = []
-    in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number)) if in_main else None
     child = None
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     errors: deque[str] = deque(maxlen=3)
     try:
-        child = start_child("qnn_sd.compile.compiler_child", request)
-        if in_main:
-            signal.signal(signal.SIGINT, before)
-        if noted:
-            raise KeyboardInterrupt
+        with interruption.deferred():
+            child = start_child("qnn_sd.compile.compiler_child", request)
         assert child.stdout is not None, "it was asked for"
         for line in child.stdout:
             listen(line)
@@ -145,8 +139,6 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
                 errors.append(line)
         child.wait()
     finally:
-        if in_main:
-            signal.signal(signal.SIGINT, before)
         if child is not None:
             if child.poll() is None:
                 child.kill()

@@ -227,5 +227,6 @@ class ArtifactStore:
 
     def _keep(self, recipe: Recipe, component: str, made: Artifact) -> Artifact:
         self._made[recipe.key] = made
+        self._console.kept.stages += 1
         self.reports.append(StageReport(recipe.stage, component, recipe.name, made.seconds, made.cached, made.metadata))
         return made

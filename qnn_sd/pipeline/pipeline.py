@@ -335,7 +335,11 @@ class BuildPipeline:
             profile: the SoC.
             components: names; None for all.
         """
-        return OpenBundle(self.build_bundle(profile, components))
+        return self._opened(self.build_bundle(profile, components))
+
+    def _opened(self, bundle: Artifact) -> OpenBundle:
+        self._context.console.kept.build_is_whole()
+        return OpenBundle(bundle)
 
     def build_bundle(self, profile: DeviceProfile, components: Sequence[str] | None = None) -> Artifact:
         """The same as an artifact, which a dry run doesn't open."""
@@ -346,7 +350,7 @@ class BuildPipeline:
 
     def cpu_bundle(self, kind: Kind) -> OpenBundle:
         """Float or QDQ graphs for ONNX Runtime's CPU provider."""
-        return OpenBundle(self.build_cpu_bundle(kind))
+        return self._opened(self.build_cpu_bundle(kind))
 
     def build_cpu_bundle(self, kind: Kind) -> Artifact:
         """The same as an artifact, which a dry run doesn't open."""

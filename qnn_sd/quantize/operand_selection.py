@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from qnn_sd.interruption import run_session
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize.encodings import Encodings, Integers
@@ -105,7 +106,7 @@ class _Trial:
         session = reference_session(folder / MODEL_FILE)
         by_sample = []
         for feeds in self._held_out:
-            by_sample.append(session.run(None, dict(feeds)))
+            by_sample.append(run_session(session, None, feeds))
             self._on_run(3 * len(self._held_out))  # of the float graph, with 16 bits, with 8
         return [np.array(output) for output in zip(*by_sample, strict=True)]
 

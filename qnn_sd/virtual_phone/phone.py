@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from qnn_sd.config import DeviceProfile
 from qnn_sd.errors import VirtualPhoneError
@@ -26,6 +30,7 @@ from qnn_sd.virtual_phone.android.processes import ProcessTable
 from qnn_sd.virtual_phone.android.properties import system_properties
 from qnn_sd.virtual_phone.android.system_files import Battery, create_system_files
 from qnn_sd.virtual_phone.faults import Faults
+from qnn_sd.virtual_phone.moments import Plan
 from qnn_sd.virtual_phone.root_folder import lock_root, require_short_path
 from qnn_sd.virtual_phone.thread_group import ThreadGroup
 from qnn_sd.worker_jars import DESKTOP_JAR
@@ -73,6 +78,8 @@ class VirtualPhone:
         self.sockets = self._root / "sockets"
         self._temporary_folders = (self.sockets, self._root / "tmp")
         self._processes, self._threads = ProcessTable(), ThreadGroup()
+        self._answers = not self._faults.offline
+        self._keys: list[RSAPublicKey] = []
         self._transports: set[Transport] = set()
         self._transports_lock = threading.Lock()
         self._listener: socket.socket | None = None
@@ -110,7 +117,7 @@ class VirtualPhone:
             VirtualPhoneError: there is no adb key, the port is in use, or the root can't be a phone's folder.
         """
         require_short_path(self.sockets)
-        keys = [] if self._faults.unauthorized else load_user_keys()
+        self._keys = [] if self._faults.unauthorized else load_user_keys()
         with ExitStack() as resources:
             listener = resources.enter_context(_listen(self._port))
             try:
@@ -128,10 +135,10 @@ class VirtualPhone:
                 ) from error
             self._resources = resources.pop_all()
         self._listener, self._port = listener, listener.getsockname()[1]
-        services, banner, answers = self._services(), connection_banner(self.properties), not self._faults.offline
+        services, banner = self._services(), connection_banner(self.properties)
 
         def serve(connection: socket.socket) -> None:
-            self._serve(Transport(connection, banner, keys, services.find, self._threads, answers))
+            self._serve(Transport(connection, banner, self._keys, services.find, self._threads, self._answers))
 
         self._threads.start("adbd", lambda: self._accept(listener, serve))
 
@@ -150,21 +157,52 @@ class VirtualPhone:
         sockets, temporary = self._temporary_folders
         java = DesktopJava(self.files.root, sockets, temporary, self._worker_jar, self._say)
         device = Device(self.files, self._processes, self._threads, self.properties, self._battery, java)
-        cable = UsbCable(self._faults, self.disconnect)
+        plan = Plan((moment, self._happenings[name]) for name, moment in self._faults.planned)
+        cable = UsbCable(self._faults, self.disconnect, plan)
         return Services(
             device,
             SyncService(self.files, cable),
-            SocketService(sockets, self._threads, ByteLimit(self._faults.kill_worker, self.kill_worker)),
+            SocketService(sockets, self._threads, ByteLimit(self._faults.kill_worker, self.kill_worker), plan),
             cable,
         )
+
+    @property
+    def _happenings(self) -> dict[str, Callable[[], object]]:
+        """What planned faults do, by name."""
+        return {
+            "disappear": self.disappear,
+            "flap": self.disconnect,
+            "revoke": self._revoke,
+            "freeze": self._freeze,
+            "kill": self.kill_worker,
+            "abort": partial(self.kill_worker, signal.SIGABRT),
+        }
+
+    def disappear(self) -> None:
+        """Switches it off: its connections and programs end, and nothing answers at its address any more."""
+        if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        self._answers = False
+        self.disconnect()
+        self._processes.kill_programs()
+
+    def _revoke(self) -> None:
+        self._keys = []
+        self.disconnect()
+
+    def _freeze(self) -> None:
+        self._answers = False
+        self.disconnect()
 
     def stop(self) -> None:
         """Ends connections, processes and threads; the phone's files stay. A second call does nothing."""
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        # Wakes the thread that waits in accept.
-        listener.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            # Wakes the thread that waits in accept; one that is switched off has none.
+            listener.shutdown(socket.SHUT_RDWR)
         self.disconnect()
         self._processes.stop()
         self._threads.join()
@@ -179,9 +217,9 @@ class VirtualPhone:
         for transport in transports:
             transport.drop()
 
-    def kill_worker(self) -> int:
-        """Kills the workers, as Android's low memory killer does; returns how many there were."""
-        return self._processes.kill_programs()
+    def kill_worker(self, number: int = signal.SIGKILL) -> int:
+        """Ends the workers, by default as Android's low memory killer does; returns how many there were."""
+        return self._processes.kill_programs(number)
 
     def _accept(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
         while True:

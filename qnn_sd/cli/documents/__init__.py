@@ -6,7 +6,12 @@ from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
 from qnn_sd.cli.documents.pages import DocsDocument
-from qnn_sd.cli.documents.phones import DevicesDocument, UnstageDocument, VirtualPhoneDocument
+from qnn_sd.cli.documents.phones import (
+    DevicesDocument,
+    UnstageDocument,
+    VirtualPhoneDocument,
+    VirtualPhoneStopDocument,
+)
 from qnn_sd.cli.documents.run import RunDocument
 from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
 from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
@@ -31,4 +36,5 @@ __all__ = [
     "VerificationReport",
     "VerifyDocument",
     "VirtualPhoneDocument",
+    "VirtualPhoneStopDocument",
 ]

@@ -19,6 +19,8 @@ class ErrorDetail(StrictModel):
         name: of the kind of failure, as docs/errors.md lists it.
         what: what failed, in one sentence without a final full stop.
         why: the cause as far as it is known; may be empty.
+        kept: what the command had finished before, a phrase each; only of failures of a phone, and of a command that
+            was stopped.
         next: what to type or change next.
     """
 
@@ -26,12 +28,20 @@ class ErrorDetail(StrictModel):
     name: str
     what: str
     why: str
+    kept: list[str]
     next: str
 
     @classmethod
     def of(cls, error: QnnSdError) -> Self:
         """The failure that an error tells of."""
-        return cls(code=error.exit_code, name=type(error).__name__, what=error.what, why=error.why, next=error.hint)
+        return cls(
+            code=error.exit_code,
+            name=type(error).__name__,
+            what=error.what,
+            why=error.why,
+            kept=list(error.kept),
+            next=error.hint,
+        )
 
 
 class ErrorDocument(Document):

@@ -119,11 +119,24 @@ class UnstageDocument(Document):
     ended_worker: bool
 
 
+class VirtualPhoneStopDocument(Document):
+    """The phones that ``qnn-sd virtual-phone --stop`` ended.
+
+    Attributes:
+        devices: their addresses, by which adb named them.
+    """
+
+    schema_id: Literal["qnn-sd/virtual-phone-stop/1"] = Field("qnn-sd/virtual-phone-stop/1", alias="schema")
+    devices: list[str]
+
+
 class VirtualPhoneDocument(Document):
-    """The phone that ``qnn-sd virtual-phone`` runs; printed when it is ready for adb.
+    """The phone that ``qnn-sd virtual-phone`` runs; printed when it is ready for adb, or adb for it.
 
     Attributes:
         device: its address, by which adb names it.
+        pid: its process.
+        log_file: where one that runs in the background writes its messages; null for another.
         soc: that it has.
         serialno: its ``ro.serialno``.
         folder: of the phone.
@@ -132,6 +145,8 @@ class VirtualPhoneDocument(Document):
 
     schema_id: Literal["qnn-sd/virtual-phone/1"] = Field("qnn-sd/virtual-phone/1", alias="schema")
     device: str
+    pid: int
+    log_file: str | None
     soc: str
     serialno: str
     folder: str

@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from qnn_sd.interruption import run_session
 from qnn_sd.onnx_files import load_structure
 from qnn_sd.quantize.encodings import Integers
 from qnn_sd.quantize.graph import FloatGraph
@@ -142,7 +143,7 @@ class _SegmentRunner:
         fed = [value.name for value in inputs if value.name in self._inputs]
         for number, feeds in enumerate(self._samples):
             given = {name: feeds[name] for name in fed} | {name: self._stored[name][number] for name in kept}
-            for name, found in zip(outputs, session.run(list(outputs), given), strict=True):
+            for name, found in zip(outputs, run_session(session, list(outputs), given), strict=True):
                 if name not in self._stored:
                     self._stored[name] = _StoredTensor(self._work / str(next(self._files)), found)
                 self._stored[name].append(found)

@@ -12,6 +12,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd.errors import QuantizeError
+from qnn_sd.interruption import run_session
 from qnn_sd.onnx_files import MODEL_FILE, load_structure
 from qnn_sd.quantize.graph import tensor_roles
 from qnn_sd.reference import reference_session
@@ -47,7 +48,7 @@ def measure(folder: Path, samples: Iterable[Feeds], on_sample: Callable[[], None
     count = 0
     for feeds in samples:
         _require_inputs_of(folder, session, feeds, count)
-        found = session.run(None, dict(feeds))[0].reshape(-1, 2).astype(np.float64)
+        found = run_session(session, None, feeds)[0].reshape(-1, 2).astype(np.float64)
         bad = ~np.isfinite(found).all(axis=1)
         if bad.any():
             raise QuantizeError(

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA1
 
+from qnn_sd.adb_program import adb_command
 from qnn_sd.errors import VirtualPhoneError
 
 # android_pubkey.c of AOSP's libcrypto_utils, an RSA-2048 key: the number of 32-bit words, -1/n mod 2^32, the modulus n,
@@ -72,14 +73,14 @@ def load_user_keys() -> list[RSAPublicKey]:
             raise VirtualPhoneError(
                 f"{path} can't be read as an adb key",
                 why=str(error),
-                hint=f"Create it again: adb pubkey {path.with_suffix('')} > {path}",
+                hint=f"Create it again: {adb_command('pubkey', str(path.with_suffix('')))} > {path}",
             ) from error
     if not keys:
         key = Path.home() / ".android" / "adbkey"
         raise VirtualPhoneError(
             "There is no adb key to accept",
             why=f"A phone accepts no connection without one, and {key}.pub is missing.",
-            hint=f"adb start-server creates one; so does adb keygen {key}",
+            hint=f"{adb_command('start-server')} creates one; so does {adb_command('keygen', str(key))}.",
         )
     return keys
 

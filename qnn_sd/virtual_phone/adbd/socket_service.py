@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnn_sd.virtual_phone.adbd.stream import Stream
+from qnn_sd.virtual_phone.moments import Plan, RequestCounter
 from qnn_sd.virtual_phone.thread_group import ThreadGroup
 
 _NAME = re.compile(r"[A-Za-z0-9_.@-]+")
@@ -48,11 +49,13 @@ class SocketService:
         folder: the folder of the workers' socket files.
         threads: where data is sent back to the host.
         sent: counts what is sent to the workers.
+        plan: counts their requests.
     """
 
     folder: Path
     threads: ThreadGroup
     sent: ByteLimit
+    plan: Plan
 
     def connect(self, name: str) -> Callable[[Stream], None] | None:
         """The service that connects a stream to a socket; None if nobody listens there."""
@@ -76,10 +79,12 @@ class SocketService:
 
         with connection:
             sender = self.threads.start("socket", send_back)
+            requests = RequestCounter(self.plan)
             try:
                 while data := stream.read():
                     connection.sendall(data)
                     self.sent.add(len(data))
+                    requests.pass_by(data)
             finally:
                 # As adbd does: when the host closes the stream, both directions end.
                 with suppress(OSError):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from qnn_sd.virtual_phone.faults import Faults
+from qnn_sd.virtual_phone.moments import Plan
 
 
 class UsbUnpluggedError(OSError):
@@ -22,16 +23,18 @@ class UsbCable:
     Args:
         faults: ``disconnect`` and ``crash`` are used.
         disconnect: ends every connection.
+        plan: counts the bytes too.
     """
 
-    def __init__(self, faults: Faults, disconnect: Callable[[], None]) -> None:
+    def __init__(self, faults: Faults, disconnect: Callable[[], None], plan: Plan) -> None:
         limits = [limit for limit in (faults.disconnect, faults.crash) if limit is not None]
         self._remaining = min(limits, default=None)
         self._crashes = faults.crash is not None and faults.crash == self._remaining
-        self._disconnect, self._lock = disconnect, threading.Lock()
+        self._disconnect, self._plan, self._lock = disconnect, plan, threading.Lock()
 
     def bytes_until_fault(self, count: int) -> int:
         """How many of the next ``count`` bytes arrive; fewer means that ``unplug`` is due."""
+        self._plan.count("bytes", count)
         with self._lock:
             if self._remaining is None:
                 return count

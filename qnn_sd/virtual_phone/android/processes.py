@@ -157,11 +157,11 @@ class ProcessTable:
                 if entry.parent == parent:
                     child.send_signal(number)
 
-    def kill_programs(self) -> int:
-        """Kills every program with SIGKILL; returns how many there were."""
+    def kill_programs(self, number: int = signal.SIGKILL) -> int:
+        """Ends every program with a signal; returns how many there were."""
         with self._lock:
             for _, child in self._running.values():
-                child.kill()
+                child.send_signal(number)
             return len(self._running)
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.component_io import guidance_inputs
 from qnn_sd.console import Bar, Console
-from qnn_sd.errors import SettingError, TargetError, did_you_mean
+from qnn_sd.errors import DeviceError, SettingError, TargetError, WorkerEndedError, did_you_mean
 from qnn_sd.targets.adb.bench.inputs import BenchInputs, random_inputs
 from qnn_sd.targets.adb.bench.results import Call, ColdRun, Condition, Measured, Measurement, Refused
 from qnn_sd.targets.adb.bench.settings import BenchSettings
@@ -35,12 +35,15 @@ def measure(
         cache: where the runtime libraries were fetched to.
         console: for progress; told of each component that the HTP refuses.
 
+    Returns:
+        What was measured, up to the phone's going away.
+
     Raises:
         SettingError: a component that the bundle lacks.
         CheckpointError: the bundle's tokenizer can't be read.
         RuntimeLibraryError: no libraries that load the bundle's binaries.
         StagingError: the phone can't take the files.
-        DeviceError: it went away.
+        DeviceError: it went away before anything was measured.
         TargetError: the worker doesn't start.
     """
     known = bundle.info.components
@@ -62,6 +65,10 @@ def measure(
                     results.append(_measured(subject, settings, bar))
                 except _RefusedError as error:
                     results.append(Refused(mode, component, error.reason, error))
+                except DeviceError as error:
+                    if not results:
+                        raise
+                    return Measurement(staged, tuple(results), error)
             if isinstance(results[-1], Refused):
                 console.warn(f"{component} can't be measured on the HTP ({mode}): {results[-1].reason}")
     return Measurement(staged, tuple(results))
@@ -107,7 +114,7 @@ class _Subject:
                 specs = deployment.client.opened(self.component).inputs
                 differing = guidance_inputs(self.component)
                 yield _Loaded(self, deployment, random_inputs(specs, self.vocabulary, differing, self.passes))
-            except TargetError as error:
+            except (TargetError, WorkerEndedError) as error:
                 raise _RefusedError(error.why or error.what) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qnn_sd.errors import DeviceError
 from qnn_sd.targets.adb.bench.percentiles import percentiles_of
 from qnn_sd.targets.adb.staging import StagingResult
 from qnn_sd.targets.adb.worker.protocol import Battery, ThermalZone
@@ -111,10 +112,12 @@ class Measurement:
     Attributes:
         staged: what was sent before.
         results: one for each perf mode and component, in the order asked for.
+        broken_off: what happened to the phone, if only the first of them could be measured.
     """
 
     staged: StagingResult
     results: tuple[Measured | Refused, ...]
+    broken_off: DeviceError | None = None
 
     def image_seconds(self, perf_mode: str, steps: int, passes: int) -> float | None:
         """An estimate of an image's time, from the warm calls' medians; None unless all three components have one.

@@ -1,6 +1,6 @@
 """adb's client: its server, the phones that it lists, and commands, files and sockets of one phone."""
 
-from qnn_sd.targets.adb.client.connection_errors import connection_lost
+from qnn_sd.targets.adb.client.device_history import READY
 from qnn_sd.targets.adb.client.device_info import (
     PhoneInfo,
     free_bytes,
@@ -9,9 +9,9 @@ from qnn_sd.targets.adb.client.device_info import (
     profile_of,
     system_properties,
 )
-from qnn_sd.targets.adb.client.device_selection import READY, choose_phone
+from qnn_sd.targets.adb.client.device_selection import choose_phone
 from qnn_sd.targets.adb.client.phone import Phone
-from qnn_sd.targets.adb.client.remote_process import RemoteProcess, ShellResult
+from qnn_sd.targets.adb.client.remote_process import CommandEndedError, RemoteProcess, ShellResult
 from qnn_sd.targets.adb.client.running_server import listed_devices
 from qnn_sd.targets.adb.client.server import Adb, AdbDevice
 
@@ -19,12 +19,12 @@ __all__ = [
     "READY",
     "Adb",
     "AdbDevice",
+    "CommandEndedError",
     "Phone",
     "PhoneInfo",
     "RemoteProcess",
     "ShellResult",
     "choose_phone",
-    "connection_lost",
     "free_bytes",
     "is_virtual",
     "listed_devices",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from qnn_sd.adb_program import adb_command
 from qnn_sd.config import DeviceProfile, find_profile, load_profile, soc_label, socs
 from qnn_sd.device_properties import LOCAL_TMP, VIRTUAL_PHONE_PROPERTY
 from qnn_sd.errors import DeviceError, UnknownSocError
@@ -83,7 +84,7 @@ def free_bytes(phone: Phone) -> int:
         raise DeviceError(
             f"{phone.serial} doesn't report its free space",
             why=f"df answered {answer!r}.",
-            hint=f"Try adb shell {command}.",
+            hint=f"Try {adb_command('-s', phone.serial, 'shell', command)}.",
         )
     return 1024 * int(fields[3])
 

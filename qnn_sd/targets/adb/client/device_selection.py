@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from qnn_sd.adb_program import adb_command
 from qnn_sd.errors import DeviceError
+from qnn_sd.targets.adb.client.arrival import await_phone
+from qnn_sd.targets.adb.client.connection_errors import blocked
+from qnn_sd.targets.adb.client.device_history import READY
 from qnn_sd.targets.adb.client.phone import Phone
 from qnn_sd.targets.adb.client.server import Adb, AdbDevice
 
-# adb's state of a phone that can be used.
-READY = "device"
-# What to do about a phone in another of adb's states (AOSP, packages/modules/adb, adb.h).
-_HINTS = {
-    "unauthorized": "Unlock the phone and allow USB debugging for this computer.",
-    "authorizing": "The phone is about to ask for permission: look at its screen, then try again.",
-    "offline": "Unplug the phone and plug it in again; if that doesn't help, type adb kill-server.",
-    "no permissions": "Let your user use the phone: on Linux with android-udev-rules, then plug it in again.",
-    "recovery": "Restart the phone into Android.",
-    "bootloader": "Restart the phone into Android.",
-    "sideload": "Restart the phone into Android.",
-}
 
-
-def choose_phone(adb: Adb, serial: str | None) -> Phone:
-    """The phone of a serial, or the only one.
+def choose_phone(adb: Adb, serial: str | None, say: Callable[[str], None] = lambda _line: None) -> Phone:
+    """The phone of a serial, or the only one; one that is just coming is waited for.
 
     Args:
         adb: the server.
         serial: as typed; None for the only phone.
+        say: told if this waits.
 
     Raises:
         DeviceError: there is none, there are several, or it isn't ready; the hint says what to do.
     """
+    await_phone(adb, serial, say)
     devices = adb.devices()
     if serial is None:
         return adb.phone(_only_device(devices).serial)
@@ -43,7 +36,7 @@ def choose_phone(adb: Adb, serial: str | None) -> Phone:
         f"There is no phone {serial!r}",
         # Nothing is suggested: a serial that nearly fits is another phone.
         why=f"adb lists {', '.join(each.serial for each in devices)}." if devices else "adb lists none at all.",
-        hint="Type qnn-sd devices; a phone in the network needs adb connect first.",
+        hint=f"Type qnn-sd devices; a phone in the network needs {adb_command('connect', 'ADDRESS')} first.",
     )
 
 
@@ -68,8 +61,4 @@ def _only_device(devices: Sequence[AdbDevice]) -> AdbDevice:
 
 def _require_ready(device: AdbDevice) -> None:
     if device.state != READY:
-        raise DeviceError(
-            f"{device.serial} can't be used",
-            why=f"adb says: {device.state}.",
-            hint=_HINTS.get(device.state, "Unplug the phone and plug it in again."),
-        )
+        raise blocked(device.serial, device.state)

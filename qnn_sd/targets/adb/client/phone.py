@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from qnn_sd.errors import DeviceError
-from qnn_sd.targets.adb.client.connection_errors import connection_lost
+from qnn_sd.adb_program import adb_command
+from qnn_sd.errors import DeviceError, QnnSdError
+from qnn_sd.targets.adb.client.connection_errors import examine
+from qnn_sd.targets.adb.client.device_history import DeviceHistory
 from qnn_sd.targets.adb.client.remote_process import ANSWER_SECONDS, RemoteProcess, ShellResult
 
 if TYPE_CHECKING:
     from adbutils import AdbDevice as AdbutilsDevice
+
+# How long the adb server may take to notice that a phone is gone: of a connection that broke, of a service that was
+# refused, and of a program whose exit code may still be on its way.
+_BROKEN_SECONDS, _REFUSED_SECONDS, _EXIT_CODE_SECONDS = 1.0, 0.2, 2.0
 
 
 class Phone:
@@ -19,10 +25,11 @@ class Phone:
 
     Args:
         device: adbutils' object for it.
+        history: of its states, from before the first connection.
     """
 
-    def __init__(self, device: AdbutilsDevice) -> None:
-        self._device = device
+    def __init__(self, device: AdbutilsDevice, history: DeviceHistory) -> None:
+        self._device, self._history = device, history
 
     @property
     def serial(self) -> str:
@@ -53,7 +60,7 @@ class Phone:
             raise DeviceError(
                 f"{self.serial} doesn't answer {command!r}",
                 why=result.error_line,
-                hint="Is it an Android phone? Try the command with adb shell.",
+                hint=f"Is it an Android phone? Try {adb_command('-s', self.serial, 'shell', command)}.",
             )
         return result.text
 
@@ -63,7 +70,7 @@ class Phone:
         Raises:
             DeviceError: the connection was lost.
         """
-        return RemoteProcess(self.serial, self.open_service(f"shell,v2,raw:{command}"))
+        return RemoteProcess(self, self.open_service(f"shell,v2,raw:{command}"))
 
     def connect(self, name: str) -> socket.socket:
         """A stream to an abstract socket on the phone.
@@ -79,14 +86,38 @@ class Phone:
         Raises:
             DeviceError: there is no such service, or the connection was lost.
         """
+        notice_seconds = _BROKEN_SECONDS
         try:
             connection = self._device.open_transport()
             connection.send_command(service)
+            # From here on a refusal is most likely adbd's: nothing listens at a socket.
+            notice_seconds = _REFUSED_SECONDS
             connection.check_okay()
             # adbutils' object closes its socket some time later; the copy stays open.
             stream: socket.socket = connection.conn.dup()
             connection.conn.close()
         except Exception as error:
-            raise connection_lost(self.serial, str(error) or type(error).__name__) from error
+            raise self.lost(str(error) or type(error).__name__, notice_seconds) from error
         stream.settimeout(ANSWER_SECONDS)
         return stream
+
+    def lost(self, why: str, notice_seconds: float = _BROKEN_SECONDS) -> QnnSdError:
+        """The error for a connection to it that broke, after adb was asked what became of it.
+
+        Args:
+            why: what was noticed of it here.
+            notice_seconds: how long to wait whether adb notices that the phone is gone.
+        """
+        return examine(self.serial, self._history, notice_seconds=notice_seconds) or DeviceError(
+            f"The connection to {self.serial} was lost",
+            why=f"{why} adb still lists the phone.",
+            hint="Type the same line again: it resumes where it stopped.",
+        )
+
+    def lost_program(self, ended: Callable[[], QnnSdError | None]) -> QnnSdError | None:
+        """The error for a connection to a program on it that broke, after adb was asked; None if nothing is known.
+
+        Args:
+            ended: gives the error as soon as the phone has told that the program ended.
+        """
+        return examine(self.serial, self._history, ended, _EXIT_CODE_SECONDS)

@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
-from qnn_sd.errors import DeviceError
-from qnn_sd.targets.adb.client.connection_errors import connection_lost
+from qnn_sd.errors import DeviceError, QnnSdError
 
 # A phone that hasn't answered for so long is treated as disconnected.
 ANSWER_SECONDS = 60.0
@@ -55,16 +55,31 @@ class ShellResult:
         return lines[0] if lines else f"exit code {self.exit_code}"
 
 
+class CommandEndedError(DeviceError):
+    """A command ended before it said what it was to say."""
+
+
+class Connected(Protocol):
+    """A phone, as its commands know it."""
+
+    @property
+    def serial(self) -> str:
+        """Its name at the adb server."""
+
+    def lost(self, why: str) -> QnnSdError:
+        """The error for a connection to it that broke."""
+
+
 class RemoteProcess:
     """A running command; use it as a context manager, which ends it.
 
     Args:
-        serial: the phone's, for messages.
+        phone: where it runs.
         stream: a stream to adbd's service ``shell,v2,raw:``.
     """
 
-    def __init__(self, serial: str, stream: socket.socket) -> None:
-        self._serial, self._stream = serial, stream
+    def __init__(self, phone: Connected, stream: socket.socket) -> None:
+        self._phone, self._stream = phone, stream
         self._received, self._stdout, self._stderr = bytearray(), bytearray(), bytearray()
         self._exit_code: int | None = None
         self._reader: threading.Thread | None = None
@@ -101,8 +116,8 @@ class RemoteProcess:
         """
         while b"\n" not in self._stdout:
             if self._exit_code is not None:
-                raise DeviceError(
-                    f"A command on {self._serial} ended unexpectedly",
+                raise CommandEndedError(
+                    f"A command on {self._phone.serial} ended unexpectedly",
                     why=ShellResult(self._exit_code, b"", bytes(self._stderr)).error_line,
                     hint="Run the command again with --debug.",
                 )
@@ -138,19 +153,25 @@ class RemoteProcess:
         ``line`` and ``communicate`` can't be used any more.
         """
         self._stream.settimeout(None)
-        self._reader = threading.Thread(target=self._follow, name=f"log of {self._serial}", daemon=True)
+        self._reader = threading.Thread(target=self._follow, name=f"log of {self._phone.serial}", daemon=True)
         self._reader.start()
 
     def _follow(self) -> None:
-        with suppress(DeviceError):
-            while self._exit_code is None:
-                self._receive()
+        # Whoever uses the command's connection is told why; nobody needs the log's end.
+        with suppress(OSError):
+            while self._exit_code is None and (data := self._stream.recv(1 << 20)):
+                self._take(data)
                 self._log_grew.set()
 
     def await_end(self, seconds: float) -> None:
         """Waits for the end of a followed command, at most so many seconds."""
         if self._reader is not None:
             self._reader.join(seconds)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the command, 128 + N if signal N killed it; None if it hasn't ended, as far as is known."""
+        return self._exit_code
 
     def log(self) -> str:
         """Standard error so far."""
@@ -174,18 +195,21 @@ class RemoteProcess:
         try:
             self._stream.sendall(_PACKET.pack(kind, len(data)) + data)
         except OSError as error:
-            raise connection_lost(self._serial, str(error)) from error
+            raise self._phone.lost(str(error)) from error
 
     def _receive(self) -> None:
         """Receives data, waiting for it if none has arrived, and takes complete packets out of it."""
         try:
             data = self._stream.recv(1 << 20)
         except TimeoutError as error:
-            raise connection_lost(self._serial, f"No answer for {ANSWER_SECONDS:.0f} seconds.") from error
+            raise self._phone.lost(f"No answer for {ANSWER_SECONDS:.0f} seconds.") from error
         except OSError as error:
-            raise connection_lost(self._serial, str(error)) from error
+            raise self._phone.lost(str(error)) from error
         if not data:
-            raise connection_lost(self._serial, "The connection closed.")
+            raise self._phone.lost("The connection closed.")
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self._received += data
         while len(self._received) >= _PACKET.size:
             kind, length = _PACKET.unpack_from(self._received)

@@ -5,6 +5,7 @@ adbutils speaks to the server, and brings adb itself.
 
 from __future__ import annotations
 
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from qnn_sd.adb_server import server_address
 from qnn_sd.errors import DeviceError
 from qnn_sd.installation import install_extra
 from qnn_sd.targets.adb.client.connection_errors import server_unreachable
+from qnn_sd.targets.adb.client.device_history import DeviceHistory
 from qnn_sd.targets.adb.client.phone import Phone
 
 if TYPE_CHECKING:
@@ -92,5 +94,22 @@ class Adb:
             self._client.disconnect(address)
 
     def phone(self, serial: str) -> Phone:
-        """One of the phones."""
-        return Phone(self._client.device(serial))
+        """One of the phones.
+
+        Raises:
+            AdbServerError: the server can't be reached.
+        """
+        try:
+            history = DeviceHistory(self._track)
+        except Exception as error:
+            raise server_unreachable(error) from error
+        return Phone(self._client.device(serial), history)
+
+    def _track(self) -> socket.socket:
+        connection = self._client.make_connection()
+        connection.send_command("host:track-devices")
+        connection.check_okay()
+        # adbutils' object closes its socket some time later; the copy stays open.
+        stream: socket.socket = connection.conn.dup()
+        connection.conn.close()
+        return stream

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from qnn_sd import runtime_libraries
+from qnn_sd.adb_program import adb_path
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import StagingError
-from qnn_sd.health_checks import adb_path
 from qnn_sd.targets.adb.client import (
     Adb,
     Phone,
@@ -99,7 +99,7 @@ class ConnectionChecks:
         for device in devices:
             self._privacy.hide_serial(device.serial)
         details["states"] = [device.state for device in devices]
-        self.phone = choose_phone(self._adb, self._request.serial)
+        self.phone = choose_phone(self._adb, self._request.serial, self._console.say)
         return f"one of {len(devices)} that adb lists" if len(devices) > 1 else "the only one that adb lists"
 
     def ask_phone(self, details: Details) -> str:

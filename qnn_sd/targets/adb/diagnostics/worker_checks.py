@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 
+from qnn_sd.adb_program import adb_command
 from qnn_sd.errors import QnnSdError, TargetError
 from qnn_sd.targets.adb.client import phone_info
 from qnn_sd.targets.adb.diagnostics.checklist import Details
@@ -93,7 +94,7 @@ class WorkerChecks:
                 raise TargetError(
                     "The worker doesn't end",
                     why=f"ps on the phone still lists it {_END_SECONDS:.0f} seconds after it was asked to.",
-                    hint=f"Type adb shell kill {self._session.pid}, and send the report.",
+                    hint=f"Type {adb_command('shell', 'kill', str(self._session.pid))}, and send the report.",
                 )
             time.sleep(0.1)
         details["other_workers"] = len(workers)

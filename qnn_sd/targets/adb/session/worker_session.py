@@ -6,9 +6,10 @@ import re
 import shlex
 import time
 
-from qnn_sd.errors import DeviceError, TargetError
-from qnn_sd.targets.adb.client import Phone, RemoteProcess
+from qnn_sd.errors import QnnSdError, TargetError
+from qnn_sd.targets.adb.client import CommandEndedError, Phone, RemoteProcess
 from qnn_sd.targets.adb.session.warm_worker import WorkerAddress, leave_worker_warm, stop_warm_worker, take_warm_worker
+from qnn_sd.targets.adb.session.worker_end import explain_loss, worker_ended
 from qnn_sd.targets.adb.worker.client import WorkerClient
 from qnn_sd.targets.adb.worker.protocol import PROTOCOL, WorkerInfo
 
@@ -17,8 +18,14 @@ MAIN = "io.github.qnnsd.worker.Main"
 _DSP_FOLDERS = ("/vendor/dsp/cdsp", "/vendor/lib/rfsa/adsp", "/system/lib/rfsa/adsp", "/dsp")
 # A worker frees what it holds before it ends; one that takes longer is cut off.
 _GOODBYE_SECONDS = 5.0
+# 128 + SIGKILL.
+_KILLED = 137
 # ECMA-48's SGR sequences.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _plain(log: str) -> str:
+    return _COLOUR.sub("", log)
 
 
 class WorkerSession:
@@ -67,7 +74,11 @@ class WorkerSession:
             self._taken = take_warm_worker(self._phone, self._purpose)
         if self._taken is None:
             self._taken = self._start()
+        self._taken[0].explain_losses(self._explain_loss)
         return self._taken[0]
+
+    def _explain_loss(self, why: str) -> QnnSdError:
+        return explain_loss(self._phone, self._running, self.log, why)
 
     def _start(self) -> tuple[WorkerClient, WorkerAddress]:
         address = WorkerAddress.fresh(self._purpose)
@@ -84,6 +95,7 @@ class WorkerSession:
             self._await_ready()
             running.follow()
             client = WorkerClient(self._phone.connect(address.socket))
+            client.explain_losses(self._explain_loss)
             self.info = client.hello(address.token)
             self.start_seconds = time.perf_counter() - started
         except BaseException as error:
@@ -113,21 +125,26 @@ class WorkerSession:
     def _note_log(self, error: BaseException) -> None:
         if self.was_warm:
             error.add_note("The worker's log isn't here: it went to the run that left the worker warm.")
-        else:
-            error.add_note(f"The worker's log:\n{self.log().rstrip() or '(empty)'}")
+        elif self._running is not None:
+            # Who stops the command doesn't wait for more of it.
+            log = _plain(self._running.log()) if isinstance(error, KeyboardInterrupt) else self.log()
+            error.add_note(f"The worker's log:\n{log.rstrip() or '(empty)'}")
 
     def log(self) -> str:
         """What the worker, ONNX Runtime and QNN wrote on standard error, less ONNX Runtime's colours."""
         if self._running is None:
             return ""
         self._running.await_log()
-        return _COLOUR.sub("", self._running.log())
+        return _plain(self._running.log())
 
     def _await_ready(self) -> None:
         assert self._running is not None
         try:
             line = self._running.line()
-        except DeviceError as error:
+        except CommandEndedError as error:
+            # Android may kill it already while it starts; that isn't the worker's fault.
+            if self._running.exit_code == _KILLED:
+                raise worker_ended(self._phone, _KILLED, self._running.log()) from error
             raise self._not_started(error.why) from error
         ready = re.fullmatch(r"ready (\d+) (\d+)", line)
         if ready is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qnn_sd.adb_program import adb_command
 from qnn_sd.errors import StagingError
 from qnn_sd.targets.adb.client import Phone, ShellResult
 
@@ -17,7 +18,7 @@ def phone_refused(phone: Phone, action: str, why: str) -> StagingError:
     return StagingError(
         f"{phone.serial} can't {action}",
         why=why,
-        hint="Free space on the phone (qnn-sd unstage), or look at it with adb shell.",
+        hint=f"Free space on the phone (qnn-sd unstage), or look there: {adb_command('-s', phone.serial, 'shell')}",
     )
 
 

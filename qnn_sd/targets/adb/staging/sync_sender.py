@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from types import TracebackType
 
-from qnn_sd.targets.adb.client import Phone, connection_lost
+from qnn_sd.targets.adb.client import Phone
 from qnn_sd.targets.adb.staging.staging_errors import phone_refused
 
 _HEADER = struct.Struct("<4sI")
@@ -101,9 +101,9 @@ class SyncSender:
         try:
             data = self._stream.recv(1 << 16)
         except OSError as error:
-            raise connection_lost(self._phone.serial, str(error)) from error
+            raise self._phone.lost(str(error)) from error
         if not data:
-            raise connection_lost(self._phone.serial, "The connection closed.")
+            raise self._phone.lost("The connection closed.")
         self._received += data
 
     def _write(self, data: bytes) -> None:
@@ -119,4 +119,4 @@ class SyncSender:
                 if sent:
                     buffers[0] = memoryview(buffers[0])[sent:]
         except OSError as error:
-            raise connection_lost(self._phone.serial, str(error)) from error
+            raise self._phone.lost(str(error)) from error

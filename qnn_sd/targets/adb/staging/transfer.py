@@ -73,6 +73,7 @@ def _send_missing(
 ) -> None:
     needed = sum(files.size(name) for files, missing in incomplete for name in missing)
     _require_free_space(phone, needed)
+    console.kept.staged_on = phone.serial
     parts = _prepare_folders(phone, [files for files, _ in incomplete])
     with console.transfer(f"staging on {phone.serial}", needed) as transfer, PieceAssembler(phone) as assembler:
         for files, missing in incomplete:

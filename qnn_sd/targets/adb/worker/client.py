@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from qnn_sd.errors import QnnSdError
 from qnn_sd.runner import Array, check_passes
 from qnn_sd.targets.adb.worker.body import Body
 from qnn_sd.targets.adb.worker.connection import WorkerConnection, WorkerError
@@ -40,6 +41,10 @@ class WorkerClient:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = WorkerConnection(connection)
         self._open: dict[str, Opened] = {}
+
+    def explain_losses(self, explain: Callable[[str], QnnSdError]) -> None:
+        """Has ``explain`` give the error for a connection that breaks, from what was noticed of it here."""
+        self._connection.explain = explain
 
     @property
     def closed(self) -> bool:

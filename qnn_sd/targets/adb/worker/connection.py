@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from qnn_sd.errors import TargetError
+from qnn_sd.errors import QnnSdError, TargetError
 from qnn_sd.targets.adb.worker.body import Body
 from qnn_sd.targets.adb.worker.fields import Fields, malformed
 from qnn_sd.targets.adb.worker.protocol import HEADER, Buffer, ErrorCode, Kind
@@ -38,6 +38,14 @@ class WorkerError(TargetError):
         self.code = code
 
 
+class _BrokenError(Exception):
+    """The connection ended before a whole reply had come."""
+
+
+def _broken(why: str) -> QnnSdError:
+    return TargetError("The connection to the worker broke", why=why, hint=_HINT)
+
+
 class WorkerConnection:
     """Sends requests to one worker, and reads its replies.
 
@@ -48,11 +56,13 @@ class WorkerConnection:
 
     Attributes:
         last_id: number of the last request; 0 before the first one.
+        explain: gives the error for a connection that broke, from what was noticed of it here.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self.last_id = 0
+        self.explain: Callable[[str], QnnSdError] = _broken
 
     @property
     def closed(self) -> bool:
@@ -74,7 +84,8 @@ class WorkerConnection:
 
         Raises:
             WorkerError: the worker refused it.
-            TargetError: the request can't be sent, the worker is gone, or its reply breaks the protocol.
+            TargetError: the request can't be sent, or its reply breaks the protocol.
+            QnnSdError: the connection broke; as ``explain`` says.
         """
         frame = body.frame(self.last_id + 1, kind)
         self.last_id += 1
@@ -87,13 +98,9 @@ class WorkerConnection:
             if error.code in _LAST:
                 self._socket.close()
             raise
-        except OSError as error:
+        except (OSError, _BrokenError) as error:
             self._socket.close()
-            raise TargetError(
-                "The connection to the worker broke",
-                why=error.strerror or str(error) or type(error).__name__,
-                hint=_HINT,
-            ) from error
+            raise self.explain(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
         except BaseException:
             # Ctrl-C too: half of a reply may still be on its way.
             self._socket.close()
@@ -136,11 +143,7 @@ class WorkerConnection:
         while got < count:
             more = self._socket.recv_into(whole[got:])
             if not more:
-                raise TargetError(
-                    "The worker has gone",
-                    why=f"It hung up after {got:,} of {count:,} bytes of a reply." if got else "It hung up.",
-                    hint=_HINT,
-                )
+                raise _BrokenError(f"It hung up after {got:,} of {count:,} bytes of a reply." if got else "It hung up.")
             got += more
         return whole
 
