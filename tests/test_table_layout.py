@@ -64,6 +64,7 @@ def test_on_a_terminal_lines_break_between_words(monkeypatch: pytest.MonkeyPatch
 def test_what_does_not_fit_at_all_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = (*ROWS, ("ok", "disk", PATH, ""))
     lines = printed(monkeypatch, rows, terminal=True)
+    assert "check       disk  ok" in lines
     assert f"found       {PATH}" in lines
     assert lines.count("") == len(rows) - 1
     assert {word for line in lines for word in line.split()} == words(rows)
