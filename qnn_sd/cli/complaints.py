@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -102,23 +103,29 @@ def _bad_value(typed: TypedCommand, option: click.Parameter, message: str) -> Us
     name = f"{main_name(option)} {value}" if is_option else value
     kind = option.type
     if isinstance(kind, click.Choice):
-        if getattr(option, "multiple", False):
-            each = " ".join(f"{main_name(option)} {word}" for word in value.strip('"').split(",") if word)
-            if "," in value:
-                return UsageError(f"{name} is not possible", why="It takes one at a time.", hint=f"Repeat it: {each}")
-            if value == "all":
-                return UsageError(f"{name} is not possible", hint="All is what holds without it: leave it out.")
-        *others, last = map(str, kind.choices)
-        return UsageError(
-            f"{name} is not possible", hint=f"Choose {', '.join(others)}{' or ' if others else ''}{last}."
-        )
+        return _no_choice(option, kind, name, value)
     if isinstance(kind, click.IntRange | click.FloatRange) and "not in the range" in message:
         least = "" if kind.min is None else f"{kind.min} or more"
         most = "" if kind.max is None else f"{kind.max} or less"
         return UsageError(f"{name} is not possible", hint=f"Choose {', '.join(filter(None, (least, most)))}.")
-    if not is_number(kind):
-        return UsageError(f"{name} is not possible", why=message, hint=f"Try {example_of(option)}.")
-    whole, point = isinstance(kind, type(click.INT)), value.replace(",", ".")
+    if is_number(kind):
+        return _no_number(option, name, value)
+    return UsageError(f"{name} is not possible", why=message, hint=f"Try {example_of(option)}.")
+
+
+def _no_choice(option: click.Parameter, kind: click.Choice[Any], name: str, value: str) -> UsageError:
+    what = f"{name} is not possible"
+    if getattr(option, "multiple", False) and "," in value:
+        words = " ".join(f"{main_name(option)} {word.strip()}" for word in value.strip('"').split(",") if word)
+        return UsageError(what, why="It takes one at a time.", hint=f"Repeat it: {words}")
+    if getattr(option, "multiple", False) and value == "all":
+        return UsageError(what, hint="All is what holds without it: leave it out.")
+    *others, last = map(str, kind.choices)
+    return UsageError(what, hint=f"Choose {', '.join(others)}{' or ' if others else ''}{last}.")
+
+
+def _no_number(option: click.Parameter, name: str, value: str) -> UsageError:
+    whole, point = isinstance(option.type, type(click.INT)), value.replace(",", ".")
     what = f"{name} is no {'whole ' if whole else ''}number"
     if not whole and re.fullmatch(r"-?\d+\.\d+", point):
         return UsageError(what, hint=f"Write it with a point: {main_name(option)} {point}.")
