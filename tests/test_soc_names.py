@@ -52,6 +52,7 @@ def test_a_name_means_its_soc(name: str, soc: str) -> None:
         ("A17 Pro", "'A17 Pro' is Apple's, not Qualcomm's"),
         ("galaxy s24", "'galaxy s24' reads like a phone, not like a SoC"),
         ("sm8560", "Unknown SoC 'sm8560'"),
+        ("sn8650", "Unknown SoC 'sn8650'"),
         ("sm865", "Unknown SoC 'sm865'"),
         ("8 Gen 9", "Unknown SoC '8 Gen 9'"),
         ("8+ gen 3", "Unknown SoC '8+ gen 3'"),
