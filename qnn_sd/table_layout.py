@@ -59,10 +59,13 @@ def _widened(least: Sequence[int], most: Sequence[int], spare: int) -> list[int]
 
 
 def _print_lists(out: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Each row as lines of head and cell; what has no head, such as a state, stands behind the first."""
     longest = max(map(_width, heads))
     for number, row in enumerate(rows):
         if number:
             out.print()
-        for head, cell in zip(heads, row, strict=True):
+        (name, first), *others = [(head, cell) for head, cell in zip(heads, row, strict=True) if head]
+        states = [cell for head, cell in zip(heads, row, strict=True) if cell and not head]
+        for head, cell in ((name, "  ".join([first, *states])), *others):
             if cell:
                 out.print(Text(head, style="bold") + Text(f"{'':{longest - _width(head) + _GAP}}{cell}"))

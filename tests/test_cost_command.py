@@ -247,7 +247,7 @@ def test_a_profile_that_lies_about_its_estimate_is_an_error(graph: Path) -> None
     ("code", "arguments", "messages"),
     [
         (3, ("--soc", "sm8650"), ("no time estimate for sm8650", "qcs9075 alone", "--soc qcs9075", "add --scale")),
-        (4, ("--soc", "sm8660"), ("Did you mean sm8650?",)),
+        (4, ("--soc", "sm8660"), ("No SoC of that number has a profile",)),
         (3, ("--by", "whole", "--only", "conv_in"), ("--only has no meaning with --by whole",)),
         (3, ("--by", "whole", "--plot", "a.svg"), ("--plot has no meaning with --by whole",)),
         (3, ("--only", "conv_in", "--bound"), ("--bound has no meaning with --only",)),
@@ -259,7 +259,7 @@ def test_a_profile_that_lies_about_its_estimate_is_an_error(graph: Path) -> None
         (3, ("--graph", "."), ("There is no graph in .", "It has no model.onnx")),
         (30, ("--plot", "a.png"), ("Give a name ending in .svg",)),
         (30, ("--plot", "missing/a.svg"), ("No such file or directory",)),
-        (2, ("--by", "layer"), ("'layer' is not one of",)),
+        (2, ("--by", "layer"), ("--by layer is not possible",)),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_built(

@@ -96,6 +96,14 @@ def test_no_phone_says_so(host: AdbHost) -> None:
         choose_phone(Adb(), "127.0.0.1:1")
 
 
+def test_no_serial_is_suggested_for_another(host: AdbHost, running: PhoneOnAdb) -> None:
+    """A serial that nearly fits is another phone."""
+    with pytest.raises(DeviceError) as caught:
+        choose_phone(Adb(), running.address[:-1])
+    assert caught.value.why == f"adb lists {running.address}."
+    assert "Did you mean" not in str(caught.value)
+
+
 def test_two_phones_need_a_name(host: AdbHost, running: PhoneOnAdb, tmp_path: Path) -> None:
     with started(host, tmp_path / "second", "sm8550", serial="second") as second:
         with pytest.raises(DeviceError, match="several phones") as caught:

@@ -144,7 +144,7 @@ def test_a_second_fetch_asks_the_repository_for_nothing(command: Cli, repository
         (3, ("--repository", "ftp://user:secret@host/x"), "'ftp://host/x' is no repository"),
         (16, ("--repository", "http://127.0.0.1:9/maven2"), "can't be reached"),
         (18, ("--qairt-sdk", "nowhere"), "nowhere is no QAIRT SDK"),
-        (2, ("--version", "2"), "No such option"),
+        (2, ("--version", "2"), "There is no option --version"),
     ],
 )
 def test_bad_arguments_have_their_own_codes(code: int, arguments: tuple[str, ...], message: str, command: Cli) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from qnn_sd import config, resources
 from qnn_sd.errors import ConfigError, UnknownSocError
+from qnn_sd.targets.adb.client import Phone, profile_of
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,7 @@ def test_a_name_means_its_soc(name: str, soc: str) -> None:
         ("A17 Pro", "'A17 Pro' is Apple's, not Qualcomm's"),
         ("galaxy s24", "'galaxy s24' reads like a phone, not like a SoC"),
         ("sm8560", "Unknown SoC 'sm8560'"),
+        ("sn8650", "Unknown SoC 'sn8650'"),
         ("sm865", "Unknown SoC 'sm865'"),
         ("8 Gen 9", "Unknown SoC '8 Gen 9'"),
         ("8+ gen 3", "Unknown SoC '8+ gen 3'"),
@@ -84,6 +87,34 @@ def test_two_profiles_cannot_claim_one_name(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ConfigError, match="sm8550 and sm8650 both claim the name '8-gen-2'") as caught:
         config.load_profile("sm8550")
     assert str(file) in caught.value.hint
+
+
+class ReportingPhone:
+    """As much of a phone as is asked for its SoC."""
+
+    serial = "R5CT1234ABC"
+
+    def __init__(self, soc: str) -> None:
+        self.soc = soc
+
+    def ask(self, command: str) -> str:
+        return {"getprop ro.soc.model": f"{self.soc}\n", "getprop ro.board.platform": "sun\n"}[command]
+
+
+def profile_reported(soc: str) -> config.DeviceProfile:
+    return profile_of(cast(Phone, ReportingPhone(soc)), None)
+
+
+@pytest.mark.parametrize("name", ["SM8650", "SM8650-AC", "SM8650P", "sm8650"])
+def test_a_phones_own_name_goes_the_same_way(name: str) -> None:
+    assert profile_reported(name) == config.load_profile("sm8650")
+
+
+def test_a_phone_without_a_profile_is_told_with_its_socs_name() -> None:
+    with pytest.raises(UnknownSocError) as caught:
+        profile_reported("SM8750P")
+    assert caught.value.what == "There is no profile for R5CT1234ABC"
+    assert caught.value.why == "Its SoC is SM8750P, Snapdragon 8 Elite, its platform sun."
 
 
 def test_a_phones_soc_is_told_with_its_name() -> None:

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console as RichConsole
 
 from qnn_sd import table_layout
+from qnn_sd.cli import help_text as help_text_module
 from qnn_sd.cli.app import cli
 from qnn_sd.cli.help import HelpGroup
 from qnn_sd.table_layout import print_table
@@ -64,6 +65,7 @@ def test_on_a_terminal_lines_break_between_words(monkeypatch: pytest.MonkeyPatch
 def test_what_does_not_fit_at_all_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = (*ROWS, ("ok", "disk", PATH, ""))
     lines = printed(monkeypatch, rows, terminal=True)
+    assert "check       disk  ok" in lines
     assert f"found       {PATH}" in lines
     assert lines.count("") == len(rows) - 1
     assert {word for line in lines for word in line.split()} == words(rows)
@@ -99,3 +101,25 @@ def test_a_help_at_80_columns_has_the_words_of_a_wide_one(path: str) -> None:
     assert all(line in narrow for line in examples)
     # An example is one line, to be copied.
     assert [line for line in narrow.splitlines() if len(line) > 80 and line.strip() not in examples] == []
+
+
+def test_a_help_breaks_no_word_at_its_dash() -> None:
+    formatter = help_text_module.Formatter(width=30)
+    formatter.write_text("A long enough sentence of qnn-sd-words")
+    formatter.write_dl([("--name", "Some long text with --dashed-words")])
+    assert formatter.getvalue().split() == (
+        [
+            "A",
+            "long",
+            "enough",
+            "sentence",
+            "of",
+            "qnn-sd-words",
+            "--name",
+            "Some",
+            "long",
+            "text",
+            "with",
+            "--dashed-words",
+        ]
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -53,7 +55,7 @@ def _no_such_option(typed: TypedCommand, name: str) -> UsageError:
     others = " and ".join(owners) if len(owners) < 3 else f"{owners[0]}, {owners[1]} and others"
     shown = [each for each, option in typed.known.items() if each.startswith("--") and each not in hidden_names(option)]
     # What another command has is no slip of the pen, unless it is all but the same.
-    close = difflib.get_close_matches(name.lower(), shown, n=1, cutoff=0.8 if owners else 0.6)
+    close = difflib.get_close_matches(name.lower(), shown, n=1, cutoff=0.8 if owners else 0.75)
     return UsageError(
         what,
         why=f"It is one of {others}." if owners else "",
@@ -63,9 +65,17 @@ def _no_such_option(typed: TypedCommand, name: str) -> UsageError:
 
 def _commands_with(typed: TypedCommand, name: str) -> list[str]:
     """The commands that have an option."""
-    group = typed.context.find_root().command
-    commands = group.commands.items() if isinstance(group, click.Group) else ()
-    return [f"qnn-sd {own}" for own, each in commands if name in options_by_name(each, typed.context)]
+    root = typed.context.find_root().command
+    return [path for path, each in _commands(root, "qnn-sd") if name in options_by_name(each, typed.context)]
+
+
+def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command, with what is typed to reach it."""
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from _commands(each, f"{path} {name}")
+    else:
+        yield path, command
 
 
 def _without_option(typed: TypedCommand, name: str) -> str:
@@ -93,17 +103,29 @@ def _bad_value(typed: TypedCommand, option: click.Parameter, message: str) -> Us
     name = f"{main_name(option)} {value}" if is_option else value
     kind = option.type
     if isinstance(kind, click.Choice):
-        *others, last = map(str, kind.choices)
-        return UsageError(
-            f"{name} is not possible", hint=f"Choose {', '.join(others)}{' or ' if others else ''}{last}."
-        )
+        return _no_choice(option, kind, name, value)
     if isinstance(kind, click.IntRange | click.FloatRange) and "not in the range" in message:
         least = "" if kind.min is None else f"{kind.min} or more"
         most = "" if kind.max is None else f"{kind.max} or less"
         return UsageError(f"{name} is not possible", hint=f"Choose {', '.join(filter(None, (least, most)))}.")
-    if not is_number(kind):
-        return UsageError(f"{name} is not possible", why=message, hint=f"Try {example_of(option)}.")
-    whole, point = isinstance(kind, type(click.INT)), value.replace(",", ".")
+    if is_number(kind):
+        return _no_number(option, name, value)
+    return UsageError(f"{name} is not possible", why=message, hint=f"Try {example_of(option)}.")
+
+
+def _no_choice(option: click.Parameter, kind: click.Choice[Any], name: str, value: str) -> UsageError:
+    what = f"{name} is not possible"
+    if getattr(option, "multiple", False) and "," in value:
+        words = " ".join(f"{main_name(option)} {word.strip()}" for word in value.strip('"').split(",") if word)
+        return UsageError(what, why="It takes one at a time.", hint=f"Repeat it: {words}")
+    if getattr(option, "multiple", False) and value == "all":
+        return UsageError(what, hint="All is what holds without it: leave it out.")
+    *others, last = map(str, kind.choices)
+    return UsageError(what, hint=f"Choose {', '.join(others)}{' or ' if others else ''}{last}.")
+
+
+def _no_number(option: click.Parameter, name: str, value: str) -> UsageError:
+    whole, point = isinstance(option.type, type(click.INT)), value.replace(",", ".")
     what = f"{name} is no {'whole ' if whole else ''}number"
     if not whole and re.fullmatch(r"-?\d+\.\d+", point):
         return UsageError(what, hint=f"Write it with a point: {main_name(option)} {point}.")

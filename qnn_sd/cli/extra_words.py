@@ -13,7 +13,7 @@ from qnn_sd.cli.typed_command import TypedCommand
 from qnn_sd.config import find_profile, models
 from qnn_sd.errors import UsageError
 
-_SPACED_SIZE = re.compile(r"(--size|--resolution) (\d+) ?[xX*×,] ?(\d+)")  # noqa: RUF001 (a sign that people type)
+_SPACED_SIZE = re.compile(r"(--size|--resolution) (\d+)(?: ?[xX*×,] ?| )(\d+)")  # noqa: RUF001 (a sign that people type)
 _SERIAL = re.compile(r"[A-Z0-9]{6,}|[\w.]+:\d+|emulator-\d+")
 
 
@@ -34,6 +34,10 @@ def extra_words(typed: TypedCommand) -> UsageError:
             place = len(typed.arguments) - 1 - typed.arguments[::-1].index(word)
             line = [*typed.arguments[:place], *option, *typed.arguments[place + 1 :]]
             return UsageError(f"{quoted(word)} is no option", hint=typed.to_type(line))
+    argument = next((each.name for each in typed.command.params if isinstance(each, click.Argument)), None)
+    if argument is not None and not typed.has_prompt:
+        listed = " ".join(map(quoted, words[1:]))
+        return UsageError(f"{listed} is too much", why=f"{typed.path} takes one {argument}.", hint=typed.help_hint)
     if not typed.has_prompt:
         listed = " ".join(map(quoted, words))
         return UsageError(
@@ -63,6 +67,8 @@ def _options_meant(typed: TypedCommand, word: str) -> Iterator[list[str]]:
         yield ["--checkpoint", word]
     output = known.get("-o")
     if output is not None and Path(word).suffix and word.endswith(Path(output.metavar or "").suffix or "/"):
+        yield ["-o", word]
+    if output is not None and output.metavar == "FOLDER" and word.endswith("/"):
         yield ["-o", word]
     # A prompt that was typed without quotes may have any word.
     if typed.has_prompt and " " not in typed.line.words[0]:

@@ -98,7 +98,7 @@ def soc_option(purpose: str, default_text: str | None = None) -> Callable[[Comma
         group=TARGET,
         metavar="SOC",
         default_text=default_text,
-        help=f"SoC {purpose}: a name such as sm8650 or 8gen3.",
+        help=f"SoC {purpose}. Any of its names will do: sm8650, 8gen3.",
         **default,
     )
 

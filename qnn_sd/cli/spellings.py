@@ -15,6 +15,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "--output": ("--out", "--file"),
     "--checkpoint": ("--ckpt",),
     "--soc": ("--chip", "--chipset"),
+    "--perf-mode": ("--mode",),
     "--version": ("-v",),
     # Their only file.
     "--report": ("-o", "--output"),
@@ -45,6 +46,8 @@ INSTEAD: Mapping[str, str] = {
         "Progress and remarks are shown as it is; --debug adds a failure's traceback. Leave it out.",
     ),
     **dict.fromkeys(("-V", "--version"), "Type qnn-sd --version."),
+    **dict.fromkeys(("--batch", "--batch-size"), "Type -n 4: images are made one after the other."),
+    **dict.fromkeys(("--bits", "--weight-bits"), "Bit widths are settings of a model config: docs/quantization.md."),
     "--overwrite": "Type --force.",
     "-y": "Type --yes.",
     "--gpu": "There is no target for a GPU. Leave it out, or choose one with --target.",

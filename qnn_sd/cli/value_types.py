@@ -155,9 +155,10 @@ def type_of(names: Iterable[str], given: Any) -> Any:
     """
     if given is None:
         return next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
-    if isinstance(given, click.Choice):
+    # A type of somebody's own stays as it is.
+    if type(given) is click.Choice:
         return Choice([str(each) for each in given.choices])
-    return FilePath(given) if isinstance(given, click.Path) else given
+    return FilePath(given) if type(given) is click.Path else given
 
 
 def _socs() -> Iterable[tuple[str, str | None]]:
