@@ -315,6 +315,15 @@ def test_a_tokenizer_with_more_or_far_fewer_tokens(tmp_path: Path, like_sd15: Pa
     assert len(chosen(Sources(like_sd15)).checkpoint.tokenizer.tokens) == 630
 
 
+def test_a_tokenizer_option_that_names_no_tokenizer(like_sd15: Path) -> None:
+    error = refused(Sources(like_sd15.with_suffix(".safetensors"), tokenizer=Path("clip")))
+    assert error.what == "--tokenizer clip is no folder"
+    assert error.hint.startswith("Leave --tokenizer out: CLIP's is looked for then")
+    error = refused(Sources(like_sd15, tokenizer=like_sd15))
+    assert error.hint == f"Type --tokenizer {like_sd15 / 'tokenizer'}."
+    assert "the checkpoint brings its own" in refused(Sources(like_sd15, tokenizer=Path("clip"))).hint
+
+
 # What was meant by a --checkpoint that is none.
 
 
@@ -336,7 +345,7 @@ def test_a_folder_of_checkpoints_names_them(tmp_path: Path) -> None:
     assert f"--checkpoint '{tmp_path}/webui/models/Stable-diffusion/b c.safetensors'" in hint_of(tmp_path / "webui")
     (tmp_path / "one" / "night.safetensors").write_bytes(b"larger")
     said = hint_of(tmp_path / "one")
-    assert "2 checkpoints: night.safetensors, dream.safetensors" in said
+    assert "It holds night.safetensors, dream.safetensors." in said
     assert "Choose one, such as" in said
     shutil.copytree(CHECKPOINT, tmp_path / "all" / "mine")
     assert f"Type --checkpoint {tmp_path}/all/mine." in hint_of(tmp_path / "all")

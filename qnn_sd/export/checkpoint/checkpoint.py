@@ -23,7 +23,7 @@ from qnn_sd.export.checkpoint.misfit import Base
 from qnn_sd.export.checkpoint.parts import Layout, Part
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.export.checkpoint.weights import Weights
-from qnn_sd.tokenizer_files import END, Vocabulary, read_vocabulary
+from qnn_sd.tokenizer_files import ALL_FILES, END, Vocabulary, read_vocabulary
 
 # Rows of a text encoder that its tokenizer may leave unused, of all: tables are padded, and embeddings merged in.
 _MOST_UNUSED = 0.1
@@ -165,6 +165,8 @@ class Checkpoint:
             OutputError: CLIP's was unpacked, and the cache can't be written.
         """
         folder = self._tokenizer_folder
+        if self._given_tokenizer is not None:
+            self._refuse_no_tokenizer(self._given_tokenizer)
         vocabulary = self._clip_tokenizer() if folder is None else read_vocabulary(folder)
         self._refuse_other_vocabulary(vocabulary)
         return vocabulary
@@ -172,6 +174,26 @@ class Checkpoint:
     @property
     def _tokenizer_folder(self) -> Path | None:
         return self._sources.tokenizer or self._layout.tokenizer
+
+    def _refuse_no_tokenizer(self, given: Path) -> None:
+        """Raises where ``--tokenizer`` names no folder, or the one around a tokenizer's."""
+        inner = given / "tokenizer"
+        if inner.is_dir() and not any((given / name).exists() for name in ALL_FILES):
+            raise CheckpointError(
+                f"{given} is no tokenizer's folder", why=f"It holds {inner}.", hint=f"Type --tokenizer {inner}."
+            )
+        if not given.is_dir():
+            raise CheckpointError(
+                f"--tokenizer {given} is no folder",
+                why="It takes a folder with vocab.json and merges.txt.",
+                hint=f"{self._without_tokenizer}, or give that folder.",
+            )
+
+    @property
+    def _without_tokenizer(self) -> str:
+        if self._layout.tokenizer is not None:
+            return "Leave --tokenizer out: the checkpoint brings its own"
+        return "Leave --tokenizer out: CLIP's is looked for then"
 
     def _clip_tokenizer(self) -> Vocabulary:
         if self._words < clip_tokenizer.TOKENS:
@@ -187,11 +209,11 @@ class Checkpoint:
         tokens = len(vocabulary.tokens)
         if not self._words * (1 - _MOST_UNUSED) <= tokens <= self._words:
             brings_one = self._layout.tokenizer is not None or self._words >= clip_tokenizer.TOKENS
-            cure = "Leave --tokenizer out" if brings_one else "Give --tokenizer FOLDER with the model's own"
+            cure = self._without_tokenizer if brings_one else "Give --tokenizer FOLDER with the model's own"
             raise CheckpointError(
                 f"The tokenizer in {vocabulary.origin} isn't this text encoder's",
                 why=f"It has {tokens:,} tokens, the text encoder knows {self._words:,}.",
-                hint=self._base.hint(f"{cure}: it must be the one that the text encoder was trained with."),
+                hint=self._base.hint(f"{cure}. It must be the one that the text encoder was trained with."),
             )
         for found in self._embeddings:
             # Names are recognised in any case.

@@ -37,8 +37,8 @@ def no_layout(folder: Path) -> CheckpointError | None:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     command = _command(found[0])
     if len(found) == 1:
-        return CheckpointError(what, why=f"It holds one checkpoint: {names[0]}.", hint=f"Type {command}.")
-    why = f"It holds {len(names)} checkpoints: {', '.join(names[:_NAMED])}{more}."
+        return CheckpointError(what, why=f"It holds {names[0]}.", hint=f"Type {command}.")
+    why = f"It holds {', '.join(names[:_NAMED])}{more}."
     return CheckpointError(what, why=why, hint=f"Choose one, such as {command}.")
 
 
