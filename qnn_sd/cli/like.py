@@ -21,10 +21,10 @@ from qnn_sd.cli.target_options import TargetOptions
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError, OutputError
-from qnn_sd.export.checkpoint.identity import CheckpointIdentity
 from qnn_sd.generate.png import read_pixels
 from qnn_sd.image_metadata import ImageDocument
 from qnn_sd.metrics import psnr_db
+from qnn_sd.pipeline import BuildPipeline
 
 _META = "qnn_sd.like"
 
@@ -34,7 +34,10 @@ class LikeCommand(HelpCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Reads the image that ``--like`` names before the other options get their defaults."""
-        typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        typed: Mapping[str, Any] = {}
+        # What can't be parsed is told below.
+        with suppress(click.UsageError):
+            typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         if ctx.resilient_parsing or typed.get("help") or not isinstance(typed.get("like"), str):
             return super().parse_args(ctx, args)
         image = recall(Path(typed["like"]).expanduser())
@@ -193,25 +196,28 @@ class Like:
             kinds = {True: "quantized", False: "float"}
             yield f"the image was made by {kinds[image.is_quantized]} graphs, this one by {kinds[quantized]} ones"
 
-    def check_checkpoint(self, console: Console, found: CheckpointIdentity) -> None:
+    def check_checkpoint(self, console: Console, pipeline: BuildPipeline) -> None:
         """Holds the open checkpoint against the image's.
 
         Raises:
             CheckpointError: it is another one.
         """
-        if self._made is None:
-            digest = (self.image.model_hash or ("", ""))[1]
-            lines = []
-            if digest and not found.checkpoint.sha256.startswith(digest.lower()):
-                lines = [
-                    f"the image's checkpoint has the hash {shown(digest)}, this one {found.checkpoint.sha256[:10]}"
-                ]
-        else:
-            own_vae = any(line.startswith("--vae") for line in self.typed)
-            lines = self._sources(self._made).check_identity(found, own_vae)
+        lines = list(self._other_checkpoint(pipeline))
         for line in lines:
             console.warn(line)
         self.differing += lines
+
+    def _other_checkpoint(self, pipeline: BuildPipeline) -> Iterator[str]:
+        found = pipeline.identity
+        if self._made is not None:
+            own_vae = any(line.startswith("--vae") for line in self.typed)
+            self._sources(self._made).check_identity(found, own_vae)
+            if pipeline.tokenizer_sha256 != self._made.tokenizer:
+                yield "the tokenizer's files differ from the image's"
+        elif self.image.model_hash is not None:
+            _name, digest = self.image.model_hash
+            if not found.checkpoint.sha256.startswith(digest.lower()):
+                yield f"the image's checkpoint has the hash {shown(digest)}, this one {found.checkpoint.sha256[:10]}"
 
     def check_build(self, console: Console, key: str) -> None:
         """Says that graphs differ where nothing that was said before explains it."""

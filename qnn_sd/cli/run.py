@@ -93,7 +93,7 @@ def run_command(
         again.announce(console, where, profile, build_request)
     pipeline = build_request.pipeline(console)
     if again is not None:
-        again.check_checkpoint(console, pipeline.checkpoint.identity(pipeline.sources))
+        again.check_checkpoint(console, pipeline)
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
     if build_request.dry_run:
         if profile is None:

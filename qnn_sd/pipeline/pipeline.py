@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 from qnn_sd import resources
-from qnn_sd.artifact import Artifact
+from qnn_sd.artifact import Artifact, sha256_of_json
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.config import DeviceProfile, ModelConfig, Rounding
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, QuantizeError, did_you_mean
-from qnn_sd.export.checkpoint import Sources, open_checkpoint
+from qnn_sd.export.checkpoint import CheckpointIdentity, Sources, open_checkpoint
 from qnn_sd.pipeline.artifact_store import ArtifactStore
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.pipeline.context import BuildContext
@@ -91,7 +91,6 @@ class BuildPipeline:
 
     Attributes:
         model: its config.
-        sources: what it is made from, the model's own checkpoint included.
         checkpoint: the open checkpoint.
         encodings: files of given encodings, by component.
         rounding: of the weights whose ranges are measured.
@@ -128,7 +127,7 @@ class BuildPipeline:
         if sources.checkpoint is None:
             own = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
             sources = replace(sources, checkpoint=own)
-        self.sources = sources
+        self._sources = sources
         self.checkpoint = open_checkpoint(sources, download=not dry_run)
         self.model = model.for_lcm(self.checkpoint.embeds_guidance) if self.checkpoint.is_lcm else model
         self._context = BuildContext(
@@ -153,6 +152,21 @@ class BuildPipeline:
     def text_to_image(self) -> tuple[str, ...]:
         """Names of the components that an image from a prompt needs."""
         return tuple(component.name for component in self._context.components if component.text_to_image)
+
+    @property
+    def identity(self) -> CheckpointIdentity:
+        """Names and hashes of what the model is made from."""
+        own = self.model.checkpoint if self.model.from_hub else resources.assets() / self.model.checkpoint
+        return self.checkpoint.identity(replace(self._sources, checkpoint=self._sources.checkpoint or own))
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """Hex SHA-256 of the hashes of the tokenizer's files.
+
+        Raises:
+            CheckpointError: the tokenizer is missing.
+        """
+        return sha256_of_json(self._context.tokenizer_hashes)
 
     def export(self, component: str) -> Artifact:
         """The component's float graph."""

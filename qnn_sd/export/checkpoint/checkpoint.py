@@ -91,12 +91,9 @@ class Checkpoint:
         """What it is, for an image's metadata.
 
         Args:
-            sources: what it was opened from.
-
-        Raises:
-            CheckpointError: the tokenizer is missing.
+            sources: what it was opened from, its own path or hub id included.
         """
-        return identify(self._layout, self._loras, self._embeddings, self.tokenizer, sources)
+        return identify(self._layout, self._loras, self._embeddings, sources)
 
     @property
     def scheduler(self) -> Mapping[str, Any]:

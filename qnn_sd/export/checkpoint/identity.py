@@ -17,7 +17,6 @@ from qnn_sd.export.checkpoint.lora import Lora
 from qnn_sd.export.checkpoint.parts import Layout, Part
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.image_metadata import ImageEmbedding, ImageLora, ImageSource
-from qnn_sd.tokenizer_files import tokenizer_files
 
 
 @dataclass(frozen=True)
@@ -29,18 +28,16 @@ class CheckpointIdentity:
         vae: the checkpoint's own, or the one that is used instead.
         loras: as they are merged.
         embeddings: with the names that prompts call them by.
-        tokenizer: hex SHA-256 of the hashes of the tokenizer's files.
     """
 
     checkpoint: ImageSource
     vae: ImageSource
     loras: tuple[ImageLora, ...]
     embeddings: tuple[ImageEmbedding, ...]
-    tokenizer: str
 
 
 def identify(
-    layout: Layout, loras: Sequence[Lora], embeddings: Sequence[Embedding], tokenizer: Path, sources: Sources
+    layout: Layout, loras: Sequence[Lora], embeddings: Sequence[Embedding], sources: Sources
 ) -> CheckpointIdentity:
     """Names and hashes of an open checkpoint's files, each read once a process.
 
@@ -48,7 +45,6 @@ def identify(
         layout: its networks.
         loras: what is merged into them.
         embeddings: textual inversions.
-        tokenizer: folder of the tokenizer.
         sources: what all was opened from.
     """
     return CheckpointIdentity(
@@ -67,7 +63,6 @@ def identify(
             ImageEmbedding(name=each.name, file=_shown(each.path.name), sha256=sha256_of_file(each.path))
             for each in embeddings
         ),
-        sha256_of_json({name: sha256_of_file(tokenizer / name) for name in tokenizer_files(tokenizer)}),
     )
 
 
