@@ -95,13 +95,17 @@ def _overridden(command: click.Command, ctx: click.Context, image: RecalledImage
         with suppress(click.UsageError):
             if parameter.type_cast_value(ctx, theirs) == typed:
                 continue
-        label = "the prompt" if isinstance(parameter, click.Argument) else max(parameter.opts, key=len)
+        label = "the prompt" if isinstance(parameter, click.Argument) else _long_name(parameter)
         if isinstance(typed, bool):
             label = (parameter.opts if typed else parameter.secondary_opts)[0]
             lines.append(f"{label}, which the image wasn't made with")
         else:
             lines.append(f"{label} {shown(typed, 40)!r} instead of the image's {shown(theirs, 40)!r}")
     return lines
+
+
+def _long_name(option: click.Parameter) -> str:
+    return next((name for name in option.opts if name.startswith("--")), option.opts[0])
 
 
 @dataclass
