@@ -15,7 +15,7 @@ from qnn_sd.cli.docs import GENERATE
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
 from qnn_sd.cli.help import GENERATION, OUTPUT, option
 from qnn_sd.cli.image_facts import image_document, text_chunks
-from qnn_sd.cli.like import LikeCommand, like_of
+from qnn_sd.cli.like_command import LikeCommand, like_of
 from qnn_sd.cli.options import output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.run_report import remark_on_prompts, remark_on_verification, report
