@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,8 @@ class Like:
             raise CheckpointError(
                 f"{self.image.path} was made with the checkpoint {name or 'of the hash'} {digest}".rstrip()
                 + ", which isn't given",
-                hint=f"Add --checkpoint PATH (or --model NAME): qnn-sd run --like {self.image.path} --checkpoint PATH",
+                hint=f"Add --checkpoint PATH (or --model NAME): qnn-sd run --like {shlex.quote(str(self.image.path))} "
+                "--checkpoint PATH",
             )
         return {}
 
