@@ -165,7 +165,7 @@ class ImageDocument(Document):
     schema_id: Literal["qnn-sd/image/1"] = Field("qnn-sd/image/1", alias="schema")
     prompt: str
     negative_prompt: str
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**64)]
     steps: int
     scheduler: str
     guidance: float

@@ -27,7 +27,9 @@ SAMPLERS: Mapping[str, str] = {
 _NEGATIVE = "Negative prompt:"
 _FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _FEWEST_FIELDS = 3
-_LORA_TAG = re.compile(r"<lora:([^:>]+)(?::([^:>]+))?[^>]*>")
+# Longer is no line of settings, and would take the expression's time squared.
+_LONGEST_LINE = 10_000
+_LORA_TAG = re.compile(r"<lora:([^:<>]+)(?::([^:<>]+))?[^<>]*>")
 # Hex digits of a hash, as those tools shorten it.
 _MODEL_DIGITS, _NETWORK_DIGITS = 10, 12
 
@@ -82,7 +84,16 @@ def _without_marks(prompt: str) -> str:
 
     The tokenizer reads a line's end and a space alike.
     """
-    return re.sub(rf"\n\s*(?={_NEGATIVE})", " ", prompt)
+    first, *lines = prompt.split("\n")
+    kept = [first]
+    for line in lines:
+        if line.strip().startswith(_NEGATIVE):
+            while len(kept) > 1 and not kept[-1].strip():
+                kept.pop()
+            kept[-1] += f" {line.strip()}"
+        else:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def _quoted(value: str) -> str:
@@ -120,7 +131,7 @@ class Parameters:
 def read_parameters(text: str) -> Parameters:
     """Reads a chunk, whichever tool wrote it."""
     *lines, last = text.strip().split("\n")
-    found = _FIELD.findall(last)
+    found = _FIELD.findall(last) if len(last) <= _LONGEST_LINE else []
     if len(found) < _FEWEST_FIELDS:
         lines, found = [*lines, last], []
     prompts: tuple[list[str], list[str]] = ([], [])

@@ -194,6 +194,13 @@ def test_what_another_tool_does_not_say_is_said(tmp_path: Path) -> None:
     assert found.model_hash is None
 
 
+@pytest.mark.parametrize("text", ["a" * 1_000_000, "<lora:a" * 100_000, "(" * 100_000, "a: " * 300_000, "\n" * 500_000])
+def test_a_text_that_is_made_to_take_long_does_not(text: str, tmp_path: Path) -> None:
+    """An expression that tries each beginning with each end would go on for hours."""
+    assert recall(image(tmp_path, parameters=text)).options["prompt"] == text.strip()
+    assert written_parameters(made(prompt=text)).endswith("Version: qnn-sd 0.1.0")
+
+
 def test_an_image_of_an_old_version_gives_what_it_has(tmp_path: Path) -> None:
     old = {"software": "qnn-sd 0.0.9", "prompt": "a cat", "negative_prompt": "dogs", "steps": "5", "seed": "3"}
     more = {"guidance": "4.0", "scheduler": "euler", "model": "tiny-sd", "target": "adb:R5CT10ABCDE", "soc": "sm8650"}

@@ -155,7 +155,7 @@ def test_the_image_itself_is_not_overwritten(cli_here: CliHere) -> None:
     ("changes", "code", "message"),
     [
         ({"steps": 10**9}, 3, "--steps 1000000000 is not possible"),
-        ({"seed": -1}, 3, "--seed -1 is not possible"),
+        ({"seed": -1}, 3, "seed: Input should be greater than or equal to 0"),
         ({"guidance": float("nan")}, 3, "--guidance nan is not possible"),
         ({"guidance": 1e300}, 3, "--guidance 1e+300 is not possible"),
         ({"size": {"width": 64_000, "height": 64_000}}, 3, "--size 64000x64000 is not possible"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, started, user
 from cli_here import CliHere
-from conftest import Cli
+from conftest import Cli, json_document
 
 from qnn_sd.config import load_profile
 from qnn_sd.console import Console
@@ -127,7 +127,8 @@ def test_what_is_measured_is_counted_and_written(bench: Cli, running: PhoneOnAdb
         *("bench", "--device", running.address, "--component", "text_encoder", "--rounds", "4", "--cold", "2"),
         *("--perf-mode", "balanced", "-o", "bench.json"),
     )
-    assert json.loads((bench.folder / "bench.json").read_text()) == document
+    told = json.loads((bench.folder / "bench.json").read_text())
+    assert told == {**document, "phone": {**document["phone"], "device": "SERIAL"}}
     assert [path.name for path in bench.folder.iterdir()] == ["bench.json"]
     assert (document["virtual"], document["soc"], document["dl_mode"]) == (True, "sm8650", 2)
     assert "say nothing about a phone" in document["note"]
@@ -193,9 +194,15 @@ def test_a_component_that_the_htp_refuses_has_its_reason_in_its_row(
     assert text_encoder["warm"]["calls"] == 1
     assert unet.keys() == {"perf_mode", "component", "refused"}
     assert unet["refused"]
-    alone = bench(*options, "--component", "unet", "--perf-mode", "burst", "--perf-mode", "power_saver", "--debug")
+    written = ("-o", "bench.json")
+    alone = bench(
+        *options, "--component", "unet", "--perf-mode", "burst", "--perf-mode", "power_saver", "--debug", *written
+    )
     assert alone.returncode == 20
-    assert "Nothing could be measured" in alone.stderr
+    assert f"Nothing could be measured on {running.address}" in alone.stderr
+    text = (bench.folder / "bench.json").read_text()
+    assert json_document(text)["error"]["what"] == "Nothing could be measured on SERIAL"
+    assert running.address not in text
     # The first refusal's.
     assert alone.stderr.count("The worker's log:\n") == 1
     for mode in ("burst", "power_saver"):

@@ -60,7 +60,7 @@ def image_document(
         target: where.
         fallbacks: the components that run elsewhere.
     """
-    info, identity = bundle.info, pipeline.checkpoint.identity()
+    info, identity = bundle.info, pipeline.identity
     return ImageDocument(
         prompt=plain_text(request.prompt),
         negative_prompt=plain_text(request.negative),
@@ -72,7 +72,7 @@ def image_document(
         model=info.model,
         checkpoint=identity.checkpoint,
         vae=identity.vae,
-        tokenizer=identity.tokenizer,
+        tokenizer=pipeline.tokenizer_sha256,
         loras=list(identity.loras),
         embeddings=list(identity.embeddings),
         target=target,

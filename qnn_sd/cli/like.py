@@ -1,9 +1,9 @@
-"""``--like IMAGE``: what made an image becomes the options that weren't typed, so that all are checked alike."""
+"""An image that is to be made again: what is typed otherwise, what differs, and whether the pixels are the same."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,92 +13,17 @@ import numpy as np
 from click.core import ParameterSource
 
 from qnn_sd.cli.build_options import BuildRequest
-from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.image_facts import versions_here
 from qnn_sd.cli.like_sources import LikeSources
-from qnn_sd.cli.recalled_image import RecalledImage, recall, shown
+from qnn_sd.cli.recalled_image import RecalledImage, shown
 from qnn_sd.cli.target_options import TargetOptions
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
-from qnn_sd.errors import CheckpointError, OutputError
-from qnn_sd.export.checkpoint.identity import CheckpointIdentity
+from qnn_sd.errors import CheckpointError
 from qnn_sd.generate.png import read_pixels
 from qnn_sd.image_metadata import ImageDocument
 from qnn_sd.metrics import psnr_db
-
-_META = "qnn_sd.like"
-
-
-class LikeCommand(HelpCommand):
-    """A command whose options have an image's values where they weren't typed."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Reads the image that ``--like`` names before the other options get their defaults."""
-        typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-        if ctx.resilient_parsing or typed.get("help") or not isinstance(typed.get("like"), str):
-            return super().parse_args(ctx, args)
-        image = recall(Path(typed["like"]).expanduser())
-        ctx.default_map = {**image.options, **_target_options(image, typed), **_output(image.path, typed)}
-        rest = super().parse_args(ctx, args)
-        _refuse_overwriting(image.path, ctx.params["output"])
-        like = ctx.meta[_META] = Like(image, _overridden(self, ctx, image))
-        ctx.params.update(like.files(ctx.params))
-        return rest
-
-
-def like_of(context: click.Context) -> Like | None:
-    """What ``--like`` named; None without it."""
-    return context.meta.get(_META)
-
-
-def _target_options(image: RecalledImage, typed: Mapping[str, Any]) -> dict[str, str]:
-    """Where the image was made, as far as nothing else was typed: a phone is only used by its name."""
-    target = typed.get("target")
-    if target is None and typed.get("device") is None:
-        if "soc" in typed or image.target == "phone":
-            target = "emulator"
-        else:
-            target = "cpu" if "precision" in typed else image.target
-    options = {} if target is None else {"target": target}
-    if target == "emulator" and image.soc is not None:
-        options["soc"] = image.soc
-    if target == "cpu" and image.is_quantized:
-        options["precision"] = "w8a16"
-    return options
-
-
-def _output(image: Path, typed: Mapping[str, Any]) -> dict[str, str]:
-    """The default output, unless that is the image itself."""
-    if "output" not in typed and image.exists() and Path("out.png").exists() and image.samefile("out.png"):
-        return {"output": "out-again.png"}
-    return {}
-
-
-def _refuse_overwriting(image: Path, output: Path) -> None:
-    if output.exists() and output.samefile(image):
-        raise OutputError(
-            f"Can't write {output}", why="It is the image that --like names.", hint="Give another name with -o."
-        )
-
-
-def _overridden(command: click.Command, ctx: click.Context, image: RecalledImage) -> list[str]:
-    """A line for each option that was typed with another value than the image's."""
-    lines = []
-    for parameter in command.params:
-        name = parameter.name or ""
-        if name not in image.options or ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
-            continue
-        theirs, typed = image.options[name], ctx.params[name]
-        with suppress(click.UsageError):
-            if parameter.type_cast_value(ctx, theirs) == typed:
-                continue
-        label = "the prompt" if isinstance(parameter, click.Argument) else max(parameter.opts, key=len)
-        if isinstance(typed, bool):
-            label = (parameter.opts if typed else parameter.secondary_opts)[0]
-            lines.append(f"{label}, which the image wasn't made with")
-        else:
-            lines.append(f"{label} {shown(typed, 40)!r} instead of the image's {shown(theirs, 40)!r}")
-    return lines
+from qnn_sd.pipeline import BuildPipeline
 
 
 @dataclass
@@ -140,7 +65,8 @@ class Like:
             raise CheckpointError(
                 f"{self.image.path} was made with the checkpoint {name or 'of the hash'} {digest}".rstrip()
                 + ", which isn't given",
-                hint=f"Add --checkpoint PATH (or --model NAME): qnn-sd run --like {self.image.path} --checkpoint PATH",
+                hint=f"Add --checkpoint PATH (or --model NAME): qnn-sd run --like {shlex.quote(str(self.image.path))} "
+                "--checkpoint PATH",
             )
         return {}
 
@@ -193,25 +119,28 @@ class Like:
             kinds = {True: "quantized", False: "float"}
             yield f"the image was made by {kinds[image.is_quantized]} graphs, this one by {kinds[quantized]} ones"
 
-    def check_checkpoint(self, console: Console, found: CheckpointIdentity) -> None:
+    def check_checkpoint(self, console: Console, pipeline: BuildPipeline) -> None:
         """Holds the open checkpoint against the image's.
 
         Raises:
             CheckpointError: it is another one.
         """
-        if self._made is None:
-            digest = (self.image.model_hash or ("", ""))[1]
-            lines = []
-            if digest and not found.checkpoint.sha256.startswith(digest.lower()):
-                lines = [
-                    f"the image's checkpoint has the hash {shown(digest)}, this one {found.checkpoint.sha256[:10]}"
-                ]
-        else:
-            own_vae = any(line.startswith("--vae") for line in self.typed)
-            lines = self._sources(self._made).check_identity(found, own_vae)
+        lines = list(self._other_checkpoint(pipeline))
         for line in lines:
             console.warn(line)
         self.differing += lines
+
+    def _other_checkpoint(self, pipeline: BuildPipeline) -> Iterator[str]:
+        found = pipeline.identity
+        if self._made is not None:
+            own_vae = any(line.startswith("--vae") for line in self.typed)
+            self._sources(self._made).check_identity(found, own_vae)
+            if pipeline.tokenizer_sha256 != self._made.tokenizer:
+                yield "the tokenizer's files differ from the image's"
+        elif self.image.model_hash is not None:
+            _name, digest = self.image.model_hash
+            if not found.checkpoint.sha256.startswith(digest.lower()):
+                yield f"the image's checkpoint has the hash {shown(digest)}, this one {found.checkpoint.sha256[:10]}"
 
     def check_build(self, console: Console, key: str) -> None:
         """Says that graphs differ where nothing that was said before explains it."""

@@ -9,8 +9,7 @@ from typing import Any
 
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.errors import CheckpointError, QnnSdError, SettingError
-from qnn_sd.export.checkpoint import parse_embedding, parse_lora
-from qnn_sd.export.checkpoint.identity import CheckpointIdentity
+from qnn_sd.export.checkpoint import CheckpointIdentity, parse_embedding, parse_lora
 from qnn_sd.image_metadata import ImageDocument, ImageEmbedding, ImageLora, ImageSource
 
 # Digits of a hash that people compare.
@@ -134,15 +133,12 @@ class LikeSources:
             hint=f"qnn-sd run --like {shlex.quote(str(self._image))} --{option} {place}",
         )
 
-    def check_identity(self, found: CheckpointIdentity, own_vae: bool) -> list[str]:
+    def check_identity(self, found: CheckpointIdentity, own_vae: bool) -> None:
         """Holds an open checkpoint against the image's.
 
         Args:
             found: what was opened.
             own_vae: whether a VAE was typed for an image that had the checkpoint's.
-
-        Returns:
-            What differs and may.
 
         Raises:
             CheckpointError: it is another checkpoint, or another VAE.
@@ -152,7 +148,6 @@ class LikeSources:
             raise self._another("checkpoint", found.checkpoint, made.checkpoint)
         if found.vae.sha256 != made.vae.sha256 and not own_vae:
             raise self._another("VAE", found.vae, made.vae)
-        return [] if found.tokenizer == made.tokenizer else ["the tokenizer differs from the image's"]
 
     def _another(self, what: str, found: ImageSource, wanted: ImageSource) -> QnnSdError:
         prompt = shlex.quote(self._made.prompt)

@@ -17,7 +17,7 @@ from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
 from qnn_sd.cli.help import GENERATION, OUTPUT, option
 from qnn_sd.cli.image_facts import image_document, text_chunks
-from qnn_sd.cli.like import LikeCommand, like_of
+from qnn_sd.cli.like_command import LikeCommand, like_of
 from qnn_sd.cli.options import output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.run_report import remark_on_prompts, remark_on_verification, report
@@ -97,7 +97,7 @@ def run_command(
         again.announce(console, where, profile, build_request)
     pipeline = build_request.pipeline(console)
     if again is not None:
-        again.check_checkpoint(console, pipeline.checkpoint.identity())
+        again.check_checkpoint(console, pipeline)
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
     request = generation.request(prompt, pipeline.model)

@@ -19,7 +19,7 @@ from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.config import DEMO_MODEL, DeviceProfile, ModelConfig, Rounding, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, QuantizeError, did_you_mean
-from qnn_sd.export.checkpoint import Sources, open_checkpoint
+from qnn_sd.export.checkpoint import CheckpointIdentity, Sources, open_checkpoint
 from qnn_sd.pipeline.artifact_store import ArtifactStore, PlannedStage
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.pipeline.context import BuildContext
@@ -206,6 +206,20 @@ class BuildPipeline:
             "vae_decoder": count,
         }
         return self._context.work(None, variant, calls, of=self.text_to_image)
+
+    @property
+    def identity(self) -> CheckpointIdentity:
+        """Names and hashes of what the model is made from."""
+        return self.checkpoint.identity()
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """Hex SHA-256 of the tokenizer's content.
+
+        Raises:
+            CheckpointError: the tokenizer is missing.
+        """
+        return self.checkpoint.tokenizer.sha256
 
     def export(self, component: str) -> Artifact:
         """The component's float graph."""

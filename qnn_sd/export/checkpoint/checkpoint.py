@@ -105,12 +105,8 @@ class Checkpoint:
         return {"config": self.config(part), "scales": scales}
 
     def identity(self) -> CheckpointIdentity:
-        """What it is, for an image's metadata.
-
-        Raises:
-            CheckpointError: the tokenizer is missing.
-        """
-        return identify(self._layout, self._loras, self._embeddings, self.tokenizer.sha256, self._sources)
+        """What it is, for an image's metadata."""
+        return identify(self._layout, self._loras, self._embeddings, self._sources)
 
     @property
     def origin(self) -> Path:

@@ -28,18 +28,16 @@ class CheckpointIdentity:
         vae: the checkpoint's own, or the one that is used instead.
         loras: as they are merged.
         embeddings: with the names that prompts call them by.
-        tokenizer: hex SHA-256 of the tokenizer's content.
     """
 
     checkpoint: ImageSource
     vae: ImageSource
     loras: tuple[ImageLora, ...]
     embeddings: tuple[ImageEmbedding, ...]
-    tokenizer: str
 
 
 def identify(
-    layout: Layout, loras: Sequence[Lora], embeddings: Sequence[Embedding], tokenizer: str, sources: Sources
+    layout: Layout, loras: Sequence[Lora], embeddings: Sequence[Embedding], sources: Sources
 ) -> CheckpointIdentity:
     """Names and hashes of an open checkpoint's files, each read once a process.
 
@@ -47,7 +45,6 @@ def identify(
         layout: its networks.
         loras: what is merged into them.
         embeddings: textual inversions.
-        tokenizer: hex SHA-256 of the tokenizer's content.
         sources: what all was opened from.
     """
     return CheckpointIdentity(
@@ -66,7 +63,6 @@ def identify(
             ImageEmbedding(name=each.name, file=_shown(each.path.name), sha256=sha256_of_file(each.path))
             for each in embeddings
         ),
-        tokenizer,
     )
 
 
