@@ -161,7 +161,8 @@ def main() -> None:
     with user.step("virtual phone: start, image there, end"), virtual_phone(user) as address:
         with user.step("  of it: qnn-sd run --device"):
             user(command, "run", PROMPT, "-o", "phone.png", "--seed", "7", "--device", address)
-        user(_adb(environment), "kill-server")
+    # After the phone, which disconnects itself from the server.
+    user(_adb(environment), "kill-server")
     print(f"all: {sum(seconds for name, seconds, *_ in user.rows if not name.startswith(' ')):.0f} s")
 
 
