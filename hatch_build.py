@@ -25,7 +25,7 @@ _PRIVATE = (".local", ".localhost", ".localdomain", ".internal", ".intranet", ".
 _SCP_LIKE = re.compile(r"^(?:[\w.-]+@)(?P<host>[\w.-]+):(?P<path>[^/].*)$")
 
 
-class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class CustomBuildHook(BuildHookInterface):
     """Puts the pages into the wheel: Markdown alone, without the images."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

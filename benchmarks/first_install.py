@@ -27,7 +27,16 @@ _LIMIT_SECONDS = 1800
 
 
 class CommandFailed(Exception):
-    """A command of the user failed; the message is what it said."""
+    """A command of the user failed.
+
+    Args:
+        code: its exit code.
+        said: the command, and what it printed.
+    """
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(f"exit code {code}: {said}")
+        self.code = code
 
 
 @dataclass
@@ -65,7 +74,7 @@ class Newcomer:
             timeout=_LIMIT_SECONDS,
         )  # fmt: skip
         if done.returncode:
-            raise CommandFailed(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
+            raise CommandFailed(done.returncode, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
         return done.stdout
 
     @contextmanager
@@ -148,13 +157,13 @@ def main() -> None:
             user(command, "runtime", "fetch")
     except CommandFailed as error:
         # The virtual phone needs none of them.
-        print(f"qnn-sd runtime fetch failed: {str(error).splitlines()[1]}")
+        print(f"qnn-sd runtime fetch: exit code {error.code}")
     with user.step("virtual phone: start, image there, end"), virtual_phone(user) as address:
         with user.step("  of it: qnn-sd run --device"):
             user(command, "run", PROMPT, "-o", "phone.png", "--seed", "7", "--device", address)
-        user(_adb(environment), "kill-server")
-    same = (user.folder / "phone.png").stat().st_size > 0
-    print(f"all: {sum(row[1] for row in user.rows if not row[0].startswith(' ')):.0f} s; images written: {same}")
+    # After the phone, which disconnects itself from the server.
+    user(_adb(environment), "kill-server")
+    print(f"all: {sum(seconds for name, seconds, *_ in user.rows if not name.startswith(' ')):.0f} s")
 
 
 def _adb(environment: Path) -> Path:

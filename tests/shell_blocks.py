@@ -26,6 +26,7 @@ REASONS = {
     "takes an hour": r"\bmake (full-size|checkpoint|drift|bench)\b|--model sd15\b",
     "needs an AI Hub account": r"\bqai-hub\b|\bQAIHUB_API_TOKEN\b",
     "needs Windows": r"\bADB_SERVER_SOCKET\b|\badb(\.exe)?\b|\bwsl\b|\busbip",
+    "needs another program": r"\bjq\b",
     "needs macOS": r"\bdocker\b|\bADB_SERVER_SOCKET\b|\badb\b",
 }
 _BLOCK = re.compile(

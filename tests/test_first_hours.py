@@ -16,8 +16,9 @@ import torch
 from adb_host import PhoneOnAdb
 from conftest import CHECKPOINT
 from original_layout import to_original
+from PIL import Image
 from pseudo_terminal import COLUMNS, CTRL_C, Screen, Seen, in_pipe, on_terminal
-from reference_models import LIKE_SD15_WIDE, Architecture, save_random
+from reference_models import LIKE_SD15_WIDE, SD15, Architecture, save_random
 from safetensors.torch import save_file
 
 
@@ -82,7 +83,11 @@ FIRST_HOURS: dict[str, tuple[Step, ...]] = {
     "an AI Hub user without a phone": (
         Step("qnn-sd doctor", sees=("ai hub", "qai-hub configure")),
         Step("qnn-sd compile --soc sm8650", sees=("text_encoder", "vae_decoder", "Snapdragon 8 Gen 3")),
-        Step("qnn-sd run 'a green star' --seed 5 -o star.png", sees=("star.png", "emulator"), makes=("star.png",)),
+        Step(
+            "qnn-sd run 'a green star' --seed 5 --steps 1 -o star.png",
+            sees=("star.png", "emulator"),
+            makes=("star.png",),
+        ),
         Step("qnn-sd runtime list", sees=("QAIRT", "2.50")),
         Step("qnn-sd run 'a green star' --target hub", 2, ("hub", "emulator")),
         Step("qnn-sd upload", 2, ("upload",)),
@@ -91,12 +96,20 @@ FIRST_HOURS: dict[str, tuple[Step, ...]] = {
     "a researcher": (
         Step("qnn-sd verify --prompt 'a red circle' --report report.md", sees=("report.md",), makes=("report.png",)),
         Step("qnn-sd quantize -o graphs", sees=("AdaRound", "graphs/unet"), makes=("graphs/unet/model.onnx",)),
-        Step("mkdir mine && cp graphs/unet/encodings*.json mine/unet.json", makes=("mine/unet.json",)),
+        Step("mkdir mine && cp graphs/unet/encodings.json mine/unet.json", makes=("mine/unet.json",)),
         Step("qnn-sd quantize --component unet --encodings mine -o given", makes=("given/unet/model.onnx",)),
         Step("qnn-sd cost --component text_encoder", sees=("ms",)),
         Step("qnn-sd quantize --component unet --encodings graphs/unet", 13, ("error: ", "unet.json")),
         Step("qnn-sd quantize --rounding adarond", 2, ("adarond", "adaround")),
-        Step("qnn-sd cost --component unett", 3, ("error: tiny-sd has no component 'unett'", "unet")),
+        Step("qnn-sd cost --component unett", 2, ("'unett'", "vae_decoder")),
+    ),
+}
+FULL = "--model sd15 --checkpoint dream.safetensors --tokenizer tokenizer"
+# With a checkpoint of Stable Diffusion 1.5's size: `make full-size`.
+FULL_SIZE_HOURS: dict[str, tuple[Step, ...]] = {
+    "a hobbyist with a checkpoint": (
+        Step(f"qnn-sd run 'a lighthouse' {FULL} --target cpu --steps 1 -o dream.png", sees=("dream.png", "cpu")),
+        Step(f"qnn-sd compile {FULL} --dry-run", sees=("unet", "stages to do")),
     ),
 }
 # As people have it: an architecture of Stable Diffusion 1.5's width, of little depth.
@@ -118,6 +131,18 @@ def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file({name: tensor.half() for name, tensor in to_original(made).items()}, folder / "dream.safetensors")
     torch.save({}, folder / "dream.ckpt")
     shutil.copytree(CHECKPOINT / "tokenizer", folder / "tokenizer")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def large_belongings(belongings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a checkpoint of full size, with random weights."""
+    folder = tmp_path_factory.mktemp("large")
+    made = tmp_path_factory.mktemp("made") / "sd15"
+    save_random(SD15, made)
+    save_file({name: tensor.half() for name, tensor in to_original(made).items()}, folder / "dream.safetensors")
+    shutil.rmtree(made)
+    shutil.copytree(belongings / "tokenizer", folder / "tokenizer")
     return folder
 
 
@@ -154,11 +179,26 @@ def faults_of(step: Step, seen: Seen, folder: Path, serial: str) -> list[str]:
 def test_the_first_hour_of(
     person: str, play: Play, belongings: Path, shell: Mapping[str, str], phone: PhoneOnAdb, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "empty"
-    shutil.copytree(belongings, folder)
-    for step in FIRST_HOURS[person]:
-        seen = play(step, step.line.replace("SERIAL", phone.address), folder, shell)
-        faults = faults_of(step, seen, folder, phone.address)
+    shutil.copytree(belongings, tmp_path / "empty")
+    played(FIRST_HOURS[person], play, tmp_path / "empty", shell, phone.address)
+
+
+@pytest.mark.full_size
+@pytest.mark.parametrize("play", [seen_on_terminal, seen_in_pipe])
+@pytest.mark.parametrize("person", FULL_SIZE_HOURS)
+def test_the_first_hour_at_full_size_of(
+    person: str, play: Play, large_belongings: Path, shell: Mapping[str, str], phone: PhoneOnAdb, tmp_path: Path
+) -> None:
+    played(FULL_SIZE_HOURS[person], play, large_belongings, {**shell, "QNN_SD_CACHE": str(tmp_path)}, phone.address)
+    with Image.open(large_belongings / "dream.png") as image:
+        assert image.size == (512, 512)
+
+
+def played(steps: tuple[Step, ...], play: Play, folder: Path, shell: Mapping[str, str], serial: str) -> None:
+    """Plays a person's steps, one after the other in one folder."""
+    for step in steps:
+        seen = play(step, step.line.replace("SERIAL", serial), folder, shell)
+        faults = faults_of(step, seen, folder, serial)
         assert faults == [], f"$ {step.line}\n{seen.text}"
 
 
@@ -212,7 +252,7 @@ def test_ctrl_c_reaches_the_command(tmp_path: Path) -> None:
     line = "trap 'echo stopping; exit 130' INT; echo ready; while :; do sleep 0.05; done"
     seen = on_terminal(line, tmp_path, {"PATH": "/usr/bin:/bin"}, [("ready", CTRL_C)])
     assert seen.code == 130
-    assert seen.lines[-1] == "stopping"
+    assert seen.lines[-1] == "^Cstopping", "as a terminal echoes it"
 
 
 def test_a_pipe_is_no_terminal_and_keeps_streams_apart(tmp_path: Path) -> None:

@@ -161,8 +161,8 @@ class Checkpoint:
             OutputError: CLIP's was unpacked, and the cache can't be written.
         """
         folder = self._tokenizer_folder
-        if self._given_tokenizer is not None:
-            self._refuse_no_tokenizer(self._given_tokenizer)
+        if self._sources.tokenizer is not None:
+            self._refuse_no_tokenizer(self._sources.tokenizer)
         vocabulary = self._clip_tokenizer() if folder is None else read_vocabulary(folder)
         self._refuse_other_vocabulary(vocabulary)
         return vocabulary
