@@ -54,6 +54,8 @@ def test_more_cores_take_no_longer_and_a_larger_image_no_less(model: str, kind: 
     assert (one.memory, one.disk) == (two.memory, two.disk)
     larger = estimate(stage, work_of(model, kind, pixels=1.5)[1], ONE)
     assert one.seconds <= larger.seconds <= 2 * one.seconds
+    if FIGURES[model].stages[kind].by_pixels:
+        assert larger.seconds > 1.1 * one.seconds
     assert one.memory <= larger.memory <= 1.5 * one.memory
     slower = estimate(stage, work, Machine(1, 0.5, 0.5))
     assert slower.seconds == pytest.approx(max(2 * one.seconds, 0.01), rel=0.3)
