@@ -20,6 +20,7 @@ from qnn_sd.estimates.figures import load_figures
 from qnn_sd.host_memory import available_memory
 from qnn_sd.in_words import clock, duration, gigabytes
 from qnn_sd.model_checks import ModelNeeds, check_disk, check_memory, check_time
+from qnn_sd.pipeline import expected_build
 from qnn_sd.pipeline.artifact_store import PlannedStage
 from qnn_sd.pipeline.expected_build import ExpectedBuild, ExpectedStage
 
@@ -53,6 +54,8 @@ def test_more_cores_take_no_longer_and_a_larger_image_no_less(model: str, kind: 
     assert (one.memory, one.disk) == (two.memory, two.disk)
     larger = estimate(stage, work_of(model, kind, pixels=1.5)[1], ONE)
     assert one.seconds <= larger.seconds <= 2 * one.seconds
+    if FIGURES[model].stages[kind].by_pixels:
+        assert larger.seconds > 1.1 * one.seconds
     assert one.memory <= larger.memory <= 1.5 * one.memory
     slower = estimate(stage, work, Machine(1, 0.5, 0.5))
     assert slower.seconds == pytest.approx(max(2 * one.seconds, 0.01), rel=0.3)
@@ -194,10 +197,15 @@ def test_stages_are_counted_as_the_plan_lists_them() -> None:
     assert ExpectedBuild().place([("quantize", "m.unet")]) == ""
 
 
-def test_what_is_left_shrinks_and_follows_the_pace(tmp_path: Path) -> None:
+def test_what_is_left_shrinks_and_follows_the_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = ExpectedBuild(STAGES, afterwards=5.0, seconds=50.0)
     # Two stages of 10 s side by side: 50 s of the 60 s that they are one after the other.
     assert build.left() == pytest.approx(50 + 5)
+    both = [("verify", f"m.{name}.sm8650") for name in ("unet", "vae")]
+    monkeypatch.setattr(expected_build, "usable_cores", lambda: [0])
+    assert build.expected(both) == 20
+    monkeypatch.setattr(expected_build, "usable_cores", lambda: [0, 1])
+    assert build.expected(both) == 10
     running = [("quantize", "m.unet")]
     assert build.left(running, time.monotonic()) == pytest.approx(20 * 50 / 60 + 5 + 40, abs=0.5)
     assert build.left(running, time.monotonic() - 30) == pytest.approx(20 * 50 / 60 + 5 + 10, abs=0.5)

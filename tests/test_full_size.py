@@ -89,6 +89,25 @@ def test_export_needs_at_most_three_minutes_and_six_gigabytes(
     assert peak <= 6e9
 
 
+def test_estimates_are_within_a_factor_of_two(checkpoint: tuple[Path, ReferenceModels], tmp_path: Path) -> None:
+    """Of the export, and of an image of two steps on the CPU, in a fresh cache: seconds and disk."""
+    model = ("--model", "sd15", "--checkpoint", str(checkpoint[0]), "--cache", str(tmp_path / "cache"))
+    image = ("run", "a red circle", "--target", "cpu", "--steps", "2", "-o", str(tmp_path / "out.png"))
+    for arguments in (("export", *model), (*image, *model)):
+        command = [sys.executable, "-m", "qnn_sd", *arguments, "--json"]
+        planned = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
+        plan = json.loads(planned.stdout)
+        held = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+        started = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds = time.monotonic() - started
+        size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) - held
+        print(f"{arguments[0]}: {plan['estimated_seconds']:.0f} s said, {seconds:.0f} s; {size / 1e9:.2f} GB")
+        assert "s on this machine" in done.stderr
+        assert 0.5 <= plan["estimated_seconds"] / seconds <= 2
+        assert 0.8 <= plan["disk_bytes"] / size <= 1.25
+
+
 Block = tuple[dict[str, tuple[int, ...]], Callable[[Graph, dict[str, Value]], Value]]
 
 

@@ -135,7 +135,7 @@ class ArtifactStore:
         expected, console = self.expected, self._console
         running = [(recipe.stage, recipe.name) for recipe in recipes.values()]
         place, started = expected.place(running), time.monotonic()
-        seconds = max((expected.expected(*each) or 0.0 for each in running), default=0.0)
+        seconds = expected.expected(running)
         about = f"about {duration(seconds)}; " if seconds else ""
         left = f"{duration(expected.left(running))} left of all; so far {expected.usage()}"
         told = f"{place}, {about}{left}" if place else ""
@@ -190,10 +190,9 @@ class ArtifactStore:
         workers: int,
         cancel: Callable[[], None],
     ) -> dict[str, Artifact]:
-        made: dict[str, Artifact] = {}
         recipes = {name: recipe for name, (recipe, _build) in ahead.items()}
         with (
-            self._running(f"{title}: {', '.join(ahead)}", recipes, said=False) as kept,
+            self._running(f"{title}: {', '.join(ahead)}", recipes, said=False) as made,
             self._console.progress(f"{title}: {', '.join(ahead)}", len(ahead)) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
@@ -208,8 +207,7 @@ class ArtifactStore:
             except BaseException:
                 cancel()
                 raise
-            kept |= {name: ended.result() for name, ended in started.items()}
-            made |= kept
+            made |= {name: ended.result() for name, ended in started.items()}
         return made
 
     def _planned(self, recipe: Recipe, component: str) -> Artifact:

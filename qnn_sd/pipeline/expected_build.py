@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qnn_sd.estimates import makespan
 from qnn_sd.host_memory import PeakMemory
 from qnn_sd.in_words import gigabytes
+from qnn_sd.resources import usable_cores
 
 # Fewer seconds say little about the pace of the rest.
 _PACE_AFTER_SECONDS = 20.0
@@ -57,9 +59,13 @@ class ExpectedBuild:
         self._expected = self._taken = 0.0
         self.memory, self._bytes = PeakMemory(), 0
 
-    def expected(self, stage: str, name: str) -> float | None:
-        """Seconds that a stage is expected to take; None where nobody said."""
-        return self._left.get((stage, name)) or None
+    def expected(self, stages: Sequence[tuple[str, str]]) -> float:
+        """Seconds that stages are expected to take, several side by side on the cores; 0 where nobody said.
+
+        Args:
+            stages: stage and recipe's name of each.
+        """
+        return makespan([self._left.get(each, 0.0) for each in stages], len(usable_cores()))
 
     def place(self, stages: Sequence[tuple[str, str]]) -> str:
         """``stage 4 of 19`` of one stage, ``stages 4 to 7 of 19`` of several at once; empty where there is no plan.
@@ -84,13 +90,12 @@ class ExpectedBuild:
             since: when they were started, by ``time.monotonic``.
         """
         ahead = sum(seconds for each, seconds in self._left.items() if each not in running) * self._beside
-        longest = max((self._left.get(each, 0.0) for each in running), default=0.0)
         pace = 1.0
         if self._taken >= _PACE_AFTER_SECONDS and self._expected > 0:
             pace = min(max(self._taken / self._expected, _PACE[0]), _PACE[1])
         elapsed = 0.0 if since is None else time.monotonic() - since
         # What takes longer than expected goes on for a while.
-        return (ahead + self._afterwards) * pace + max(longest * pace - elapsed, _OVERDUE * elapsed)
+        return (ahead + self._afterwards) * pace + max(self.expected(running) * pace - elapsed, _OVERDUE * elapsed)
 
     def share(self, running: Sequence[tuple[str, str]], since: float) -> float:
         """How much of the whole command is done by the clock, 0 to 1, while stages run."""
@@ -105,7 +110,7 @@ class ExpectedBuild:
             seconds: that they took together.
             folders: of what they made.
         """
-        self._expected += max((self._left.get(each, 0.0) for each in stages), default=0.0)
+        self._expected += self.expected(stages)
         self._taken += seconds
         for each in stages:
             self._left.pop(each, None)
