@@ -162,6 +162,8 @@ def test_a_command_that_is_ended_while_verifying_leaves_no_folder(
             # By then a child has been started and its inputs are written, or are just being.
             if "verifying on the emulator" in line:
                 process.send_signal(number)
+                break
+        said += process.stderr.read()
         process.wait(60)
     assert process.returncode == code, said
     assert "Traceback" not in said

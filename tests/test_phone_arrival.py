@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,6 @@ from qnn_sd import announced_phones
 from qnn_sd.announced_phones import AnnouncedPhone
 from qnn_sd.errors import DeviceError
 from qnn_sd.targets.adb.client import Adb, AdbDevice, choose_phone
-from qnn_sd.targets.adb.client import arrival as waiting
 
 LOCAL = "127.0.0.1:5755"
 
@@ -113,8 +113,8 @@ class Listing:
 def chosen(listing: Listing, serial: str | None, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str], float]:
     """The phone, what was said, and the seconds that were waited."""
     now = [0.0]
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     said: list[str] = []
     try:
         phone: Any = choose_phone(cast(Adb, listing), serial, said.append)

@@ -22,8 +22,7 @@ from qnn_sd.errors import (
     WorkerEndedError,
 )
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
-from qnn_sd.targets.adb.client import connection_errors
-from qnn_sd.targets.adb.client.device_history import DeviceHistory
+from qnn_sd.targets.adb.client import DeviceHistory, examine
 from qnn_sd.virtual_phone import VirtualPhone, parse_faults
 
 PROMPT = "a big green square on white"
@@ -121,7 +120,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(connection_errors, "_SETTLE_SECONDS", 0.3)
+    monkeypatch.setattr("qnn_sd.targets.adb.client.connection_errors._SETTLE_SECONDS", 0.3)
     made = Server()
     made.says("device")
     yield made
@@ -139,7 +138,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 )
 def test_a_phone_on_usb(states: list[str], kind: type[QnnSdError], words: tuple[str, ...], server: Server) -> None:
     server.says(*states)
-    error = connection_errors.examine(USB, server.history)
+    error = examine(USB, server.history)
     assert type(error) is kind
     for text, word in zip((error.what, error.why, error.hint), words, strict=True):
         assert word in text
@@ -148,18 +147,18 @@ def test_a_phone_on_usb(states: list[str], kind: type[QnnSdError], words: tuple[
 def test_a_server_that_ended_comes_before_what_it_said(server: Server) -> None:
     server.says("absent")
     server.end()
-    error = connection_errors.examine(USB, server.history)
+    error = examine(USB, server.history)
     assert isinstance(error, AdbServerError)
     assert f"must list {USB}; then type the same line again" in error.hint
 
 
 def test_a_phone_that_adb_never_lost_tells_how_its_program_ended(server: Server) -> None:
     ended = WorkerEndedError("The worker ended", hint="")
-    assert connection_errors.examine(USB, server.history, lambda: ended) is ended
-    assert connection_errors.examine(USB, server.history, notice_seconds=0.1) is None
+    assert examine(USB, server.history, lambda: ended) is ended
+    assert examine(USB, server.history, notice_seconds=0.1) is None
 
 
 def test_a_loss_that_was_told_is_not_told_again(server: Server) -> None:
     server.says("absent", "device")
-    assert isinstance(connection_errors.examine(USB, server.history), DeviceReturnedError)
-    assert connection_errors.examine(USB, server.history, notice_seconds=0.1) is None
+    assert isinstance(examine(USB, server.history), DeviceReturnedError)
+    assert examine(USB, server.history, notice_seconds=0.1) is None

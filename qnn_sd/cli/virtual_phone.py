@@ -102,6 +102,7 @@ _READY_SECONDS = 20.0
     flag_value="",
     default=None,
     metavar="[SERIAL]",
+    default_text="none",
     help="End the virtual phone that runs; with several, that of the serial.",
 )
 @output_options
