@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 from adb_host import AdbHost, free_port, user
-from conftest import Cli, json_document
+from conftest import Cli
 
 from qnn_sd import announced_phones
 from qnn_sd.announced_phones import AnnouncedPhone
@@ -189,17 +189,3 @@ def test_what_a_killed_process_left_is_removed(home: Path) -> None:
     assert len(list(announced_phones.state_folder().glob("*.json"))) == 1
     assert announced_phones.phones() == []
     assert not list(announced_phones.state_folder().glob("*.json"))
-
-
-def test_a_document_tells_of_a_phone_without_a_log(command: Cli) -> None:
-    with subprocess.Popen(
-        command.command("virtual-phone", "--json"), env=command.environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        text = ""
-        while not text.endswith("}\n"):
-            text += process.stdout.readline()
-        told = json_document(text)
-        assert (told["log_file"], told["pid"]) == (None, process.pid)
-        process.terminate()
-        assert process.wait(60) == 0

@@ -47,8 +47,7 @@ def command(cli_here: CliHere, host: AdbHost, pipeline: BuildPipeline) -> CliHer
         ("revoke=call:3", 24, "became unauthorized in the middle", "unauthorized", "allow USB debugging"),
         ("freeze=call:3", 24, "became offline in the middle", "offline", "plug it in again"),
         ("kill=call:3", 26, "Android killed the worker", "SIGKILL, as processes do when memory", "Close other apps"),
-        ("kill=load:2", 26, "Android killed the worker", "SIGKILL, as processes do when memory", "Close other apps"),
-        ("abort=call:3", 26, "The worker on", "It ended by SIGABRT", "doctor --phone"),
+        ("abort=load:2", 26, "The worker on", "It ended by SIGABRT", "doctor --phone"),
     ],
 )
 def test_each_loss_has_its_words_and_its_code(
