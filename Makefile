@@ -13,6 +13,8 @@ PROMPT ?= a red circle on a blue background
 .PHONY: demo test-fast test lint drift lock worker bench full-size checkpoint clean
 
 $(BIN)/python:
+	@test "$$(uname -s) $$(uname -m)" = "Linux x86_64" || \
+	  { echo "qnn-sd runs on Linux on x86-64, this is $$(uname -s) on $$(uname -m): docs/windows.md, docs/macos.md"; exit 8; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
 	  { echo "qnn-sd needs Python 3.11 to 3.14, $(PYTHON) is another: make PYTHON=python3.12 demo"; exit 1; }
 	$(PYTHON) -m venv $(VENV)

@@ -14,32 +14,48 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from qnn_sd import build_folder
-from qnn_sd.artifact_manifest import SCHEMA, ArtifactFile, ArtifactManifest
+from qnn_sd.artifact_manifest import SCHEMA, ArtifactFile, ArtifactManifest, Work
 from qnn_sd.errors import ArtifactError
 from qnn_sd.output_files import output_error
+from qnn_sd.resources import usable_cores
 
 MANIFEST = "manifest.json"
 _SETTLED_NANOSECONDS = 1_000_000_000
 
 
-def sha256_of_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes; read once a process, unless its size or time of change differs."""
+# Hashes of this process, by path, size and time of change.
+_hashed: dict[tuple[Path, int, int], str] = {}
+_PIECE_BYTES = 1 << 22
+
+
+def sha256_of_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """Hex SHA-256 of a file's bytes; read once a process, unless its size or time of change differs.
+
+    Args:
+        path: of the file.
+        on_bytes: called with the bytes of each piece that was read, or with all at once where they were read before.
+    """
     found = path.stat()
+    identity = path, found.st_size, found.st_mtime_ns
     # A file system's clock ticks a few times in a hundredth of a second: what changed just now may change again unseen.
     settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NANOSECONDS
-    hashed = _sha256 if settled else _sha256.__wrapped__
-    return hashed(path, found.st_size, found.st_mtime_ns)
-
-
-@cache
-def _sha256(path: Path, _size: int, _changed: int) -> str:
+    if settled and identity in _hashed:
+        if on_bytes:
+            on_bytes(found.st_size)
+        return _hashed[identity]
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+            if on_bytes:
+                on_bytes(len(piece))
+    if settled:
+        _hashed[identity] = digest.hexdigest()
+    return digest.hexdigest()
 
 
 def sha256_of_json(value: object) -> str:
@@ -58,6 +74,7 @@ class Recipe:
         inputs: the stage's inputs, by name: hashes of files or keys of artifacts.
         settings: everything else that changes the result; plain JSON values.
         tools: versions of the libraries that do the work.
+        work: what there is to do, for estimates; no part of the key.
     """
 
     stage: str
@@ -65,6 +82,7 @@ class Recipe:
     inputs: Mapping[str, str]
     settings: Mapping[str, Any]
     tools: Mapping[str, str]
+    work: Work | None = None
 
     @property
     def key(self) -> str:
@@ -87,12 +105,20 @@ class Artifact:
         return self.folder / name
 
 
-def load(folder: Path, recipe: Recipe | None = None) -> Artifact:
+def load(
+    folder: Path,
+    recipe: Recipe | None = None,
+    *,
+    hashes: bool = True,
+    on_bytes: Callable[[int], None] | None = None,
+) -> Artifact:
     """Opens an artifact and holds its files against its manifest.
 
     Args:
         folder: where it is.
         recipe: what it must be of; None for whatever it is.
+        hashes: whether the files' hashes are compared too, for which all of them are read; sizes always are.
+        on_bytes: as ``sha256_of_file`` takes it.
 
     Raises:
         ArtifactError: no manifest, an unreadable one, one of another recipe, or a file whose size or hash differs.
@@ -134,7 +160,7 @@ def load(folder: Path, recipe: Recipe | None = None) -> Artifact:
             raise ArtifactError(
                 f"{path} is damaged", why=f"It has {size:,} bytes, the manifest says {file.bytes:,}.", hint=hint
             )
-        if sha256_of_file(path) != file.sha256:
+        if hashes and sha256_of_file(path, on_bytes) != file.sha256:
             raise ArtifactError(f"{path} is damaged", why="Its SHA-256 is not the one in the manifest.", hint=hint)
     return Artifact(folder, manifest.key, manifest.metadata, manifest.seconds, cached=True)
 
@@ -158,13 +184,22 @@ def artifact_folder(root: Path, recipe: Recipe) -> Path:
 
 
 def last_seconds(root: Path, recipe: Recipe) -> float | None:
-    """How long the newest artifact of that stage and name took, whatever its settings; None if there is none."""
+    """How long the newest artifact took that was the same work on as many cores; None if there is none.
+
+    The same work is the same stage done the same way, on networks of the same size, at the same size of image. One
+    whose build was resumed doesn't say how long the whole takes.
+    """
+    if recipe.work is None:
+        return None
     newest: tuple[float, float] | None = None
-    for manifest in (root / recipe.stage).glob(f"{recipe.name}-*/{MANIFEST}"):
+    cores, work = len(usable_cores()), recipe.work.model_dump(mode="json")
+    for manifest in (root / recipe.stage).glob(f"*/{MANIFEST}"):
         # One that can't be read will say so when it is used.
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            seconds = float(json.loads(manifest.read_text("utf-8"))["seconds"])
-            newest = max(newest or (0.0, 0.0), (manifest.stat().st_mtime, seconds))
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            content = json.loads(manifest.read_text("utf-8"))
+            same = content.get("work") == work and content.get("cores") == cores and not content.get("resumed")
+            if same:
+                newest = max(newest or (0.0, 0.0), (manifest.stat().st_mtime, float(content["seconds"])))
     return None if newest is None else newest[1]
 
 
@@ -182,6 +217,7 @@ def load_or_build(
     build: Callable[[Path], Mapping[str, Any]],
     resumable: bool = False,
     report: Callable[[str], None] = lambda _line: None,
+    on_bytes: Callable[[int], None] | None = None,
 ) -> Artifact:
     """The artifact of a recipe: from the cache, or built now.
 
@@ -195,6 +231,7 @@ def load_or_build(
         resumable: whether what was finished is kept for the next build. Only one process at a time
             builds such a recipe; another waits and takes what the first one made, or goes on there.
         report: gets a line when it waits.
+        on_bytes: called with the bytes of each piece of a cached artifact that was read, to hash it.
 
     Raises:
         ArtifactError: the cache holds a damaged one.
@@ -202,7 +239,7 @@ def load_or_build(
     """
     target = artifact_folder(root, recipe)
     if target.exists():
-        return load(target, recipe)
+        return load(target, recipe, on_bytes=on_bytes)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         build_folder.sweep(target.parent)
@@ -220,6 +257,7 @@ def _built(aside: Path, target: Path, recipe: Recipe, build: Callable[[Path], Ma
     """Fills a folder, writes its manifest and renames it to its place."""
     # From a builder that was killed between its last two steps.
     (aside / MANIFEST).unlink(missing_ok=True)
+    resumed = any(aside.iterdir())
     started = time.monotonic()
     metadata = dict(build(aside))
     seconds = time.monotonic() - started
@@ -236,6 +274,9 @@ def _built(aside: Path, target: Path, recipe: Recipe, build: Callable[[Path], Ma
         settings=dict(recipe.settings),
         tools=dict(recipe.tools),
         seconds=round(seconds, 3),
+        work=recipe.work,
+        cores=len(usable_cores()),
+        resumed=resumed,
         metadata=metadata,
         files=files,
     )

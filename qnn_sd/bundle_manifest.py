@@ -12,9 +12,11 @@ from qnn_sd.artifact import Artifact
 from qnn_sd.config import StrictModel
 from qnn_sd.errors import ArtifactError
 from qnn_sd.schemas import Document
+from qnn_sd.tokenizer_files import Vocabulary, read_vocabulary
 from qnn_sd.verification import ComponentVerification
 
 BUNDLE_FILE = "bundle.json"
+TOKENIZER_FOLDER = "tokenizer"
 Kind = Literal["context_binary", "qdq", "float"]
 
 
@@ -122,12 +124,17 @@ class OpenBundle:
     Args:
         made: the bundle's artifact, by ``artifact.load`` held against its manifest or just made.
 
+    Attributes:
+        folder: where it is.
+        key: hex hash of all that it was made from and by.
+        info: what it says of itself.
+
     Raises:
         ArtifactError: not a bundle.
     """
 
     def __init__(self, made: Artifact) -> None:
-        self.folder = made.folder
+        self.folder, self.key = made.folder, made.key
         try:
             content = json.loads(made.file(BUNDLE_FILE).read_text("utf-8"))
             if not isinstance(content, dict) or "schema" not in content:
@@ -171,6 +178,10 @@ class OpenBundle:
         return self.folder / name
 
     @property
-    def tokenizer(self) -> Path:
-        """Folder of the tokenizer's files."""
-        return self.folder / "tokenizer"
+    def tokenizer(self) -> Vocabulary:
+        """Its tokenizer's tokens and merges.
+
+        Raises:
+            CheckpointError: its files are missing or malformed.
+        """
+        return read_vocabulary(self.folder / TOKENIZER_FOLDER)

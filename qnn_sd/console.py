@@ -12,29 +12,19 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Protocol
 
 from rich.console import Console as RichConsole
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.table import Table
-from rich.text import Text
 
 from qnn_sd.errors import QnnSdError
 from qnn_sd.kept import Kept
+from qnn_sd.live_display import LiveDisplay, Row, by_elapsed, bytes_state, count_state, elapsed_state
 from qnn_sd.schemas import Document
+from qnn_sd.table_layout import print_table
 
-# Of a table, in characters: rich measures none beyond the width that it is given.
-_WIDEST_TABLE = 10_000
+# Fewer are read before anybody could see a bar.
+_NOTICED_BYTES = 50_000_000
 
 
 def json_text(value: object) -> str:
@@ -53,40 +43,53 @@ class Bar(Protocol):
     def advance(self, note: str = "") -> None:
         """Counts one step and shows ``note`` beside the bar."""
 
+    def doing(self, what: str) -> None:
+        """Shows what the next step consists of."""
+
 
 class _Quiet:
     def advance(self, note: str = "") -> None:
         """Nobody looks."""
 
+    def doing(self, what: str) -> None:
+        """Nobody looks."""
 
-class _RichBar:
-    def __init__(self, progress: Progress, task: Any) -> None:
-        self.progress, self.task = progress, task
+
+class _RowBar:
+    def __init__(self, row: Row, title: str) -> None:
+        self._row, self._title, self._what, self._note = row, title, "", ""
 
     def advance(self, note: str = "") -> None:
         """Moves the bar."""
-        self.progress.update(self.task, advance=1, note=note)
+        self._row.advance()
+        self._note = note
+        self._tell()
+
+    def doing(self, what: str) -> None:
+        """Says what the next step consists of."""
+        self._what = what
+        self._tell()
+
+    def _tell(self) -> None:
+        notes = ", ".join(filter(None, (self._what, self._note)))
+        self._row.retitle(f"{self._title}: {notes}" if notes else self._title)
 
 
 class Transfer:
-    """Bytes on their way from one place to another."""
+    """Bytes on their way from one place to another.
 
-    def __init__(self) -> None:
-        self.moved = 0
+    Args:
+        row: that shows them, or None.
+    """
+
+    def __init__(self, row: Row | None = None) -> None:
+        self.moved, self._row = 0, row
 
     def advance(self, count: int) -> None:
         """Counts bytes that arrived."""
         self.moved += count
-
-
-class _RichTransfer(Transfer):
-    def __init__(self, progress: Progress, task: Any) -> None:
-        super().__init__()
-        self.progress, self.task = progress, task
-
-    def advance(self, count: int) -> None:
-        super().advance(count)
-        self.progress.update(self.task, advance=count)
+        if self._row is not None:
+            self._row.advance(count)
 
 
 class _Stderr(RichConsole):
@@ -112,19 +115,41 @@ class Console:
     def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json, self.quiet = as_json, quiet
         self.has_document = False
+        self._said: set[str] = set()
         self.kept = Kept()
         # rich honours NO_COLOR by itself.
         self._err = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._out = RichConsole(highlight=False, soft_wrap=True)
+        self._live: LiveDisplay | None = None
+
+    @property
+    def shows_rows(self) -> bool:
+        """Whether work in progress is shown as rows that move."""
+        return self._err.is_terminal and not self._err.is_dumb_terminal and not self.quiet
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer: stdin and stderr are a terminal, and no program reads a document."""
+        return not self.as_json and self._err.is_terminal and sys.stdin is not None and sys.stdin.isatty()
+
+    def _rows_away(self, out: RichConsole) -> AbstractContextManager[None]:
+        """Takes moving rows away while something else is printed to a terminal."""
+        return self._live.away() if self._live is not None and out.is_terminal else nullcontext()
 
     def _remark(self, line: str, style: str | None = None) -> None:
-        with suppress(OSError):
+        with suppress(OSError), self._rows_away(self._err):
             self._err.print(line, style=style, markup=False)
 
     def say(self, line: str) -> None:
         """A remark on stderr."""
         if not self.quiet:
             self._remark(line)
+
+    def say_once(self, line: str) -> None:
+        """A remark that several steps of a command make, shown the first time."""
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
 
     def warn(self, line: str) -> None:
         """Something that the user should know, whatever they silenced."""
@@ -143,7 +168,8 @@ class Console:
     def result(self, line: str) -> None:
         """A line of the command's result, on stdout; left out with ``--json``."""
         if not self.as_json:
-            self._out.print(line, markup=False)
+            with self._rows_away(self._out):
+                self._out.print(line, markup=False)
 
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[object]], text: Callable[[float], str] = one_decimal
@@ -157,16 +183,10 @@ class Console:
         """
         if self.as_json:
             return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for index, column in enumerate(columns):
-            numeric = all(isinstance(row[index], (int, float)) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left")
-        for row in rows:
-            table.add_row(*(Text(text(cell) if isinstance(cell, float) else str(cell)) for cell in row))
-        # Names are read by people and scripts: a narrow terminal wraps a line, and cuts no word.
-        whole = self._out.measure(table, options=self._out.options.update(max_width=_WIDEST_TABLE)).maximum
-        # print() takes no width beyond its console's.
-        RichConsole(highlight=False, soft_wrap=True, width=max(self._out.width, whole)).print(table, crop=False)
+        numeric = [all(isinstance(row[index], (int, float)) for row in rows) for index in range(len(columns))]
+        cells = [[text(cell) if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+        with self._rows_away(self._out):
+            print_table(self._out, columns, cells, numeric)
 
     def document(self, document: Document) -> None:
         """The JSON document of ``--json``: one a command."""
@@ -175,6 +195,20 @@ class Console:
             self.has_document = True
             sys.stdout.write(text)
             sys.stdout.flush()
+
+    def ask(self, question: str) -> bool:
+        """Asks on the terminal; anything but yes is no, and so is the end of the input."""
+        self._err.print(f"{question} [y/N] ", end="", markup=False)
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):
+            self._err.print()
+        return answer.strip().lower() in ("y", "yes")
+
+    @property
+    def _display(self) -> LiveDisplay:
+        if self._live is None:
+            self._live = LiveDisplay()
+        return self._live
 
     @contextmanager
     def progress(self, title: str, total: int, done: int = 0) -> Iterator[Bar]:
@@ -185,24 +219,47 @@ class Console:
             total: steps in all.
             done: steps that were done before.
         """
-        if self.quiet:
-            yield _Quiet()
-            return
-        if not self._err.is_terminal:
-            self.say(f"{title} ({total}, {done} done before)" if done else f"{title} ({total})")
-            yield _Quiet()
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("left {task.fields[note]}"),
-        )
-        with Progress(*columns, console=self._err, transient=True) as progress:
+        if self.shows_rows:
             # A bar's rate is that of its own steps: what was done before isn't one.
-            yield _RichBar(progress, progress.add_task(title, total=total, completed=done, note=""))
+            with self._display.row(title, count_state, total, done) as row:
+                yield _RowBar(row, title)
+            return
+        self.say(f"{title} ({total}, {done} done before)" if done else f"{title} ({total})")
+        yield _Quiet()
+
+    @contextmanager
+    def working(
+        self,
+        title: str,
+        share: Callable[[float], float] | None = None,
+        state: Callable[[float], str] | None = None,
+    ) -> Iterator[None]:
+        """A moving row on a terminal while the block runs, of which nobody knows how far it is; nothing in a log.
+
+        Args:
+            title: what is worked on.
+            share: how much of it is done, from the seconds so far; None where nobody knows.
+            state: what is said of it beside the bar, from the seconds so far; None for the time.
+        """
+        if not self.shows_rows:
+            yield
+            return
+        with self._display.row(title, elapsed_state if state is None else by_elapsed(state), share=share):
+            yield
+
+    @contextmanager
+    def reading(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar of bytes on a terminal while the block reads files; nothing in a log.
+
+        Args:
+            title: what is read.
+            total: bytes in all.
+        """
+        if not self.shows_rows or total < _NOTICED_BYTES:
+            yield lambda _count: None
+            return
+        with self._display.row(title, bytes_state, total) as row:
+            yield row.advance
 
     @contextmanager
     def transfer(self, title: str, total: int | None, done: int = 0) -> Iterator[Transfer]:
@@ -214,16 +271,9 @@ class Console:
             done: bytes that were there before.
         """
         started = time.monotonic()
-        if self._err.is_terminal and not self.quiet:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-            )
-            with Progress(*columns, console=self._err, transient=True) as progress:
-                transfer: Transfer = _RichTransfer(progress, progress.add_task(title, total=total, completed=done))
+        if self.shows_rows:
+            with self._display.row(title, bytes_state, total, done) as row:
+                transfer = Transfer(row)
                 yield transfer
         else:
             size = "size unknown" if total is None else f"{total / 1e6:,.1f} MB"

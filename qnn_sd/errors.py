@@ -1,8 +1,8 @@
 """Every failure that a user can meet: what failed, why, what to type next, and its exit code.
 
 The exit codes are part of the interface (``docs/errors.md``): scripts branch on them, so a code
-is never reused for another meaning. Code 1 is a bug in qnn-sd, 2 is bad usage, and a pipe whose
-reader is gone ends a command like the signal would (``BROKEN_PIPE``).
+is never reused for another meaning. Code 1 is a bug in qnn-sd, 2 is bad usage; a pipe whose
+reader is gone is no failure.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class UnknownSocError(QnnSdError):
 
 
 class UnknownModelError(QnnSdError):
-    """No model config of that name."""
+    """No model config of that name, or none that fits the checkpoint."""
 
     exit_code = 5
 
@@ -75,6 +75,12 @@ class ConfigError(QnnSdError):
     """A model config or device profile that doesn't follow its schema."""
 
     exit_code = 7
+
+
+class PlatformError(QnnSdError):
+    """An operating system or processor that this package doesn't run on."""
+
+    exit_code = 8
 
 
 class CheckpointError(QnnSdError):
@@ -207,10 +213,6 @@ class Terminated(QnnSdError):
     """SIGTERM: ``kill``, a service manager or a batch system ended the command."""
 
     exit_code = 143
-
-
-# 128 and the number of SIGPIPE, as a shell tells of a program that the signal ended.
-BROKEN_PIPE = 141
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

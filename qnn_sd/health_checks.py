@@ -18,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qnn_sd import config, qnn_provider
 from qnn_sd.adb_program import adb_path
-from qnn_sd.installation import INSTALL, install_extra, out_of_bounds
+from qnn_sd.adb_server import DEFAULT_SERVER, server_name
+from qnn_sd.installation import install, install_extra, out_of_bounds
 from qnn_sd.metrics import MIN_SQNR_DB, sqnr_db
 from qnn_sd.reference import check_reference, reference_session
 from qnn_sd.toolchain import TOOLCHAIN_PACKAGES, load_toolchains, loads
@@ -91,7 +92,7 @@ def _packages() -> CheckResult:
         except metadata.PackageNotFoundError:
             absent.append(name)
     if absent:
-        return CheckResult("packages", "failed", f"without {', '.join(absent)}", INSTALL)
+        return CheckResult("packages", "failed", f"without {', '.join(absent)}", f"{install()}.")
     return CheckResult("packages", "ok", ", ".join(found))
 
 
@@ -109,7 +110,7 @@ def _toolchain() -> CheckResult:
         found = [f"{pair} is none of the sets that were tried ({', '.join(each.name for each in known.sets)})"]
     if strays:
         found.append(f"outside the bounds: {', '.join(strays.values())}")
-    advice = [INSTALL] if strays else []
+    advice = [f"{install()}."] if strays else []
     if chosen is None:
         advice.append(f"{known.chosen.install} takes the default set.")
     elif loads(known.newest_for_phones, chosen.qairt):
@@ -194,7 +195,8 @@ def _adb() -> CheckResult:
     path = adb_path()
     if path is None:
         return CheckResult("adb", "missing", "not found", f"For a phone: {install_extra('phone')}.")
-    return CheckResult("adb", "ok", str(path))
+    server = server_name()
+    return CheckResult("adb", "ok", str(path) if server == DEFAULT_SERVER else f"{path}, with the server at {server}")
 
 
 def _ai_hub() -> CheckResult:

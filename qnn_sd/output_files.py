@@ -82,15 +82,15 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def probe_new_folder(target: Path) -> None:
-    """Tries whether a folder can be made, before work whose result goes there.
+    """Tries whether a folder can be made or replaced, before work whose result goes there.
 
     Raises:
-        OutputError: it can't, or something is there already.
+        OutputError: it can't.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise OutputError(f"Can't write {target}", why="It is there already.", hint="Choose another folder with -o.")
-    existing = target
-    while not existing.is_dir():
+    existing = _behind_links(target).absolute()
+    if existing.exists():
+        existing = existing.parent
+    while not existing.exists():
         existing = existing.parent
     _probe(existing, target)
 
@@ -98,18 +98,27 @@ def probe_new_folder(target: Path) -> None:
 def copy_out(source: Path, target: Path) -> None:
     """Copies an artifact's folder to where a person wants it, whole or not at all.
 
+    A folder that is there is replaced, and only deleted when the copy is in its place: whether it may be is the
+    caller's to know. Where ``target`` is a symbolic link, the folder that it leads to is replaced, and the link stays.
+
     Raises:
-        OutputError: there is something already, or the place can't be written.
+        OutputError: the place can't be written.
     """
-    probe_new_folder(target)
-    aside = None
+    place = _behind_links(target)
+    aside = former = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
         shutil.copytree(source, aside, dirs_exist_ok=True)
-        aside.replace(target)
+        if place.is_dir() and any(place.iterdir()):
+            former = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".old", dir=place.parent))
+            place.replace(former)
+        aside.replace(place)
     except (OSError, shutil.Error) as error:
         raise output_error(target, error) from error
     finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+        if former is not None and not place.exists():
+            former.replace(place)
+        for left in (aside, former):
+            if left is not None:
+                shutil.rmtree(left, ignore_errors=True)

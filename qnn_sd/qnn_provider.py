@@ -8,12 +8,14 @@ nobody here has compared.
 from __future__ import annotations
 
 import functools
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 
 import onnxruntime
 
 from qnn_sd.errors import TargetError
+from qnn_sd.session_loading import loading
 from qnn_sd.toolchain import load_toolchains
 
 PROVIDER = "QNNExecutionProvider"
@@ -74,7 +76,9 @@ def session(
         options.add_session_config_entry(key, value)
     options.add_provider_for_devices([device], provider_options)
     # By default a failure has the Python package try the CPU's provider, whose complaint then hides the failure.
-    return onnxruntime.InferenceSession(str(model) if isinstance(model, Path) else model, options, enable_fallback=0)
+    with loading(model) if isinstance(model, Path) else nullcontext():
+        source = str(model) if isinstance(model, Path) else model
+        return onnxruntime.InferenceSession(source, options, enable_fallback=0)
 
 
 def versions() -> dict[str, str]:

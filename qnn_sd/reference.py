@@ -8,6 +8,7 @@ with the optimizer off. It costs no time: a QDQ graph runs as fast.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from qnn_sd import resources
 from qnn_sd.errors import VerificationError
 from qnn_sd.interruption import run_session
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import EXTERNAL_FOLDER_ENTRY
 from qnn_sd.runner import Feeds, Outputs
+from qnn_sd.session_loading import loading
 from qnn_sd.toolchain import load_toolchains
 
 LEVEL = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -41,7 +44,7 @@ def reference_session(
     Args:
         model: path of an ONNX file, or a model in memory.
         folder: of a model in memory: what its external tensors' locations are relative to.
-        threads: for the ops; 0 lets ONNX Runtime choose.
+        threads: for the ops; 0 for as many as there are cores for this process.
         in_order: whether nodes run in the graph's order. Left to itself the runtime runs the longest way to an output
             first, and keeps what shorter ones will need: where every activation is looked at, that is all of them.
         level: of the optimizer; any other than ``LEVEL`` is no reference.
@@ -49,13 +52,14 @@ def reference_session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = level
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or resources.session_threads()
     if in_order:
         options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     if folder is not None:
         options.add_session_config_entry(EXTERNAL_FOLDER_ENTRY, str(folder))
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    with loading(model) if isinstance(model, Path) else nullcontext():
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def outputs_of(session: onnxruntime.InferenceSession, feeds: Feeds) -> Outputs:

@@ -1,4 +1,4 @@
-"""Where qnn-sd's own files are: model configs, device profiles, the demo checkpoint.
+"""Where qnn-sd's own files are: model configs, device profiles, the demo checkpoint; and which cores it may use.
 
 In a checkout (and an editable install) they stand beside the package, in an installed wheel
 inside it. Nothing else needs to know which.
@@ -51,6 +51,16 @@ def assets() -> Path:
     return _root() / "assets"
 
 
+def docs() -> Path:
+    """Folder of the documentation's pages, ``<page>.md``."""
+    return _root() / "docs"
+
+
+def readme() -> Path:
+    """The first page."""
+    return _root() / "README.md"
+
+
 def cache() -> Path:
     """Folder of the artifacts: ``$QNN_SD_CACHE``, or the platform's cache folder."""
     override = os.environ.get("QNN_SD_CACHE")
@@ -61,3 +71,17 @@ def data() -> Path:
     """Folder of what must outlive the cache: ``$QNN_SD_DATA``, or the platform's data folder."""
     override = os.environ.get("QNN_SD_DATA")
     return Path(override) if override else Path(platformdirs.user_data_dir("qnn-sd", False))
+
+
+def usable_cores() -> list[int]:
+    """Numbers of the cores that this process may run on."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def session_threads() -> int:
+    """Threads of an ONNX Runtime session on the CPU; 0 lets the runtime choose.
+
+    It chooses by the machine and pins each thread to a core, also to one that this process is kept from.
+    """
+    cores = len(usable_cores())
+    return 0 if cores == os.cpu_count() else cores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "assets"))  # the trainer's checker and prompts
 sys.path.insert(0, str(ROOT / "worker"))  # the worker's build and its pins
 sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT))  # the build hook
 
 # A shell starts background jobs with Ctrl-C ignored, which our commands would inherit from us.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -246,6 +248,36 @@ def cli_here(cache: Path, tmp_path: Path) -> CliHere:
     from cli_here import CliHere
 
     return CliHere(cache, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shell(
+    pipeline: BuildPipeline, cache: Path, adb: AdbHost, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Variables of a shell that has this checkout's ``qnn-sd``, ``python`` and ``adb`` on its PATH, and the demo built.
+
+    Images have few steps there.
+    """
+    folder = tmp_path_factory.mktemp("shell")
+    configs, programs = folder / "configs", folder / "bin"
+    configs.mkdir()
+    programs.mkdir()
+    demo_configs.changed_demo(configs, demo_configs.FEW_STEPS)
+    shutil.copy(ROOT / "model_configs" / "sd15.toml", configs)
+    command = programs / "qnn-sd"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(Cli(cache, folder, configs).command())} "$@"\n')
+    command.chmod(0o755)
+    (programs / "python").symlink_to(sys.executable)
+    (programs / "adb").symlink_to(adb.command()[0])
+    return {
+        **adb.environment,
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "QNN_SD_CACHE": str(cache),
+        "QNN_SD_DATA": str(folder / "data"),
+        "NO_COLOR": "1",
+        "PAGER": "cat",
+    }
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ NAMES = {
     "subprocess.run": "process",
     "multiprocessing": "process",
     "conftest.Cli": "process",
+    "terminal.on_terminal": "process",
     "drift.Environment": "process",
     "drift.run_step": "process",
     "releases.newest_release": "process",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from qnn_sd import artifact, resources
-from qnn_sd.artifact import Recipe, artifact_folder, load, load_or_build
+from qnn_sd.artifact import Recipe, artifact_folder, last_seconds, load, load_or_build
+from qnn_sd.artifact_manifest import Work
 from qnn_sd.errors import ArtifactError, OutputError
 from qnn_sd.output_files import probe_writable, written_aside
 
@@ -138,6 +140,83 @@ def test_a_stages_code_is_part_of_its_recipe(tmp_path: Path, monkeypatch: pytest
     assert digest("export") == before
     block.write_text("2")
     assert digest("export") != before
+
+
+WORK = Work(variant="adaround", component="part", pixels=4096, parameters={"part": 7}, calls={"ranges": 3})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"variant": "nearest"},
+        {"component": "another"},
+        {"pixels": 16384},
+        {"parameters": {"part": 8}},
+        {"calls": {"ranges": 4}},
+        {"detail": "sm8550"},
+    ],
+)
+def test_only_the_same_work_says_how_long_it_takes(other: dict[str, object], tmp_path: Path) -> None:
+    """Other weights and versions don't change it; another rounding, component, size or number of samples does."""
+    made = load_or_build(tmp_path, replace(RECIPE, work=WORK), build)
+    again = replace(RECIPE, name="other.part", inputs={"config.json": "cd"}, tools={"tool": "2"})
+    assert last_seconds(tmp_path, replace(again, work=WORK)) == pytest.approx(made.seconds, abs=0.001)
+    assert last_seconds(tmp_path, replace(again, work=WORK.model_copy(update=other))) is None
+    assert last_seconds(tmp_path, again) is None
+    assert last_seconds(tmp_path, replace(again, stage="quantize", work=WORK)) is None
+
+
+def test_what_took_its_time_on_other_cores_or_in_parts_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(RECIPE, work=WORK)
+
+    def cut_off(folder: Path) -> dict[str, int]:
+        (folder / "unit").write_bytes(b"half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        load_or_build(tmp_path, recipe, cut_off, resumable=True)
+    load_or_build(tmp_path, recipe, build, resumable=True)
+    assert last_seconds(tmp_path, recipe) is None
+    whole = replace(recipe, settings={"height": 128})
+    load_or_build(tmp_path, whole, build, resumable=True)
+    assert last_seconds(tmp_path, recipe) is not None
+    monkeypatch.setattr(artifact, "usable_cores", lambda: [0] * 64)
+    assert last_seconds(tmp_path, recipe) is None
+
+
+def test_the_newest_time_counts(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, work=WORK)
+    for number, seconds in enumerate((3.0, 1.0, 2.0)):
+        made = load_or_build(tmp_path, replace(recipe, settings={"height": number}), build)
+        manifest = made.folder / "manifest.json"
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text("utf-8")), "seconds": seconds}))
+        os.utime(manifest, (1000 - number, 1000 - number))
+    assert last_seconds(tmp_path, recipe) == 3.0
+
+
+def test_bytes_are_counted_as_they_are_read(tmp_path: Path) -> None:
+    """Also of a file that was read before: a bar must come to its end."""
+    path = tmp_path / "weights.bin"
+    path.write_bytes(bytes(10_000_000))
+    hour_ago = time.time() - 3600
+    os.utime(path, (hour_ago, hour_ago))
+    for _ in range(2):
+        counts: list[int] = []
+        assert artifact.sha256_of_file(path, counts.append) == hashlib.sha256(bytes(10_000_000)).hexdigest()
+        assert sum(counts) == 10_000_000
+
+
+def test_a_plan_reads_no_file_but_misses_none(tmp_path: Path) -> None:
+    made = load_or_build(tmp_path, RECIPE, build)
+    (made.folder / "sub" / "weights.bin").write_bytes(b"x" * 1000)
+    assert load(made.folder, RECIPE, hashes=False).cached
+    with pytest.raises(ArtifactError, match="is damaged"):
+        load(made.folder, RECIPE)
+    (made.folder / "model.onnx").unlink()
+    with pytest.raises(ArtifactError, match="is missing"):
+        load(made.folder, RECIPE, hashes=False)
 
 
 def test_damage_is_named(tmp_path: Path) -> None:

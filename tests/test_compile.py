@@ -15,7 +15,7 @@ import pytest
 from graphs import quantized, run
 
 from qnn_sd import qnn_provider
-from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
+from qnn_sd.compile import Binary, Verifier, compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.compile.run_binary import run_both
 from qnn_sd.config import load_profile
@@ -28,6 +28,7 @@ from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline import COMPONENTS, BuildPipeline
+from qnn_sd.resources import usable_cores
 from qnn_sd.runner import Feeds
 from qnn_sd.verification import BINARY_AGAINST_QDQ, VerificationInput, require_gate, sqnr_summary
 

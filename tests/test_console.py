@@ -1,8 +1,15 @@
-"""What people read: tables that stay whole wherever they are printed."""
+"""What people read: tables that stay whole wherever they are printed, rows that move and leave nothing behind."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+from pathlib import Path
+
 import pytest
+from conftest import ROOT
+from terminal import on_terminal, python
 
 from qnn_sd.console import Console
 
@@ -17,3 +24,113 @@ def test_a_narrow_terminal_cuts_no_word_of_a_table(
     assert all(name in printed for name in names)
     assert printed.count("127.0.0.1:5755") == 3
     assert "…" not in printed
+
+
+ROWS = """
+import sys, time
+from qnn_sd.console import Console
+console = Console()
+with console.working("stage 4 of 19", None, lambda _: "92 min left, memory 2.1 GB, disk 6.0 GB"):
+    title = "generating on cpu, a title of many words"
+    with console.working("quantize sd15.unet", lambda took: took / 30), console.progress(title, 8) as bar:
+        for number in range(8):
+            bar.doing("unet")
+            time.sleep(0.2)
+            bar.advance("2.29 s a step")
+            if number in (3, 6):
+                console.result(f"out-{number}.png (seed {number})")
+                console.warn("w" * 100)
+                console.table(["component", "ms"], [["unet", 1.5]])
+console.result("done")
+"""
+# What remains of them: every line that was printed, and no other.
+REMAINING = [
+    *[
+        line
+        for number in (3, 6)
+        for line in (f"out-{number}.png (seed {number})", "W", "component   ms", "unet       1.5")
+    ],
+    "done",
+]
+
+
+@pytest.mark.parametrize("columns", [80, 40, 200])
+def test_what_is_printed_beside_moving_rows_stays_and_the_rows_go(columns: int, tmp_path: Path) -> None:
+    shown = on_terminal(python(ROWS), tmp_path, {}, columns=columns)
+    assert shown.code == 0, shown.printed
+    # The terminal wraps what is longer than it is wide.
+    joined = "\n".join(shown.screen).replace("w\nw", "ww").replace("warning: " + "w" * 100, "W").splitlines()
+    assert joined == REMAINING
+
+
+def test_rows_move_while_nothing_is_counted_and_say_what_is_left(tmp_path: Path) -> None:
+    printed = on_terminal(python(ROWS), tmp_path, {}).printed
+    assert "92 min left, memory 2.1 GB, disk 6.0 GB" in printed
+    assert "8/8" not in printed.split("done")[-1]
+    # The first row never advances: what moves is its spinner, drawn by a thread, and the time.
+    spinners = set(re.findall(r"([⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏])", printed))
+    assert len(spinners) >= 5
+    assert {"0:00:00", "0:00:01"} <= set(re.findall(r"\d:\d\d:\d\d", printed))
+
+
+def test_a_result_goes_to_stdout_while_rows_move_on_the_terminal(tmp_path: Path) -> None:
+    shown = on_terminal(python(ROWS), tmp_path, {}, piped=True)
+    assert [line for line in shown.out.splitlines() if line.startswith("out")] == [
+        f"out-{number}.png (seed {number})" for number in (3, 6)
+    ]
+    assert "out-3" not in shown.printed
+    assert [line for line in shown.screen if "w" * 20 not in line] == []
+
+
+def test_a_log_has_no_control_sequences_and_one_line_for_each_bar(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        python(ROWS), cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.stderr.splitlines()[0] == "generating on cpu, a title of many words (8)"
+    assert len(done.stderr.splitlines()) == 3
+
+
+BLOCKED = """
+import time
+from pathlib import Path
+from qnn_sd.console import Console
+from qnn_sd.session_loading import loading
+console = Console()
+with console.working("quantize sd15.unet"), loading(Path("unet") / "model.onnx"):
+    ends = time.monotonic() + 1.5
+    import ctypes
+    # As ONNX Runtime does: no other thread of Python runs meanwhile.
+    ctypes.PyDLL(None).usleep(1_500_000)
+console.result("done")
+"""
+
+
+def test_a_line_moves_while_a_large_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "model.onnx").touch()
+    with (tmp_path / "unet" / "weights.bin").open("wb") as file:
+        file.truncate(3_400_000_000)
+    shown = on_terminal(python(BLOCKED), tmp_path, {})
+    assert shown.code == 0, shown.printed
+    assert len(set(re.findall(r"[|/\\-] loading unet \(3.4 GB\) 0:00:0\d", shown.printed))) >= 4
+    assert shown.screen == ["done"]
+
+
+ASKED = """
+import sys
+from qnn_sd.console import Console
+console = Console()
+print("can ask" if console.can_ask else "can't ask")
+print("yes" if console.ask("Go on?") else "no")
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"), [(b"y\n", "yes"), (b"Yes\n", "yes"), (b"n\n", "no"), (b"\n", "no"), (b"\x04", "no")]
+)
+def test_only_yes_is_yes(typed: bytes, answer: str, tmp_path: Path) -> None:
+    shown = on_terminal(python(ASKED), tmp_path, {}, [("[y/N] ", typed)])
+    assert shown.screen[0] == "can ask"
+    assert shown.screen[-1] == answer

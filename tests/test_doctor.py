@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
+from qnn_sd import health_checks, resources
 from qnn_sd.health_checks import CheckResult, run_health_checks
-from qnn_sd.installation import install_extra
+from qnn_sd.installation import install, install_extra
 from qnn_sd.toolchain import Toolchain, load_toolchains
 
 KNOWN = load_toolchains()
@@ -92,12 +94,44 @@ def test_a_package_outside_the_bounds_is_named(installed: Installed, tmp_path: P
     installed.add("click", "7.1.2")
     found = toolchain(tmp_path)
     assert found.status == "warning"
-    assert "click 7.1.2 (<9,>=8.1 is asked for), numpy 3.0.0rc1 (<3,>=2.2 is asked for)" in found.found
-    assert "pip install ." in found.advice
+    assert "click 7.1.2 (<9,>=8.5 is asked for), numpy 3.0.0rc1 (<3,>=2.2 is asked for)" in found.found
+    assert f"{install()}." in found.advice
 
 
 def test_no_message_names_an_index_that_does_not_have_the_package() -> None:
-    """An extra is installed from a checkout, and one function says how."""
+    """An extra is installed from where the package came from, and one function says how."""
     for path in [*(ROOT / "qnn_sd").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
         assert "qnn-sd[" not in path.read_text("utf-8"), path
-    assert install_extra("phone").startswith("pip install '.[phone]'")
+
+
+def test_in_a_checkout_an_extra_is_installed_from_its_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    assert install_extra("phone") == "pip install '.[phone]'"
+    monkeypatch.chdir(tmp_path)
+    assert install_extra("phone") == f"pip install '{ROOT}[phone]'"
+    assert install() == f"pip install {ROOT}"
+
+
+def test_without_a_checkout_an_extra_is_installed_from_the_wheel(
+    installed: Installed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path / "site-packages" / "qnn_sd")
+    wheel = tmp_path / "my downloads" / "qnn_sd-0.1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    wheel.write_bytes(b"")
+    origin = tmp_path / "site-packages" / "qnn_sd-0.1.0.dist-info" / "direct_url.json"
+    origin.write_text(json.dumps({"url": wheel.as_uri(), "archive_info": {}}))
+    assert install_extra("phone") == f"pip install '{wheel}[phone]'"
+    # It was deleted since, or it came from somewhere else: the extra's own packages.
+    wheel.unlink()
+    assert install_extra("phone") == "pip install 'nowhere-to-be-found>=1'"
+    assert install().startswith("pip install 'click<9,>=8.1' ")
+    assert "nowhere-to-be-found" not in install()
+
+
+def test_the_adb_server_is_named_where_it_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_checks, "adb_path", lambda: Path("/opt/adb"))
+    monkeypatch.delenv("ANDROID_ADB_SERVER_PORT", raising=False)
+    assert health_checks._adb().found == "/opt/adb"
+    monkeypatch.setenv("ADB_SERVER_SOCKET", "tcp:172.20.64.1:5037")
+    assert health_checks._adb().found == "/opt/adb, with the server at 172.20.64.1:5037"

@@ -13,6 +13,7 @@ from conftest import ROOT
 from qnn_sd.cli import docs
 from qnn_sd.cli.app import cli
 from qnn_sd.cli.help import GROUPS, WIDTH, GroupedOption, HelpCommand, HelpGroup
+from qnn_sd.errors import UsageError
 
 Described = HelpCommand | HelpGroup
 # What the kit calls by another name.
@@ -45,7 +46,7 @@ each_command = pytest.mark.parametrize(("path", "command"), ALL.items(), ids=ALL
 def test_no_command_is_left_out() -> None:
     assert {path.partition(" ")[2] for path in ALL} == {
         *("", "export", "quantize", "compile", "cost", "verify", "run", "bench", "devices", "unstage"),
-        *("virtual-phone", "doctor", "runtime", "runtime fetch", "runtime list"),
+        *("virtual-phone", "doctor", "docs", "completion", "runtime", "runtime fetch", "runtime list"),
     }
 
 
@@ -59,7 +60,7 @@ def test_a_sentence_then_two_examples_then_groups_then_the_page(path: str, comma
     sections = list(command.sections) if isinstance(command, HelpGroup) else []
     assert groups[: len(sections)] == sections
     assert groups[len(sections) :] == [name for name in GROUPS if name in groups[len(sections) :]]
-    assert heads[-1] == text.splitlines()[-1] == f"Docs: {command.docs_page}"
+    assert heads[-1] == text.splitlines()[-1] == f"Docs: qnn-sd docs {docs.name_of(command.docs_page)}"
     first = (command.help or "").partition("\n\n")[0].replace("\n", " ")
     assert re.fullmatch(r"[A-Z][a-z]+ [^.]+\.", first), "it begins with one sentence that says what it does"
 
@@ -94,7 +95,7 @@ def test_two_examples_parse(path: str, command: Described) -> None:
 def test_an_example_that_is_wrong_would_be_found() -> None:
     for line in ("compile --sox sm8650", "run", "cost --by layer", "bench --rounds many"):
         name, *arguments = shlex.split(line)
-        with pytest.raises(click.UsageError):
+        with pytest.raises(UsageError):
             cli.commands[name].make_context(name, arguments)
 
 
@@ -143,7 +144,7 @@ def test_defaults_are_the_real_ones() -> None:
     assert shown["qnn-sd compile"]["--soc"] == "sm8650"
     assert shown["qnn-sd cost"]["--soc"] == "qcs9075"
     assert shown["qnn-sd run"]["--steps"] == "the model's"
-    assert shown["qnn-sd run"]["--count"] == "1"
+    assert shown["qnn-sd run"]["-n"] == "1"
     assert shown["qnn-sd run"]["-o"] == "out.png"
     assert shown["qnn-sd run"]["--fallback"] == "fallback"
     assert shown["qnn-sd bench"]["--perf-mode"] == "burst"

@@ -167,4 +167,4 @@ def test_paths_are_never_taken_for_hub_ids(text: str) -> None:
 def test_an_existing_path_wins_over_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(CHECKPOINT, "owner/tiny")
-    assert open_checkpoint(Sources("owner/tiny")).tokenizer == Path("owner/tiny/tokenizer")
+    assert open_checkpoint(Sources("owner/tiny")).tokenizer.origin == Path("owner/tiny/tokenizer")

@@ -31,7 +31,9 @@ from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.targets import CpuRunner
 
 PROMPT = "a neon circle"
-QUICK = ("run", PROMPT, "--target", "cpu", "--steps", "1", "--seed", "3")
+# No model config fits the small checkpoints here: their text is 64 wide.
+MODEL = ("--model", "tiny-sd")
+QUICK = ("run", PROMPT, "--target", "cpu", "--steps", "1", "--seed", "3", *MODEL)
 TOKENIZER = ("--tokenizer", str(CHECKPOINT / "tokenizer"))
 
 
@@ -196,7 +198,7 @@ def test_a_latent_consistency_model_as_a_single_file(lcm: Path, tmp_path: Path) 
 
 
 def test_the_command_takes_its_defaults_from_the_checkpoint(lcm: Path, cli_here: CliHere) -> None:
-    arguments = ("run", PROMPT, "--target", "cpu", "--seed", "3", "--checkpoint", str(lcm))
+    arguments = ("run", PROMPT, "--target", "cpu", "--seed", "3", "--checkpoint", str(lcm), *MODEL)
     document = cli_here.json(*arguments)
     assert document["components"]["unet"]["calls"] == LCM_STEPS
     metadata = Image.open(cli_here.folder / "out.png").text

@@ -262,7 +262,7 @@ def test_the_only_phone_needs_no_serial(cli: Cli, tmp_path: Path, tmp_path_facto
         assert name not in json.dumps(told)
 
 
-@pytest.mark.parametrize("options", [("-o", "a.md"), ("--soc", "sm8550"), ("--size", "64x64")])
+@pytest.mark.parametrize("options", [("-o", "a.md"), ("--soc", "sm8550")])
 def test_what_is_about_a_phone_needs_one(cli_here: CliHere, options: tuple[str, str]) -> None:
     assert "has no meaning without --phone" in cli_here.refused(3, "doctor", *options)
 

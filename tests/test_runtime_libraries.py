@@ -41,6 +41,7 @@ from qnn_sd.errors import (
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
+from qnn_sd.installation import install_extra
 from qnn_sd.runtime_libraries import pins, unpack_aar
 from qnn_sd.runtime_libraries.recorded_hashes import hash_record_file
 from qnn_sd.runtime_libraries.repository import open_repository
@@ -354,11 +355,11 @@ def test_without_jgo_the_message_says_what_to_install(libraries: Path, monkeypat
     monkeypatch.setitem(sys.modules, "jgo.config", None)
     with pytest.raises(DownloadError) as caught:
         runtime_libraries.fetch(pins.load_pins().newest, "central", libraries, QUIET)
-    assert "pip install '.[phone]'" in caught.value.hint
+    assert f"{install_extra('phone')}." in caught.value.hint
 
 
 def test_no_other_command_needs_jgo() -> None:
-    code = "import sys, qnn_sd.cli; sys.exit('jgo' in sys.modules)"
+    code = "import sys, qnn_sd.cli.app; sys.exit('jgo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -11,6 +11,7 @@ from transformers import CLIPTokenizer
 
 from qnn_sd.errors import CheckpointError
 from qnn_sd.generate.tokenizer import ClipTokenizer
+from qnn_sd.tokenizer_files import read_vocabulary
 
 PROMPTS = [
     "a red circle on a blue background",
@@ -38,14 +39,14 @@ def theirs() -> CLIPTokenizer:
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_tokens_are_transformers(prompt: str, theirs: CLIPTokenizer) -> None:
-    found = ClipTokenizer(CHECKPOINT / "tokenizer").encode(prompt)
+    found = ClipTokenizer(read_vocabulary(CHECKPOINT / "tokenizer")).encode(prompt)
     expected = theirs(prompt, padding="max_length", max_length=77, truncation=True, return_tensors="np").input_ids
     assert found.ids.dtype == np.int32
     np.testing.assert_array_equal(found.ids, expected)
 
 
 def test_what_is_cut_is_told() -> None:
-    tokenizer = ClipTokenizer(CHECKPOINT / "tokenizer", length=8)
+    tokenizer = ClipTokenizer(read_vocabulary(CHECKPOINT / "tokenizer"), length=8)
     short = tokenizer.encode("a red circle")
     assert short.cut == ""
     long = tokenizer.encode("a red circle on a Blue background, please")
@@ -58,14 +59,14 @@ def test_what_is_cut_is_told() -> None:
 
 def test_lone_surrogates_are_no_crash() -> None:
     """Bytes that are no UTF-8 reach a program as lone surrogates."""
-    assert ClipTokenizer(CHECKPOINT / "tokenizer").encode("red \udcff circle").used > 2
+    assert ClipTokenizer(read_vocabulary(CHECKPOINT / "tokenizer")).encode("red \udcff circle").used > 2
 
 
 def test_a_broken_vocabulary_is_named(tmp_path: Path) -> None:
     for name in ("vocab.json", "merges.txt"):
         (tmp_path / name).write_bytes((CHECKPOINT / "tokenizer" / name).read_bytes()[:50])
     with pytest.raises(CheckpointError, match="can't be read"):
-        ClipTokenizer(tmp_path)
+        ClipTokenizer(read_vocabulary(tmp_path))
     (tmp_path / "merges.txt").unlink()
     with pytest.raises(CheckpointError, match=r"merges.txt is missing"):
-        ClipTokenizer(tmp_path)
+        ClipTokenizer(read_vocabulary(tmp_path))

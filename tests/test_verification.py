@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from qnn_sd import qnn_provider
-from qnn_sd.compile import Binary, Verifier, compile_component, usable_cores
+from qnn_sd.compile import Binary, Verifier, compile_component
 from qnn_sd.config import GuidanceSetting, load_profile
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import ArtifactError, VerificationError
@@ -26,6 +26,7 @@ from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 from qnn_sd.pipeline.stages.verify_stage import likely_cause_in_versions
 from qnn_sd.quantize import sqnr_against_float
 from qnn_sd.quantize.calibration import read_prompts
+from qnn_sd.resources import usable_cores
 from qnn_sd.toolchain import load_toolchains
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,

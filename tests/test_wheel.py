@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,31 @@ def test_export_quantize_compile_and_run_from_the_wheel(python: Path, small: str
     assert stages == {"export", "calibrate", "quantize", "compile", "verify", "bundle"}
 
 
-def test_doctor_from_the_wheel(python: Path, tmp_path: Path) -> None:
+def test_doctor_from_the_wheel(python: Path, wheel: Path, tmp_path: Path) -> None:
     checks = {check["name"]: check for check in run(python, tmp_path, "doctor")["checks"]}
     assert checks["emulator"]["status"] == "ok"
     assert checks["toolchain"]["status"] == "ok", checks["toolchain"]
     # adbutils is in the extra "phone": without it the line says what to type.
-    assert checks["adb"]["status"] == "ok" or "pip install '.[phone]'" in checks["adb"]["next"]
+    assert checks["adb"]["status"] == "ok" or f"pip install '{wheel}[phone]'" in checks["adb"]["next"]
+
+
+def test_every_file_that_code_reads_is_in_the_wheel(wheel: Path) -> None:
+    """Beside modules: configs, profiles, the demo and its prompts, the worker, schemas, pins, pages."""
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "qnn_sd").rglob("*") if path.is_file()}
+    for folder in ("model_configs", "device_profiles", "assets/tiny-sd", "assets/prompts", "assets/tiny_sd_prompts"):
+        data = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+        assert data
+        wanted |= {f"qnn_sd/_data/{path.relative_to(ROOT).as_posix()}" for path in data}
+    wanted |= {f"qnn_sd/_data/docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} | {"qnn_sd/_data/README.md"}
+    missing = {path for path in wanted - packed if "__pycache__" not in path}
+    assert missing == set()
+    assert "qnn_sd/worker_jars/worker.dex.jar" in packed
+    assert not [name for name in packed if name.startswith("qnn_sd/_data/docs/") and not name.endswith(".md")]
+
+
+def test_the_pages_from_the_wheel(python: Path, tmp_path: Path) -> None:
+    pages = {page["name"]: Path(page["file"]) for page in run(python, tmp_path, "docs")["pages"]}
+    assert pages.keys() == {path.stem for path in (ROOT / "docs").glob("*.md")} | {"readme"}
+    assert all(path.is_relative_to(python.parents[1]) for path in pages.values())
+    assert pages["phone"].read_bytes() == (ROOT / "docs" / "phone.md").read_bytes()

@@ -19,6 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from qnn_sd.artifact_manifest import ArtifactManifest
 from qnn_sd.bundle_manifest import Bundle
 from qnn_sd.cli import documents
+from qnn_sd.image_metadata import ImageDocument
 from qnn_sd.schemas import Document
 
 FOLDER = Path(__file__).resolve().parents[1] / "qnn_sd" / "schemas"
@@ -30,7 +31,7 @@ def document_models() -> dict[str, type[Document]]:
     """Every document by its name, which is the middle of its ``schema``: ``run`` of ``qnn-sd/run/1``."""
     exported = [getattr(documents, name) for name in documents.__all__]
     models = [each for each in exported if issubclass(each, Document)]
-    return {schema_id(each).split("/")[1]: each for each in (*models, ArtifactManifest, Bundle)}
+    return {schema_id(each).split("/")[1]: each for each in (*models, ArtifactManifest, Bundle, ImageDocument)}
 
 
 def schema_id(model: type[Document]) -> str:

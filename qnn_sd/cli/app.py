@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import click
 from qnn_sd import __version__, interruption
 from qnn_sd.cli.bench import bench_command
 from qnn_sd.cli.compile import compile_command
+from qnn_sd.cli.completion import COMPLETE_VARIABLE, completion_command, print_completion
 from qnn_sd.cli.cost import cost_command
 from qnn_sd.cli.devices import devices_command, unstage_command
 from qnn_sd.cli.docs import README
@@ -21,16 +23,15 @@ from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.documents import ErrorDetail, ErrorDocument
 from qnn_sd.cli.export import export_command
 from qnn_sd.cli.help import OUTPUT, GroupedOption, HelpGroup
+from qnn_sd.cli.pages import docs_command
 from qnn_sd.cli.quantize import quantize_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.cli.runtime import runtime_group
-from qnn_sd.cli.stdout import ClosedPipe
 from qnn_sd.cli.stopping import stopped
 from qnn_sd.cli.verify import verify_command
 from qnn_sd.cli.virtual_phone import virtual_phone_command
 from qnn_sd.console import Console
 from qnn_sd.errors import (
-    BROKEN_PIPE,
     DeviceError,
     OutputError,
     QnnSdError,
@@ -47,7 +48,7 @@ from qnn_sd.errors import (
         "Build": (export_command, quantize_command, compile_command, verify_command, cost_command),
         "Generate": (run_command, bench_command),
         "Phone": (devices_command, unstage_command, runtime_group, virtual_phone_command),
-        "Machine": (doctor_command,),
+        "Machine": (doctor_command, docs_command, completion_command),
     },
     examples=(
         ("Check this machine", "qnn-sd doctor"),
@@ -55,7 +56,9 @@ from qnn_sd.errors import (
     ),
     docs_page=README,
 )
-@click.version_option(__version__, prog_name="qnn-sd", cls=GroupedOption, group=OUTPUT, help="Show the version.")
+@click.version_option(
+    __version__, "--version", "-V", prog_name="qnn-sd", cls=GroupedOption, group=OUTPUT, help="Show the version."
+)
 def cli() -> None:
     """Run Stable Diffusion on the NPU of a Snapdragon phone.
 
@@ -67,11 +70,14 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code (``docs/errors.md``).
 
+    Where a shell completes, it answers the shell instead (``completion.py``).
     With ``--json`` a failure is a document too, unless the command has printed its own, which has it as ``error``.
 
     Args:
         arguments: as after ``qnn-sd``; None for those of the process.
     """
+    if arguments is None and COMPLETE_VARIABLE in os.environ:
+        return print_completion(cli)
     typed = sys.argv[1:] if arguments is None else arguments
     options = list(takewhile(lambda each: each != "--", typed))
     # It must hold before any option is understood; a command that was understood sets it anew.
@@ -80,23 +86,23 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             interruption.begin()
             return _invoke(typed, console)
-        except ClosedPipe:
-            raise
         except (Exception, KeyboardInterrupt) as raised:
             error = _tell(raised, console, debug="--debug" in options)
             if console.as_json and not console.has_document:
                 console.document(ErrorDocument(error=ErrorDetail.of(error)))
             return error.exit_code
-    except ClosedPipe:
-        return BROKEN_PIPE
     except OutputError as error:
         console.error(error)
         return error.exit_code
 
 
 def _invoke(typed: Sequence[str], console: Console) -> int:
-    # With standalone_mode off, click returns the code of ctx.exit() and a command's own result.
-    result = cli.main(args=list(typed), prog_name="qnn-sd", standalone_mode=False, obj=console)
+    # Not cli.main(): it takes a broken pipe inside a command, such as a child's, for that of stdout, and ends silently.
+    try:
+        with cli.make_context("qnn-sd", list(typed), obj=console) as context:
+            result = cli.invoke(context)
+    except click.exceptions.Exit as end:
+        result = end.exit_code
     sys.stdout.flush()
     return result if isinstance(result, int) else 0
 
@@ -106,14 +112,12 @@ def _tell(raised: BaseException, console: Console, debug: bool) -> QnnSdError:
     match raised:
         case click.exceptions.Abort() | KeyboardInterrupt():
             return stopped(console)
-        case click.ClickException():
-            with suppress(OSError):
-                raised.show()
-            return _usage_error(raised)
         case QnnSdError():
             error = raised
             if isinstance(error, DeviceError | StagingError):
                 error.kept = tuple(console.kept.lines())
+        case click.ClickException():
+            error = UsageError(raised.format_message().removesuffix("."), hint="qnn-sd --help lists the commands.")
         case OSError(errno=errno.ENAMETOOLONG):
             error = SettingError(
                 "A file's name is too long for this system",
@@ -133,9 +137,3 @@ def _tell(raised: BaseException, console: Console, debug: bool) -> QnnSdError:
             traceback.print_exception(raised)
     console.error(error)
     return error
-
-
-def _usage_error(raised: click.ClickException) -> UsageError:
-    context = raised.ctx if isinstance(raised, click.UsageError) else None
-    command = "qnn-sd" if context is None else context.command_path
-    return UsageError(raised.format_message().removesuffix("."), hint=f"{command} --help lists the options.")

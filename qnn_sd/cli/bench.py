@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from qnn_sd import resources
+from qnn_sd.artifact import Artifact
 from qnn_sd.cli.bench_report import BenchReportContext, as_document, show
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import PHONE
+from qnn_sd.cli.documents import BenchDocument
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import MEASUREMENT, OUTPUT, HelpCommand, option
 from qnn_sd.cli.options import component_option, device_option, output_options, refuse_bad_output, soc_option
+from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import QnnSdError, TargetError
 from qnn_sd.output_files import written_aside
-from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.targets.adb.bench import BenchSettings, Measurement, Refused, measure
 from qnn_sd.targets.adb.client import Adb, choose_phone, is_virtual, phone_info, profile_of
+from qnn_sd.targets.adb.diagnostics import Privacy
 from qnn_sd.targets.adb.session.deployment import PERF_MODES
 
 
@@ -62,7 +68,7 @@ from qnn_sd.targets.adb.session.deployment import PERF_MODES
     type=click.Path(path_type=Path),
     metavar="FILE.json",
     default_text="none",
-    help="File for the JSON document.",
+    help="File for the JSON document, to send: the phone's serial number isn't in it.",
 )
 @build_options
 @output_options
@@ -84,13 +90,18 @@ def bench_command(
     settings = BenchSettings(components, tuple(dict.fromkeys(perf_modes)), rounds, cold)
     if output is not None:
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
+    build_request.announce(console)
     phone = choose_phone(Adb(), device, console.say)
     profile = profile_of(phone, soc)
     pipeline = build_request.pipeline(console)
+
+    def build(planned: BuildPipeline) -> Artifact:
+        return planned.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+
     if build_request.dry_run:
-        pipeline.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
-        show_plan(console, pipeline)
+        show_plan(console, pipeline, build)
         return
+    announce(pipeline, build, console, build_request)
     # The bundle that qnn-sd run has, whichever of its components are measured.
     bundle = pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
     passes = bundle.info.passes(pipeline.model.guidance)
@@ -102,7 +113,7 @@ def bench_command(
     console.document(document)
     if output is not None:
         with written_aside(output) as aside:
-            aside.write_text(json_text(document.content), "utf-8")
+            aside.write_text(json_text(_without_names(document, private_names(build_request, output))), "utf-8")
         console.say(f"written to {output}")
     if error is not None:
         raise error
@@ -122,3 +133,22 @@ def _error_of(measurement: Measurement, serial: str) -> QnnSdError | None:
     )
     error.__cause__ = refused[0].cause
     return error
+
+
+def _without_names(document: BenchDocument, privacy: Privacy) -> dict[str, Any]:
+    """The document for others: without the phone's serial number, and without this user's names in free text.
+
+    Args:
+        document: as it is printed.
+        privacy: the private names; it learns the serial.
+    """
+    content = document.content
+    privacy.hide_serial(document.phone.device)
+    content["phone"]["device"] = privacy.redact(document.phone.device)
+    if document.error is not None:
+        # Its name is a word of the format, whatever a user is called.
+        content["error"] = {**privacy.redact(content["error"]), "name": document.error.name}
+    for each in content["results"]:
+        if "refused" in each:
+            each["refused"] = privacy.redact(each["refused"])
+    return content

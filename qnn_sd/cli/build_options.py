@@ -14,27 +14,29 @@ import click
 
 from qnn_sd.cli.help import BUILD, MODEL, QUANTIZATION, option
 from qnn_sd.cli.options import Command, cache_option
-from qnn_sd.config import ModelConfig, Rounding, load_model
+from qnn_sd.config import DEMO_MODEL, ModelConfig, Rounding, load_model, refuse_bad_size
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Sources, parse_embedding, parse_lora
 from qnn_sd.pipeline import BuildPipeline
 
-DEFAULT_MODEL = "tiny-sd"
-
-_SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
+# Also as a multiplication sign, a comma or a space between; one number is a square.
+_SIZE = re.compile(r"(\d{1,5})(?:\s*[xX×*,:\s]\s*(\d{1,5}))?(?:\s*px)?")  # noqa: RUF001 (the sign)
 
 
 def _parse_size(text: str) -> tuple[int, int]:
-    """``WIDTHxHEIGHT`` in pixels.
+    """``WIDTHxHEIGHT`` in pixels; one number for a square.
 
     Raises:
         SettingError: it is spelled otherwise.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise SettingError(f"{text!r} is no size", hint="Give width x height in pixels, such as --size 512x768.")
-    return int(match[1]), int(match[2])
+        raise SettingError(
+            f"{text!r} is no size",
+            hint="Give width x height in pixels, such as --size 512x768, or --size 512 for a square.",
+        )
+    return int(match[1]), int(match[2] or match[1])
 
 
 @dataclass(frozen=True)
@@ -42,31 +44,49 @@ class BuildRequest:
     """What a command was told to build.
 
     Attributes:
-        model: its config, at the size that was asked for.
+        model: the config that was named, or the demo's; None where the checkpoint decides.
+        size: width and height in pixels, if they were given.
         sources: a checkpoint instead of the model's own, and what is put into it.
         cache: folder of the artifacts; None for the user's.
         dry_run: whether nothing is to be made.
         prompts: a file of prompts to calibrate with; None for the model's own.
         rounding: of weights.
+        is_demo: whether the demo is built because neither a model nor a checkpoint was named.
         encodings: a folder of given encodings; None for measured ones.
         verify: whether what is built is verified.
+        yes: whether nobody is asked before a long build.
     """
 
-    model: ModelConfig
+    model: ModelConfig | None
     sources: Sources
     cache: Path | None
+    size: tuple[int, int] | None = None
+    is_demo: bool = False
     dry_run: bool = False
     prompts: Path | None = None
     rounding: Rounding = "adaround"
     encodings: Path | None = None
     verify: bool = True
+    yes: bool = False
+
+    def announce(self, console: Console) -> None:
+        """Says, once for a console, that it is the demo that will be built, if nobody asked for it."""
+        model = self.sized_model
+        if self.is_demo and model is not None:
+            console.say_once(f"no --checkpoint: the demo model ({model.name}, {model.width}x{model.height})")
+
+    @property
+    def sized_model(self) -> ModelConfig | None:
+        """``model`` at the size that was asked for."""
+        return self.model if self.model is None or self.size is None else self.model.resized(*self.size)
 
     def pipeline(self, console: Console) -> BuildPipeline:
-        """The pipeline to it; opens the checkpoint.
+        """The pipeline to it; opens the checkpoint, which may decide the model.
 
         Args:
             console: where progress is shown.
         """
+        self.announce(console)
         return BuildPipeline(
             self.model,
             console,
@@ -77,17 +97,24 @@ class BuildRequest:
             prompts=self.prompts,
             rounding=self.rounding,
             verify=self.verify,
+            size=self.size,
         )
 
 
 _MODEL_OPTIONS = (
-    option("--model", group=MODEL, metavar="NAME", default=DEFAULT_MODEL, help="Model config to build."),
+    option(
+        "--model",
+        group=MODEL,
+        metavar="NAME",
+        default_text=f"the one that fits the checkpoint; without one {DEMO_MODEL}",
+        help="Model config to build, or the path of one, FILE.toml.",
+    ),
     option(
         "--size",
         group=MODEL,
         metavar="WIDTHxHEIGHT",
         default_text="the model's",
-        help="Size of the image in pixels, in steps of 64.",
+        help="Size of the image in pixels, in steps of 64; 512 is 512x512.",
     ),
     option(
         "--checkpoint",
@@ -164,8 +191,11 @@ _DRY_RUN = option(
     "--dry-run",
     group=BUILD,
     is_flag=True,
-    help="Show the stages, which are cached and how long each took last time; build nothing.",
+    help="Show the stages, which are cached, and what each takes: time, memory, disk; build nothing.",
 )
+
+
+_YES = option("--yes", "-y", group=BUILD, is_flag=True, help="Ask nothing before a long build.")
 
 
 def model_options(command: Command) -> Command:
@@ -175,23 +205,23 @@ def model_options(command: Command) -> Command:
 
 def float_options(command: Command) -> Command:
     """The same and ``--dry-run``, for a command that makes float graphs."""
-    return _with_building(command, (_DRY_RUN, *_MODEL_OPTIONS))
+    return _with_building(command, (_DRY_RUN, _YES, *_MODEL_OPTIONS))
 
 
 def quantize_options(command: Command) -> Command:
     """The same and how the model is quantized, for a command that makes QDQ graphs."""
-    return _with_building(command, (*_QUANTIZE_OPTIONS, _DRY_RUN, *_MODEL_OPTIONS))
+    return _with_building(command, (*_QUANTIZE_OPTIONS, _DRY_RUN, _YES, *_MODEL_OPTIONS))
 
 
 def build_options(command: Command) -> Command:
     """All of what is built: the model, how it is quantized and verified, ``--dry-run``."""
-    return _with_building(command, (*_QUANTIZE_OPTIONS, _VERIFY, _DRY_RUN, *_MODEL_OPTIONS))
+    return _with_building(command, (*_QUANTIZE_OPTIONS, _VERIFY, _DRY_RUN, _YES, *_MODEL_OPTIONS))
 
 
 def _with_building(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     @functools.wraps(command)
     def with_building(
-        model: str,
+        model: str | None,
         size: str | None,
         checkpoint: str | None,
         vae: str | None,
@@ -205,15 +235,21 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
             # huggingface_hub reads it when it is first imported, which a hub id does.
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         how = {
-            name: rest.pop(name) for name in ("dry_run", "prompts", "rounding", "encodings", "verify") if name in rest
+            name: rest.pop(name)
+            for name in ("dry_run", "prompts", "rounding", "encodings", "verify", "yes")
+            if name in rest
         }
         sources = Sources(
             checkpoint, vae, tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding)), tokenizer
         )
-        config = load_model(model)
-        if size is not None:
-            config = config.resized(*_parse_size(size))
-        return command(build_request=BuildRequest(config, sources, cache, **how), **rest)
+        pixels = None if size is None else _parse_size(size)
+        if pixels is not None:
+            refuse_bad_size(*pixels)
+        is_demo = model is None and checkpoint is None
+        name = DEMO_MODEL if is_demo else model
+        config = None if name is None else load_model(name)
+        request = BuildRequest(config, sources, cache, size=pixels, is_demo=is_demo, **how)
+        return command(build_request=request, **rest)
 
     wrapped: Command = with_building
     for each in reversed(options):

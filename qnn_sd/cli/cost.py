@@ -116,7 +116,7 @@ def cost_command(
         components = _of_the_graph(components, scaling.scales)
         subjects = [given_graph(graph, "".join(components))]
     else:
-        pipeline, subjects = components_of(build_request, components, console)
+        pipeline, subjects = components_of(build_request, components, console, 1 if by == "whole" else 2)
         if build_request.dry_run:
             _refuse_unknown_parts(subjects, by, only, console)
             show_plan(console, pipeline)

@@ -12,7 +12,9 @@ from typing import Literal
 from google.protobuf.message import DecodeError
 
 from qnn_sd import artifact
+from qnn_sd.artifact import Artifact
 from qnn_sd.cli.build_options import BuildRequest
+from qnn_sd.cli.forecast import announce
 from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError, SettingError
@@ -73,26 +75,42 @@ class ComponentGraphs:
 
 
 def components_of(
-    build_request: BuildRequest, components: Sequence[str], console: Console
+    build_request: BuildRequest, components: Sequence[str], console: Console, compilations: int
 ) -> tuple[BuildPipeline, list[ComponentGraphs]]:
     """Components as users get them where they are quantized already or encodings are given, else exported.
 
     Nothing is calibrated.
+
+    Args:
+        build_request: what was typed.
+        components: names.
+        console: where progress is shown.
+        compilations: how often each graph will be compiled, its parts together counted as a graph.
 
     Returns:
         The pipeline, and what there is to measure.
     """
     pipeline = build_request.pipeline(console)
     places = _quantized(build_request, components, console)
+
+    def build(planned: BuildPipeline) -> dict[str, Artifact]:
+        missing = [name for name in components if name not in places]
+        # Nothing is calibrated for a graph with given encodings either.
+        return {name: planned.quantize(name) if name in planned.encodings else planned.export(name) for name in missing}
+
+    if not build_request.dry_run:
+        compiled = [("compile", pipeline.work(name)) for name in components] * compilations
+        announce(pipeline, build, console, build_request, afterwards=compiled)
+    made = build(pipeline)
     found = []
     for name in components:
         if name in places:
             # Opened as any artifact: its files are held against its manifest.
             found.append(ComponentGraphs(name, "quantized", artifact.load(places[name]).folder))
-        elif name in pipeline.encodings:  # nothing is calibrated for such a graph either
-            found.append(ComponentGraphs(name, "quantized", pipeline.quantize(name).folder))
+        elif name in pipeline.encodings:
+            found.append(ComponentGraphs(name, "quantized", made[name].folder))
         else:
-            found.append(ComponentGraphs(name, "stand-ins", pipeline.export(name).folder, pipeline.scheme(name)))
+            found.append(ComponentGraphs(name, "stand-ins", made[name].folder, pipeline.scheme(name)))
         console.say(f"{name}: {ORIGIN[found[-1].encodings]}")
     return pipeline, found
 

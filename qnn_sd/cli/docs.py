@@ -10,5 +10,11 @@ GENERATE = "docs/generate.md"
 HTP_FORMS = "docs/htp-forms.md"
 PHONE = "docs/phone.md"
 QUANTIZATION = "docs/quantization.md"
+SCRIPTS = "docs/scripts.md"
 VERIFICATION = "docs/verification.md"
 VIRTUAL_PHONE = "docs/virtual-phone.md"
+
+
+def name_of(page: str) -> str:
+    """What ``qnn-sd docs`` calls a page: ``compile`` for docs/compile.md."""
+    return page.rpartition("/")[2].removesuffix(".md").lower()

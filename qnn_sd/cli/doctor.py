@@ -6,29 +6,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from qnn_sd import __version__, resources
 from qnn_sd.cli.build_options import BuildRequest, model_options
 from qnn_sd.cli.docs import DOCTOR
 from qnn_sd.cli.documents import DoctorDocument, ErrorDetail, PhoneReport
 from qnn_sd.cli.documents.doctor import Check
+from qnn_sd.cli.forecast import free_disk
 from qnn_sd.cli.help import CHECKS, OUTPUT, HelpCommand, option
+from qnn_sd.cli.model_needs import model_needs
 from qnn_sd.cli.options import device_option, output_options, refuse_bad_output, refuse_typed, soc_option
 from qnn_sd.cli.phone_report import diagnose_phone, make_document, private_names, write_report
 from qnn_sd.console import Console
 from qnn_sd.errors import UnhealthyError
 from qnn_sd.health_checks import CheckResult, run_health_checks
+from qnn_sd.host_memory import available_memory
+from qnn_sd.model_checks import check_disk, check_memory, check_time
 from qnn_sd.targets.adb.diagnostics import Step
 
+# Those that say which model the machine is to suffice for.
+_OF_A_MODEL = ("model", "size", "checkpoint", "vae", "lora", "embedding", "tokenizer")
 # Those that mean something without a phone.
-_OF_THE_MACHINE = ("phone", "device", "cache", "as_json", "quiet", "debug")
+_OF_THE_MACHINE = ("phone", "device", "cache", *_OF_A_MODEL, "as_json", "quiet", "debug")
 
 
 @click.command(
     "doctor",
     cls=HelpCommand,
     examples=(
-        ("Check this machine", "qnn-sd doctor"),
+        ("Check this machine, and whether it suffices for a model", "qnn-sd doctor --model sd15"),
         ("Check the phone that is connected too, and write a report to send", "qnn-sd doctor --phone -o report.md"),
     ),
     docs_page=DOCTOR,
@@ -57,8 +64,8 @@ def doctor_command(
 ) -> None:
     """Check this machine, and with --phone every step on a phone.
 
-    Of the machine: Python, packages, the HTP emulator, free space, adb and AI Hub. Each line says what was found and
-    what to do.
+    Of the machine: Python, packages, the HTP emulator, free space, adb and AI Hub; where a model, a checkpoint or a
+    size is named, whether disk, memory and time suffice for it. Each line says what was found and what to do.
     """
     phone = phone or device is not None
     if not phone:
@@ -70,7 +77,10 @@ def doctor_command(
         )
     if output is not None:
         refuse_bad_output(output, ".md", "The report is Markdown.", beside=".png")
-    machine = list(run_health_checks(build_request.cache or resources.cache()))
+    cache = build_request.cache or resources.cache()
+    machine = list(run_health_checks(cache))
+    if not phone and any(_is_typed(name) for name in _OF_A_MODEL):
+        machine = _with_model(machine, build_request, cache, console)
     console.table(
         ["", "check", "found", "what to do"],
         [[finding.status, finding.check, finding.found, finding.advice] for finding in machine],
@@ -79,13 +89,13 @@ def doctor_command(
     document: PhoneReport | None = None
     if phone:
         privacy = private_names(build_request, output)
-        findings = diagnose_phone(build_request, device, soc, console, privacy)
+        findings, model = diagnose_phone(build_request, device, soc, console, privacy)
         steps = findings.steps
         console.table(
             ["", "step", "found", "seconds", "what to do"],
             [[step.status, step.name, step.found, step.seconds, step.advice] for step in steps],
         )
-        document = make_document(findings, machine, build_request, soc, privacy)
+        document = make_document(findings, machine, build_request.sources, model, soc, privacy)
         if output is not None:
             for path in write_report(output, document.content, findings):
                 console.result(str(path))
@@ -101,6 +111,20 @@ def doctor_command(
     )
     if error is not None:
         raise error
+
+
+def _is_typed(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _with_model(
+    machine: Sequence[CheckResult], request: BuildRequest, cache: Path, console: Console
+) -> list[CheckResult]:
+    """The checks of the machine, with those of what a model takes; one of the disk that failed stays as it is."""
+    needs = model_needs(request, console)
+    disk = check_disk(needs, free_disk(cache), cache)
+    rows = [disk if (each.name, each.status) == ("disk", "ok") else each for each in machine]
+    return [*rows, check_memory(needs, available_memory()), check_time(needs)]
 
 
 def _error_of(lines: Sequence[CheckResult | Step]) -> UnhealthyError | None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from qnn_sd.artifact import Artifact
 from qnn_sd.cli.build_options import BuildRequest, float_options
 from qnn_sd.cli.docs import EXPORT
 from qnn_sd.cli.documents import ExportDocument
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.stage_output import copies_option, image_size, put_in_place, refuse_bad_copies, stage_output
+from qnn_sd.cli.stage_output import Copies, copies_options, image_size, stage_output
 from qnn_sd.console import Console
-from qnn_sd.pipeline import COMPONENTS
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 
 
 @click.command(
@@ -30,12 +30,12 @@ from qnn_sd.pipeline import COMPONENTS
     docs_page=EXPORT,
 )
 @component_option(COMPONENTS, "export")
-@copies_option("model.onnx and its weights")
+@copies_options("<component>/model.onnx and its weights")
 @float_options
 @output_options
 def export_command(
     components: tuple[str, ...],
-    output: Path | None,
+    copies: Copies,
     build_request: BuildRequest,
     console: Console,
 ) -> None:
@@ -43,13 +43,18 @@ def export_command(
 
     The graph is written from the checkpoint's config and weights; no torch is needed.
     """
-    refuse_bad_copies(output, components)
+    copies.check(components, build_request.cache)
     pipeline = build_request.pipeline(console)
-    made = {name: pipeline.export(name) for name in components}
+
+    def build(planned: BuildPipeline) -> dict[str, Artifact]:
+        return {name: planned.export(name) for name in components}
+
     if build_request.dry_run:
-        show_plan(console, pipeline)
+        show_plan(console, pipeline, build)
         return
-    places = put_in_place(made, output)
+    announce(pipeline, build, console, build_request)
+    made = build(pipeline)
+    places = copies.put(made, console)
     outputs = {name: stage_output(stage, places[name]) for name, stage in made.items()}
     rows: list[list[object]] = [
         [name, each.bytes / 1e6, each.seconds, "cached" if each.cached else "built", each.folder]

@@ -13,7 +13,10 @@ from qnn_sd.config import ModelConfig
 from qnn_sd.errors import SettingError
 from qnn_sd.generate import Request
 from qnn_sd.generate.noise import LARGEST_SEED
-from qnn_sd.generate.schedulers import known_scheduler
+from qnn_sd.generate.schedulers import SCHEDULERS
+
+# As web UIs have it.
+_RANDOM = -1
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,7 @@ class GenerationOptions:
 
         Raises:
             SettingError: a value that can't be used.
-            UnknownSchedulerError: no such scheduler.
         """
-        if self.scheduler is not None:
-            known_scheduler(self.scheduler)
         if self.steps is not None and not 1 <= self.steps <= 1000:
             raise SettingError(f"--steps {self.steps} is not possible", hint="Choose 1 to 1000; 20 is usual.")
         if self.guidance is not None and not 1 <= self.guidance <= 50:
@@ -54,7 +54,9 @@ class GenerationOptions:
         if not 1 <= self.count <= 1000:
             raise SettingError(f"--count {self.count} is not possible", hint="Choose 1 to 1000.")
         if self.seed is not None and not 0 <= self.seed <= LARGEST_SEED - self.count:
-            raise SettingError(f"--seed {self.seed} is not possible", hint="Choose a number from 0 to 2^64 - 1.")
+            raise SettingError(
+                f"--seed {self.seed} is not possible", hint="Choose a number from 0 to 2^64 - 1; -1 is a random one."
+            )
 
     def request(self, prompt: str, model: ModelConfig) -> Request:
         """What to generate, with a model's defaults for what wasn't typed."""
@@ -70,15 +72,30 @@ class GenerationOptions:
 
 
 _OPTIONS = (
-    option("--negative", group=GENERATION, metavar="TEXT", default="", default_text="none", help="Negative prompt."),
-    option("--steps", group=GENERATION, type=int, metavar="N", default_text="the model's", help="Sampling steps."),
+    option(
+        "--negative",
+        group=GENERATION,
+        metavar="TEXT",
+        default="",
+        default_text="none",
+        help="Negative prompt; also --negative-prompt.",
+    ),
+    option(
+        "--steps",
+        group=GENERATION,
+        type=int,
+        metavar="N",
+        default_text="the model's",
+        help="Sampling steps.",
+    ),
     option(
         "--seed",
         group=GENERATION,
         type=int,
         metavar="N",
+        callback=lambda _context, _option, seed: None if seed == _RANDOM else seed,
         default_text="random",
-        help="Seed of the noise; the same noise as torch.Generator('cpu').manual_seed(N).",
+        help="Seed of the noise, -1 for a random one; the same noise as torch.Generator('cpu').manual_seed(N).",
     ),
     option(
         "--guidance",
@@ -86,16 +103,17 @@ _OPTIONS = (
         type=float,
         metavar="SCALE",
         default_text="the model's",
-        help="Guidance scale; 1 is none and takes half the time.",
+        help="Guidance scale, also --cfg; 1 is none and takes half the time.",
     ),
     option(
         "--scheduler",
         group=GENERATION,
         metavar="NAME",
         default_text="the model's",
-        help="dpm++2m, euler, euler-a, ddim or lcm.",
+        help=f"{', '.join(SCHEDULERS)}; also --sampler.",
     ),
     option(
+        "-n",
         "--count",
         group=GENERATION,
         type=int,

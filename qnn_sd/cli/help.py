@@ -2,62 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-# The groups, in the order of a help text.
-MODEL = "Model"
-QUANTIZATION = "Quantization"
-BUILD = "Build"
-TARGET = "Target"
-GENERATION = "Generation"
-MEASUREMENT = "Measurement"
-CHECKS = "Checks"
-OUTPUT = "Output"
-GROUPS = (MODEL, QUANTIZATION, BUILD, TARGET, GENERATION, MEASUREMENT, CHECKS, OUTPUT)
+from qnn_sd.cli.complaints import explained
+from qnn_sd.cli.help_text import (
+    BUILD,
+    CHECKS,
+    GENERATION,
+    GROUPS,
+    MEASUREMENT,
+    MODEL,
+    OUTPUT,
+    QUANTIZATION,
+    TARGET,
+    WIDTH,
+    Examples,
+    GroupedOption,
+    HelpContext,
+    first_sentence,
+    option,
+    write_examples,
+    write_options,
+    write_page,
+)
+from qnn_sd.cli.slips import refuse_slips
+from qnn_sd.cli.typed_command import TypedCommand
+from qnn_sd.cli.unknown_command import options_before_command, unknown_command
 
-WIDTH = 100
-# Options with longer names have a line of their own.
-_LONGEST_NAME = 28
+__all__ = [
+    "BUILD",
+    "CHECKS",
+    "GENERATION",
+    "GROUPS",
+    "MEASUREMENT",
+    "MODEL",
+    "OUTPUT",
+    "QUANTIZATION",
+    "TARGET",
+    "WIDTH",
+    "GroupedOption",
+    "HelpCommand",
+    "HelpGroup",
+    "option",
+]
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-Examples = Sequence[tuple[str, str]]
-
-
-class GroupedOption(click.Option):
-    """An option with a group in the help text, and its default after the text.
-
-    Args:
-        group: one of ``GROUPS``.
-        default_text: what holds without it, where that is no fixed value.
-    """
-
-    def __init__(self, *names: Any, group: str, default_text: str | None = None, **attributes: Any) -> None:
-        super().__init__(*names, **attributes)
-        self.group = group
-        self.default_text = default_text or self._text_of(attributes.get("default"))
-
-    def _text_of(self, default: object) -> str | None:
-        if self.is_flag:
-            # Of a pair of switches the one that holds; one alone is off.
-            return (self.opts if default else self.secondary_opts)[0].lstrip("-") if self.secondary_opts else None
-        if default is None:
-            return None
-        return ", ".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Names, and the text with the default."""
-        record = super().get_help_record(ctx)
-        if record is None or self.default_text is None:
-            return record
-        return record[0], f"{record[1]}  [default: {self.default_text}]"
-
-
-def option(*names: str, group: str, **attributes: Any) -> Decorator:
-    """``click.option`` for a ``GroupedOption``."""
-    return click.option(*names, cls=GroupedOption, group=group, **attributes)
+# How other programs are asked for their help.
+HELP_ELSEWHERE = {"-help", "-?", "/?", "/help", "--h"}
 
 
 class HelpCommand(click.Command):
@@ -74,13 +67,33 @@ class HelpCommand(click.Command):
         self.context_settings.setdefault("max_content_width", WIDTH + 2)  # click takes two columns off
         self.context_settings.setdefault("help_option_names", ["-h", "--help"])
 
+    context_class = HelpContext
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses what was typed after the command.
+
+        Raises:
+            UsageError: it can't be understood; the message says what to type.
+        """
+        if ctx.resilient_parsing:  # a shell completes
+            return super().parse_args(ctx, args)
+        if args == ["help"] or set(args[:1]) & HELP_ELSEWHERE:
+            return super().parse_args(ctx, ["--help"])
+        typed = TypedCommand(self, ctx, args)
+        if not set(args) & set(ctx.help_option_names):
+            refuse_slips(typed)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise explained(typed, error) from error
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the help."""
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
-        _write_examples(formatter, self.examples)
-        _write_options(formatter, self.get_params(ctx), ctx)
-        _write_page(formatter, self.docs_page)
+        write_examples(formatter, self.examples)
+        write_options(formatter, self.get_params(ctx), ctx)
+        write_page(formatter, self.docs_page)
 
 
 class HelpGroup(click.Group):
@@ -107,6 +120,43 @@ class HelpGroup(click.Group):
         for command in (each for commands in sections.values() for each in commands):
             self.add_command(command)
 
+    context_class = HelpContext
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses what was typed, up to the command.
+
+        Raises:
+            UsageError: an option that is none of the group's.
+        """
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        match args:
+            case []:
+                args = ["--help"]
+            case [word] if word in HELP_ELSEWHERE:
+                args = ["--help"]
+            case ["help", *rest]:
+                args = [*rest, "--help"]
+            case ["version", *rest] if ctx.parent is None:
+                args = ["--version", *rest]
+        typed = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise options_before_command(self, ctx, typed, error) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of what was typed.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise unknown_command(self, ctx, args)
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's)
         """Their names, in the order of the sections."""
         return list(self.commands)
@@ -115,44 +165,10 @@ class HelpGroup(click.Group):
         """Writes the help."""
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
-        _write_examples(formatter, self.examples)
+        write_examples(formatter, self.examples)
         width = max(map(len, self.commands))
         for heading, commands in self.sections.items():
             with formatter.section(heading):
-                formatter.write_dl([(f"{each.name:<{width}}", _first_sentence(each)) for each in commands])
-        _write_options(formatter, self.get_params(ctx), ctx)
-        _write_page(formatter, self.docs_page)
-
-
-def _first_sentence(command: click.Command) -> str:
-    return (command.help or "").partition("\n\n")[0].replace("\n", " ")
-
-
-def _write_examples(formatter: click.HelpFormatter, examples: Examples) -> None:
-    with formatter.section("Examples"):
-        for number, (purpose, line) in enumerate(examples):
-            if number:
-                formatter.write_paragraph()
-            formatter.write_text(f"{purpose}:")
-            # As it is: one that were wrapped could not be typed.
-            formatter.write(f"{'':{formatter.current_indent + 2}}{line}\n")
-
-
-def _write_options(formatter: click.HelpFormatter, parameters: Iterable[click.Parameter], ctx: click.Context) -> None:
-    groups: dict[str, list[tuple[str, str]]] = {name: [] for name in GROUPS}
-    for each in parameters:
-        record = each.get_help_record(ctx)
-        if isinstance(each, click.Option) and record is not None:
-            # click's own --help has no group.
-            groups[each.group if isinstance(each, GroupedOption) else OUTPUT].append(record)
-    # One column of texts for all groups.
-    width = min(max(len(name) for rows in groups.values() for name, _ in rows), _LONGEST_NAME)
-    for heading, rows in groups.items():
-        if rows:
-            with formatter.section(heading):
-                formatter.write_dl([(f"{name:<{width}}", text) for name, text in rows], col_max=_LONGEST_NAME)
-
-
-def _write_page(formatter: click.HelpFormatter, page: str) -> None:
-    formatter.write_paragraph()
-    formatter.write(f"Docs: {page}\n")
+                formatter.write_dl([(f"{each.name:<{width}}", first_sentence(each)) for each in commands])
+        write_options(formatter, self.get_params(ctx), ctx)
+        write_page(formatter, self.docs_page)

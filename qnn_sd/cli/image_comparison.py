@@ -17,6 +17,7 @@ from qnn_sd.metrics import psnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.runner import Runner
+from qnn_sd.shown_runner import ShownRunner
 from qnn_sd.targets import CpuRunner, EmulatorRunner
 
 _GAP = 8
@@ -79,7 +80,7 @@ def compare_images(pipeline: BuildPipeline, profile: DeviceProfile, prompt: str,
     images, seconds = {}, {}
     for name, runner in runners.items():
         with console.progress(f"generating with {name}", request.steps) as bar:
-            loop = TextToImage(runner, bundle.info, bundle.tokenizer)
+            loop = TextToImage(ShownRunner(runner, bar.doing), bundle.info, bundle.tokenizer)
             made = loop.generate(request, partial(_advance, bar))
         images[name] = made.images[0]
         seconds[name] = sum(usage.seconds for usage in made.usage.values())

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from qnn_sd import output_files
 from qnn_sd.cli.help import BUILD, OUTPUT, TARGET, option
+from qnn_sd.cli.typed_command import main_name
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 
@@ -64,7 +65,7 @@ def refuse_typed(meaningful: Collection[str], where: str, *, why: str, hint: str
     for parameter in context.command.params:
         name = parameter.name or ""
         if name not in meaningful and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise SettingError(f"{parameter.opts[-1]} has no meaning {where}", why=why, hint=hint)
+            raise SettingError(f"{main_name(parameter)} has no meaning {where}", why=why, hint=hint)
 
 
 device_option = option(
@@ -92,7 +93,14 @@ def soc_option(purpose: str, default_text: str | None = None) -> Callable[[Comma
         default_text: what holds without it, where that is no fixed SoC.
     """
     default = {} if default_text else {"default": DEFAULT_SOC}
-    return option("--soc", group=TARGET, metavar="SOC", default_text=default_text, help=f"SoC {purpose}.", **default)
+    return option(
+        "--soc",
+        group=TARGET,
+        metavar="SOC",
+        default_text=default_text,
+        help=f"SoC {purpose}: a name such as sm8650 or 8gen3.",
+        **default,
+    )
 
 
 def component_option(known: Sequence[str], purpose: str) -> Callable[[Command], Command]:

@@ -10,8 +10,9 @@ from qnn_sd import __version__, output_files, resources
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.documents import PhoneReport
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.stage_output import image_size
-from qnn_sd.config import DeviceProfile
+from qnn_sd.config import DeviceProfile, ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Request, TextToImage
@@ -19,6 +20,7 @@ from qnn_sd.generate.png import save_png
 from qnn_sd.health_checks import CheckResult
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
+from qnn_sd.shown_runner import ShownRunner
 from qnn_sd.targets.adb.diagnostics import (
     DiagnosticsContext,
     DiagnosticsRequest,
@@ -42,16 +44,27 @@ def diagnose_phone(
     soc: str | None,
     console: Console,
     privacy: Privacy,
-) -> Findings:
+) -> tuple[Findings, ModelConfig | None]:
     """Tries every step on a phone; a line on stderr tells of each as soon as it is over.
 
     Without a serial the only phone is meant.
+
+    Returns:
+        What was found, and the model config; None where the checkpoint should decide it and wasn't reached.
     """
+    build_request.announce(console)
     pipeline: BuildPipeline | None = None
 
     def bundle(profile: DeviceProfile) -> tuple[OpenBundle, bool]:
         nonlocal pipeline
         pipeline = build_request.pipeline(console)
+        announce(
+            pipeline,
+            lambda planned: planned.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS),
+            console,
+            build_request,
+            asks=False,
+        )
         made = pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
         return made, not all(report.cached for report in pipeline.reports)
 
@@ -61,7 +74,9 @@ def diagnose_phone(
         config = pipeline.model
         request = Request(PROMPT, "", STEPS, config.guidance, config.scheduler, SEED)
         with console.progress(f"generating on {runner.target}", STEPS) as bar:
-            result = TextToImage(runner, made.info, made.tokenizer).generate(request, lambda _seconds: bar.advance())
+            result = TextToImage(ShownRunner(runner, bar.doing), made.info, made.tokenizer).generate(
+                request, lambda _seconds: bar.advance()
+            )
         return GeneratedImage(
             result.images[0], {name: (usage.calls, usage.seconds) for name, usage in result.usage.items()}
         )
@@ -70,7 +85,8 @@ def diagnose_phone(
         console.say(f"{step.status:<7} {step.name}: {step.found}")
 
     subject = DiagnosticsRequest(serial, soc, TEXT_TO_IMAGE_COMPONENTS, build_request.cache or resources.cache())
-    return PhoneDiagnostics(DiagnosticsContext(bundle, generate), subject, console, privacy, tell).run()
+    findings = PhoneDiagnostics(DiagnosticsContext(bundle, generate), subject, console, privacy, tell).run()
+    return findings, build_request.sized_model if pipeline is None else pipeline.model
 
 
 def private_names(build_request: BuildRequest, output: Path | None) -> Privacy:
@@ -98,13 +114,18 @@ def private_names(build_request: BuildRequest, output: Path | None) -> Privacy:
 
 
 def make_document(
-    findings: Findings, machine: list[CheckResult], build_request: BuildRequest, soc: str | None, privacy: Privacy
+    findings: Findings,
+    machine: list[CheckResult],
+    sources: Sources,
+    model: ModelConfig | None,
+    soc: str | None,
+    privacy: Privacy,
 ) -> PhoneReport:
     """What the report holds for programs."""
     settings = {
-        "model": build_request.model.name,
-        "size": image_size(build_request.model).model_dump(),
-        "own_checkpoint": build_request.sources != Sources(),
+        "model": None if model is None else model.name,
+        "size": None if model is None else image_size(model).model_dump(),
+        "own_checkpoint": sources != Sources(),
         "soc": soc,
         "prompt": PROMPT,
         "seed": SEED,

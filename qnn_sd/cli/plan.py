@@ -1,13 +1,17 @@
-"""What ``--dry-run`` shows: the stages, what is there already, and how long each took last time."""
+"""What ``--dry-run`` shows: the stages, what is there already, and what the others are expected to take."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from qnn_sd.artifact_manifest import Work
 from qnn_sd.cli.documents import PlanDocument
 from qnn_sd.cli.documents.build import StageToBuild
+from qnn_sd.cli.forecast import Build, Forecast, StageForecast, forecast_of, in_one_line
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.console import Console
+from qnn_sd.in_words import duration, gigabytes
 from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 
 
@@ -35,38 +39,68 @@ def component_and_subject(stage: NamedStage, model: str) -> tuple[str | None, st
     return component, rest.removeprefix(".") or None
 
 
-def show_plan(console: Console, pipeline: BuildPipeline) -> None:
-    """Prints a dry run's stages."""
-    stages = []
-    for planned in pipeline.plan:
-        component, subject = component_and_subject(planned, pipeline.model.name)
-        stages.append(
-            StageToBuild(
-                stage=planned.stage,
-                component=component,
-                subject=subject,
-                cached=planned.cached,
-                last_seconds=planned.last_seconds,
-            )
-        )
-    rows: list[list[object]] = []
-    for each in stages:
-        took = "never built here" if each.last_seconds is None else f"{each.last_seconds:,.1f} s"
-        state = "cached" if each.cached else "to do"
-        rows.append([each.stage, each.component or "all", each.subject or "", state, took])
-    console.table(["stage", "component", "subject", "", "last time"], rows)
-    ahead = [each.last_seconds for each in stages if not each.cached]
-    known = sum(seconds for seconds in ahead if seconds is not None)
-    unknown = ahead.count(None)
-    known_time = [f"{known:,.0f} s the last time"] if len(ahead) > unknown else []
-    unknown_time = [f"{unknown} of them never built here, so their time is unknown"] if unknown else []
-    times = "; ".join([*known_time, *unknown_time])
-    console.result(f"{len(ahead)} of {len(stages)} stages to do{': ' if times else ''}{times}.")
+def show_plan(
+    console: Console, pipeline: BuildPipeline, build: Build | None = None, images: Sequence[Work] = ()
+) -> None:
+    """Prints the stages of a dry run, and what they are expected to take.
+
+    Args:
+        console: where.
+        pipeline: that would build.
+        build: what it would build; None for what was planned before.
+        images: that would be generated with it.
+    """
+    forecast = forecast_of(
+        pipeline.plan if build is None else pipeline.planned(build), [("generate", each) for each in images]
+    )
+    stages = [_stage(each, pipeline.model.name) for each in forecast.stages]
+    console.table(_COLUMNS, [_row(each) for each in stages])
+    to_do = sum(not each.cached for each in stages)
+    console.result(f"{to_do} of {len(stages)} stages to do{': ' if to_do else ''}{_sum(forecast) if to_do else ''}.")
     console.document(
         PlanDocument(
             model=pipeline.model.name,
             size=image_size(pipeline.model),
             stages=stages,
-            known_seconds=round(known, 3),
+            known_seconds=round(sum(each.last_seconds or 0.0 for each in stages if not each.cached), 3),
+            estimated_seconds=round(forecast.seconds, 3),
+            image_seconds=round(forecast.afterwards_seconds, 3) if images else None,
+            memory_bytes=round(forecast.memory),
+            disk_bytes=round(forecast.disk),
+            cores=forecast.cores,
         )
     )
+
+
+def _stage(forecast: StageForecast, model: str) -> StageToBuild:
+    planned, expected = forecast.planned, forecast.estimate
+    component, subject = component_and_subject(planned, model)
+    return StageToBuild(
+        stage=planned.stage,
+        component=component,
+        subject=subject,
+        cached=planned.cached,
+        estimated_seconds=None if expected is None else round(expected.seconds, 3),
+        memory_bytes=None if expected is None else round(expected.memory),
+        disk_bytes=None if expected is None else round(expected.disk),
+        last_seconds=planned.last_seconds,
+    )
+
+
+_COLUMNS = ("stage", "component", "subject", "estimate", "last time", "memory", "disk")
+
+
+def _row(stage: StageToBuild) -> list[object]:
+    names = [stage.stage, stage.component or "all", stage.subject or ""]
+    last = "-" if stage.last_seconds is None else duration(stage.last_seconds)
+    if stage.estimated_seconds is None:
+        return [*names, "cached", last, "", ""]
+    sizes = [gigabytes(each) if each else "-" for each in (stage.memory_bytes, stage.disk_bytes)]
+    return [*names, duration(stage.estimated_seconds), last, *sizes]
+
+
+def _sum(forecast: Forecast) -> str:
+    """What all of it takes."""
+    again = [each for each in forecast.stages if each.estimate and each.planned.last_seconds is not None]
+    measured = f" ({len(again)} of them took their time here before)" if again else ""
+    return in_one_line(forecast) + measured

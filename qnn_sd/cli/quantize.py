@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from qnn_sd.artifact import Artifact
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.docs import QUANTIZATION
 from qnn_sd.cli.documents import QuantizeDocument
 from qnn_sd.cli.documents.build import QuantizedComponent, RoundedLayers
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.options import component_option, output_options
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.stage_output import copies_option, image_size, put_in_place, refuse_bad_copies, stage_output
+from qnn_sd.cli.stage_output import Copies, copies_options, image_size, stage_output
 from qnn_sd.console import Console
-from qnn_sd.pipeline import COMPONENTS
+from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 
 
 @click.command(
@@ -31,12 +31,12 @@ from qnn_sd.pipeline import COMPONENTS
     docs_page=QUANTIZATION,
 )
 @component_option(COMPONENTS, "quantize")
-@copies_option("model.onnx, its encodings and rounding.json")
+@copies_options("<component>/model.onnx, its encodings and rounding.json")
 @quantize_options
 @output_options
 def quantize_command(
     components: tuple[str, ...],
-    output: Path | None,
+    copies: Copies,
     build_request: BuildRequest,
     console: Console,
 ) -> None:
@@ -45,13 +45,18 @@ def quantize_command(
     Activation ranges are measured while the float model generates images; weights are rounded by AdaRound. A
     calibration that was interrupted goes on where it stopped.
     """
-    refuse_bad_copies(output, components)
+    copies.check(components, build_request.cache)
     pipeline = build_request.pipeline(console)
-    made = {name: pipeline.quantize(name) for name in components}
+
+    def build(planned: BuildPipeline) -> dict[str, Artifact]:
+        return {name: planned.quantize(name) for name in components}
+
     if build_request.dry_run:
-        show_plan(console, pipeline)
+        show_plan(console, pipeline, build)
         return
-    places = put_in_place(made, output)
+    announce(pipeline, build, console, build_request)
+    made = build(pipeline)
+    places = copies.put(made, console)
     outputs: dict[str, QuantizedComponent] = {}
     rows: list[list[object]] = []
     for name, stage in made.items():

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from qnn_sd import __version__, qnn_provider, resources
+from qnn_sd import resources
+from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import GENERATE
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
-from qnn_sd.cli.help import OUTPUT, HelpCommand, option
+from qnn_sd.cli.help import GENERATION, OUTPUT, option
+from qnn_sd.cli.image_facts import image_document, text_chunks
+from qnn_sd.cli.like import LikeCommand, like_of
 from qnn_sd.cli.options import output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.run_report import remark_on_prompts, remark_on_verification, report
@@ -21,8 +26,10 @@ from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request, TextToImage
 from qnn_sd.generate.png import save_png
 from qnn_sd.generate.text_to_image import Image
-from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.image_metadata import ImageDocument, TargetKind
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
+from qnn_sd.shown_runner import ShownRunner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
 from qnn_sd.targets.adb.session.deployment import deployed
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
@@ -30,7 +37,7 @@ from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 @click.command(
     "run",
-    cls=HelpCommand,
+    cls=LikeCommand,
     examples=(
         (
             "Generate an image on the HTP emulator, with the binaries for a Snapdragon 8 Gen 3",
@@ -53,6 +60,14 @@ from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
     default=Path("out.png"),
     help="Image to write; with --count each gets its seed in its name.",
 )
+@option(
+    "--like",
+    group=GENERATION,
+    type=click.Path(path_type=Path),
+    metavar="IMAGE.png",
+    default_text="none",
+    help="Make this image again: its prompt and settings hold where nothing is typed.",
+)
 @generation_options
 @target_options
 @build_options
@@ -60,6 +75,7 @@ from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 def run_command(
     prompt: str,
     output: Path,
+    like: Path | None,  # noqa: ARG001 (LikeCommand has read it)
     generation: GenerationOptions,
     where: TargetOptions,
     build_request: BuildRequest,
@@ -67,24 +83,44 @@ def run_command(
 ) -> None:
     """Generate an image of PROMPT and save it as PNG.
 
-    Runs on the HTP emulator, on this machine's CPU, or on a phone. Builds first what isn't in the cache.
+    Runs on the HTP emulator, on this machine's CPU, or on a phone. Builds first what isn't in the cache. With --like
+    an image is made again, and PROMPT can be left out.
     """
     generation.check()
     where.check(build_request)
     refuse_bad_output(output, ".png", "Images are saved as PNG.")
+    build_request.announce(console)
     phone = where.phone(console)
     profile = where.profile(phone)
+    again = like_of(click.get_current_context())
+    if again is not None:
+        again.announce(console, where, profile, build_request)
     pipeline = build_request.pipeline(console)
+    if again is not None:
+        again.check_checkpoint(console, pipeline.checkpoint.identity())
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
-    if build_request.dry_run:
-        if profile is None:
-            pipeline.build_cpu_bundle(cpu_kind)
-        else:
-            pipeline.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
-        show_plan(console, pipeline)
-        return
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
     request = generation.request(prompt, pipeline.model)
+
+    def build(planned: BuildPipeline) -> Artifact:
+        if profile is None:
+            return planned.build_cpu_bundle(cpu_kind)
+        return planned.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+
+    # What a phone takes nobody knows beforehand.
+    where_it_runs = [] if phone else [cpu_kind if profile is None else "emulator"]
+    images = [pipeline.image_work(each, request.steps, request.guidance, request.count) for each in where_it_runs]
+    if build_request.dry_run:
+        show_plan(console, pipeline, build, images)
+        return
+    announce(
+        pipeline,
+        build,
+        console,
+        build_request,
+        afterwards=[("generate", each) for each in images],
+        shortcut="" if profile is None else "--target cpu",
+    )
     paths = _paths(output, request)
     console.kept.of_images = len(paths)
     bundle = pipeline.cpu_bundle(cpu_kind) if profile is None else pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
@@ -105,39 +141,43 @@ def run_command(
             deployment = stack.enter_context(place)
             runner = deployment.runner
         remark_on_verification(console, request, bundle.info)
-        result = _generate(request, paths, bundle, runner, console)
+        if again is not None:
+            again.check_build(console, bundle.key)
+
+        target: TargetKind = "cpu" if profile is None else "emulator" if phone is None else "phone"
+
+        def made_by() -> ImageDocument:
+            return image_document(pipeline, build_request, request, bundle, target, runner.fallbacks)
+
+        result = _generate(request, paths, bundle, runner, made_by, console)
         remark_on_prompts(console, request, result)
-        report(console, runner, result, paths, bundle.info, phone.serial if phone else None, deployment)
+        report(console, runner, result, paths, made_by(), phone.serial if phone else None, deployment)
+        if again is not None:
+            again.compare(console, paths[0])
     if where.keep_alive:
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
 
 
-def _generate(request: Request, paths: list[Path], bundle: OpenBundle, runner: Runner, console: Console) -> Generation:
-    """Generates the images and saves each as soon as it is there."""
+def _generate(
+    request: Request,
+    paths: list[Path],
+    bundle: OpenBundle,
+    runner: Runner,
+    made_by: Callable[[], ImageDocument],
+    console: Console,
+) -> Generation:
+    """Generates the images and saves each as soon as it is there, with what made it."""
     info = bundle.info
-    metadata = {
-        "prompt": request.prompt,
-        "negative_prompt": request.negative,
-        "steps": request.steps,
-        "guidance": request.guidance,
-        "scheduler": request.scheduler,
-        "model": info.model,
-        "target": runner.target,
-        "precision": bundle.precision,
-        "soc": info.soc.name if info.soc else "none",
-        "verified": info.verified,
-        "software": f"qnn-sd {__version__}",
-        **qnn_provider.versions(),
-    }
 
     def save(image: Image, number_seed: int) -> None:
         path = paths[number_seed - request.seed]
-        save_png(path, image, {**metadata, "seed": number_seed})
+        # By now all components are loaded, so it is known which ran elsewhere.
+        save_png(path, image, text_chunks(made_by().model_copy(update={"seed": number_seed}), bundle))
         console.kept.images.append(path)
         console.result(f"{path} (seed {number_seed})")
 
-    loop = TextToImage(runner, info, bundle.tokenizer)
     with console.progress(f"generating on {runner.target}", request.steps * request.count) as bar:
+        loop = TextToImage(ShownRunner(runner, bar.doing), info, bundle.tokenizer)
         return loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
 
 

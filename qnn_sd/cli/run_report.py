@@ -12,8 +12,8 @@ from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request
 from qnn_sd.generate.text_to_image import CallStats
 from qnn_sd.generate.tokenizer import Tokens
+from qnn_sd.image_metadata import ImageDocument
 from qnn_sd.runner import Runner
-from qnn_sd.schemas import ImageSize
 from qnn_sd.targets.adb.session.deployment import Deployment
 from qnn_sd.verification import setting_warning
 
@@ -48,7 +48,7 @@ def report(
     runner: Runner,
     result: Generation,
     paths: list[Path],
-    bundle: Bundle,
+    made: ImageDocument,
     device: str | None,
     deployment: Deployment | None,
 ) -> None:
@@ -59,7 +59,7 @@ def report(
         runner: the target that was asked for.
         result: what it made.
         paths: of the images.
-        bundle: whose components ran.
+        made: what made the first of them.
         device: the phone's serial number, or None.
         deployment: on a phone: what it measured itself.
     """
@@ -75,11 +75,14 @@ def report(
         _show_phone(console, runner.target, result, deployment)
     console.document(
         RunDocument(
-            model=bundle.model,
-            size=ImageSize(width=bundle.width, height=bundle.height),
-            images=[SavedImage(file=str(path), seed=seed) for path, seed in zip(paths, result.seeds, strict=True)],
+            model=made.model,
+            size=made.size,
+            images=[
+                SavedImage(file=str(path), seed=seed, metadata=made.model_copy(update={"seed": seed}))
+                for path, seed in zip(paths, result.seeds, strict=True)
+            ],
             target=runner.target,
-            soc=None if bundle.soc is None else bundle.soc.name,
+            soc=None if made.soc is None else made.soc.name,
             components={
                 name: ComponentRun(
                     target=place(name),

@@ -1,4 +1,8 @@
-"""The command's own stdout: native libraries can't print into it, and what can't be written is a clean failure."""
+"""The command's own stdout: native libraries can't print into it, and what can't be written is a clean failure.
+
+A reader that is gone (``| head -1``, a pager that was closed) is no failure: the command does what it was told to, and
+prints the rest to nobody.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +17,30 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class ClosedPipe(Exception):
-    """Whoever read stdout is gone (``| head -1``, a pager that was closed): there is nobody to write to."""
-
-
 class StdoutFile(io.FileIO):
     """A descriptor to write to, whose failures are the command's own.
 
-    They are no ``OSError``, which click and rich would take for theirs. After one everything is dropped: Python would
-    write what is buffered once more at its end, and fail loudly.
+    They are no ``OSError``, which click and rich would take for theirs. After one, and after the reader is gone,
+    everything is dropped: Python would write what is buffered once more at its end, and fail loudly.
     """
 
-    _failed = False
+    _dropping = False
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Writes bytes.
 
         Raises:
-            ClosedPipe: the reader is gone.
             OutputError: it is full or closed.
         """
-        if self._failed:
+        if self._dropping:
             return memoryview(data).nbytes
         try:
             return super().write(data) or 0
-        except BrokenPipeError as error:
-            self._failed = True
-            raise ClosedPipe from error
+        except BrokenPipeError:
+            self._dropping = True
+            return memoryview(data).nbytes
         except OSError as error:
-            self._failed = True
+            self._dropping = True
             raise OutputError(
                 "Can't write to standard output",
                 why=error.strerror or str(error),

@@ -9,6 +9,7 @@ import click
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.docs import VERIFICATION
 from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
+from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import GENERATION, OUTPUT, HelpCommand, option
 from qnn_sd.cli.image_comparison import Comparison, compare_images
 from qnn_sd.cli.options import output_options, refuse_bad_output, soc_option
@@ -66,10 +67,18 @@ def verify_command(
     if report is not None:
         refuse_bad_output(report, ".md", "The report is Markdown.", beside=".png")
     pipeline = build_request.pipeline(console)
+    # The report's images; the emulator generates one where that takes seconds.
+    images = [] if report is None else [pipeline.image_work(each) for each in ("float", "qdq")]
     if build_request.dry_run:
-        pipeline.build_bundle(profile)
-        show_plan(console, pipeline)
+        show_plan(console, pipeline, lambda planned: planned.build_bundle(profile), images)
         return
+    announce(
+        pipeline,
+        lambda planned: planned.build_bundle(profile),
+        console,
+        build_request,
+        afterwards=[("generate", each) for each in images],
+    )
     verified: dict[str, ComponentVerification] = {}
     refused: VerificationError | None = None
     try:

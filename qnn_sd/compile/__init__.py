@@ -2,6 +2,6 @@
 
 from qnn_sd.compile.ahead_of_time import compile_component
 from qnn_sd.compile.process import CONTEXT_FILE
-from qnn_sd.compile.verifier import Binary, Verifier, usable_cores
+from qnn_sd.compile.verifier import Binary, Verifier
 
-__all__ = ["CONTEXT_FILE", "Binary", "Verifier", "compile_component", "usable_cores"]
+__all__ = ["CONTEXT_FILE", "Binary", "Verifier", "compile_component"]

@@ -6,7 +6,6 @@ faster. A component of Stable Diffusion 1.5 takes it many minutes, so those that
 
 from __future__ import annotations
 
-import os
 import queue
 import subprocess
 import tempfile
@@ -45,11 +44,6 @@ class Binary:
     compiled: Path
     soc_model: int
     htp_arch: int
-
-
-def usable_cores() -> list[int]:
-    """The cores that this process may run on."""
-    return sorted(os.sched_getaffinity(0))
 
 
 class Verifier:

@@ -1,7 +1,17 @@
 """Model configs and device profiles: strict models of ``model_configs/*.toml`` and ``device_profiles/*.toml``."""
 
-from qnn_sd.config.device_profile import DeviceProfile, PublishedMs, load_profile, socs
+from qnn_sd.config.architecture import Architecture
+from qnn_sd.config.device_profile import (
+    DeviceProfile,
+    PublishedMs,
+    find_profile,
+    load_profile,
+    profiles,
+    soc_label,
+    socs,
+)
 from qnn_sd.config.model_config import (
+    DEMO_MODEL,
     LCM_STEPS,
     CalibrationConfig,
     GuidanceSetting,
@@ -11,13 +21,18 @@ from qnn_sd.config.model_config import (
     Rounding,
     RoundingConfig,
     VerificationConfig,
+    is_possible_size,
     load_model,
     models,
+    models_for,
+    refuse_bad_size,
 )
 from qnn_sd.config.toml_file import StrictModel, read_toml
 
 __all__ = [
+    "DEMO_MODEL",
     "LCM_STEPS",
+    "Architecture",
     "CalibrationConfig",
     "DeviceProfile",
     "GuidanceSetting",
@@ -29,9 +44,15 @@ __all__ = [
     "RoundingConfig",
     "StrictModel",
     "VerificationConfig",
+    "find_profile",
+    "is_possible_size",
     "load_model",
     "load_profile",
     "models",
+    "models_for",
+    "profiles",
     "read_toml",
+    "refuse_bad_size",
+    "soc_label",
     "socs",
 ]

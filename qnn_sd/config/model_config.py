@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from qnn_sd import resources
+from qnn_sd.config.architecture import Architecture
 from qnn_sd.config.toml_file import StrictModel, read_toml, refuse_other_name, toml_names
 from qnn_sd.errors import SettingError, UnknownModelError, did_you_mean
 
@@ -23,7 +25,29 @@ def _nearest_side(side: int) -> int:
     return min(max(round(side / SIZE_STEP), 1) * SIZE_STEP, LARGEST_SIDE)
 
 
+# The model that is built where nobody names one, nor a checkpoint.
+DEMO_MODEL = "tiny-sd"
+
 Rounding = Literal["adaround", "nearest"]
+
+
+def refuse_bad_size(width: int, height: int) -> None:
+    """Raises for an image size, in pixels, that no model can have.
+
+    Raises:
+        SettingError: a side isn't one of 64, 128, ..., 2048.
+    """
+    if not is_possible_size(width, height):
+        raise SettingError(
+            f"--size {width}x{height} is not possible",
+            why=f"Sides go in steps of {SIZE_STEP} pixels, to {LARGEST_SIDE}.",
+            hint=f"Choose --size {_nearest_side(width)}x{_nearest_side(height)} (width x height).",
+        )
+
+
+def is_possible_size(width: int, height: int) -> bool:
+    """Whether images of this size, in pixels, can be made."""
+    return all(side % SIZE_STEP == 0 and SIZE_STEP <= side <= LARGEST_SIDE for side in (width, height))
 
 
 class GuidanceSetting(StrictModel):
@@ -102,7 +126,8 @@ class VerificationConfig(StrictModel):
         prompts_per_setting: how many prompts are generated at each guidance scale, with and without a negative prompt.
         images: how many of these prompts are generated to the end, for the VAE's halves, and asked of the emulator.
         texts: how many texts the text encoder is verified on.
-        emulator_minutes: about how long the emulator takes for all components, said beforehand; 0 for seconds.
+        emulator_minutes: about how long the emulator takes for all components; where it is set, no image of a report is
+            generated there. 0 for seconds.
     """
 
     prompts: str
@@ -161,6 +186,7 @@ class ModelConfig(StrictModel):
         guidance: default guidance scale.
         scheduler: default scheduler.
         licence: of the weights.
+        architecture: of the checkpoints that it suits.
         calibration: what is recorded.
         quantization: bit widths.
         rounding: what of it weights are rounded on.
@@ -177,6 +203,7 @@ class ModelConfig(StrictModel):
     guidance: Annotated[float, Field(ge=1, le=50)] = 7.5
     scheduler: str = "dpm++2m"
     licence: str
+    architecture: Architecture
     calibration: CalibrationConfig
     quantization: QuantizationConfig = QuantizationConfig()
     rounding: RoundingConfig = RoundingConfig()
@@ -215,13 +242,7 @@ class ModelConfig(StrictModel):
         Raises:
             SettingError: a side isn't one of 64, 128, ..., 2048.
         """
-        for side in (width, height):
-            if side % SIZE_STEP or not SIZE_STEP <= side <= LARGEST_SIDE:
-                raise SettingError(
-                    f"--size {width}x{height} is not possible",
-                    why=f"Sides go in steps of {SIZE_STEP} pixels, to {LARGEST_SIDE}.",
-                    hint=f"Choose --size {_nearest_side(width)}x{_nearest_side(height)} (width x height).",
-                )
+        refuse_bad_size(width, height)
         return self.model_copy(update={"width": width, "height": height})
 
     def for_lcm(self, embeds_guidance: bool) -> ModelConfig:
@@ -253,16 +274,29 @@ def models() -> list[str]:
     return toml_names(resources.model_configs())
 
 
+def models_for(text_width: int) -> list[ModelConfig]:
+    """The configs of models whose UNet attends to text of a width."""
+    every = map(load_model, models())
+    return [model for model in every if model.architecture.cross_attention_dim == text_width]
+
+
 def load_model(name: str) -> ModelConfig:
     """The config of a model, such as ``tiny-sd``.
+
+    Args:
+        name: one of ``models()``, or the path of a file that ends in ``.toml``.
 
     Raises:
         UnknownModelError: there is none; the nearest name is suggested.
         ConfigError: its file doesn't follow the schema.
     """
-    if name not in models():
-        raise UnknownModelError(f"Unknown model {name!r}", hint=did_you_mean(name, models()))
     path = resources.model_configs() / f"{name}.toml"
+    if name.endswith(".toml"):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise UnknownModelError(f"The model config {name} is missing", hint="Is the path right?")
+    elif name not in models():
+        raise UnknownModelError(f"Unknown model {name!r}", hint=did_you_mean(name, models()))
     model = read_toml(path, ModelConfig)
     refuse_other_name(path, model.name)
     return model

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from qnn_sd.generate.noise import TorchNoise
 from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
 from qnn_sd.runner import Feeds, Outputs, Runner, named_output
+from qnn_sd.tokenizer_files import Vocabulary
 
 Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -81,17 +81,17 @@ class Generation:
     usage: dict[str, CallStats] = field(default_factory=dict)
 
 
-def tokenizer_of(bundle: Bundle, folder: Path) -> ClipTokenizer:
+def tokenizer_of(bundle: Bundle, vocabulary: Vocabulary) -> ClipTokenizer:
     """A bundle's tokenizer.
 
     Args:
         bundle: what the bundle says of itself.
-        folder: of the tokenizer's files.
+        vocabulary: its tokens and merges.
 
     Raises:
-        CheckpointError: they are missing or malformed.
+        CheckpointError: they are no CLIP tokenizer's.
     """
-    return ClipTokenizer(folder, bundle.tokens, bundle.padding_token, bundle.added_tokens)
+    return ClipTokenizer(vocabulary, bundle.tokens, bundle.padding_token, bundle.added_tokens)
 
 
 class TextToImage:
@@ -100,13 +100,13 @@ class TextToImage:
     Args:
         runner: where the components run.
         bundle: what the bundle says of itself.
-        tokenizer: folder of the bundle's tokenizer.
+        tokenizer: the bundle's.
 
     Raises:
-        CheckpointError: the tokenizer's files are missing or malformed.
+        CheckpointError: the tokenizer is no CLIP's.
     """
 
-    def __init__(self, runner: Runner, bundle: Bundle, tokenizer: Path) -> None:
+    def __init__(self, runner: Runner, bundle: Bundle, tokenizer: Vocabulary) -> None:
         self._runner, self._bundle = runner, bundle
         self._tokenizer = tokenizer_of(bundle, tokenizer)
         self._usage: dict[str, CallStats] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
 from qnn_sd.errors import CheckpointError
-from qnn_sd.tokenizer_files import read_vocabulary
+from qnn_sd.tokenizer_files import END, START, Vocabulary
 
-START, END = "<|startoftext|>", "<|endoftext|>"
 # What CLIP calls a word (Radford et al. 2021): an English clitic, letters, one digit, or a run of
 # anything else that is no space.
 _CLITICS = "'s|'t|'re|'ve|'m|'ll|'d"
@@ -40,29 +38,30 @@ class ClipTokenizer:
     """Byte-level BPE as CLIP does it.
 
     Args:
-        folder: the tokenizer's (``tokenizer_files.py``).
+        vocabulary: tokens and merges.
         length: of the padded prompt in tokens.
         padding: the token that pads, or None for the end token.
         added: names of textual inversions, with the ids that each stands for.
 
     Raises:
-        CheckpointError: the files are missing or malformed.
+        CheckpointError: merges of tokens that aren't there, or a special token that is missing.
     """
 
     def __init__(
         self,
-        folder: Path,
+        vocabulary: Vocabulary,
         length: int = 77,
         padding: str | None = None,
         added: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         try:
-            model = BPE(*read_vocabulary(folder), unk_token=END, end_of_word_suffix="</w>")
-        except CheckpointError:
-            raise
+            tokens, merges = dict(vocabulary.tokens), list(vocabulary.merges)
+            model = BPE(tokens, merges, unk_token=END, end_of_word_suffix="</w>")
         except Exception as error:  # merges of tokens that aren't in the vocabulary, say
             raise CheckpointError(
-                f"The tokenizer in {folder} can't be read", why=str(error), hint="Is the checkpoint complete?"
+                f"The tokenizer in {vocabulary.origin} can't be read",
+                why=str(error),
+                hint="Is the checkpoint complete?",
             ) from error
         self._tokenizer = Tokenizer(model)
         self._tokenizer.normalizer = normalizers.Sequence(
@@ -79,7 +78,7 @@ class ClipTokenizer:
         ids = [self._tokenizer.token_to_id(token) for token in (START, END, padding or END)]
         if None in ids:
             raise CheckpointError(
-                f"The vocabulary in {folder} lacks a special token",
+                f"The vocabulary in {vocabulary.origin} lacks a special token",
                 why=f"It needs {START} and {END}.",
                 hint="Is this CLIP's tokenizer?",
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +13,10 @@ from typing import Any
 
 from qnn_sd import __version__, artifact, resources
 from qnn_sd.artifact import Artifact, Recipe
+from qnn_sd.artifact_manifest import Work
 from qnn_sd.console import Console
+from qnn_sd.in_words import clock, duration
+from qnn_sd.pipeline.expected_build import ExpectedBuild
 
 # Fills a folder and returns metadata for the manifest.
 Build = Callable[[Path], Mapping[str, Any]]
@@ -47,13 +52,15 @@ class PlannedStage:
         component: which one, or a word for the whole model.
         name: of its recipe, ``<model>[.<component>][.<subject>]``.
         cached: whether it is there already.
-        last_seconds: how long the newest such stage took, whatever its settings; None if none was made.
+        work: what there is to do.
+        last_seconds: how long the same work took here the last time, on as many cores; None if it wasn't done.
     """
 
     stage: str
     component: str
     name: str
     cached: bool
+    work: Work
     last_seconds: float | None
 
 
@@ -83,10 +90,12 @@ class ArtifactStore:
     """
 
     def __init__(self, cache: Path, console: Console, dry_run: bool) -> None:
-        self._cache, self._console, self._dry_run = cache, console, dry_run
+        self.cache, self._console, self._dry_run = cache, console, dry_run
         self.reports: list[StageReport] = []
         self.plan: list[PlannedStage] = []
         self._made: dict[str, Artifact] = {}
+        # What the build is expected to take; without a plan nothing is.
+        self.expected = ExpectedBuild()
 
     def get_or_build(self, recipe: Recipe, component: str, build: Build, resumable: bool = False) -> Artifact:
         """The recipe's artifact, opened and hashed once however often it is asked for.
@@ -101,11 +110,53 @@ class ArtifactStore:
             return self._made[recipe.key]
         if self._dry_run:
             return self._planned(recipe, component)
-        if not artifact.artifact_folder(self._cache, recipe).exists():
-            self._console.say(f"{recipe.stage:<9} {recipe.name}")
-        return self._keep(
-            recipe, component, artifact.load_or_build(self._cache, recipe, build, resumable, self._console.say)
-        )
+        if artifact.artifact_folder(self.cache, recipe).exists():
+            return self._keep(recipe, component, self._opened(recipe, build, resumable))
+        with self._running(f"{recipe.stage:<9} {recipe.name}", {component: recipe}, said=True) as made:
+            made[component] = artifact.load_or_build(self.cache, recipe, build, resumable, self._console.say)
+        return self._keep(recipe, component, made[component])
+
+    def _opened(self, recipe: Recipe, build: Build, resumable: bool) -> Artifact:
+        """A cached artifact; hashing its gigabytes takes seconds."""
+        place = artifact.artifact_folder(self.cache, recipe)
+        total = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+        with self._console.reading(f"checking {recipe.stage} {recipe.name}", total) as on_bytes:
+            return artifact.load_or_build(self.cache, recipe, build, resumable, self._console.say, on_bytes)
+
+    @contextmanager
+    def _running(self, title: str, recipes: Mapping[str, Recipe], said: bool) -> Iterator[dict[str, Artifact]]:
+        """Shows stages that are being made, and keeps account of them; the block fills in what it made.
+
+        Args:
+            title: of the row.
+            recipes: what is made, by component.
+            said: whether a log gets the title too.
+        """
+        expected, console = self.expected, self._console
+        running = [(recipe.stage, recipe.name) for recipe in recipes.values()]
+        place, started = expected.place(running), time.monotonic()
+        seconds = max((expected.expected(*each) or 0.0 for each in running), default=0.0)
+        about = f"about {duration(seconds)}; " if seconds else ""
+        left = f"{duration(expected.left(running))} left of all; so far {expected.usage()}"
+        told = f"{place}, {about}{left}" if place else ""
+        # Where rows move, they say it.
+        if not console.shows_rows and (said or told):
+            console.say(f"{title} ({told})" if told else title)
+        elif said and not place:
+            console.say(title)
+        made: dict[str, Artifact] = {}
+
+        def state(_elapsed: float) -> str:
+            return f"{duration(expected.left(running, started))} left, {expected.usage()}"
+
+        of = f" of about {duration(seconds)}" if seconds else ""
+        with expected.memory.watched(), ExitStack() as rows:
+            if place:
+                rows.enter_context(console.working(place, lambda _: expected.share(running, started), state))
+            share = (lambda took: took / seconds) if seconds else None
+            rows.enter_context(console.working(" ".join(title.split()), share, lambda took: clock(took) + of))
+            yield made
+        expected.done(running, time.monotonic() - started, [each.folder for each in made.values()])
 
     def get_or_build_in_parallel(
         self,
@@ -125,7 +176,7 @@ class ArtifactStore:
         ahead = {
             name: made
             for name, made in recipes.items()
-            if made[0].key not in self._made and not artifact.artifact_folder(self._cache, made[0]).exists()
+            if made[0].key not in self._made and not artifact.artifact_folder(self.cache, made[0]).exists()
         }
         if ahead and not self._dry_run:
             for name, made in self._in_parallel(ahead, title, workers, cancel).items():
@@ -139,13 +190,16 @@ class ArtifactStore:
         workers: int,
         cancel: Callable[[], None],
     ) -> dict[str, Artifact]:
+        made: dict[str, Artifact] = {}
+        recipes = {name: recipe for name, (recipe, _build) in ahead.items()}
         with (
+            self._running(f"{title}: {', '.join(ahead)}", recipes, said=False) as kept,
             self._console.progress(f"{title}: {', '.join(ahead)}", len(ahead)) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             try:
                 started = {
-                    name: pool.submit(artifact.load_or_build, self._cache, recipe, build)
+                    name: pool.submit(artifact.load_or_build, self.cache, recipe, build)
                     for name, (recipe, build) in ahead.items()
                 }
                 for ended in as_completed(started.values()):
@@ -154,12 +208,19 @@ class ArtifactStore:
             except BaseException:
                 cancel()
                 raise
-        return {name: ended.result() for name, ended in started.items()}
+            kept |= {name: ended.result() for name, ended in started.items()}
+            made |= kept
+        return made
 
     def _planned(self, recipe: Recipe, component: str) -> Artifact:
-        place = artifact.artifact_folder(self._cache, recipe)
-        seconds = artifact.last_seconds(self._cache, recipe)
-        self.plan.append(PlannedStage(recipe.stage, component, recipe.name, place.exists(), seconds))
+        place = artifact.artifact_folder(self.cache, recipe)
+        cached = place.exists()
+        if cached:
+            # One that a build would refuse is no part of a plan. Its files are not read: that takes long.
+            artifact.load(place, recipe, hashes=False)
+        assert recipe.work is not None, "every stage says what it has to do"
+        seconds = artifact.last_seconds(self.cache, recipe)
+        self.plan.append(PlannedStage(recipe.stage, component, recipe.name, cached, recipe.work, seconds))
         # What a verification measured is part of the bundle's recipe.
         made = self._made[recipe.key] = Artifact(place, recipe.key, artifact.read_metadata(place))
         return made

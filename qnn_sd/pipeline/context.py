@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from qnn_sd import artifact
+from qnn_sd.artifact_manifest import Work
 from qnn_sd.bundle_manifest import Bundle, Part, Soc
 from qnn_sd.config import ModelConfig, Rounding
 from qnn_sd.console import Console
@@ -18,7 +19,6 @@ from qnn_sd.export.checkpoint import Checkpoint
 from qnn_sd.pipeline.artifact_store import ArtifactStore
 from qnn_sd.pipeline.components import Component
 from qnn_sd.quantize.calibration import PromptSet
-from qnn_sd.tokenizer_files import tokenizer_files
 from qnn_sd.verification import ComponentVerification
 
 
@@ -79,11 +79,50 @@ class BuildContext:
             "added_tokens": self.checkpoint.added_tokens,
         }
 
+    def hashes_of(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """SHA-256 of files by name; large ones that weren't read before show a bar."""
+        total = sum(path.stat().st_size for path in files.values())
+        with self.console.reading("reading the checkpoint", total) as on_bytes:
+            return {name: artifact.sha256_of_file(path, on_bytes) for name, path in files.items()}
+
     @cached_property
     def tokenizer_hashes(self) -> dict[str, str]:
-        """SHA-256 of the tokenizer's files, by name."""
-        tokenizer = self.checkpoint.tokenizer
-        return {name: artifact.sha256_of_file(tokenizer / name) for name in tokenizer_files(tokenizer)}
+        """SHA-256 of the tokenizer's content, wherever it came from."""
+        return {"tokenizer": self.checkpoint.tokenizer.sha256}
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Parameters of each component."""
+        exports = [each.export for each in self.components]
+        return {each.name: self.checkpoint.parameters(each.part, each.ignored_tensors) for each in exports}
+
+    def work(
+        self,
+        component: str | None,
+        variant: str = "",
+        calls: Mapping[str, int] | None = None,
+        detail: str = "",
+        of: Collection[str] | None = None,
+    ) -> Work:
+        """What a stage has to do, for estimates.
+
+        Args:
+            component: its name; None for all.
+            variant: how it is done, where there are several ways.
+            calls: how often something is gone through.
+            detail: what else changes its time.
+            of: the components that it works on where it is of no single one; None for all.
+        """
+        named = {component} if component else self.parameters.keys() if of is None else of
+        pixels = self.model.height * self.model.width
+        return Work(
+            variant=variant,
+            component=component,
+            pixels=pixels,
+            parameters={name: count for name, count in self.parameters.items() if name in named},
+            calls=dict(calls or {}),
+            detail=detail,
+        )
 
     def require_tokenizer(self) -> None:
         """Looks for what a bundle needs last, before hours of work that would end in a missing file.

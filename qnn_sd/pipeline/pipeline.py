@@ -6,21 +6,25 @@ where it stopped. What a stage needs and makes is in ``stages/``; which componen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from qnn_sd import resources
 from qnn_sd.artifact import Artifact
+from qnn_sd.artifact_manifest import Work
 from qnn_sd.bundle_manifest import Kind, OpenBundle
-from qnn_sd.config import DeviceProfile, ModelConfig, Rounding
+from qnn_sd.config import DEMO_MODEL, DeviceProfile, ModelConfig, Rounding, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, QuantizeError, did_you_mean
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
-from qnn_sd.pipeline.artifact_store import ArtifactStore
+from qnn_sd.pipeline.artifact_store import ArtifactStore, PlannedStage
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.pipeline.context import BuildContext
+from qnn_sd.pipeline.expected_build import ExpectedBuild
+from qnn_sd.pipeline.model_choice import choose_model
 from qnn_sd.pipeline.stages import (
     bundle_stage,
     calibrate_stage,
@@ -76,7 +80,8 @@ class BuildPipeline:
     """Builds what a target needs for one model.
 
     Args:
-        model: its config; what it leaves to a checkpoint's kind is settled here (``self.model``).
+        model: its config; None for the one that fits the checkpoint. What it leaves to a checkpoint's kind is
+            settled here (``self.model``).
         console: where progress is shown.
         sources: a checkpoint instead of the model's own, and what is put into it.
         cache: where artifacts stand; None for the user's cache.
@@ -88,6 +93,13 @@ class BuildPipeline:
         rounding: of the weights whose ranges are measured; ``nearest`` is faster and errs more.
         verify: whether graphs are verified before they are bundled; the bundle remembers if not.
         components: what the model consists of.
+        size: width and height of the image in pixels; None for the model's, or the checkpoint's own where the
+            checkpoint decides.
+
+    Raises:
+        SettingError: the model's config doesn't fit the checkpoint, several do, or a size that isn't possible.
+        UnknownModelError: no config was named, and none fits.
+        CheckpointError: a checkpoint that is missing, damaged, or doesn't fit what is put into it.
 
     Attributes:
         model: its config.
@@ -102,7 +114,7 @@ class BuildPipeline:
 
     def __init__(
         self,
-        model: ModelConfig,
+        model: ModelConfig | None,
         console: Console,
         sources: Sources | None = None,
         cache: Path | None = None,
@@ -112,22 +124,27 @@ class BuildPipeline:
         rounding: Rounding = "adaround",
         verify: bool = True,
         components: tuple[Component, ...] = STABLE_DIFFUSION_1,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.rounding = rounding
         self.measured: dict[str, ComponentVerification] = {}
         self.warnings: list[str] = []
-        store = ArtifactStore(cache or resources.cache(), console, dry_run)
-        self.reports, self.plan = store.reports, store.plan
+        cache = cache or resources.cache()
+        store = ArtifactStore(cache, console, dry_run)
+        self.reports, self.plan, self._store = store.reports, store.plan, store
         names = [component.name for component in components]
         self.encodings = _encodings_by_component(encodings, names) if encodings else {}
-        _refuse_unknown_components(model, names)
-        # Before a checkpoint is looked for, which may be a download.
-        prompt_set = calibrate_stage.read_prompt_set(model.calibration, prompts)
         sources = sources or Sources()
-        if sources.checkpoint is None:
-            own = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
-            sources = replace(sources, checkpoint=own)
-        self.checkpoint = open_checkpoint(sources, download=not dry_run)
+        if model is None and sources.checkpoint is None:
+            model = load_model(DEMO_MODEL)
+        # Before a checkpoint is looked for, which may be a download.
+        if model is not None:
+            _refuse_unknown_components(model, names)
+            calibrate_stage.read_prompt_set(model.calibration, prompts)
+        self.checkpoint = open_checkpoint(sources, not dry_run, model, cache, console.say)
+        model = choose_model(model, self.checkpoint, size, sources.checkpoint is None, console.say)
+        _refuse_unknown_components(model, names)
+        prompt_set = calibrate_stage.read_prompt_set(model.calibration, prompts)
         self.model = model.for_lcm(self.checkpoint.embeds_guidance) if self.checkpoint.is_lcm else model
         self._context = BuildContext(
             self.model,
@@ -142,6 +159,23 @@ class BuildPipeline:
             dry_run,
         )
 
+    def planned(self, build: Callable[[BuildPipeline], object]) -> list[PlannedStage]:
+        """What a build would do here, without doing it: the stages in their order. The checkpoint is read, to hash it.
+
+        Args:
+            build: calls the methods of the pipeline that it is given.
+        """
+        twin = copy(self)
+        store = twin._store = ArtifactStore(self._store.cache, self._context.console, dry_run=True)
+        twin.reports, twin.plan, twin.measured, twin.warnings = store.reports, store.plan, {}, []
+        twin._context = replace(self._context, store=store, dry_run=True)
+        build(twin)
+        return twin.plan
+
+    def expect(self, expected: ExpectedBuild) -> None:
+        """From now on, stages say which of the plan they are, and what is left."""
+        self._store.expected = expected
+
     @property
     def components(self) -> tuple[str, ...]:
         """Names of all components."""
@@ -151,6 +185,27 @@ class BuildPipeline:
     def text_to_image(self) -> tuple[str, ...]:
         """Names of the components that an image from a prompt needs."""
         return tuple(component.name for component in self._context.components if component.text_to_image)
+
+    def work(self, component: str) -> Work:
+        """What there is to do where a component is gone through once, for estimates."""
+        return self._context.work(component)
+
+    def image_work(self, variant: str, steps: int | None = None, guidance: float | None = None, count: int = 1) -> Work:
+        """What there is to do for images, for estimates.
+
+        Args:
+            variant: what generates them: ``float`` or ``qdq`` on the CPU, or ``emulator``.
+            steps: sampling steps; None for the model's.
+            guidance: scale; None for the model's.
+            count: how many.
+        """
+        passes = self._context.passes(self.model.guidance if guidance is None else guidance)
+        calls = {
+            "text_encoder": passes,
+            "unet": passes * count * (self.model.steps if steps is None else steps),
+            "vae_decoder": count,
+        }
+        return self._context.work(None, variant, calls, of=self.text_to_image)
 
     def export(self, component: str) -> Artifact:
         """The component's float graph."""

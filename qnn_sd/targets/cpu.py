@@ -7,7 +7,9 @@ from pathlib import Path
 
 import onnxruntime
 
+from qnn_sd import resources
 from qnn_sd.reference import reference_session
+from qnn_sd.session_loading import loading
 from qnn_sd.targets.session_runner import SessionRunner
 
 
@@ -16,7 +18,7 @@ class CpuRunner(SessionRunner):
 
     Args:
         file: gives a component's ONNX file.
-        threads: for the ops; 0 lets ONNX Runtime choose.
+        threads: for the ops; 0 for as many as there are cores for this process.
         optimize: whether ONNX Runtime may replace nodes by faster ones. For float graphs alone: in QDQ graphs newer
             versions round what the graph doesn't round (``reference``).
     """
@@ -35,5 +37,7 @@ class CpuRunner(SessionRunner):
             return reference_session(self._file(component), threads=self._threads)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = self._threads
-        return onnxruntime.InferenceSession(str(self._file(component)), options, providers=["CPUExecutionProvider"])
+        options.intra_op_num_threads = self._threads or resources.session_threads()
+        file = self._file(component)
+        with loading(file):
+            return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -93,10 +93,28 @@ class QuantizeDocument(Document):
     components: dict[str, QuantizedComponent]
 
 
+class BuiltFile(StrictModel):
+    """A file of a bundle.
+
+    Attributes:
+        file: where it lies: in the cache, or in the copy that -o asked for.
+        bytes: its size.
+        sha256: of its content.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+
+
 class CompiledComponent(StrictModel):
     """A component's context binary.
 
     Attributes:
+        context_binary: what the HTP loads.
+        epcontext_model: the ONNX model that names the context binary; ONNX Runtime opens it.
+        qdq_model: the QDQ graph for what can't run on the HTP.
+        qdq_weights: its weights; null where the graph holds them.
         bytes: of the context binary.
         seconds: how long compiling took, now or when it was put into the cache.
         cached: whether it was in the cache already.
@@ -107,6 +125,10 @@ class CompiledComponent(StrictModel):
         verification: what was measured of it; null with --no-verify.
     """
 
+    context_binary: BuiltFile
+    epcontext_model: BuiltFile
+    qdq_model: BuiltFile
+    qdq_weights: BuiltFile | None
     bytes: int
     seconds: float
     cached: bool
@@ -137,7 +159,7 @@ class CompileDocument(Document):
         size: of the image that the binaries are for.
         soc: whose binaries they are.
         dl_mode: of the SoC's device profile; null where it has none.
-        folder: of the bundle.
+        folder: of the bundle: in the cache, or the copy that -o asked for.
         verified: whether the bundle was verified, and its lowest SQNR, in words.
         calibration: what ranges were measured with.
         components: what was compiled, by component.
@@ -163,13 +185,19 @@ class StageToBuild(StrictModel):
         subject: what tells it from other such stages: ``qdq`` or a SoC for verify, a SoC for compile, ``held_out`` or
             ``verification`` for calibrate; null where there is one alone.
         cached: whether its result is in the cache.
-        last_seconds: how long the newest such stage took, whatever its settings; null where none was made here.
+        estimated_seconds: what it is expected to take here; null where it is cached.
+        memory_bytes: that it is expected to hold at most; null where it is cached.
+        disk_bytes: that it is expected to leave; null where it is cached.
+        last_seconds: how long the same work took the last time, on as many cores; null where it wasn't done here.
     """
 
     stage: str
     component: str | None
     subject: str | None
     cached: bool
+    estimated_seconds: float | None
+    memory_bytes: int | None
+    disk_bytes: int | None
     last_seconds: float | None
 
 
@@ -181,6 +209,13 @@ class PlanDocument(Document):
         size: of the image.
         stages: in the order of building.
         known_seconds: sum of ``last_seconds`` over the stages that aren't cached.
+        estimated_seconds: what the command is expected to take, images included; the estimate of a stage is what it
+            took the last time, where that is known.
+        image_seconds: what it is expected to take of it to generate images; null where it generates none, or a phone
+            does.
+        memory_bytes: that it is expected to hold at most; 0 where there is nothing to do.
+        disk_bytes: of disk that it is expected to need; 0 where there is nothing to do.
+        cores: that the estimates are for.
     """
 
     schema_id: Literal["qnn-sd/plan/1"] = Field("qnn-sd/plan/1", alias="schema")
@@ -188,3 +223,8 @@ class PlanDocument(Document):
     size: ImageSize
     stages: list[StageToBuild]
     known_seconds: float
+    estimated_seconds: float
+    image_seconds: float | None
+    memory_bytes: int
+    disk_bytes: int
+    cores: int

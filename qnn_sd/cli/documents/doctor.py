@@ -72,8 +72,8 @@ class PhoneReportSettings(StrictModel):
     """What was asked for.
 
     Attributes:
-        model: name of the model config.
-        size: of the image.
+        model: name of the model config; null where the checkpoint decides it and was not reached.
+        size: of the image; null where the model is.
         own_checkpoint: whether another checkpoint than the config's was built.
         soc: as typed; null for the phone's own.
         prompt: of the image.
@@ -81,8 +81,8 @@ class PhoneReportSettings(StrictModel):
         steps: sampling steps.
     """
 
-    model: str
-    size: ImageSize
+    model: str | None
+    size: ImageSize | None
     own_checkpoint: bool
     soc: str | None
     prompt: str

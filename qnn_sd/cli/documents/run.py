@@ -8,6 +8,7 @@ from pydantic import Field
 
 from qnn_sd.cli.documents.phones import BatteryState
 from qnn_sd.config import StrictModel
+from qnn_sd.image_metadata import ImageDocument
 from qnn_sd.schemas import Document, ImageSize
 
 
@@ -17,10 +18,12 @@ class SavedImage(StrictModel):
     Attributes:
         file: PNG.
         seed: of its noise.
+        metadata: what made it, as the file says too.
     """
 
     file: str
     seed: int
+    metadata: ImageDocument
 
 
 class ComponentRun(StrictModel):

@@ -1,6 +1,7 @@
 """Reads checkpoints: diffusers' folders, single files, hub ids; LoRAs, embeddings, another VAE."""
 
-from qnn_sd.export.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from qnn_sd.export.checkpoint.checkpoint import Checkpoint
+from qnn_sd.export.checkpoint.opening import open_checkpoint
 from qnn_sd.export.checkpoint.sources import Sources, parse_embedding, parse_lora
 from qnn_sd.export.checkpoint.tensors import Array, RandomTensors, TensorSource
 

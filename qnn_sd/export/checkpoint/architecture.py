@@ -73,6 +73,10 @@ _PIPELINES: tuple[tuple[str, str], ...] = (
     ("Kandinsky", "a Kandinsky checkpoint"),
     ("StableCascade", "a Stable Cascade checkpoint"),
 )
+# Names in LoRAs of what takes the text embedding.
+_DOWN = r"(lora_|lora\.|layer\.)down\.|\.lora_A\."
+_CROSS_ATTENTION = r"attn2[._](processor\.)?to_[kv]"
+_TEXT_LAYER = r"self_attn[._](to_)?[qkv]|mlp[._]fc1"
 _CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
 
 
@@ -164,10 +168,15 @@ def lora_kin(shapes: Shapes) -> str | None:
     for pattern, kin in patterns:
         if any(re.search(pattern, name) for name in shapes):
             return kin
-    # The width of the text embedding that cross-attention takes.
-    widths = {
-        shape[1]
-        for name, shape in shapes.items()
-        if re.search(r"attn2[._](processor\.)?to_[kv]", name) and re.search(r"down|lora_A", name) and len(shape) > 1
-    }
+    widths = lora_text_widths(shapes)
     return "SDXL" if 2048 in widths else "Stable Diffusion 2.x" if 1024 in widths else None
+
+
+def lora_text_widths(shapes: Shapes) -> set[int]:
+    """Widths of the text that a LoRA was made for: what its cross-attention takes, or its text encoder's layers."""
+    downs = {name: shape[1] for name, shape in shapes.items() if re.search(_DOWN, name) and len(shape) > 1}
+    for pattern in (_CROSS_ATTENTION, _TEXT_LAYER):
+        widths = {width for name, width in downs.items() if re.search(pattern, name)}
+        if widths:
+            return widths
+    return set()

@@ -1,29 +1,32 @@
-"""Opens a checkpoint with everything that the user puts into it."""
+"""An open checkpoint, with everything that the user puts into it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from qnn_sd.config import Architecture
 from qnn_sd.errors import CheckpointError, SettingError
-from qnn_sd.export.checkpoint import hub
-from qnn_sd.export.checkpoint.architecture import refuse_foreign_config, refuse_other_tasks
-from qnn_sd.export.checkpoint.embeddings import Embedding, read_embedding
-from qnn_sd.export.checkpoint.folder import read_folder
+from qnn_sd.export.checkpoint import clip_tokenizer, fit
+from qnn_sd.export.checkpoint.architecture import refuse_other_tasks
+from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
+from qnn_sd.export.checkpoint.embeddings import Embedding
+from qnn_sd.export.checkpoint.identity import CheckpointIdentity, identify
 from qnn_sd.export.checkpoint.json_file import read_json
-from qnn_sd.export.checkpoint.lora import Delta, Lora, read_lora
+from qnn_sd.export.checkpoint.lora import Delta, Lora
+from qnn_sd.export.checkpoint.misfit import Base
 from qnn_sd.export.checkpoint.parts import Layout, Part
-from qnn_sd.export.checkpoint.single_file import read_single_file, read_vae
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.export.checkpoint.weights import Weights
-from qnn_sd.tokenizer_files import read_vocabulary
+from qnn_sd.tokenizer_files import END, Vocabulary, read_vocabulary
 
-# CLIP's own tokenizer, which Stable Diffusion 1.x uses: a single file brings none.
-CLIP_TOKENIZER = "openai/clip-vit-large-patch14"
+# Rows of a text encoder that its tokenizer may leave unused, of all: tables are padded, and embeddings merged in.
+_MOST_UNUSED = 0.1
 _TOKEN_EMBEDDING = "embeddings.token_embedding.weight"
 
 
@@ -32,9 +35,11 @@ class Checkpoint:
 
     Args:
         layout: the networks as they lie on disk, all of ``PARTS``.
+        sources: what all is opened from; its checkpoint is set.
+        base: what messages call it.
+        search: looks for CLIP's tokenizer, if neither the layout nor the user has one.
         loras: what is merged into the weights, in this order.
         embeddings: textual inversions.
-        tokenizer: folder of the tokenizer instead of the layout's, or None.
 
     Raises:
         CheckpointError: networks or embeddings that don't fit each other.
@@ -44,11 +49,14 @@ class Checkpoint:
     def __init__(
         self,
         layout: Layout,
+        sources: Sources,
+        base: Base,
+        search: ClipTokenizerSearch,
         loras: Sequence[Lora] = (),
         embeddings: Sequence[Embedding] = (),
-        tokenizer: Path | None = None,
     ) -> None:
-        self._layout, self._loras, self._embeddings, self._tokenizer = layout, loras, embeddings, tokenizer
+        self._layout, self._sources, self._loras, self._embeddings = layout, sources, loras, embeddings
+        self._base, self._search = base, search
         refuse_other_tasks(layout.origin, self.config("unet"), self.config("vae"))
 
     def config(self, part: str) -> Mapping[str, Any]:
@@ -73,6 +81,16 @@ class Checkpoint:
             rows[_TOKEN_EMBEDDING] = np.concatenate([found.vectors for found in self._embeddings])
         return Weights(self._layout.parts[part], deltas, rows)
 
+    def parameters(self, part: str, ignored: tuple[str, ...] = ()) -> int:
+        """Parameters of a part, by the files' headers.
+
+        Args:
+            part: one of ``PARTS``.
+            ignored: prefixes of tensors that aren't counted.
+        """
+        tensors = self._layout.parts[part].tensors
+        return sum(math.prod(each.shape) for name, each in tensors.items() if not name.startswith(ignored))
+
     def files(self, part: str) -> dict[str, Path]:
         """The files that determine a part, by names that don't depend on where they stand."""
         files = dict(self._layout.parts[part].files)
@@ -85,6 +103,34 @@ class Checkpoint:
         """What else determines a part; plain JSON values."""
         scales = {f"lora/{number}": lora.scale for number, lora in enumerate(self._loras) if part in lora.deltas}
         return {"config": self.config(part), "scales": scales}
+
+    def identity(self) -> CheckpointIdentity:
+        """What it is, for an image's metadata.
+
+        Raises:
+            CheckpointError: the tokenizer is missing.
+        """
+        return identify(self._layout, self._loras, self._embeddings, self.tokenizer.sha256, self._sources)
+
+    @property
+    def origin(self) -> Path:
+        """Its file or folder."""
+        return self._layout.origin
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """What decides which model config suits it."""
+        return fit.architecture_of(self._layout.parts)
+
+    @property
+    def architecture_told_by(self) -> str:
+        """What the architecture was read from, in words."""
+        return fit.told_by(self._layout)
+
+    @property
+    def own_size(self) -> tuple[int, int] | None:
+        """Width and height in pixels of the images that it was trained on, if its config says it."""
+        return fit.own_size(self._layout)
 
     @property
     def scheduler(self) -> Mapping[str, Any]:
@@ -111,35 +157,45 @@ class Checkpoint:
         return self.config("unet").get("time_cond_proj_dim") is not None
 
     @cached_property
-    def tokenizer(self) -> Path:
-        """Folder of the tokenizer.
+    def tokenizer(self) -> Vocabulary:
+        """The tokenizer's tokens and merges.
 
         Raises:
             CheckpointError: there is none, or it isn't this text encoder's.
+            OutputError: CLIP's was unpacked, and the cache can't be written.
         """
-        folder = self._tokenizer or self._layout.tokenizer
-        if folder is None:
-            try:
-                folder = hub.fetch_tokenizer(CLIP_TOKENIZER)
-            except CheckpointError as error:
-                raise CheckpointError(
-                    f"{self._layout.origin} brings no tokenizer",
-                    why=f"{error.what}. {error.why}",
-                    hint="Give --tokenizer FOLDER with CLIP's vocab.json and merges.txt.",
-                ) from error
-        self._refuse_other_vocabulary(read_vocabulary(folder)[0], folder)
-        return folder
+        folder = self._tokenizer_folder
+        vocabulary = self._clip_tokenizer() if folder is None else read_vocabulary(folder)
+        self._refuse_other_vocabulary(vocabulary)
+        return vocabulary
 
-    def _refuse_other_vocabulary(self, vocabulary: Mapping[str, int], folder: Path) -> None:
-        if len(vocabulary) > self._words:
+    @property
+    def _tokenizer_folder(self) -> Path | None:
+        return self._sources.tokenizer or self._layout.tokenizer
+
+    def _clip_tokenizer(self) -> Vocabulary:
+        if self._words < clip_tokenizer.TOKENS:
             raise CheckpointError(
-                f"The tokenizer in {folder} isn't this text encoder's",
-                why=f"It has {len(vocabulary):,} tokens, the text encoder knows {self._words:,}.",
+                f"{self.origin} brings no tokenizer",
+                why=f"CLIP's isn't its: that has {clip_tokenizer.TOKENS:,} tokens, "
+                f"the text encoder knows {self._words:,}.",
                 hint="Give --tokenizer FOLDER with the model's own vocab.json and merges.txt.",
+            )
+        return self._search.find(self.origin)
+
+    def _refuse_other_vocabulary(self, vocabulary: Vocabulary) -> None:
+        tokens = len(vocabulary.tokens)
+        if not self._words * (1 - _MOST_UNUSED) <= tokens <= self._words:
+            brings_one = self._layout.tokenizer is not None or self._words >= clip_tokenizer.TOKENS
+            cure = "Leave --tokenizer out" if brings_one else "Give --tokenizer FOLDER with the model's own"
+            raise CheckpointError(
+                f"The tokenizer in {vocabulary.origin} isn't this text encoder's",
+                why=f"It has {tokens:,} tokens, the text encoder knows {self._words:,}.",
+                hint=self._base.hint(f"{cure}: it must be the one that the text encoder was trained with."),
             )
         for found in self._embeddings:
             # Names are recognised in any case.
-            if {found.name, found.name.lower()} & vocabulary.keys():
+            if {found.name, found.name.lower()} & vocabulary.tokens.keys():
                 raise SettingError(
                     f"{found.name!r} can't be an embedding's name",
                     why="It is a token of the tokenizer already.",
@@ -147,17 +203,21 @@ class Checkpoint:
                 )
 
     @property
-    def padding_token(self) -> str | None:
-        """The token that pads prompts, if the tokenizer names one."""
+    def padding_token(self) -> str:
+        """The token that pads prompts: the one that the tokenizer's folder names, else CLIP's."""
+        folder = self._tokenizer_folder
+        if folder is None:
+            # Another model's folder may carry CLIP's tokenizer, but what it pads with is its own.
+            return END
         # transformers 5 writes the latter alone.
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
-            path = self.tokenizer / name
+            path = folder / name
             if path.is_file():
                 padding = read_json(path).get("pad_token")
                 # Old files spell a special token as an object.
                 padding = padding.get("content") if isinstance(padding, dict) else padding
-                return padding if isinstance(padding, str) else None
-        return None
+                return padding if isinstance(padding, str) else END
+        return END
 
     @property
     def added_tokens(self) -> dict[str, list[int]]:
@@ -185,10 +245,10 @@ class Checkpoint:
     @property
     def _words(self) -> int:
         """Rows of the text encoder's own embedding table."""
-        return _token_embedding(self._layout.parts["text_encoder"])[0]
+        return token_embedding(self._layout.parts["text_encoder"])[0]
 
 
-def _token_embedding(part: Part) -> tuple[int, int]:
+def token_embedding(part: Part) -> tuple[int, int]:
     """Rows and width of the token embedding."""
     stored = part.tensors.get(_TOKEN_EMBEDDING) or part.tensors.get(f"text_model.{_TOKEN_EMBEDDING}")
     if stored is None or len(stored.shape) != 2:
@@ -198,52 +258,3 @@ def _token_embedding(part: Part) -> tuple[int, int]:
             hint="Is it CLIP's text encoder?",
         )
     return stored.shape[0], stored.shape[1]
-
-
-def _located(given: str | Path, fetch: Callable[[str, bool], Path], download: bool) -> Path:
-    """An existing path, or what the hub has under that name.
-
-    Raises:
-        CheckpointError: neither.
-    """
-    path = Path(given).expanduser()
-    if path.exists():
-        return path
-    if isinstance(given, str) and hub.is_hub_id(given):
-        return fetch(given, download)
-    raise CheckpointError(
-        f"{given} is missing",
-        why="There is no such file or folder, and a hub id is spelled owner/name.",
-        hint="Give a folder in diffusers' layout, a .safetensors file, or a hub id.",
-    )
-
-
-def open_checkpoint(sources: Sources, download: bool = True) -> Checkpoint:
-    """Opens a checkpoint: configs and headers are read and checked, no weight is.
-
-    Args:
-        sources: what it is made from; ``sources.checkpoint`` is set.
-        download: whether a hub id's files are downloaded if they aren't here.
-
-    Raises:
-        CheckpointError: something is missing, damaged, a pickle, or doesn't fit the rest.
-        UnsupportedModelError: another architecture (named).
-        SettingError: embeddings that share a name.
-    """
-    assert sources.checkpoint is not None, "whoever opens a checkpoint knows which"
-    path = _located(sources.checkpoint, hub.fetch_checkpoint, download)
-    vae = read_vae(_located(sources.vae, hub.fetch_vae, download)) if sources.vae is not None else None
-    layout = (read_folder if path.is_dir() else read_single_file)(path, () if vae is None else ("vae",))
-    if vae is not None:
-        layout = _with_vae(layout, vae)
-    loras = [read_lora(file, scale, layout.parts) for file, scale in sources.loras]
-    embeddings = []
-    if sources.embeddings:
-        width = _token_embedding(layout.parts["text_encoder"])[1]
-        embeddings = [read_embedding(file, name, width) for name, file in sources.embeddings]
-    return Checkpoint(layout, loras, embeddings, sources.tokenizer)
-
-
-def _with_vae(layout: Layout, vae: Part) -> Layout:
-    refuse_foreign_config("vae", vae.origin, vae.config)
-    return Layout(layout.origin, {**layout.parts, "vae": vae}, layout.scheduler, layout.tokenizer)

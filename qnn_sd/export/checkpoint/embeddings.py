@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
+from qnn_sd.export.checkpoint.misfit import Base, embedding_of_other_width
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 from qnn_sd.export.checkpoint.tensors import Array
 
@@ -29,13 +30,13 @@ class Embedding:
     vectors: Array
 
 
-def read_embedding(path: Path, name: str | None, width: int) -> Embedding:
+def read_embedding(path: Path, name: str | None, base: Base) -> Embedding:
     """A textual inversion from its file.
 
     Args:
         path: the file, in A1111's or diffusers' layout.
         name: what a prompt calls it; None for the name in the file or, without one, the file's own.
-        width: of the text encoder's embeddings.
+        base: the checkpoint, as messages call it, with the width of its text encoder's embeddings.
 
     Raises:
         CheckpointError: a damaged file, or one that is no embedding of that width.
@@ -58,9 +59,12 @@ def read_embedding(path: Path, name: str | None, width: int) -> Embedding:
         )
     shape = file.shapes[key]
     vectors = shape if len(shape) == 2 else (1, *shape)
-    if len(vectors) != 2 or vectors[1] != width or not vectors[0]:
+    if len(vectors) != 2 or vectors[1] != base.width or not vectors[0]:
+        wrong = f"{key} in {path} has shape {list(shape)}, not [n, {base.width}]"
+        if len(vectors) == 2 and all(vectors):
+            raise embedding_of_other_width(path, f"{wrong}.", vectors[1], base)
         raise CheckpointError(
-            f"{key} in {path} has shape {list(shape)}, not [n, {width}]",
+            wrong,
             why="The text encoder's token embeddings have that width.",
             hint="Use a textual inversion for this checkpoint's architecture.",
         )

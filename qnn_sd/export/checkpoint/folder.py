@@ -8,7 +8,8 @@ from typing import Any
 
 from qnn_sd.errors import CheckpointError
 from qnn_sd.export.checkpoint.architecture import refuse_foreign_config, refuse_foreign_pipeline
-from qnn_sd.export.checkpoint.json_file import read_json
+from qnn_sd.export.checkpoint.json_file import read_config, read_json
+from qnn_sd.export.checkpoint.nearby import no_layout
 from qnn_sd.export.checkpoint.parts import PARTS, Layout, Part, StoredTensor
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile, refuse_pickle
 
@@ -37,6 +38,8 @@ def read_folder(folder: Path, replaced: Collection[str] = ()) -> Layout:
         UnsupportedModelError: another architecture (named).
     """
     index = folder / "model_index.json"
+    if foreign := no_layout(folder):
+        raise foreign
     if index.is_file():
         refuse_foreign_pipeline(folder, read_json(index))
     parts = {part: read_part(folder / part, part) for part in PARTS if part not in replaced}
@@ -45,7 +48,7 @@ def read_folder(folder: Path, replaced: Collection[str] = ()) -> Layout:
     return Layout(
         folder,
         parts,
-        read_json(scheduler) if scheduler.is_file() else {},
+        read_config(scheduler) if scheduler.is_file() else {},
         tokenizer if tokenizer.is_dir() else None,
     )
 
@@ -64,7 +67,7 @@ def read_part(folder: Path, part: str) -> Part:
             why="A checkpoint in diffusers' layout has a config.json in each network's folder.",
             hint="Give the folder that holds model_index.json, or get the missing files.",
         )
-    parsed = read_json(config)
+    parsed = read_config(config)
     refuse_foreign_config(part, folder, parsed)
     tensors, files = _tensors(folder)
     return Part(folder, parsed, tensors, {f"{part}/{path.name}": path for path in files})

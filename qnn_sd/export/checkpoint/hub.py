@@ -5,11 +5,14 @@ The library reads its own settings: HF_HOME for the cache's place, HF_HUB_OFFLIN
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from qnn_sd.config import load_model, models
 from qnn_sd.errors import CheckpointError
+from qnn_sd.export.checkpoint.nearby import near_paths
 from qnn_sd.tokenizer_files import ALL_FILES
 
 # Ends of names that are files, even if they have one slash.
@@ -62,13 +65,33 @@ def fetch_vae(name: str, download: bool = True) -> Path:
     return _fetch(name, ("config.json", "diffusion_pytorch_model.safetensors"), download)
 
 
-def fetch_tokenizer(name: str) -> Path:
+def fetch_tokenizer(name: str, download: bool = True) -> Path:
     """The folder of a tokenizer.
+
+    Args:
+        name: the hub id.
+        download: whether to download what isn't in the library's cache.
 
     Raises:
         CheckpointError: it can't be had.
     """
-    return _fetch(name, (*ALL_FILES, *_SPECIAL_TOKENS))
+    return _fetch(name, (*ALL_FILES, *_SPECIAL_TOKENS), download)
+
+
+def cached_snapshots() -> list[Path]:
+    """The folders of all models in the library's cache, of any version."""
+    from huggingface_hub import constants  # noqa: PLC0415 (as in _fetch)
+
+    return sorted(Path(constants.HF_HUB_CACHE).glob("models--*/snapshots/*"))
+
+
+def _near_ids(name: str) -> list[str]:
+    """Hub ids that a name may have been meant for: of model configs, and of what was downloaded."""
+    shipped: Iterable[str] = (load_model(model).checkpoint for model in models() if load_model(model).from_hub)
+    folders = {snapshot.parents[1].name for snapshot in cached_snapshots()}
+    cached = (folder.removeprefix("models--").replace("--", "/", 1) for folder in folders)
+    known = {each.lower(): each for each in (*shipped, *cached) if each != name}
+    return [known[near] for near in difflib.get_close_matches(name.lower(), sorted(known), n=1, cutoff=0.8)]
 
 
 def _fetch(name: str, patterns: Sequence[str], download: bool = True) -> Path:
@@ -84,8 +107,8 @@ def _fetch(name: str, patterns: Sequence[str], download: bool = True) -> Path:
         what, hint = "asks for its terms to be accepted", "Accept them on the hub's page, then type hf auth login."
         raise CheckpointError(f"{name} {what}", why=_first_line(error), hint=hint) from error
     except errors.RepositoryNotFoundError as error:
-        what, hint = "isn't on the hub", "Check the spelling; for a private model type hf auth login first."
-        raise CheckpointError(f"{name} {what}", why=_first_line(error), hint=hint) from error
+        hint = f"{_did_you_mean(name)}Check the spelling; for a private model type hf auth login first."
+        raise CheckpointError(f"{name} isn't on the hub", why=_first_line(error), hint=hint) from error
     except errors.LocalEntryNotFoundError as error:
         if not download:
             raise CheckpointError(
@@ -103,8 +126,14 @@ def _unreachable(name: str, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{name} can't be had from the hub",
         why=f"There is no such file or folder here, and: {_first_line(error)}",
-        hint="Give a folder or a .safetensors file, or try again with a network (and without HF_HUB_OFFLINE).",
+        hint=f"{_did_you_mean(name)}Give a folder or a .safetensors file, or try again with a network "
+        "(and without HF_HUB_OFFLINE).",
     )
+
+
+def _did_you_mean(name: str) -> str:
+    """A suggestion to put in front of a hint; empty if there is none."""
+    return "".join(f"Did you mean {each}? " for each in (*near_paths(name), *_near_ids(name)))
 
 
 def _first_line(error: Exception) -> str:

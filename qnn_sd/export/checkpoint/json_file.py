@@ -9,6 +9,15 @@ from typing import Any
 from qnn_sd.errors import CheckpointError
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """A config without the note of where it was saved from: a path on somebody's machine that would go into artifacts.
+
+    Raises:
+        CheckpointError: it is missing or not a JSON object.
+    """
+    return {key: value for key, value in read_json(path).items() if key != "_name_or_path"}
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 

@@ -18,6 +18,7 @@ import numpy as np
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint.architecture import lora_kin
 from qnn_sd.export.checkpoint.lora_names import LoraKey, LoraNames, Role
+from qnn_sd.export.checkpoint.misfit import Base, refuse_lora_of_other_width
 from qnn_sd.export.checkpoint.parts import Part, without_text_model
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 from qnn_sd.export.checkpoint.tensors import Array
@@ -86,19 +87,22 @@ class _Module:
     names: dict[Role, str] = field(default_factory=dict)
 
 
-def read_lora(path: Path, scale: float, parts: Mapping[str, Part]) -> Lora:
+def read_lora(path: Path, scale: float, parts: Mapping[str, Part], base: Base) -> Lora:
     """What a LoRA file adds to a checkpoint's weights.
 
     Args:
         path: the file, in kohya's or diffusers' naming.
         scale: what the user multiplies it with.
         parts: the checkpoint's networks.
+        base: what messages call the checkpoint.
 
     Raises:
-        CheckpointError: a damaged file, keys that match nothing (named), or shapes that don't fit.
+        CheckpointError: a damaged file, one for text of another width, keys that match nothing (named), or shapes that
+            don't fit.
         UnsupportedModelError: a LoRA for another architecture, or of another kind than LoRA.
     """
     file = SafetensorsFile(path)
+    refuse_lora_of_other_width(path, file.shapes, base)
     names = LoraNames({part: _weight_names(parts[part]) for part in ("unet", "text_encoder")})
     modules: dict[tuple[str, str], _Module] = {}
     strangers = []
@@ -109,11 +113,11 @@ def read_lora(path: Path, scale: float, parts: Mapping[str, Part]) -> Lora:
         else:
             modules.setdefault((key.part, key.weight), _Module(key)).names[key.role] = name
     if strangers or not modules:
-        _refuse_strangers(file, strangers)
+        _refuse_strangers(file, strangers, base)
     settings = _adapter_settings(file)
     deltas: dict[str, dict[str, Delta]] = {}
     for (part, weight), module in modules.items():
-        deltas.setdefault(part, {})[weight] = _delta(file, module, scale, _shape(parts[part], weight), settings)
+        deltas.setdefault(part, {})[weight] = _delta(file, module, scale, _shape(parts[part], weight), settings, base)
     return Lora(path, scale, deltas)
 
 
@@ -127,7 +131,7 @@ def _shape(part: Part, weight: str) -> tuple[int, ...]:
     return stored.shape
 
 
-def _refuse_strangers(file: SafetensorsFile, strangers: list[str]) -> None:
+def _refuse_strangers(file: SafetensorsFile, strangers: list[str], base: Base) -> None:
     kin = lora_kin(file.shapes)
     if kin:
         raise UnsupportedModelError(
@@ -140,12 +144,17 @@ def _refuse_strangers(file: SafetensorsFile, strangers: list[str]) -> None:
     raise CheckpointError(
         f"{file.path} has {len(strangers)} of {len(file.shapes)} tensors that match nothing in this checkpoint",
         why=f"The first are {', '.join(sorted(strangers)[:3])}.",
-        hint="Is this a LoRA, and one for Stable Diffusion 1.x?",
+        hint=base.hint("Is this a LoRA, and one for Stable Diffusion 1.x?"),
     )
 
 
 def _delta(
-    file: SafetensorsFile, module: _Module, scale: float, weight: tuple[int, ...], settings: Mapping[str, Any]
+    file: SafetensorsFile,
+    module: _Module,
+    scale: float,
+    weight: tuple[int, ...],
+    settings: Mapping[str, Any],
+    base: Base,
 ) -> Delta:
     for role in (Role.DOWN, Role.UP):
         if role not in module.names:
@@ -169,7 +178,7 @@ def _delta(
         raise CheckpointError(
             f"{up} {list(up_shape)} times {down} {list(down_shape)} doesn't fit {module.key.weight} {list(weight)}",
             why=f"{file.path} is a LoRA for {kin or 'another architecture'}.",
-            hint="Use a LoRA for this checkpoint's architecture.",
+            hint=base.hint("Use a LoRA for this checkpoint's architecture."),
         )
     alpha = _alpha(file, module, rank, settings)
     return Delta(file, down, up, scale * alpha / rank)

@@ -13,7 +13,7 @@ from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint import original_config
 from qnn_sd.export.checkpoint.architecture import foreign_part, refuse_foreign_file
 from qnn_sd.export.checkpoint.folder import CONFIG, read_part, stored_tensors
-from qnn_sd.export.checkpoint.json_file import read_json
+from qnn_sd.export.checkpoint.json_file import read_config
 from qnn_sd.export.checkpoint.original_names import Renamer, text_encoder_names, unet_names, vae_names
 from qnn_sd.export.checkpoint.parts import PARTS, Layout, Part, StoredTensor
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
@@ -79,7 +79,7 @@ def read_vae(path: Path) -> Part:
             why=f"{path.name} is in diffusers' layout, where the config stands beside the weights.",
             hint=f"Put the VAE's config.json beside {path}.",
         )
-    return Part(path, read_json(config), stored_tensors({path: file}), {f"vae/{path.name}": path})
+    return Part(path, read_config(config), stored_tensors({path: file}), {f"vae/{path.name}": path})
 
 
 def _read(file: SafetensorsFile, part: str, prefix: str) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,15 +22,47 @@ SCHEDULERS: Mapping[str, type[Scheduler]] = {
 }
 
 
-def known_scheduler(name: str) -> type[Scheduler]:
-    """The scheduler of that name.
+# What else they are called: by diffusers' classes, k-diffusion, AUTOMATIC1111's and ComfyUI's menus.
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "dpm++2m": ("dpmpp2m", "kdpm++2m", "kdpmpp2m", "dpmsolver++", "dpmsolvermultistep", "dpmplusplus2m"),
+    "euler": ("keuler", "eulerdiscrete"),
+    "euler-a": ("eulera", "keulera", "eulerancestral", "keulerancestral", "eulerancestraldiscrete"),
+    "ddim": (),
+    "lcm": (),
+}
+# Parts of names that others have: of other samplers, and of other noise levels for these.
+_NOT_BUILT = (
+    *("karras", "exponential", "sgm", "simple", "beta", "align", "sde", "heun", "pndm", "plms", "lms", "ddpm", "unipc"),
+    *("dpm2", "dpmpp2s", "dpm++2s", "dpmpp3m", "dpm++3m", "dpmsolversingle", "dpmfast", "dpmadaptive", "deis", "tcd"),
+    *("restart", "cfgpp", "cfg++", "ipndm", "edm", "vqdiffusion", "flowmatch", "turbo", "lightning"),
+)
+
+
+def scheduler_named(name: str) -> str:
+    """The name in ``SCHEDULERS`` of a scheduler that people spell in many ways.
+
+    Args:
+        name: such as ``DPM++ 2M``, ``dpmpp_2m``, ``Euler a`` or ``EulerDiscreteScheduler``.
 
     Raises:
-        UnknownSchedulerError: there is none; the nearest name is suggested.
+        UnknownSchedulerError: there is none of that name, or one that isn't built, which is said.
     """
-    if name not in SCHEDULERS:
-        raise UnknownSchedulerError(f"Unknown scheduler {name!r}", hint=did_you_mean(name, SCHEDULERS))
-    return SCHEDULERS[name]
+    key = re.sub(r"[\s_\-]", "", name.lower()).removesuffix("scheduler")
+    for own, others in _ALIASES.items():
+        if key in (own.replace("-", ""), *others):
+            return own
+    if any(part in key for part in _NOT_BUILT):
+        raise UnknownSchedulerError(f"The scheduler {name!r} isn't built", hint=f"Choose {', '.join(SCHEDULERS)}.")
+    raise UnknownSchedulerError(f"Unknown scheduler {name!r}", hint=did_you_mean(name, SCHEDULERS))
+
+
+def known_scheduler(name: str) -> type[Scheduler]:
+    """The scheduler of that name, however it is spelled.
+
+    Raises:
+        UnknownSchedulerError: as ``scheduler_named`` does.
+    """
+    return SCHEDULERS[scheduler_named(name)]
 
 
 def make_scheduler(name: str, config: Mapping[str, Any], steps: int) -> Scheduler:
@@ -60,4 +93,11 @@ def scheduler_sources(name: str) -> tuple[str, ...]:
     return tuple(f"{module.partition('.')[2].replace('.', '/')}.py" for module in modules)
 
 
-__all__ = ["SCHEDULERS", "Scheduler", "known_scheduler", "make_scheduler", "scheduler_sources"]
+__all__ = [
+    "SCHEDULERS",
+    "Scheduler",
+    "known_scheduler",
+    "make_scheduler",
+    "scheduler_named",
+    "scheduler_sources",
+]

@@ -67,14 +67,17 @@ def bundle_cpu_graphs(
 
 
 def _bundle(context: BuildContext, name: str, info: Bundle, sources: Mapping[str, Artifact]) -> Artifact:
-    if info.verification is None:
+    if info.verification is None and not context.dry_run:
         context.console.warn(
             f"{info.verified}: nothing shows that these graphs compute what the checkpoint does. "
             "The bundle and every image of it say so."
         )
     inputs = {**{folder: source.key for folder, source in sources.items()}, **context.tokenizer_hashes}
     tools = tool_versions(CACHE_KEY_SOURCES)
-    recipe = Recipe("bundle", f"{context.model.name}.{name}", inputs, info.content, tools)
+    kinds = {part.kind for part in info.components.values()}
+    variant = "binary" if "context_binary" in kinds else min(kinds)
+    work = context.work(None, variant, of=info.components)
+    recipe = Recipe("bundle", f"{context.model.name}.{name}", inputs, info.content, tools, work)
 
     def build(folder: Path) -> dict[str, Any]:
         assemble(folder, info, {name: source.folder for name, source in sources.items()}, context.checkpoint.tokenizer)

@@ -143,6 +143,7 @@ def record_inputs(context: BuildContext, recording: RecordingPlan, floats: Mappi
             "components": {each.name: each.recorded_on for each in context.components},
         },
         tool_versions((*CACHE_KEY_SOURCES, *scheduler_sources(context.model.scheduler)), "onnxruntime", "numpy"),
+        context.work(None, calls=_calls(context, recording)),
     )
 
     def build(folder: Path) -> dict[str, Any]:
@@ -157,6 +158,36 @@ def record_inputs(context: BuildContext, recording: RecordingPlan, floats: Mappi
         return {each.name: len(Samples(folder, each.name)) for each in context.components}
 
     return context.store.get_or_build(recipe, recording.part, build, resumable=True)
+
+
+def _calls(context: BuildContext, recording: RecordingPlan) -> dict[str, int]:
+    """Calls of the components that the generation loop makes to record."""
+    passes = [context.passes(each.guidance) for each in recording.trajectories]
+    steps = [each.length(recording.steps) for each in recording.trajectories]
+    return {
+        "text_encoder": sum(passes),
+        "unet": sum(times * length for times, length in zip(passes, steps, strict=True)),
+        "vae_decoder": sum(each.image for each in recording.trajectories),
+    }
+
+
+def planned_samples(context: BuildContext, recording: RecordingPlan, component: str, first: int | None = None) -> int:
+    """How many samples of a component a recording holds.
+
+    Args:
+        context: of the build.
+        recording: the plan.
+        component: its name.
+        first: how many of the trajectories are counted; None for all.
+    """
+    trajectories = recording.trajectories[:first]
+    match context.component(component).recorded_on:
+        case "texts":
+            return len(recording.texts)
+        case "steps":
+            return sum(len(each.kept) * context.passes(each.guidance) for each in trajectories)
+        case "images":
+            return sum(each.image for each in trajectories)
 
 
 def _tokens(context: BuildContext, texts: Sequence[str]) -> list[Tokens]:

@@ -25,6 +25,7 @@ def compile_binary(context: BuildContext, component: str, qdq: Artifact, profile
         {"qdq": qdq.key},
         settings,
         {**tool_versions(CACHE_KEY_SOURCES), **qnn_provider.versions()},
+        context.work(component, detail=f"{profile.soc}, level {profile.optimization_mode}"),
     )
     return context.store.get_or_build(
         recipe,

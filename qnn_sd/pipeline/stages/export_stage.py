@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qnn_sd.artifact import Artifact, Recipe, sha256_of_file
+from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.export import export_component, model_metadata
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
@@ -25,9 +25,10 @@ def export_graph(context: BuildContext, name: str) -> Artifact:
     recipe = Recipe(
         "export",
         f"{model.name}.{name}",
-        {file: sha256_of_file(path) for file, path in checkpoint.files(export.part).items()},
+        context.hashes_of(checkpoint.files(export.part)),
         {**size, **checkpoint.settings(export.part)},
         tool_versions(CACHE_KEY_SOURCES, "onnx"),
+        context.work(name),
     )
     return context.store.get_or_build(
         recipe, name, lambda folder: export_component(checkpoint, export, model.height, model.width, folder)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from qnn_sd.artifact import Artifact, Recipe, sha256_of_file
+from qnn_sd.artifact_manifest import Work
 from qnn_sd.console import Bar, Console
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
-from qnn_sd.pipeline.stages.calibrate_stage import by_guidance
+from qnn_sd.pipeline.stages.calibrate_stage import by_guidance, calibration_plan, held_out_plan, planned_samples
 from qnn_sd.quantize import QuantizationScheme, RoundingData, best_backend, quantize_by_adaround, quantize_component
 from qnn_sd.quantize.calibration import Samples, evenly_spaced
 
@@ -44,6 +45,7 @@ def quantize_with_given_encodings(context: BuildContext, component: str, source:
         {"float": source.key, "encodings": sha256_of_file(encodings)},
         {"ranges": "given"},
         tool_versions(CACHE_KEY_SOURCES, "onnx", "numpy"),
+        context.work(component, "given"),
     )
     return context.store.get_or_build(
         recipe, component, lambda folder: quantize_component(source.folder, [], folder, encodings=encodings)
@@ -81,10 +83,22 @@ def quantize_graph(
         inputs,
         settings,
         tool_versions(CACHE_KEY_SOURCES, "onnx", "onnxruntime", "numpy"),
+        _work(context, component),
     )
 
     build = partial(_quantize, context, component, source, calibration, held_out)
     return context.store.get_or_build(recipe, component, build, resumable=held_out is not None)
+
+
+def _work(context: BuildContext, component: str) -> Work:
+    """What there is to do: samples to measure ranges on, to round on and to judge with."""
+    calls = {"ranges": planned_samples(context, calibration_plan(context), component)}
+    if context.rounding == "adaround":
+        judging = planned_samples(context, held_out_plan(context), component)
+        calls["rounding"] = min(context.model.rounding.samples, calls["ranges"])
+        calls["held_out"] = min(context.model.rounding.held_out, judging)
+    scheme = scheme_of(context, component)
+    return context.work(component, context.rounding, calls, f"weights of {scheme.weight_bits} bits")
 
 
 def _quantize(

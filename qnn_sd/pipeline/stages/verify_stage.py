@@ -12,14 +12,15 @@ from pydantic import ValidationError
 
 from qnn_sd import qnn_provider
 from qnn_sd.artifact import Artifact, Recipe
-from qnn_sd.compile import Binary, Verifier, usable_cores
+from qnn_sd.compile import Binary, Verifier
 from qnn_sd.config import DeviceProfile
 from qnn_sd.errors import ArtifactError
 from qnn_sd.pipeline.artifact_store import Build, tool_versions
 from qnn_sd.pipeline.context import BuildContext
-from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
+from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan, planned_samples
 from qnn_sd.quantize import sqnr_against_float
 from qnn_sd.quantize.calibration import Samples, unit_name
+from qnn_sd.resources import usable_cores
 from qnn_sd.toolchain import load_toolchains
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,
@@ -117,6 +118,7 @@ def verify_qdq(
         {"float": source.key, "qdq": qdq.key, "verification": recorded.key},
         {},
         tool_versions(CACHE_KEY_SOURCES, "onnxruntime", "numpy"),
+        context.work(component, "qdq", {"inputs": planned_samples(context, recording, component)}),
     )
 
     def build(_folder: Path) -> dict[str, Any]:
@@ -162,22 +164,23 @@ def verify_binaries(
     """
     cores = usable_cores()
     verifier = Verifier(cores)
-    minutes = context.model.verification.emulator_minutes
-    about = f" (about {minutes} minutes on two cores)" if minutes else ""
+    images = context.model.verification.images
     recipes: dict[str, tuple[Recipe, Build]] = {}
     for component, (qdq, compiled) in graphs.items():
+        calls = {"inputs": planned_samples(context, recording, component, images)}
         recipe = Recipe(
             "verify",
             f"{context.model.name}.{component}.{profile.soc}",
             {"binary": compiled.key, "verification": recorded.key},
-            {"trajectories": context.model.verification.images},
+            {"trajectories": images},
             {**tool_versions(CACHE_KEY_SOURCES), **qnn_provider.versions()},
+            context.work(component, "binary", calls, profile.soc),
         )
         binary = Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch)
         inputs = partial(_emulator_inputs, context, component, recording, recorded)
         recipes[component] = recipe, partial(_verify_binary, verifier, component, binary, inputs)
     return context.store.get_or_build_in_parallel(
-        recipes, f"verifying on the emulator{about}", workers=len(cores), cancel=verifier.close
+        recipes, "verifying on the emulator", workers=len(cores), cancel=verifier.close
     )
 
 

@@ -17,7 +17,6 @@ from qnn_sd.targets.adb.bench.results import Call, ColdRun, Condition, Measured,
 from qnn_sd.targets.adb.bench.settings import BenchSettings
 from qnn_sd.targets.adb.client import Phone
 from qnn_sd.targets.adb.session.deployment import Deployment, deployed
-from qnn_sd.tokenizer_files import read_vocabulary
 
 # Any scale will do: it changes no time.
 _GUIDANCE = 7.5
@@ -53,7 +52,7 @@ def measure(
             raise SettingError(
                 f"The bundle has no {name}", why=f"It is {bundle.folder}.", hint=did_you_mean(name, known)
             )
-    vocabulary = len(read_vocabulary(bundle.tokenizer)[0])
+    vocabulary = len(bundle.tokenizer.tokens)
     # Before any clock runs, and once for all: a transfer heats the phone, too.
     with deployed(phone, bundle, settings.components, cache, console, fallback=False, cold=True) as deployment:
         staged = deployment.staged

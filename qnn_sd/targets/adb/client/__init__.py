@@ -13,6 +13,7 @@ from qnn_sd.targets.adb.client.device_info import (
 from qnn_sd.targets.adb.client.device_selection import choose_phone
 from qnn_sd.targets.adb.client.phone import Phone
 from qnn_sd.targets.adb.client.remote_process import CommandEndedError, RemoteProcess, ShellResult
+from qnn_sd.targets.adb.client.running_server import listed_devices
 from qnn_sd.targets.adb.client.server import Adb, AdbDevice
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "examine",
     "free_bytes",
     "is_virtual",
+    "listed_devices",
     "phone_info",
     "profile_of",
     "system_properties",

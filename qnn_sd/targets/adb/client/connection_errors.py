@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from qnn_sd.adb_program import adb_command
+from qnn_sd.adb_server import DEFAULT_SERVER, server_name
 from qnn_sd.errors import AdbServerError, DeviceBlockedError, DeviceError, DeviceReturnedError, QnnSdError
 from qnn_sd.targets.adb.client.device_history import ABSENT, READY, DeviceHistory
 
@@ -31,10 +32,11 @@ HINTS = {
 def server_unreachable(error: Exception) -> AdbServerError:
     """The error for an adb server that doesn't answer."""
     return AdbServerError(
-        "The adb server doesn't answer",
+        f"The adb server doesn't answer at {server_name()}",
         why=str(error) or type(error).__name__,
-        hint=f"Type {adb_command('kill-server')}, then try again; ANDROID_ADB_SERVER_PORT must name the same port for "
-        "all.",
+        hint="Start it there, or unset ADB_SERVER_SOCKET, ANDROID_ADB_SERVER_ADDRESS and ANDROID_ADB_SERVER_PORT."
+        if server_name() != DEFAULT_SERVER
+        else f"Type {adb_command('kill-server')}, then try again.",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from qnn_sd.adb_program import adb_command
-from qnn_sd.config import DeviceProfile, load_profile, socs
+from qnn_sd.config import DeviceProfile, find_profile, load_profile, soc_label, socs
 from qnn_sd.device_properties import LOCAL_TMP, VIRTUAL_PHONE_PROPERTY
 from qnn_sd.errors import DeviceError, UnknownSocError
 from qnn_sd.targets.adb.client.phone import Phone
@@ -45,12 +45,13 @@ def phone_info(phone: Phone) -> PhoneInfo:
     """
     values = system_properties(phone, ("ro.product.model", "ro.soc.model", "ro.build.version.sdk"))
     soc, sdk = values["ro.soc.model"], values["ro.build.version.sdk"]
+    profile = find_profile(soc)
     battery = phone.shell("dumpsys battery").text
     level, tenths = (_number(rf"^\s*{name}: (-?\d+)", battery) for name in ("level", "temperature"))
     return PhoneInfo(
         values["ro.product.model"],
         soc,
-        soc.lower() if soc.lower() in socs() else None,
+        None if profile is None else profile.soc,
         int(sdk) if sdk.isdigit() else 0,
         free_bytes(phone),
         level,
@@ -106,12 +107,14 @@ def profile_of(phone: Phone, soc: str | None) -> DeviceProfile:
     if soc is not None:
         return load_profile(soc)
     model = phone.ask("getprop ro.soc.model").strip()
-    if model.lower() in socs():
-        return load_profile(model.lower())
+    profile = find_profile(model)
+    if profile is not None:
+        return profile
     platform = phone.ask("getprop ro.board.platform").strip()
+    reported = soc_label(model) or "not reported (ro.soc.model is empty)"
     raise UnknownSocError(
         f"There is no profile for {phone.serial}",
-        why=f"Its SoC is {model or 'not reported (ro.soc.model is empty)'}, its platform {platform or 'unknown'}.",
+        why=f"Its SoC is {reported}, its platform {platform or 'unknown'}.",
         hint=f"If it has the Hexagon of one of {', '.join(socs())}, add --soc with its name.",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qnn_sd.adb_program import adb_command
-from qnn_sd.errors import DeviceError, did_you_mean
+from qnn_sd.errors import DeviceError
 from qnn_sd.targets.adb.client.arrival import await_phone
 from qnn_sd.targets.adb.client.connection_errors import blocked
 from qnn_sd.targets.adb.client.device_history import READY
@@ -34,7 +34,8 @@ def choose_phone(adb: Adb, serial: str | None, say: Callable[[str], None] = lamb
             return adb.phone(serial)
     raise DeviceError(
         f"There is no phone {serial!r}",
-        why=did_you_mean(serial, [device.serial for device in devices]) if devices else "adb lists none at all.",
+        # Nothing is suggested: a serial that nearly fits is another phone.
+        why=f"adb lists {', '.join(each.serial for each in devices)}." if devices else "adb lists none at all.",
         hint=f"Type qnn-sd devices; a phone in the network needs {adb_command('connect', 'ADDRESS')} first.",
     )
 

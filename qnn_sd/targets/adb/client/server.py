@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qnn_sd.adb_server import server_address
 from qnn_sd.errors import DeviceError
 from qnn_sd.installation import install_extra
 from qnn_sd.targets.adb.client.connection_errors import server_unreachable
@@ -40,7 +41,7 @@ class Adb:
         version: the server's version; 41 is what ``adb version`` calls 1.0.41.
 
     Raises:
-        DeviceError: adbutils isn't installed, or the server can't be reached.
+        DeviceError: adbutils isn't installed, or the server can't be reached, or a variable names no server.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ class Adb:
                 why="adbutils, which brings it, isn't installed.",
                 hint=f"{install_extra('phone')}.",
             ) from error
-        self._client: AdbClient = AdbClient()
+        self._client: AdbClient = AdbClient(*server_address())
         try:
             self.version = self._client.server_version()
         except Exception as error:

@@ -1,0 +1,149 @@
+"""What ``qnn-sd run`` writes into an image: the JSON document, the same in lines for people, and other tools' chunk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from qnn_sd import __version__, qnn_provider
+from qnn_sd.artifact import sha256_of_file
+from qnn_sd.bundle_manifest import Bundle, OpenBundle
+from qnn_sd.cli.build_options import BuildRequest
+from qnn_sd.errors import RuntimeLibraryError
+from qnn_sd.generate import Request
+from qnn_sd.image_metadata import (
+    DOCUMENT,
+    ImageDocument,
+    ImageFallback,
+    ImageQuantization,
+    TargetKind,
+    VerifiedComponent,
+    plain_text,
+)
+from qnn_sd.pipeline import BuildPipeline
+from qnn_sd.runner import Fallback
+from qnn_sd.runtime_libraries import qairt_version_of
+from qnn_sd.schemas import ImageSize
+from qnn_sd.webui_parameters import PARAMETERS, written_parameters
+
+
+def versions_here(bundle: OpenBundle | None = None) -> dict[str, str]:
+    """Versions of what makes an image, by name.
+
+    Args:
+        bundle: whose context binaries run; None before there is one.
+    """
+    found = {"qnn-sd": __version__, **qnn_provider.versions()}
+    if bundle is not None and bundle.info.soc is not None:
+        # A binary that doesn't say it runs all the same.
+        with suppress(RuntimeLibraryError):
+            found["qairt"] = qairt_version_of(bundle.file(next(iter(bundle.info.components))))
+    return found
+
+
+def image_document(
+    pipeline: BuildPipeline,
+    build_request: BuildRequest,
+    request: Request,
+    bundle: OpenBundle,
+    target: TargetKind,
+    fallbacks: Sequence[Fallback],
+) -> ImageDocument:
+    """What makes the first of a request's images.
+
+    Args:
+        pipeline: that the bundle is from.
+        build_request: what was told to build it.
+        request: what is generated.
+        bundle: whose components run.
+        target: where.
+        fallbacks: the components that run elsewhere.
+    """
+    info, identity = bundle.info, pipeline.checkpoint.identity()
+    return ImageDocument(
+        prompt=plain_text(request.prompt),
+        negative_prompt=plain_text(request.negative),
+        seed=request.seed,
+        steps=request.steps,
+        scheduler=request.scheduler,
+        guidance=float(request.guidance),
+        size=ImageSize(width=info.width, height=info.height),
+        model=info.model,
+        checkpoint=identity.checkpoint,
+        vae=identity.vae,
+        tokenizer=identity.tokenizer,
+        loras=list(identity.loras),
+        embeddings=list(identity.embeddings),
+        target=target,
+        soc=info.soc,
+        quantization=_quantization(pipeline, build_request, info) if bundle.is_quantized else None,
+        fallbacks=[
+            ImageFallback(component=each.component, target="phone CPU" if target == "phone" else each.target)
+            for each in fallbacks
+        ],
+        build=bundle.key,
+        versions=versions_here(bundle),
+    )
+
+
+def _quantization(pipeline: BuildPipeline, build_request: BuildRequest, info: Bundle) -> ImageQuantization:
+    given = {name: sha256_of_file(path) for name, path in pipeline.encodings.items() if name in info.components}
+    verification = None
+    if info.verification is not None:
+        verification = {
+            name: VerifiedComponent(
+                qdq_against_float_db=each.qdq_against_float.worst_db,
+                binary_against_qdq_db=None if each.binary_against_qdq is None else each.binary_against_qdq.worst_db,
+            )
+            for name, each in info.verification.items()
+        }
+    return ImageQuantization(
+        schemes={name: part.scheme or "float" for name, part in info.components.items()},
+        rounding=pipeline.rounding,
+        encodings=given,
+        prompts=None if build_request.prompts is None else sha256_of_file(build_request.prompts),
+        verification=verification,
+    )
+
+
+def text_chunks(made: ImageDocument, bundle: OpenBundle) -> dict[str, str]:
+    """The image's text chunks by keyword: lines for people, then what programs read.
+
+    Args:
+        made: what made the image.
+        bundle: whose components ran.
+    """
+    # ASCII alone: so it stands in the plainest chunk, which every reader knows.
+    document = json.dumps(made.content, ensure_ascii=True)
+    return {**_for_people(made, bundle), PARAMETERS: written_parameters(made), DOCUMENT: document}
+
+
+def _for_people(made: ImageDocument, bundle: OpenBundle) -> Mapping[str, str]:
+    quantization = made.quantization
+    given = "none" if quantization is None else ", ".join(quantization.encodings) or "none"
+    versions = {name: number for name, number in made.versions.items() if name != "qnn-sd"}
+    return {
+        "prompt": made.prompt,
+        "negative_prompt": made.negative_prompt,
+        "steps": str(made.steps),
+        "guidance": str(made.guidance),
+        "scheduler": made.scheduler,
+        "seed": str(made.seed),
+        "size": f"{made.size.width}x{made.size.height}",
+        "model": made.model,
+        "checkpoint": f"{made.checkpoint.name} ({made.checkpoint.sha256[:10]})",
+        "vae": f"{made.vae.name} ({made.vae.sha256[:10]})" if made.vae.kind != "checkpoint" else "the checkpoint's",
+        "loras": ", ".join(f"{each.name}:{each.scale:g} ({each.sha256[:10]})" for each in made.loras) or "none",
+        "embeddings": ", ".join(f"{each.name} ({each.sha256[:10]})" for each in made.embeddings) or "none",
+        "target": made.target,
+        "soc": made.soc.name if made.soc else "none",
+        "htp": f"v{made.soc.htp_arch}" if made.soc else "none",
+        "fallbacks": ", ".join(f"{each.component}: {each.target}" for each in made.fallbacks) or "none",
+        "precision": bundle.precision,
+        "rounding": quantization.rounding if quantization else "none",
+        "given_encodings": given,
+        "verified": bundle.info.verified,
+        "software": f"qnn-sd {made.versions['qnn-sd']}",
+        **versions,
+    }

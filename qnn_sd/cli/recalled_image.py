@@ -1,0 +1,162 @@
+"""What an image says of how it was made, as options of ``qnn-sd run``: images of ours, old ones, other tools'."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from qnn_sd.errors import SettingError
+from qnn_sd.generate.png import read_png
+from qnn_sd.image_metadata import DOCUMENT, ImageDocument, TargetKind
+from qnn_sd.webui_parameters import PARAMETERS, Parameters, read_parameters
+
+# More is no document of an image: the longest prompt that a shell can pass has 128 KiB.
+_LONGEST_DOCUMENT = 1_000_000
+_EMPHASIS = re.compile(r"\([^()]*:\s*[\d.]+\)")
+
+
+def shown(text: object, most: int = 80) -> str:
+    """Text of an image on a terminal: images come from strangers, so nothing but what can be printed, and little."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    return plain if len(plain) <= most else f"{plain[:most]}…"
+
+
+@dataclass(frozen=True)
+class RecalledImage:
+    """What an image says.
+
+    Attributes:
+        path: of the image.
+        options: values of options by the parameter's name, as they would be typed.
+        target: where it was made; None where it doesn't say.
+        soc: whose binaries ran; None where none did, or it doesn't say.
+        is_quantized: whether no float graphs ran.
+        document: all that made it; None in an image of an old version or of another tool.
+        model_hash: of another tool's checkpoint: its name and the first digits of its hash; either may be empty.
+        remarks: what it doesn't say, and what can't be as it says.
+    """
+
+    path: Path
+    options: Mapping[str, str]
+    target: TargetKind | None
+    soc: str | None
+    is_quantized: bool
+    document: ImageDocument | None = None
+    model_hash: tuple[str, str] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def recall(path: Path) -> RecalledImage:
+    """Reads an image's metadata.
+
+    Raises:
+        SettingError: no PNG file, or one that doesn't say how it was made, or not in a way that can be used.
+    """
+    texts, size = read_png(path)
+    pixels = f"{size[0]}x{size[1]}"
+    if DOCUMENT in texts:
+        return _of_document(path, _document(path, texts[DOCUMENT]), pixels)
+    if texts.get("software", "").startswith("qnn-sd "):
+        return _of_old_version(path, texts, pixels)
+    if PARAMETERS in texts:
+        return _of_another_tool(path, read_parameters(texts[PARAMETERS]))
+    kept = f"It holds {', '.join(map(shown, sorted(texts)[:5]))}." if texts else "It holds no text at all."
+    raise SettingError(
+        f"{path} doesn't say how it was made",
+        why=f"{kept} What is read is {DOCUMENT}, or {PARAMETERS} as AUTOMATIC1111's web UI writes it.",
+        hint="Give the file as it was made: what other programs and sites save anew often lacks its metadata.",
+    )
+
+
+def _document(path: Path, text: str) -> ImageDocument:
+    try:
+        if len(text) > _LONGEST_DOCUMENT:
+            raise ValueError(f"It has {len(text):,} characters.")
+        return ImageDocument.model_validate_json(text)
+    except ValidationError as error:
+        why = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3])
+    except (ValueError, RecursionError) as error:
+        why = str(error)
+    raise SettingError(
+        f"What {path} says of how it was made can't be used",
+        why=shown(why, 300),
+        hint="Another version of qnn-sd made it, or it was changed. Type the prompt and the settings instead.",
+    )
+
+
+def _of_document(path: Path, made: ImageDocument, pixels: str) -> RecalledImage:
+    size = f"{made.size.width}x{made.size.height}"
+    options = {
+        "prompt": made.prompt,
+        "negative": made.negative_prompt,
+        "seed": str(made.seed),
+        "steps": str(made.steps),
+        "guidance": str(made.guidance),
+        "scheduler": made.scheduler,
+        "size": size,
+        "model": made.model,
+    }
+    if made.quantization is not None:
+        options["rounding"] = made.quantization.rounding
+        options["verify"] = "no" if made.quantization.verification is None else "yes"
+    remarks = () if size == pixels else (f"it was made with {size} pixels and has {pixels} now",)
+    soc = None if made.soc is None else made.soc.name
+    return RecalledImage(path, options, made.target, soc, made.quantization is not None, made, None, remarks)
+
+
+def _of_old_version(path: Path, texts: Mapping[str, str], pixels: str) -> RecalledImage:
+    names = {"negative_prompt": "negative", "prompt": "prompt"}
+    names |= {name: name for name in ("seed", "steps", "guidance", "scheduler", "model")}
+    options = {option: texts[key] for key, option in names.items() if key in texts}
+    if "prompt" not in options or "seed" not in options:
+        raise SettingError(
+            f"{path} doesn't say how it was made",
+            why="It is a sheet of images, or the image of a report.",
+            hint="Give an image that qnn-sd run made.",
+        )
+    where = texts.get("target", "").partition(":")[0]
+    targets: dict[str, TargetKind] = {"cpu": "cpu", "emulator": "emulator", "adb": "phone", "phone": "phone"}
+    soc = texts.get("soc", "none")
+    quantized = texts.get("precision", "float") != "float"
+    if quantized:
+        options["verify"] = "no" if texts.get("verified", "").startswith("NOT VERIFIED") else "yes"
+    remark = (
+        f"{shown(texts['software'])} made it, which didn't write checkpoint, VAE, LoRAs, embeddings, rounding and "
+        "given encodings: add those that it had"
+    )
+    options["size"] = pixels
+    return RecalledImage(
+        path, options, targets.get(where), None if soc == "none" else soc, quantized, remarks=(remark,)
+    )
+
+
+def _of_another_tool(path: Path, said: Parameters) -> RecalledImage:
+    fields = said.fields
+    options = {"prompt": said.prompt, "negative": said.negative}
+    names = {"Steps": "steps", "CFG scale": "guidance", "Seed": "seed", "Size": "size"}
+    options |= {option: shown(fields[name]) for name, option in names.items() if name in fields}
+    tool = shown(fields.get("Version", "another tool"))
+    remarks = [f"{tool} made it: the result can only be like it, since noise and weights are computed otherwise there"]
+    if said.scheduler is not None:
+        options["scheduler"] = said.scheduler
+    elif "Sampler" in fields:
+        remarks.append(f"its sampler {shown(fields['Sampler'])} isn't built here: the model's own is used")
+    if said.karras:
+        remarks.append("its noise levels are Karras', which aren't built here: the checkpoint's are used")
+    unsaid = [name for name in (*names, "Sampler") if name not in fields]
+    if unsaid:
+        remarks.append(f"it doesn't say: {', '.join(unsaid)}; the defaults hold")
+    if _EMPHASIS.search(said.prompt + said.negative):
+        remarks.append("weights in a prompt, such as (word:1.2), are read as plain text here")
+    remarks += [
+        f"its LoRA {shown(name)} at {shown(scale)} must be given: --lora PATH:{shown(scale)}"
+        for name, scale in said.loras
+    ]
+    if "VAE" in fields or "VAE hash" in fields:
+        remarks.append(f"its VAE {shown(fields.get('VAE', ''))} must be given: --vae PATH")
+    model = fields.get("Model", ""), fields.get("Model hash", "")
+    return RecalledImage(path, options, None, None, False, None, model if any(model) else None, tuple(remarks))

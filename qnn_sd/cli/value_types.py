@@ -1,0 +1,204 @@
+"""Types of options' values: what is made of the text that was typed, and what the shell completes it to.
+
+Nothing heavy is imported before a value is there: a shell that completes waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+
+class Text(click.ParamType[str]):
+    """Text that stays as it is, with what the shell offers for it.
+
+    Args:
+        offers: makes the words to offer, each with a remark or None.
+    """
+
+    name = "text"
+
+    def __init__(self, offers: Callable[[], Iterable[tuple[str, str | None]]]) -> None:
+        self._offers = offers
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 (click's)
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """What begins with what was typed so far, whatever its case."""
+        return [
+            CompletionItem(word, help=remark)
+            for word, remark in self._offers()
+            if word.lower().startswith(incomplete.lower())
+        ]
+
+
+class SocName(Text):
+    """A SoC by any of its names, as the profile's own."""
+
+    name = "soc"
+
+    def __init__(self) -> None:
+        super().__init__(_socs)
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 (click's)
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> str:
+        """The profile's name.
+
+        Raises:
+            UnknownSocError: no profile has that name.
+        """
+        from qnn_sd.config import load_profile  # noqa: PLC0415
+
+        return load_profile(str(value)).soc
+
+
+class SchedulerName(Text):
+    """A scheduler however it is spelled, as its own name."""
+
+    name = "scheduler"
+
+    def __init__(self) -> None:
+        super().__init__(_schedulers)
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 (click's)
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> str:
+        """The name that it has here.
+
+        Raises:
+            UnknownSchedulerError: there is none of that name.
+        """
+        from qnn_sd.generate.schedulers import scheduler_named  # noqa: PLC0415
+
+        return scheduler_named(value)
+
+
+class WeightsPath(click.ParamType[str]):
+    """A checkpoint, VAE, LoRA or embedding: a folder, a .safetensors file or a hub id."""
+
+    name = "path"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 (click's)
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> str:
+        """The same text; the user's home for a ``~`` that the shell has left, as in ``--vae=~/vae``."""
+        return os.path.expanduser(str(value))  # noqa: PTH111 (a hub id is no path)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 (click's)
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Files that end in .safetensors, and folders, which the shell itself looks up."""
+        folder, _, start = incomplete.rpartition("/")
+        place = Path(f"{folder}/" if "/" in incomplete else ".").expanduser()
+        names = sorted(each.name for each in place.glob("*.safetensors")) if place.is_dir() else []
+        begun = incomplete[: len(incomplete) - len(start)]
+        found = [CompletionItem(begun + name) for name in names if name.startswith(start)]
+        return [CompletionItem(incomplete, type="dir"), *found]
+
+
+class FilePath(click.Path):
+    """A path; the user's home for a ``~`` that the shell has left, as in ``--output=~/out.png``."""
+
+    def __init__(self, known: click.Path) -> None:
+        super().__init__(exists=known.exists, file_okay=known.file_okay, dir_okay=known.dir_okay, path_type=known.type)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        return super().convert(os.path.expanduser(value) if isinstance(value, str) else value, param, ctx)  # noqa: PTH111
+
+
+class Choice(click.Choice[str]):
+    """One of several words, in any case, with dashes or underscores."""
+
+    def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
+        """What spellings of a word have in common."""
+        return super().normalize_choice(choice, ctx).lower().replace("_", "-")
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 (click's)
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The words as they are listed, not what their spellings have in common."""
+        begun = self.normalize_choice(incomplete, ctx)
+        return [CompletionItem(each) for each in self.choices if self.normalize_choice(each, ctx).startswith(begun)]
+
+
+def type_of(names: Iterable[str], given: Any) -> Any:
+    """The type of an option: its own by its name, else the given one, told apart less strictly.
+
+    Args:
+        names: as they are typed.
+        given: the type that it was made with, or None.
+    """
+    if given is None:
+        return next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
+    if isinstance(given, click.Choice):
+        return Choice([str(each) for each in given.choices])
+    return FilePath(given) if isinstance(given, click.Path) else given
+
+
+def _socs() -> Iterable[tuple[str, str | None]]:
+    from qnn_sd.config import profiles  # noqa: PLC0415
+
+    return [(soc, profile.title) for soc, profile in profiles().items()]
+
+
+def _models() -> Iterable[tuple[str, str | None]]:
+    from qnn_sd.config import load_model, models  # noqa: PLC0415
+
+    return [(name, load_model(name).title) for name in models()]
+
+
+def _schedulers() -> Iterable[tuple[str, str | None]]:
+    from qnn_sd.generate.schedulers import SCHEDULERS  # noqa: PLC0415
+
+    return [(name, None) for name in SCHEDULERS]
+
+
+def _devices() -> Iterable[tuple[str, str | None]]:
+    from qnn_sd.targets.adb.client import listed_devices  # noqa: PLC0415
+
+    return listed_devices()
+
+
+def _perf_modes() -> Iterable[tuple[str, str | None]]:
+    from qnn_sd.targets.adb.session.deployment import PERF_MODES  # noqa: PLC0415
+
+    return [(name, None) for name in PERF_MODES]
+
+
+_WEIGHTS = WeightsPath()
+_BY_NAME: Mapping[str, click.ParamType[str]] = {
+    "--soc": SocName(),
+    "--model": Text(_models),
+    "--scheduler": SchedulerName(),
+    "--device": Text(_devices),
+    "--perf-mode": Text(_perf_modes),
+    "--checkpoint": _WEIGHTS,
+    "--vae": _WEIGHTS,
+    "--lora": _WEIGHTS,
+    "--embedding": _WEIGHTS,
+}

@@ -1,0 +1,148 @@
+"""The text chunk ``parameters``, as AUTOMATIC1111's web UI writes and reads it and many tools beside it.
+
+Its lines are the prompt, ``Negative prompt: …``, and last ``Steps: 20, Sampler: …, CFG scale: …``. A value with a
+comma, a colon or a line's end is quoted as JSON. Prompts aren't quoted: what can't be told apart there, the JSON
+document of the image has (``image_metadata.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from qnn_sd.image_metadata import ImageDocument
+
+PARAMETERS = "parameters"
+# Our schedulers as those tools spell them.
+SAMPLERS: Mapping[str, str] = {
+    "dpm++2m": "DPM++ 2M",
+    "euler": "Euler",
+    "euler-a": "Euler a",
+    "ddim": "DDIM",
+    "lcm": "LCM",
+}
+_NEGATIVE = "Negative prompt:"
+_FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_FEWEST_FIELDS = 3
+_LORA_TAG = re.compile(r"<lora:([^:>]+)(?::([^:>]+))?[^>]*>")
+# Hex digits of a hash, as those tools shorten it.
+_MODEL_DIGITS, _NETWORK_DIGITS = 10, 12
+
+
+def written_parameters(made: ImageDocument) -> str:
+    """The chunk's text for an image."""
+    fields: dict[str, object] = {
+        "Steps": made.steps,
+        "Sampler": SAMPLERS.get(made.scheduler, made.scheduler),
+        "CFG scale": _number(made.guidance),
+        "Seed": made.seed,
+        "Size": f"{made.size.width}x{made.size.height}",
+        "Model hash": made.checkpoint.sha256[:_MODEL_DIGITS],
+        "Model": _stem(made.checkpoint.name),
+    }
+    if made.vae.kind != "checkpoint":
+        fields |= {"VAE hash": made.vae.sha256[:_MODEL_DIGITS], "VAE": made.vae.name}
+    # The noise is that of torch's generator on the CPU, and not on a GPU.
+    fields["RNG"] = "CPU"
+    if made.loras:
+        pairs = [f"{_tag_name(each.name)}: {each.tensors_sha256[:_NETWORK_DIGITS]}" for each in made.loras]
+        fields["Lora hashes"] = ", ".join(pairs)
+    if made.embeddings:
+        fields["TI hashes"] = ", ".join(
+            f"{_tag_name(each.name)}: {each.sha256[:_NETWORK_DIGITS]}" for each in made.embeddings
+        )
+    fields["Version"] = f"qnn-sd {made.versions.get('qnn-sd', '')}".strip()
+    tags = "".join(f" <lora:{_tag_name(each.name)}:{_number(each.scale)}>" for each in made.loras)
+    prompt = f"{_without_marks(made.prompt)}{tags}"
+    negative = f"\n{_NEGATIVE} {_without_marks(made.negative_prompt)}" if made.negative_prompt.strip() else ""
+    settings = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())
+    return f"{prompt}{negative}\n{settings}".strip()
+
+
+def _number(value: float) -> str:
+    """As short as it can be without becoming another number."""
+    return repr(value).removesuffix(".0")
+
+
+def _stem(name: str) -> str:
+    """A checkpoint's name without its suffix; a hub id's last part."""
+    return PurePath(name).name.removesuffix(".safetensors")
+
+
+def _tag_name(name: str) -> str:
+    """A LoRA's name for a tag, whose marks it can't contain."""
+    return re.sub(r"[:,<>]", "", _stem(name))
+
+
+def _without_marks(prompt: str) -> str:
+    """A prompt in which no line can be taken for the negative prompt's first.
+
+    The tokenizer reads a line's end and a space alike.
+    """
+    return re.sub(rf"\n\s*(?={_NEGATIVE})", " ", prompt)
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if re.search(r"[,:\n]", value) else value
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What such a chunk says.
+
+    Attributes:
+        prompt: without its LoRA tags.
+        negative: empty if there is none.
+        fields: of the last line, by name; empty if there is none.
+        loras: names with their scales as they are written, from the prompt's tags.
+    """
+
+    prompt: str
+    negative: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    loras: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def scheduler(self) -> str | None:
+        """Our name of the sampler; None where it isn't built, or none is named."""
+        sampler = self.fields.get("Sampler", "").removesuffix(" Karras").casefold()
+        return next((own for own, theirs in SAMPLERS.items() if theirs.casefold() == sampler), None)
+
+    @property
+    def karras(self) -> bool:
+        """Whether its noise levels are Karras', which none of our schedulers has."""
+        return "Karras" in (self.fields.get("Schedule type"), self.fields.get("Sampler", "").rpartition(" ")[2])
+
+
+def read_parameters(text: str) -> Parameters:
+    """Reads a chunk, whichever tool wrote it."""
+    *lines, last = text.strip().split("\n")
+    found = _FIELD.findall(last)
+    if len(found) < _FEWEST_FIELDS:
+        lines, found = [*lines, last], []
+    prompts: tuple[list[str], list[str]] = ([], [])
+    which = 0
+    for line in map(str.strip, lines):
+        if line.startswith(_NEGATIVE):
+            which = 1
+        prompts[which].append(line.removeprefix(_NEGATIVE).strip() if which else line)
+    prompt, negative = ("\n".join(each).strip() for each in prompts)
+    tags = tuple((name, scale or "1") for name, scale in _LORA_TAG.findall(prompt))
+    return Parameters(
+        _LORA_TAG.sub("", prompt).strip() if tags else prompt,
+        negative,
+        {name: _unquoted(value.strip()) for name, value in found},
+        tags,
+    )
+
+
+def _unquoted(value: str) -> str:
+    if value[:1] == '"' == value[-1:]:
+        try:
+            return str(json.loads(value))
+        except (ValueError, RecursionError):
+            return value
+    return value
