@@ -291,6 +291,7 @@ def test_the_command_runs_a_phone_until_it_is_told_to_end(cli: Cli, adb: AdbHost
         adb("connect", told["device"])
         assert adb("-s", told["device"], "shell", "getprop ro.soc.model") == "SM9999\n"
         assert Path(told["files_folder"]).is_dir()
+        assert (told["log_file"], told["pid"]) == (None, process.pid)
         process.send_signal(number)
         assert process.wait(60) == 0
         assert not Path(told["folder"]).exists()

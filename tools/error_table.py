@@ -114,6 +114,8 @@ def placeholder(node: ast.expr) -> str:
 
 
 def _of_call(call: ast.Call) -> str:
+    if isinstance(call.func, ast.Name) and call.func.id == "adb_command":
+        return " ".join(("adb", *(each.value for each in call.args if isinstance(each, ast.Constant))))
     if isinstance(call.func, ast.Attribute):
         if call.func.attr == "join":
             return "list"

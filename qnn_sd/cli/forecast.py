@@ -164,6 +164,7 @@ def announce(
         for each in forecast.stages
     ]
     pipeline.expect(ExpectedBuild(stages, forecast.afterwards_seconds, forecast.build_seconds))
+    console.kept.of_stages = len(stages)
     if forecast.seconds <= _TOLD_FROM_SECONDS:
         return
     line = in_one_line(forecast) + (_faster(pipeline, forecast, shortcut) if shortcut else "")

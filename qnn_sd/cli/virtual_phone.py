@@ -102,6 +102,7 @@ _READY_SECONDS = 20.0
     flag_value="",
     default=None,
     metavar="[SERIAL]",
+    default_text="none",
     help="End the virtual phone that runs; with several, that of the serial.",
 )
 @output_options
@@ -188,8 +189,9 @@ def _run(request: _Request, console: Console) -> None:
             announcement = stack.enter_context(announced_phones.announced(about))
         except OSError as error:
             raise output_error(announced_phones.state_folder(), error) from error
-        _serve(request, announcement, about, stack, console)
+        phone = _serve(request, announcement, about, stack, console)
         try:
+            _tell(request, phone, console)
             while True:
                 # No signal is missed for longer, should it come just before.
                 time.sleep(1)
@@ -200,8 +202,8 @@ def _run(request: _Request, console: Console) -> None:
 
 def _serve(
     request: _Request, announcement: Announcement, about: AnnouncedPhone, stack: ExitStack, console: Console
-) -> None:
-    """Starts the phone and connects adb, if it was asked for, until the stack is closed; tells of it."""
+) -> VirtualPhoneDocument:
+    """Starts the phone and connects adb, if it was asked for, until the stack is closed."""
     if util.find_spec("cryptography") is None:
         raise VirtualPhoneError("The virtual phone's packages are missing", hint=f"{install_extra('phone')}.")
     from qnn_sd.virtual_phone import DEFAULT_SERIAL, VirtualPhone, find_java, parse_faults  # noqa: PLC0415 (the extra)
@@ -222,20 +224,21 @@ def _serve(
         adb.connect(phone.address)
         stack.callback(adb.disconnect, phone.address)
         _await_ready(adb, phone.address)
-    soc = request.profile.soc
-    console.result(f"{request.profile.title} ({soc}) at {phone.address}, files in {phone.files.root}")
-    console.document(
-        VirtualPhoneDocument(
-            device=phone.address,
-            pid=os.getpid(),
-            log_file=os.environ.get(LOG_VARIABLE),
-            soc=soc,
-            serialno=serial,
-            folder=str(root),
-            files_folder=str(phone.files.root),
-        )
+    return VirtualPhoneDocument(
+        device=phone.address,
+        pid=os.getpid(),
+        log_file=os.environ.get(LOG_VARIABLE),
+        soc=request.profile.soc,
+        serialno=serial,
+        folder=str(root),
+        files_folder=str(phone.files.root),
     )
-    typed = adb_command("connect", phone.address) if adb is None else f"qnn-sd run PROMPT --device {phone.address}"
+
+
+def _tell(request: _Request, phone: VirtualPhoneDocument, console: Console) -> None:
+    console.result(f"{request.profile.title} ({phone.soc}) at {phone.device}, files in {phone.files_folder}")
+    console.document(phone)
+    typed = f"qnn-sd run PROMPT --device {phone.device}" if request.connect else adb_command("connect", phone.device)
     console.say(f"{typed}   (Ctrl-C ends the phone)")
 
 

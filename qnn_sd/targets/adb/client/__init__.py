@@ -1,6 +1,7 @@
 """adb's client: its server, the phones that it lists, and commands, files and sockets of one phone."""
 
-from qnn_sd.targets.adb.client.device_history import READY
+from qnn_sd.targets.adb.client.connection_errors import examine
+from qnn_sd.targets.adb.client.device_history import READY, DeviceHistory
 from qnn_sd.targets.adb.client.device_info import (
     PhoneInfo,
     free_bytes,
@@ -20,11 +21,13 @@ __all__ = [
     "Adb",
     "AdbDevice",
     "CommandEndedError",
+    "DeviceHistory",
     "Phone",
     "PhoneInfo",
     "RemoteProcess",
     "ShellResult",
     "choose_phone",
+    "examine",
     "free_bytes",
     "is_virtual",
     "listed_devices",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 # How long the adb server may take to notice that a phone is gone: of a connection that broke, of a service that was
 # refused, and of a program whose exit code may still be on its way.
 _BROKEN_SECONDS, _REFUSED_SECONDS, _EXIT_CODE_SECONDS = 1.0, 0.2, 2.0
+# Connections that break within this time broke for the same reason.
+_ONE_LOSS_SECONDS = 1.0
 
 
 class Phone:
@@ -30,6 +34,8 @@ class Phone:
 
     def __init__(self, device: AdbutilsDevice, history: DeviceHistory) -> None:
         self._device, self._history = device, history
+        self._examining = threading.Lock()
+        self._told: tuple[float, QnnSdError] | None = None
 
     @property
     def serial(self) -> str:
@@ -108,7 +114,7 @@ class Phone:
             why: what was noticed of it here.
             notice_seconds: how long to wait whether adb notices that the phone is gone.
         """
-        return examine(self.serial, self._history, notice_seconds=notice_seconds) or DeviceError(
+        return self._examined(lambda: None, notice_seconds) or DeviceError(
             f"The connection to {self.serial} was lost",
             why=f"{why} adb still lists the phone.",
             hint="Type the same line again: it resumes where it stopped.",
@@ -120,4 +126,14 @@ class Phone:
         Args:
             ended: gives the error as soon as the phone has told that the program ended.
         """
-        return examine(self.serial, self._history, ended, _EXIT_CODE_SECONDS)
+        return self._examined(ended, _EXIT_CODE_SECONDS)
+
+    def _examined(self, ended: Callable[[], QnnSdError | None], notice_seconds: float) -> QnnSdError | None:
+        # One loss breaks several connections, each of which a thread may be using.
+        with self._examining:
+            if self._told is not None and time.monotonic() - self._told[0] < _ONE_LOSS_SECONDS:
+                return self._told[1]
+            error = examine(self.serial, self._history, ended, notice_seconds)
+            if error is not None:
+                self._told = time.monotonic(), error
+            return error
