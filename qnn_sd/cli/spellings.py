@@ -49,7 +49,6 @@ INSTEAD: Mapping[str, str] = {
     **dict.fromkeys(("--batch", "--batch-size"), "Type -n 4: images are made one after the other."),
     **dict.fromkeys(("--bits", "--weight-bits"), "Bit widths are settings of a model config: docs/quantization.md."),
     "--overwrite": "Type --force.",
-    "-y": "Type --yes.",
     "--gpu": "There is no target for a GPU. Leave it out, or choose one with --target.",
     "--cpu": "Type --target cpu.",
     "--emulator": "Type --target emulator.",
