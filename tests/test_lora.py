@@ -285,6 +285,12 @@ def test_loras_of_another_width_are_named(width: int, kin: str, checkpoint: Path
     assert kin in error.why
 
 
+def test_a_lora_for_text_that_no_model_has_is_named_by_its_width(checkpoint: Path, tmp_path: Path) -> None:
+    error = refused(checkpoint, {DOWN: torch.zeros(4, 640), UP: torch.zeros(32, 4)}, tmp_path)
+    assert "is a LoRA for a model whose text is 640 wide, folder's is 64" in error.what
+    assert error.hint == "Give the --checkpoint that it was made for."
+
+
 def test_keys_that_match_nothing_are_named(checkpoint: Path, tmp_path: Path) -> None:
     good = written(checkpoint, kohya, attention)
     error = refused(checkpoint, {**good, "lora_unet_down_blocks_9_x.lora_down.weight": torch.zeros(4, 4)}, tmp_path)

@@ -374,6 +374,14 @@ def test_a_hub_id_that_is_nearly_right() -> None:
     assert "Did you mean stable-diffusion-v1-5/stable-diffusion-v1-5?" in said
 
 
+def test_what_was_given_after_the_wrong_option(like_sd15: Path, cli_here: CliHere) -> None:
+    file = str(like_sd15.with_suffix(".safetensors"))
+    assert f"For a checkpoint type --checkpoint {file}." in cli_here.refused(5, "export", "--model", file)
+    assert "type --checkpoint owner/name. Known: sd15" in cli_here.refused(5, "export", "--model", "owner/name")
+    assert "Type --model sd15." in hint_of("sd15")
+    assert "It is a whole checkpoint: give it with --checkpoint." in refused(Sources(loras=((Path(file), 1.0),))).hint
+
+
 def test_nothing_fits_from_python_either(odd: Path) -> None:
     with pytest.raises(UnknownModelError, match="No model config fits"):
         chosen(Sources(odd))

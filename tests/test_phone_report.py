@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, started, user
 from cli_here import CliHere
-from conftest import Cli, json_document
+from conftest import CHECKPOINT, Cli, json_document
 from PIL import Image
 
 from qnn_sd import qnn_provider
@@ -244,6 +244,15 @@ def test_no_such_phone(cli: Cli, adb: AdbHost) -> None:
     assert "| failed | phone | There is no phone 'SERIAL'" in page
     assert "5999" not in page
     assert "failed" in done.stdout
+    # Before the first step it is said that it is the demo that would be built.
+    assert done.stderr.startswith("no --checkpoint: the demo model (tiny-sd, 128x128)\n")
+
+
+def test_a_checkpoint_that_was_not_reached_has_no_model(cli: Cli, adb: AdbHost) -> None:
+    """The checkpoint decides it, and is opened only once the phone is known."""
+    done = user(cli, adb)("doctor", "--device", "emulator-5999", "--checkpoint", str(CHECKPOINT), "--json")
+    settings = json_document(done.stdout)["phone"]["settings"]
+    assert (settings["model"], settings["size"], settings["own_checkpoint"]) == (None, None, True)
 
 
 def test_the_only_phone_needs_no_serial(cli: Cli, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

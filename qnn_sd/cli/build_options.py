@@ -113,7 +113,7 @@ _MODEL_OPTIONS = (
         "--size",
         group=MODEL,
         metavar="WIDTHxHEIGHT",
-        default_text="the model's",
+        default_text="the model's, or the checkpoint's own",
         help="Size of the image in pixels, in steps of 64; 512 is 512x512.",
     ),
     option(
@@ -151,7 +151,7 @@ _MODEL_OPTIONS = (
         group=MODEL,
         type=click.Path(path_type=Path),
         metavar="FOLDER",
-        default_text="the checkpoint's",
+        default_text="the checkpoint's; for a single file CLIP's",
         help="Folder with vocab.json and merges.txt.",
     ),
     cache_option,

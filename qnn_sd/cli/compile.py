@@ -31,7 +31,7 @@ from qnn_sd.verification import SQNR_FIGURES
         ("Compile the demo model for a Snapdragon 8 Gen 3", "qnn-sd compile --soc sm8650"),
         (
             "See what compiling your own checkpoint for a Snapdragon 8 Gen 2 would build",
-            "qnn-sd compile --soc sm8550 --model sd15 --checkpoint dream.safetensors --dry-run",
+            "qnn-sd compile --soc sm8550 --checkpoint dream.safetensors --dry-run",
         ),
     ),
     docs_page=COMPILE,

@@ -24,7 +24,7 @@ from qnn_sd.pipeline import COMPONENTS, BuildPipeline
         ("Export all components of the demo model into the cache", "qnn-sd export"),
         (
             "Export the UNet of your own checkpoint into a folder",
-            "qnn-sd export --model sd15 --checkpoint dream.safetensors --component unet -o graphs",
+            "qnn-sd export --checkpoint dream.safetensors --component unet -o graphs",
         ),
     ),
     docs_page=EXPORT,

@@ -32,7 +32,7 @@ from qnn_sd.verification import SQNR_FIGURES, ComponentVerification
         ("Verify the demo model's build for a Snapdragon 8 Gen 3", "qnn-sd verify --soc sm8650"),
         (
             "Verify Stable Diffusion 1.5 with your own weights, and write a report to send",
-            "qnn-sd verify --model sd15 --checkpoint dream.safetensors --report report.md",
+            "qnn-sd verify --checkpoint dream.safetensors --report report.md",
         ),
     ),
     docs_page=VERIFICATION,

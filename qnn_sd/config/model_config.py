@@ -296,7 +296,10 @@ def load_model(name: str) -> ModelConfig:
         if not path.is_file():
             raise UnknownModelError(f"The model config {name} is missing", hint="Is the path right?")
     elif name not in models():
-        raise UnknownModelError(f"Unknown model {name!r}", hint=did_you_mean(name, models()))
+        # Others' programs call a checkpoint a model.
+        is_path = "/" in name or Path(name).suffix in (".safetensors", ".ckpt")
+        checkpoint = f"For a checkpoint type --checkpoint {name}. " if is_path else ""
+        raise UnknownModelError(f"Unknown model {name!r}", hint=f"{checkpoint}{did_you_mean(name, models())}")
     model = read_toml(path, ModelConfig)
     refuse_other_name(path, model.name)
     return model

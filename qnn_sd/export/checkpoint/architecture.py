@@ -157,6 +157,11 @@ def refuse_other_tasks(origin: Path, unet: Mapping[str, Any], vae: Mapping[str, 
         raise _unsupported(origin, what, why, "Use a checkpoint for text to image.")
 
 
+def is_whole_checkpoint(shapes: Shapes) -> bool:
+    """Whether a file's tensors are named as those of a checkpoint in the original layout."""
+    return any(name.startswith("model.diffusion_model.") for name in shapes)
+
+
 def lora_kin(shapes: Shapes) -> str | None:
     """The other architecture that a LoRA's tensors look like, or None."""
     patterns = (

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
-from qnn_sd.export.checkpoint.architecture import lora_kin
+from qnn_sd.export.checkpoint.architecture import is_whole_checkpoint, lora_kin
 from qnn_sd.export.checkpoint.lora_names import LoraKey, LoraNames, Role
 from qnn_sd.export.checkpoint.misfit import Base, refuse_lora_of_other_width
 from qnn_sd.export.checkpoint.parts import Part, without_text_model
@@ -144,7 +144,9 @@ def _refuse_strangers(file: SafetensorsFile, strangers: list[str], base: Base) -
     raise CheckpointError(
         f"{file.path} has {len(strangers)} of {len(file.shapes)} tensors that match nothing in this checkpoint",
         why=f"The first are {', '.join(sorted(strangers)[:3])}.",
-        hint=base.hint("Is this a LoRA, and one for Stable Diffusion 1.x?"),
+        hint="It is a whole checkpoint: give it with --checkpoint."
+        if is_whole_checkpoint(file.shapes)
+        else base.hint("Is this a LoRA, and one for Stable Diffusion 1.x?"),
     )
 
 

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from qnn_sd.config import models
 from qnn_sd.errors import CheckpointError
 from qnn_sd.export.checkpoint.parts import PARTS
 
@@ -78,6 +79,10 @@ def missing(given: str, option: str) -> CheckpointError:
             f"{given} is a web address",
             why="A folder, a file or a hub id is taken here.",
             hint=f"Type {option} {hub_id}." if on_hub else "Download the .safetensors, and give the file.",
+        )
+    if given in models():
+        return CheckpointError(
+            f"{given} is missing", why="It is a model config, and no file or folder.", hint=f"Type --model {given}."
         )
     near = near_paths(given)
     return CheckpointError(
