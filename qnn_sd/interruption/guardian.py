@@ -63,11 +63,10 @@ def _leave_all_but(*kept: int) -> None:
     for number in (*SIGNALS, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
-    before = -1
-    for descriptor in sorted((2, *kept)):
-        os.closerange(before + 1, descriptor)
-        before = descriptor
-    os.closerange(before + 1, os.sysconf("SC_OPEN_MAX"))
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        if descriptor not in (2, *kept):
+            with suppress(OSError):
+                os.close(descriptor)
 
 
 def _serve(command: int, reader: int, relay: int, second_signal_kills: bool) -> None:
