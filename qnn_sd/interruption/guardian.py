@@ -12,6 +12,7 @@ import shutil
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Sent through the same pipe as the numbers of signals: the command has said something itself.
@@ -63,7 +64,7 @@ def _leave_all_but(*kept: int) -> None:
     for number in (*SIGNALS, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
-    for descriptor in map(int, os.listdir("/dev/fd")):
+    for descriptor in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
         if descriptor not in (2, *kept):
             with suppress(OSError):
                 os.close(descriptor)
