@@ -12,6 +12,7 @@ import shutil
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Sent through the same pipe as the numbers of signals: the command has said something itself.
@@ -63,11 +64,10 @@ def _leave_all_but(*kept: int) -> None:
     for number in (*SIGNALS, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
-    before = -1
-    for descriptor in sorted((2, *kept)):
-        os.closerange(before + 1, descriptor)
-        before = descriptor
-    os.closerange(before + 1, os.sysconf("SC_OPEN_MAX"))
+    for descriptor in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
+        if descriptor not in (2, *kept):
+            with suppress(OSError):
+                os.close(descriptor)
 
 
 def _serve(command: int, reader: int, relay: int, second_signal_kills: bool) -> None:
