@@ -51,6 +51,11 @@ class Line:
     output: str = ""
 
     @property
+    def fails(self) -> bool:
+        """Whether the page shows an error of ours."""
+        return self.output.startswith("error: ")
+
+    @property
     def command(self) -> str:
         """Without the comment at its end, for messages."""
         return re.sub(r"\s+#(?=\s).*$", "", self.text).strip()
@@ -186,7 +191,8 @@ class Typist:
                 shutil.copy(source, here / name)
         else:
             code, said = self._bash(line, here, state)
-            if code:
+            # A page may show a failure.
+            if bool(code) != line.fails:
                 return f"exit code {code}\n{said}"
             new = [path for path, when in _files(here).items() if before.get(path) != when]
             self._done[key] = said, {str(path.relative_to(here)): path for path in new}
