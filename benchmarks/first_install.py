@@ -158,9 +158,9 @@ def main() -> None:
     except CommandFailed as error:
         # The virtual phone needs none of them.
         print(f"qnn-sd runtime fetch: exit code {error.code}")
-    with user.step("virtual phone: start, image there, end"), virtual_phone(user) as address:
-        with user.step("  of it: qnn-sd run --device"):
-            user(command, "run", PROMPT, "-o", "phone.png", "--seed", "7", "--device", address)
+    whole, image = "virtual phone: start, image there, end", "  of it: qnn-sd run --device"
+    with user.step(whole), virtual_phone(user) as address, user.step(image):
+        user(command, "run", PROMPT, "-o", "phone.png", "--seed", "7", "--device", address)
     # After the phone, which disconnects itself from the server.
     user(_adb(environment), "kill-server")
     print(f"all: {sum(seconds for name, seconds, *_ in user.rows if not name.startswith(' ')):.0f} s")

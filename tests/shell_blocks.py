@@ -34,6 +34,8 @@ _BLOCK = re.compile(
 )
 _MARK = re.compile(r"<!-- not run: (?P<reasons>[^>]*?) -->\s*\Z")
 _LIMIT_SECONDS = 300
+# By this variable the processes are known that a page left behind, however they left its shell.
+_TYPED_IN = "QNN_SD_TYPED_IN"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class Line:
 
     text: str
     output: str = ""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the page shows an error of ours."""
+        return self.output.startswith("error: ")
 
     @property
     def command(self) -> str:
@@ -168,7 +175,7 @@ class Typist:
                         failed.append(f"{block.place}: {line.command}\n{fault}")
                         break
         finally:
-            self._end_jobs(state)
+            _end_processes(here)
         return failed
 
     def _type(self, line: Line, here: Path, state: Path) -> str:
@@ -176,7 +183,7 @@ class Typist:
         before = _files(here)
         key = f"{line.command}\0{_digest(state)}"
         # Others are cheap, or leave more behind than files: a variable, another folder, a job.
-        again = line.command.startswith("qnn-sd ") and not line.command.endswith("&")
+        again = line.command.startswith("qnn-sd ") and not re.search(r"&$|--detach\b", line.command)
         if again and key in self._done:
             said, written = self._done[key]
             for name, source in written.items():
@@ -184,7 +191,8 @@ class Typist:
                 shutil.copy(source, here / name)
         else:
             code, said = self._bash(line, here, state)
-            if code:
+            # A page may show a failure.
+            if bool(code) != line.fails:
                 return f"exit code {code}\n{said}"
             new = [path for path, when in _files(here).items() if before.get(path) != when]
             self._done[key] = said, {str(path.relative_to(here)): path for path in new}
@@ -196,8 +204,8 @@ class Typist:
         for old, new in self.replaced.items():
             text = re.sub(rf"\b{re.escape(old)}\b", new, text)
         script = (
-            f"source {state}.env 2>/dev/null; set -o pipefail\n{text}\nstatus=$?\n"
-            f"jobs -p >> {state}\n{{ declare -px; printf 'cd %q\\n' \"$PWD\"; }} > {state}.env\nexit $status"
+            f"source {state}; set -o pipefail\n{text}\nstatus=$?\n"
+            f"{{ declare -px; printf 'cd %q\\n' \"$PWD\"; }} > {state}\nexit $status"
         )
         out = here.parent / f"{here.name}.out"
         # A file, not a pipe: what goes on in the background would hold it.
@@ -205,7 +213,7 @@ class Typist:
             done = subprocess.run(
                 ["bash", "-c", script],
                 cwd=here,
-                env=dict(self.environment),
+                env={**self.environment, _TYPED_IN: str(here)},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -214,11 +222,14 @@ class Typist:
             )
         return done.returncode, out.read_text("utf-8", "replace")
 
-    def _end_jobs(self, state: Path) -> None:
-        """Ends what a page left in the background."""
-        for job in state.read_text().split():
-            with suppress(ProcessLookupError):
-                os.kill(int(job), signal.SIGTERM)
+
+def _end_processes(here: Path) -> None:
+    """Ends what a page left in the background."""
+    wanted = f"{_TYPED_IN}={here}".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if wanted in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGTERM)
 
 
 def _files(folder: Path) -> dict[Path, int]:
@@ -227,9 +238,6 @@ def _files(folder: Path) -> dict[Path, int]:
 
 def _digest(state: Path) -> str:
     """What earlier lines exported, which a line may go by."""
-    kept = state.with_name(f"{state.name}.env")
-    if not kept.is_file():
-        return ""
-    lines = takewhile(lambda line: not line.startswith("cd "), kept.read_text("utf-8").splitlines())
-    varying = ("declare -x OLDPWD", "declare -x PWD", "declare -x SHLVL", "declare -x _=")
+    lines = takewhile(lambda line: not line.startswith("cd "), state.read_text("utf-8").splitlines())
+    varying = ("declare -x OLDPWD", "declare -x PWD", "declare -x SHLVL", "declare -x _=", f"declare -x {_TYPED_IN}=")
     return "\n".join(line for line in lines if not line.startswith(varying))

@@ -155,6 +155,23 @@ def test_variables_and_folders_hold_for_the_lines_after(own_typist: Typist) -> N
     assert own_typist.type_page("page", blocks_of(text, "page.md"), {}) == []
 
 
+def test_a_failure_that_a_page_shows_must_come(own_typist: Typist) -> None:
+    failing = "```console\n$ echo error: no; exit 3\nerror: no\n```\n"
+    assert own_typist.type_page("fails", blocks_of(failing, "page.md"), {}) == []
+    [fault] = own_typist.type_page("works", blocks_of(failing.replace("; exit 3", ""), "page.md"), {})
+    assert "exit code 0" in fault
+
+
+def test_what_a_page_leaves_running_is_ended(own_typist: Typist, tmp_path: Path) -> None:
+    text = (
+        "```sh\nsleep 300 & echo $! > job.txt\n(setsid sleep 300 & echo $! > other.txt)\nkill -0 $(cat job.txt)\n```\n"
+    )
+    assert own_typist.type_page("page", blocks_of(text, "page.md"), {}) == []
+    for name in ("job.txt", "other.txt"):
+        left = Path("/proc") / (tmp_path / "page" / name).read_text().strip() / "cmdline"
+        assert any(not left.exists() or not left.read_bytes() for _attempt in range(200_000)), name
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
