@@ -93,11 +93,12 @@ class LiveDisplay:
     def __init__(self, file: IO[str] | None = None) -> None:
         # Not the console of remarks: that one cuts no line, and a row that wraps is not where it is looked for.
         self._console = RichConsole(file=file, stderr=file is None, highlight=False)
+        knows_unicode = self._console.encoding.startswith("utf")
         self._rows = Progress(
-            SpinnerColumn(),
-            _Title(Column(ratio=3, no_wrap=True, overflow="ellipsis")),
+            SpinnerColumn("dots" if knows_unicode else "line"),
+            _Title(Column(ratio=3, no_wrap=True, overflow="ellipsis" if knows_unicode else "crop")),
             _Bar(bar_width=None, table_column=Column(ratio=2)),
-            _State(Column(no_wrap=True, overflow="ellipsis")),
+            _State(Column(no_wrap=True, overflow="crop")),
             console=self._console,
             expand=True,
             # It keeps the rows; what draws them is of this class, anew after each time that they were away.

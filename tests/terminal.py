@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -141,6 +142,8 @@ def on_terminal(
     )
     os.close(theirs)
     printed, left, seen = "", list(answers), 0
+    # A character may come in two pieces.
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     ends = time.monotonic() + 500
     try:
         while time.monotonic() < ends:
@@ -152,7 +155,7 @@ def on_terminal(
                 break
             if not found:
                 break
-            printed += found.decode("utf-8", "replace")
+            printed += decoder.decode(found)
             if left and left[0][0] in printed[seen:]:
                 seen = len(printed)
                 os.write(ours, left.pop(0)[1])

@@ -490,7 +490,9 @@ def test_a_dry_run_tells_what_is_there_and_makes_nothing(cli_here: CliHere, own_
     assert each_alone / 2 < other["estimated_seconds"] <= each_alone
     # Another SoC alone: the stages before it are cached.
     soc = cli_here.json("compile", "--soc", "qcs9075", "--dry-run")["stages"]
-    assert {stage["stage"] for stage in soc if not stage["cached"]} == {"compile", "verify", "bundle"}
+    # Only some commands need the VAE's encoder.
+    ahead = [stage["stage"] for stage in soc if not stage["cached"] and stage["component"] != "vae_encoder"]
+    assert ahead == [*["compile"] * 3, *["verify"] * 3, "bundle"]
     assert "to do" in cli_here("export", "--size", "64x64", "--dry-run").stdout
     assert sorted(own_cache.rglob("*")) == before
     assert list(cli_here.folder.iterdir()) == []

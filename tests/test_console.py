@@ -63,6 +63,14 @@ def test_what_is_printed_beside_moving_rows_stays_and_the_rows_go(columns: int, 
     assert joined == REMAINING
 
 
+def test_rows_are_spelled_in_what_the_terminal_knows(tmp_path: Path) -> None:
+    shown = on_terminal(python(ROWS), tmp_path, {"PYTHONIOENCODING": "ascii"})
+    assert "92 min left" in shown.printed
+    assert "\\u" not in shown.printed
+    assert shown.printed.isascii()
+    assert shown.screen[-1] == "done"
+
+
 def test_rows_move_while_nothing_is_counted_and_say_what_is_left(tmp_path: Path) -> None:
     printed = on_terminal(python(ROWS), tmp_path, {}).printed
     assert "92 min left, memory 2.1 GB, disk 6.0 GB" in printed
