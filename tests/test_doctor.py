@@ -125,7 +125,7 @@ def test_without_a_checkout_an_extra_is_installed_from_the_wheel(
     # It was deleted since, or it came from somewhere else: the extra's own packages.
     wheel.unlink()
     assert install_extra("phone") == "pip install 'nowhere-to-be-found>=1'"
-    assert install().startswith("pip install 'click<9,>=8.1' ")
+    assert install().startswith("pip install 'click<9,>=8.5' ")
     assert "nowhere-to-be-found" not in install()
 
 

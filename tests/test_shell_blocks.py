@@ -17,6 +17,7 @@ from shell_blocks import Block, Typist, blocks_of, lines_that_differ
 from test_docs import PAGES
 
 from qnn_sd.cli.app import cli as commands
+from qnn_sd.errors import UsageError
 from qnn_sd.pipeline import BuildPipeline
 
 
@@ -57,7 +58,7 @@ def test_commands_that_are_not_run_exist(page: str) -> None:
 
 
 def understood(arguments: list[str]) -> bool:
-    """Whether click accepts a command line; nothing is run."""
+    """Whether a command line is accepted; nothing is run."""
     reached: click.Command = commands
     try:
         context = reached.make_context("qnn-sd", list(arguments))
@@ -65,7 +66,7 @@ def understood(arguments: list[str]) -> bool:
             name, found, rest = reached.resolve_command(context, [*context._protected_args, *context.args])
             assert found is not None
             reached, context = found, found.make_context(name, rest, parent=context)
-    except click.UsageError:
+    except UsageError:
         return False
     return True
 
