@@ -42,6 +42,6 @@ def refuse_other_platforms() -> None:
     print(f"error: {error.what}.\n  why:  {error.why}\n  next: {error.hint}", file=sys.stderr)
     if "--json" in sys.argv:
         told = {"code": error.exit_code, "name": type(error).__name__}
-        told |= {"what": error.what, "why": error.why, "next": error.hint}
+        told |= {"what": error.what, "why": error.why, "kept": [], "next": error.hint}
         print(json.dumps({"schema": "qnn-sd/error/1", "error": told}, indent=2))
     sys.exit(error.exit_code)

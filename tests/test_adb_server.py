@@ -92,6 +92,6 @@ def test_a_server_elsewhere_is_used_by_each_variable(cli: Cli, tmp_path_factory:
             assert f"with the server at {host.ADDRESS}:{host.port}" in adb["found"]
     finally:
         host.close()
-    said = cli.refused(21, "devices", environment={"ADB_SERVER_SOCKET": host.socket})
+    said = cli.refused(25, "devices", environment={"ADB_SERVER_SOCKET": host.socket})
     assert f"The adb server doesn't answer at {host.ADDRESS}:{host.port}" in said
     assert "unset ADB_SERVER_SOCKET" in said

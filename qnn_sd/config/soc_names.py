@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from qnn_sd.errors import UnknownSocError
 
 # Qualcomm's others, by the name on the box: part numbers, as ro.soc.model has them, and other names.
-# Source: Wikipedia's list of Snapdragon systems on chips, and Linux' include/dt-bindings/arm/qcom,ids.h.
+# As public lists of Snapdragon SoCs have them; not checked against Qualcomm's documents. One that were wrong would
+# change a message, no build.
 _WITHOUT_PROFILE: Mapping[str, tuple[str, ...]] = {
     "Snapdragon 8 Elite Gen 5": ("SM8850",),
     "Snapdragon 8 Gen 5": ("SM8845",),
