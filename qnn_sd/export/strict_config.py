@@ -70,6 +70,21 @@ class StrictConfig:
             hint="Use a checkpoint of Stable Diffusion 1.x's architecture.",
         )
 
+    def refuse_uneven(self, width: int, key: str, shares: int) -> None:
+        """Raises where a width in channels can't be split evenly, as an option says.
+
+        Args:
+            width: in channels.
+            key: the option.
+            shares: its value, the number of groups or heads.
+        """
+        if width % shares:
+            raise UnsupportedModelError(
+                f"{self._owner}.{key} is {shares}, which {width} channels can't be shared by",
+                why="A single file doesn't say it: Stable Diffusion 1.x's value is taken.",
+                hint="Give the checkpoint's folder in diffusers' layout, whose config.json says it; correct that one.",
+            )
+
     def choice(self, key: str, accepted: Iterable[Any]) -> Any:
         """An option's value, one of the accepted ones."""
         value = self[key]

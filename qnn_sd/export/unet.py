@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qnn_sd.errors import SettingError, UnsupportedModelError
+from qnn_sd.errors import SettingError
 from qnn_sd.export.blocks.activation import UNET_ACTIVATIONS
 from qnn_sd.export.blocks.basic import concat, conv
 from qnn_sd.export.blocks.norm import affine_of, group_norm
@@ -98,11 +98,8 @@ class UnetBuilder:
         self.context = options.per_level("cross_attention_dim", levels)
         self.groups = options["norm_num_groups"]
         for width, heads in zip(self.channels, self.heads, strict=True):
-            if width % self.groups or width % heads:
-                raise UnsupportedModelError(
-                    f"{width} channels can't be shared by {self.groups} groups and {heads} heads",
-                    hint="Correct config.json.",
-                )
+            options.refuse_uneven(width, "norm_num_groups", self.groups)
+            options.refuse_uneven(width, "attention_head_dim", heads)
         if len(set(self.context)) != 1:
             options.refuse("cross_attention_dim", self.context, ("one width for all levels",))
 

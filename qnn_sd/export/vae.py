@@ -58,6 +58,8 @@ class VaeBuilder:
         self.channels = list(options["block_out_channels"])
         self.act = options.choice("act_fn", UNET_ACTIVATIONS)
         levels = len(self.channels)
+        for width in self.channels:
+            options.refuse_uneven(width, "norm_num_groups", options["norm_num_groups"])
         options.kinds("down_block_types", levels, ("DownEncoderBlock2D",))
         options.kinds("up_block_types", levels, ("UpDecoderBlock2D",))
 

@@ -1,7 +1,8 @@
 """A checkpoint as one ``.safetensors`` file in Stable Diffusion's original layout, which is what people download.
 
-Such a file has tensors and nothing else: the configs are Stable Diffusion 1.x's, with the sizes
-that the tensors have. Names become diffusers' (``original_names.py``).
+Such a file has tensors and nothing else: the configs are Stable Diffusion 1.x's, with the sizes that the tensors have,
+or the kit's own checkpoint's, where the tensors are its (``kit_checkpoint.py``). Names become diffusers'
+(``original_names.py``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from qnn_sd.export.checkpoint import original_config
 from qnn_sd.export.checkpoint.architecture import foreign_part, refuse_foreign_file
 from qnn_sd.export.checkpoint.folder import CONFIG, read_part, stored_tensors
 from qnn_sd.export.checkpoint.json_file import read_config
+from qnn_sd.export.checkpoint.kit_checkpoint import is_kit_part, kit_checkpoint, kit_config
 from qnn_sd.export.checkpoint.original_names import Renamer, text_encoder_names, unet_names, vae_names
 from qnn_sd.export.checkpoint.parts import PARTS, Layout, Part, StoredTensor
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
@@ -49,7 +51,11 @@ def read_single_file(path: Path, replaced: Collection[str] = ()) -> Layout:
     if not any(name.startswith(_PREFIXES["unet"]) for name in file.shapes):
         raise foreign_part(path, file.shapes)
     parts = {part: _read(file, part, _PREFIXES[part]) for part in PARTS if part not in replaced}
-    lcm = "unet" in parts and parts["unet"].config["time_cond_proj_dim"] is not None
+    if is_kit_part(parts["unet"], "unet"):
+        kit = kit_checkpoint()
+        tokenizer = kit.tokenizer if is_kit_part(parts["text_encoder"], "text_encoder") else None
+        return Layout(path, parts, kit.scheduler, tokenizer)
+    lcm = parts["unet"].config["time_cond_proj_dim"] is not None
     return Layout(path, parts, original_config.LCM_SCHEDULER if lcm else original_config.SCHEDULER, None)
 
 
@@ -95,7 +101,7 @@ def _read(file: SafetensorsFile, part: str, prefix: str) -> Part:
     renamer, config = _READERS[part]
     try:
         tensors = _renamed(file, names, prefix, renamer([name.removeprefix(prefix) for name in names]))
-        parsed = config({name: stored.shape for name, stored in tensors.items()})
+        parsed = kit_config(part, tensors) or config({name: stored.shape for name, stored in tensors.items()})
     except (KeyError, IndexError, ValueError) as error:
         lacking = f"It lacks {error.args[0]}." if isinstance(error, KeyError) else "Its tensors have other shapes."
         raise UnsupportedModelError(
