@@ -20,6 +20,8 @@ from qnn_sd.pipeline.expected_build import ExpectedBuild
 
 # Fills a folder and returns metadata for the manifest.
 Build = Callable[[Path], Mapping[str, Any]]
+# Of what takes less, the time is no news.
+_WORTH_SAYING_SECONDS = 0.5
 
 
 @dataclass
@@ -136,7 +138,7 @@ class ArtifactStore:
         running = [(recipe.stage, recipe.name) for recipe in recipes.values()]
         place, started = expected.place(running), time.monotonic()
         seconds = expected.expected(running)
-        about = f"about {duration(seconds)}; " if seconds else ""
+        about = f"about {duration(seconds)}; " if seconds >= _WORTH_SAYING_SECONDS else ""
         left = f"{duration(expected.left(running))} left of all; so far {expected.usage()}"
         told = f"{place}, {about}{left}" if place else ""
         # Where rows move, they say it.
@@ -149,7 +151,7 @@ class ArtifactStore:
         def state(_elapsed: float) -> str:
             return f"{duration(expected.left(running, started))} left, {expected.usage()}"
 
-        of = f" of about {duration(seconds)}" if seconds else ""
+        of = f" of about {duration(seconds)}" if seconds >= _WORTH_SAYING_SECONDS else ""
         with expected.memory.watched(), ExitStack() as rows:
             if place:
                 rows.enter_context(console.working(place, lambda _: expected.share(running, started), state))
