@@ -306,7 +306,8 @@ def host(adb: AdbHost, monkeypatch: pytest.MonkeyPatch) -> AdbHost:
     return adb
 
 
-@pytest.fixture(scope="session")
+# Of a module: while it runs, this process has the user's HOME, and adb lists it.
+@pytest.fixture(scope="module")
 def phone(adb: AdbHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PhoneOnAdb]:
     """A virtual phone without faults, that tests share."""
     from adb_host import started

@@ -33,7 +33,11 @@ _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>sh|bash|shell|console)[^\n]*\n(?P<text>.*?)^(?P=indent)```", re.M | re.S
 )
 _MARK = re.compile(r"<!-- not run: (?P<reasons>[^>]*?) -->\s*\Z")
+# A block whose lines are typed, and whose output is one machine's.
+_OF_ONE_MACHINE = re.compile(r"<!-- output of one machine -->\s*\Z")
 _LIMIT_SECONDS = 300
+# Lines that a build says, and its bars where there is no terminal.
+_OF_A_BUILD = re.compile(r"\(stages? \d|^about [<\d].* on this machine|^\D.*\(\d+\)$")
 # By this variable the processes are known that a page left behind, however they left its shell.
 _TYPED_IN = "QNN_SD_TYPED_IN"
 
@@ -53,7 +57,7 @@ class Line:
     @property
     def fails(self) -> bool:
         """Whether the page shows an error of ours."""
-        return self.output.startswith("error: ")
+        return re.search(r"(?m)^error: ", self.output) is not None
 
     @property
     def command(self) -> str:
@@ -102,6 +106,8 @@ def blocks_of(text: str, page: str) -> list[Block]:
         reasons = tuple(reason.strip() for reason in mark["reasons"].split(",")) if mark else ()
         raw = re.sub(rf"^{match['indent']}", "", match["text"], flags=re.M)
         lines = _shown(raw) if match["language"] == "console" else _typed(raw)
+        if _OF_ONE_MACHINE.search(text[: match.start()]):
+            lines = (Line(line.text) for line in lines)
         found.append(Block(f"{page}:{text[: match.start()].count(chr(10)) + 1}", tuple(lines), reasons))
     return found
 
@@ -124,15 +130,20 @@ def _shown(text: str) -> Iterator[Line]:
 def lines_that_differ(shown: str, seen: str) -> list[str]:
     """Lines that a page shows and that the command didn't print, in this order.
 
-    Numbers differ from machine to machine, and so does the space between columns. ``…`` alone stands for any lines.
+    Numbers and paths differ from machine to machine, and so does the space between columns. ``…`` alone stands for any
+    lines. What is said of stages is said only where something is built.
     """
     left = iter([_stable(line) for line in seen.splitlines()])
-    wanted = [line for line in shown.splitlines() if line.strip() not in ("", "…", "...")]
+    wanted = [
+        line for line in shown.splitlines() if line.strip() not in ("", "…", "...") and not _OF_A_BUILD.search(line)
+    ]
     return [line for line in wanted if _stable(line) not in left]
 
 
 def _stable(line: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"\d[\d,.:]*", "0", line)).strip()
+    unplaced = re.sub(r"(?<![\w.])[~./]*/[\w./+-]+", "/", line)
+    measured = re.sub(r"<?\d[\d,.:]*( (?:s|min|[kMG]B)\b)?|\b(?:cached|built)\b", "0", unplaced)
+    return re.sub(r"\s+", " ", measured).strip()
 
 
 @dataclass

@@ -46,7 +46,7 @@ class Step:
 DREAM = "qnn-sd run 'a neon circle' --checkpoint dream.safetensors --size 128x128 --steps 2 --target cpu -o dream.png"
 FIRST_HOURS: dict[str, tuple[Step, ...]] = {
     "an ML engineer with a phone": (
-        Step("qnn-sd doctor", sees=("ok       emulator", "phone libraries: QAIRT")),
+        Step("qnn-sd doctor", sees=("ran a convolution for sm8650", "phone libraries: QAIRT")),
         Step("qnn-sd devices", sees=("SERIAL", "sm8650")),
         Step(
             "qnn-sd run 'a big green square on white' -o phone.png --seed 7 --device SERIAL",
@@ -101,7 +101,7 @@ FIRST_HOURS: dict[str, tuple[Step, ...]] = {
         Step("qnn-sd cost --component text_encoder", sees=("ms",)),
         Step("qnn-sd quantize --component unet --encodings graphs/unet", 13, ("error: ", "unet.json")),
         Step("qnn-sd quantize --rounding adarond", 2, ("adarond", "adaround")),
-        Step("qnn-sd cost --component unett", 2, ("'unett'", "vae_decoder")),
+        Step("qnn-sd cost --component unett", 2, ("unett", "vae_decoder")),
     ),
 }
 FULL = "--model sd15 --checkpoint dream.safetensors --tokenizer tokenizer"

@@ -161,7 +161,7 @@ def test_the_image_itself_is_not_overwritten(cli_here: CliHere) -> None:
         ({"size": {"width": 64_000, "height": 64_000}}, 3, "--size 64000x64000 is not possible"),
         ({"size": {"width": 10**9, "height": 64}}, 3, "is no size"),
         ({"model": "../../etc/passwd"}, 5, "Unknown model"),
-        ({"scheduler": "heun"}, 6, "Unknown scheduler 'heun'"),
+        ({"scheduler": "heun"}, 6, "The scheduler 'heun' isn't built"),
         ({"target": "emulator", "soc": {**CONTENT["soc"], "name": "sm9999"}}, 4, "sm9999"),
         ({"target": "everywhere"}, 3, "target: Input should be"),
     ],
@@ -179,7 +179,7 @@ def test_what_is_no_image_of_ours_is_refused(cli_here: CliHere) -> None:
     (cli_here.folder / "a.png").write_bytes(b"GIF89a")
     assert "can't be read as a PNG image" in cli_here.refused(3, "run", "--like", "a.png")
     assert "no.png is missing" in cli_here.refused(3, "run", "--like", "no.png", "--json")
-    assert "Missing argument 'PROMPT'" in cli_here.refused(2, "run")
+    assert "The prompt is missing" in cli_here.refused(2, "run")
 
 
 def test_another_tools_image_needs_its_checkpoint(cli_here: CliHere) -> None:

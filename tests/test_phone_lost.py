@@ -95,7 +95,8 @@ def test_a_benchmark_keeps_what_it_measured(host: AdbHost, command: CliHere, tmp
     document = json_document(done.stdout)
     assert "went away" in document["error"]["what"]
     assert [each["component"] for each in document["results"]] == ["text_encoder"]
-    assert json.loads((tmp_path / "bench.json").read_text()) == document
+    # The file may leave this machine, and so doesn't name the phone.
+    assert json.loads((tmp_path / "bench.json").read_text()) == json.loads(done.stdout.replace(phone.address, "SERIAL"))
 
 
 # What adb says of a phone, in order, after the connection broke

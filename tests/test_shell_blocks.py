@@ -15,6 +15,7 @@ from adb_host import PhoneOnAdb, free_port
 from conftest import ROOT
 from shell_blocks import Block, Typist, blocks_of, lines_that_differ
 from test_docs import PAGES
+from tour import write_dream
 
 from qnn_sd.cli.app import cli as commands
 from qnn_sd.errors import UsageError
@@ -85,6 +86,7 @@ def provided(pipeline: BuildPipeline, tmp_path_factory: pytest.TempPathFactory) 
     for name in ("text_encoder", "unet", "vae_decoder"):
         made = pipeline.quantize(name).folder / "encodings.json"
         (folder / "my_encodings" / f"{name}.json").write_bytes(made.read_bytes())
+    write_dream(folder / "dream.safetensors")
     (folder / "mine.txt").write_text("a red circle on a blue background\na green star on white\n")
     return {path.name: path for path in folder.iterdir()}
 
@@ -93,7 +95,8 @@ def provided(pipeline: BuildPipeline, tmp_path_factory: pytest.TempPathFactory) 
 def test_a_pages_blocks_are_typed(page: str, typist: Typist, provided: Mapping[str, Path]) -> None:
     text = " ".join(line.text for block in blocks()[page] if not block.reasons for line in block.lines)
     given = {name: path for name, path in provided.items() if name in text}
-    assert typist.type_page(page.replace("/", "-"), blocks()[page], given) == []
+    faults = typist.type_page(page.replace("/", "-"), blocks()[page], given)
+    assert not faults, "\n".join(faults)
 
 
 # What would be wrong is found
