@@ -1,7 +1,8 @@
 """What the build adds to the package: the documentation's pages, and the project's addresses where they are known.
 
-The repository's address is written nowhere in the source. It is the checkout's remote ``origin`` if that is a public
-host's, or ``QNN_SD_PROJECT_URL``; otherwise the metadata has no addresses.
+The repository's address is written nowhere in the source. It is ``QNN_SD_PROJECT_URL``, or the checkout's remote
+``origin`` if that is at a host that is known to be public: another one may be somebody's own, with their name in it.
+Otherwise the metadata has no addresses.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ class CustomMetadataHook(MetadataHookInterface):
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Adds ``urls`` to the project's metadata."""
-        address = os.environ.get(VARIABLE) or origin(Path(self.root))
-        metadata["urls"] = project_urls(address)
+        typed = os.environ.get(VARIABLE)
+        urls = project_urls(typed or origin(Path(self.root)))
+        known = urlsplit(urls.get("Source", "")).hostname in _FILES
+        metadata["urls"] = urls if typed or known else {}
 
 
 def origin(root: Path) -> str:
@@ -64,7 +67,10 @@ def project_urls(address: str) -> dict[str, str]:
         address: as git has it; what it holds of a user's name and password is left out.
     """
     scp = _SCP_LIKE.match(address)
-    parts = urlsplit(f"ssh://{scp['host']}/{scp['path']}" if scp else address)
+    try:
+        parts = urlsplit(f"ssh://{scp['host']}/{scp['path']}" if scp else address)
+    except ValueError:  # brackets without an IPv6 address between them
+        return {}
     host, path = parts.hostname or "", parts.path.strip("/").removesuffix(".git")
     if parts.scheme not in ("http", "https", "ssh") or not path or not _is_public(host):
         return {}

@@ -93,7 +93,8 @@ def phones() -> list[AnnouncedPhone]:
     found = []
     for path in sorted(state_folder().glob("*.json")):
         with suppress(OSError, ValueError, TypeError):
-            handle = os.open(path, os.O_RDONLY)
+            # Whatever else lies there must not be waited for.
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 if _is_free(handle):
                     path.unlink(missing_ok=True)

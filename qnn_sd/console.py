@@ -9,6 +9,7 @@ A remark that can't be written is nobody's loss; a result that can't be is a fai
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ from qnn_sd.live_display import LiveDisplay, Row, by_elapsed, bytes_state, count
 from qnn_sd.schemas import Document
 from qnn_sd.table_layout import print_table
 
+# Of C0 and C1, all but the tab and the line's end.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Fewer are read before anybody could see a bar.
 _NOTICED_BYTES = 50_000_000
 
@@ -30,6 +33,11 @@ _NOTICED_BYTES = 50_000_000
 def json_text(value: object) -> str:
     """A document as ``--json`` prints it: plain JSON values, indented, with a line's end."""
     return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def _shown(text: str) -> str:
+    """Text without control characters: a stranger's file may bring some, and a terminal would obey them."""
+    return _CONTROL.sub("?", text)
 
 
 def one_decimal(value: float) -> str:
@@ -138,7 +146,7 @@ class Console:
 
     def _remark(self, line: str, style: str | None = None) -> None:
         with suppress(OSError), self._rows_away(self._err):
-            self._err.print(line, style=style, markup=False)
+            self._err.print(_shown(line), style=style, markup=False)
 
     def say(self, line: str) -> None:
         """A remark on stderr."""
@@ -169,7 +177,7 @@ class Console:
         """A line of the command's result, on stdout; left out with ``--json``."""
         if not self.as_json:
             with self._rows_away(self._out):
-                self._out.print(line, markup=False)
+                self._out.print(_shown(line), markup=False)
 
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[object]], text: Callable[[float], str] = one_decimal
@@ -184,7 +192,7 @@ class Console:
         if self.as_json:
             return
         numeric = [all(isinstance(row[index], (int, float)) for row in rows) for index in range(len(columns))]
-        cells = [[text(cell) if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+        cells = [[text(cell) if isinstance(cell, float) else _shown(str(cell)) for cell in row] for row in rows]
         with self._rows_away(self._out):
             print_table(self._out, columns, cells, numeric)
 

@@ -170,7 +170,7 @@ class ImageDocument(Document):
     scheduler: str
     guidance: float
     size: ImageSize
-    model: str
+    model: Name
     checkpoint: ImageSource
     vae: ImageSource
     tokenizer: Hash

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ def output_error(path: Path, error: OSError) -> OutputError:
     }
     # No option by name: commands write with -o, --report or none.
     cure = hints.get(error.errno or 0, "Choose another path")
+    if error.errno == errno.ENOENT and not path.parent.is_dir():
+        cure = f"Type mkdir -p {shlex.quote(str(path.parent))}"
     return OutputError(
         f"Can't write {path}",
         why=error.strerror or str(error),

@@ -142,3 +142,14 @@ def test_only_yes_is_yes(typed: bytes, answer: str, tmp_path: Path) -> None:
     shown = on_terminal(python(ASKED), tmp_path, {}, [("[y/N] ", typed)])
     assert shown.screen[0] == "can ask"
     assert shown.screen[-1] == answer
+
+
+def test_control_characters_of_a_strangers_file_are_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console()
+    hostile = "a\x1b[2J\x1b]0;title\x07b\x9bc"
+    console.error(SettingError(hostile, why=hostile, hint=hostile))
+    console.result(hostile)
+    console.table(["name"], [[hostile]])
+    out, err = capsys.readouterr()
+    assert not set(out + err) & set("\x1b\x07\x9b")
+    assert out.startswith("a?[2J?]0;title?b?c")

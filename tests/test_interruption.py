@@ -146,7 +146,30 @@ def test_a_signal_while_modules_are_imported_is_a_document(number: signal.Signal
     error = json_document(out)["error"]
     assert (error["code"], error["name"]) == (code, name)
     assert "Traceback" not in err
-    assert err.splitlines()[-1] == "interrupted. Type the same line again to go on."
+    assert err.splitlines()[-1] == "interrupted. Type the same line again; it begins anew."
+
+
+@pytest.mark.parametrize(("closed", "code"), [("0<&- 2>&-", 0), ("0<&- 1>&-", 30), ("0<&- 1>&- 2>&-", 30)])
+def test_descriptors_that_the_parent_closed_are_not_the_guardians(closed: str, code: int) -> None:
+    """A pipe that got one of their numbers was kept open for good, and what was printed went into it."""
+    mark = f"{os.getpid()}-{closed}"
+    line = f"{sys.executable} -m qnn_sd docs {closed}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "QNN_SD_MARK": mark}
+    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    ends = time.monotonic() + 20
+    while left := processes_with(f"QNN_SD_MARK={mark}"):
+        assert time.monotonic() < ends, f"{left} goes on without its command"
+
+
+def processes_with(entry: str) -> list[str]:
+    """Numbers of the processes that have an entry in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if entry.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+    return found
 
 
 def test_a_command_that_is_ended_while_verifying_leaves_no_folder(own_cache: Path, tmp_path: Path) -> None:

@@ -161,6 +161,8 @@ def test_the_image_itself_is_not_overwritten(cli_here: CliHere) -> None:
         ({"size": {"width": 64_000, "height": 64_000}}, 3, "--size 64000x64000 is not possible"),
         ({"size": {"width": 10**9, "height": 64}}, 3, "is no size"),
         ({"model": "../../etc/passwd"}, 5, "Unknown model"),
+        ({"model": "../mine.toml"}, 3, "doesn't say how it was made"),
+        ({"model": "a\x1b[2J"}, 3, "doesn't say how it was made"),
         ({"scheduler": "heun"}, 6, "The scheduler 'heun' isn't built"),
         ({"target": "emulator", "soc": {**CONTENT["soc"], "name": "sm9999"}}, 4, "sm9999"),
         ({"target": "everywhere"}, 3, "target: Input should be"),

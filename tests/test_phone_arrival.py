@@ -40,6 +40,15 @@ def command(cli: Cli, adb: AdbHost) -> Cli:
     return user(cli, adb)
 
 
+def test_what_else_lies_among_the_announcements_is_not_waited_for(home: Path) -> None:
+    folder = announced_phones.state_folder()
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "5.json")
+    (folder / "6.json").mkdir()
+    (folder / "7.json").write_text("no JSON")
+    assert announced_phones.phones() == []
+
+
 # In the background
 
 

@@ -48,6 +48,7 @@ def test_on_another_host_only_the_repository_is_known() -> None:
         *("", "/srv/git/kit.git", "../kit", "file:///srv/git/kit.git", "git://github.com/someone/kit"),
         *("http://localhost:3000/kit.git", "http://127.0.0.1:8080/kit", "http://10.1.2.3/kit", "http://[::1]/kit"),
         *("git@gitbox:kit.git", "https://git.corp/kit", "https://nas.local/kit", "https://github.com/"),
+        "https://[broken/kit",
     ],
 )
 def test_any_other_gives_none(address: str) -> None:
@@ -86,3 +87,8 @@ def test_the_variable_comes_before_the_remote(tmp_path: Path) -> None:
 
 def test_a_folder_without_git_has_none(tmp_path: Path) -> None:
     assert hatch_build.origin(tmp_path) == ""
+
+
+def test_a_remote_that_may_be_somebodys_own_is_not_published(tmp_path: Path) -> None:
+    """Its host and path may hold their name; whoever wants it there says so."""
+    assert metadata_of_a_clone(tmp_path, "ssh://git@box.example.org/home/alice/kit.git") == []

@@ -15,10 +15,13 @@ def console_script() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     _refuse_other_platforms()
     from qnn_sd import interruption  # noqa: PLC0415
+    from qnn_sd.cli import stdout  # noqa: PLC0415
 
+    # Before a pipe is opened: it would get the number of one that the parent closed.
+    stdout.open_standard_descriptors()
     interruption.install()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-    from qnn_sd.cli import app, stdout  # noqa: PLC0415 (elsewhere its packages are missing)
+    from qnn_sd.cli import app  # noqa: PLC0415 (elsewhere its packages are missing)
 
     stdout.keep_stdout("--debug" in sys.argv)
     code = app.main()

@@ -18,12 +18,13 @@ from qnn_sd.cli.help import MEASUREMENT, OUTPUT, HelpCommand, option
 from qnn_sd.cli.options import component_option, device_option, output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
+from qnn_sd.cli.target_options import chosen_profile
 from qnn_sd.console import Console, json_text
 from qnn_sd.errors import QnnSdError, TargetError
 from qnn_sd.output_files import written_aside
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.targets.adb.bench import BenchSettings, Measurement, Refused, measure
-from qnn_sd.targets.adb.client import Adb, choose_phone, is_virtual, phone_info, profile_of
+from qnn_sd.targets.adb.client import Adb, choose_phone, is_virtual, phone_info
 from qnn_sd.targets.adb.diagnostics import Privacy
 from qnn_sd.targets.adb.session.deployment import PERF_MODES
 
@@ -92,7 +93,7 @@ def bench_command(
         refuse_bad_output(output, ".json", "Measurements are saved as JSON.")
     build_request.announce(console)
     phone = choose_phone(Adb(), device, console.say)
-    profile = profile_of(phone, soc)
+    profile = chosen_profile(phone, soc, console)
     pipeline = build_request.pipeline(console)
 
     def build(planned: BuildPipeline) -> Artifact:

@@ -53,6 +53,7 @@ def compile_command(
     profile = load_profile(soc)
     copies.check((WHOLE,), build_request.cache)
     pipeline = build_request.pipeline(console)
+    copies.refuse_another("bundle", {WHOLE: f"{pipeline.model.name}.{profile.soc}"})
     if build_request.dry_run:
         show_plan(console, pipeline, lambda planned: planned.build_bundle(profile))
         return

@@ -45,6 +45,7 @@ def export_command(
     """
     copies.check(components, build_request.cache)
     pipeline = build_request.pipeline(console)
+    copies.refuse_another("export", {name: f"{pipeline.model.name}.{name}" for name in components})
 
     def build(planned: BuildPipeline) -> dict[str, Artifact]:
         return {name: planned.export(name) for name in components}

@@ -47,6 +47,7 @@ def quantize_command(
     """
     copies.check(components, build_request.cache)
     pipeline = build_request.pipeline(console)
+    copies.refuse_another("quantize", {name: f"{pipeline.model.name}.{name}" for name in components})
 
     def build(planned: BuildPipeline) -> dict[str, Artifact]:
         return {name: planned.quantize(name) for name in components}

@@ -91,7 +91,7 @@ def run_command(
     refuse_bad_output(output, ".png", "Images are saved as PNG.")
     build_request.announce(console)
     phone = where.phone(console)
-    profile = where.profile(phone)
+    profile = where.profile(phone, console)
     again = like_of(click.get_current_context())
     if again is not None:
         again.announce(console, where, profile, build_request)

@@ -59,6 +59,27 @@ class Copies:
             _refuse_foreign(target)
             output_files.probe_new_folder(target)
 
+    def refuse_another(self, stage: str, names: Mapping[str, str]) -> None:
+        """Before any work, as ``check``: what is there and isn't the same kind of result can't have its content.
+
+        Args:
+            stage: that makes what is to be copied.
+            names: of the results' recipes, by the name of the folder for each.
+
+        Raises:
+            OutputError: another model's, SoC's or stage's result is there, and --force wasn't typed.
+        """
+        if self.folder is None or self.force:
+            return
+        for folder, name in names.items():
+            manifest = _manifest(self.folder / folder)
+            if manifest is not None and (manifest.stage, manifest.name) != (stage, name):
+                raise OutputError(
+                    f"Can't write {self.folder / folder}",
+                    why=f"It holds the result of another build: {manifest.stage} {manifest.name}, not {name}.",
+                    hint="Add --force to replace it, or choose another folder with -o.",
+                )
+
     def put(self, made: Mapping[str, Artifact], console: Console) -> dict[str, Path]:
         """Where each artifact's files are for the user: in the cache, or copied.
 
@@ -127,11 +148,16 @@ def _files(folder: Path) -> Iterator[str]:
 
 def _written(folder: Path) -> set[str]:
     """The files that a folder's manifest tells of, and itself; none without one."""
+    manifest = _manifest(folder)
+    return set() if manifest is None else {MANIFEST, *manifest.files}
+
+
+def _manifest(folder: Path) -> ArtifactManifest | None:
+    """What a folder that qnn-sd wrote says of itself; None of another one."""
     try:
-        manifest = ArtifactManifest.model_validate_json((folder / MANIFEST).read_text("utf-8"))
+        return ArtifactManifest.model_validate_json((folder / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
-        return set()
-    return {MANIFEST, *manifest.files}
+        return None
 
 
 def _is_copy(made: Artifact, target: Path) -> bool:

@@ -52,9 +52,9 @@ def keep_stdout(debug: bool) -> None:
     """Leaves stdout to Python alone: native libraries print remarks of their own on descriptor 1.
 
     Args:
-        debug: whether those go to stderr; else they go nowhere.
+        debug: whether those go to stderr; else they go nowhere. The descriptors are open
+            (``open_standard_descriptors``).
     """
-    _open_standard_descriptors()
     encoding = "utf-8" if sys.stdout is None else sys.stdout.encoding
     if sys.stdout is not None:
         sys.stdout.flush()
@@ -66,7 +66,7 @@ def keep_stdout(debug: bool) -> None:
     sys.stdout = io.TextIOWrapper(file, encoding=encoding, errors="replace", line_buffering=os.isatty(ours))
 
 
-def _open_standard_descriptors() -> None:
+def open_standard_descriptors() -> None:
     """A descriptor that the parent closed would be given to the next file that is opened, and printed into."""
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:

@@ -18,8 +18,10 @@ def stopped(console: Console) -> QnnSdError:
     """Says that the command stops, what is kept and how to go on; returns it as an error with an exit code."""
     interruption.acknowledge()
     kind, why = _CAUSES.get(interruption.stopped_by(), (Interrupted, "Ctrl-C."))
-    error = kind("The command was interrupted", why=why, hint="Type the same line again to go on.")
-    error.kept = tuple(console.kept.lines())
+    kept_lines = tuple(console.kept.lines())
+    hint = "Type the same line again to go on." if kept_lines else "Type the same line again; it begins anew."
+    error = kind("The command was interrupted", why=why, hint=hint)
+    error.kept = kept_lines
     kept = f" Kept: {', '.join(error.kept)}." if error.kept else ""
     console.say(f"interrupted.{kept} {error.hint}")
     return error

@@ -14,7 +14,7 @@ from qnn_sd.cli.options import DEFAULT_SOC, Command, device_option, soc_option
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
-from qnn_sd.targets.adb.client import Adb, Phone, choose_phone, profile_of
+from qnn_sd.targets.adb.client import Adb, Phone, choose_phone, phone_info, profile_of
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 TARGETS = ("emulator", "cpu", "phone")
@@ -70,7 +70,7 @@ class TargetOptions:
         """
         return choose_phone(Adb(), self.device, console.say) if self.target == "phone" else None
 
-    def profile(self, phone: Phone | None) -> DeviceProfile | None:
+    def profile(self, phone: Phone | None, console: Console) -> DeviceProfile | None:
         """Whose context binaries run; None for the CPU's float or QDQ graphs.
 
         Raises:
@@ -78,7 +78,21 @@ class TargetOptions:
         """
         if self.target == "cpu":
             return None
-        return load_profile(self.soc or DEFAULT_SOC) if phone is None else profile_of(phone, self.soc)
+        if phone is None:
+            return load_profile(self.soc or DEFAULT_SOC)
+        return chosen_profile(phone, self.soc, console)
+
+
+def chosen_profile(phone: Phone, soc: str | None, console: Console) -> DeviceProfile:
+    """Whose context binaries a phone gets; warns where ``--soc`` names another SoC than the phone's.
+
+    Raises:
+        UnknownSocError: no such profile, or none for the phone's SoC.
+    """
+    profile = profile_of(phone, soc)
+    if soc is not None and (own := phone_info(phone).profile) not in (None, profile.soc):
+        console.warn(f"{phone.serial} is {own}, and gets the binaries for {profile.soc} that --soc names")
+    return profile
 
 
 _OPTIONS = (

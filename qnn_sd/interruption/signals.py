@@ -59,7 +59,10 @@ def install() -> None:
         # Of this process alone, so that nothing is left however it ends.
         _state.scratch = tempfile.tempdir = tempfile.mkdtemp(prefix="qnn-sd-")
     resets = sys.platform == "linux"
-    _state.guardian = guardian.start(_state.scratch, resets)
+    try:
+        _state.guardian = guardian.start(_state.scratch, resets)
+    except OSError:  # no descriptor or process is left: signals do what they do without it
+        return
     signal.set_wakeup_fd(_state.guardian.signals, warn_on_full_buffer=False)
     for number in guardian.SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:

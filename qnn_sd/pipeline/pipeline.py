@@ -34,7 +34,7 @@ from qnn_sd.pipeline.stages import (
     verify_stage,
 )
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
-from qnn_sd.quantize import QuantizationScheme
+from qnn_sd.quantize import ENCODINGS_FILE, QuantizationScheme, read_encodings
 from qnn_sd.quantize.calibration import Samples, Trajectory
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,
@@ -51,18 +51,25 @@ _NOT_MEASURED = SqnrSummary(all_db=0.0, worst_db=200.0, worst_input="not measure
 
 
 def _encodings_by_component(folder: Path, components: Sequence[str]) -> dict[str, Path]:
-    """The files of a folder of encodings.
+    """The files of a folder of encodings: ``<component>.json``, or ``<component>/encodings.json`` as quantize writes.
 
     Raises:
-        QuantizeError: there is none, or one that no component has the name of.
+        QuantizeError: there is none, one that no component has the name of, or one that is not in AIMET's format.
     """
-    hint = f"Put files there that are named after components: {', '.join(f'{name}.json' for name in components)}."
+    files = ", ".join(f"{name}.json" for name in components)
+    hint = f"Give a folder with files that are named after components: {files}."
+    if folder.is_file():
+        raise QuantizeError(f"{folder} is no folder", why="It is a file.", hint=hint)
     found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    if not found:
+        written = {name: folder / name / ENCODINGS_FILE for name in components}
+        found = {name: path for name, path in written.items() if path.is_file()}
     if not found:
         raise QuantizeError(f"{folder} holds no encodings", why="It has no .json file, or is no folder.", hint=hint)
     for name, path in found.items():
         if name not in components:
             raise QuantizeError(f"{path} is for no component", why=did_you_mean(name, components), hint=hint)
+        read_encodings(path)
     return found
 
 
@@ -246,6 +253,9 @@ class BuildPipeline:
         return calibrate_stage.verification_plan(self._context)
 
     def _recorded(self, recording: RecordingPlan) -> Artifact:
+        # In seconds it is known whether given encodings fit their graphs, and a recording may take hours.
+        for name in self.encodings:
+            self.quantize(name)
         floats = {each.name: self.export(each.name) for each in self._context.components if not each.derive_feeds}
         return calibrate_stage.record_inputs(self._context, recording, floats)
 

@@ -204,8 +204,10 @@ class Checkpoint:
     def _refuse_other_vocabulary(self, vocabulary: Vocabulary) -> None:
         tokens = len(vocabulary.tokens)
         if not self._words * (1 - _MOST_UNUSED) <= tokens <= self._words:
-            brings_one = self._layout.tokenizer is not None or self._words >= clip_tokenizer.TOKENS
-            cure = self._without_tokenizer if brings_one else "Give --tokenizer FOLDER with the model's own"
+            # One that was given may be left out, if there is another.
+            another = self._layout.tokenizer is not None or self._words >= clip_tokenizer.TOKENS
+            superfluous = self._sources.tokenizer is not None and another
+            cure = self._without_tokenizer if superfluous else "Give --tokenizer FOLDER with the model's own"
             raise CheckpointError(
                 f"The tokenizer in {vocabulary.origin} isn't this text encoder's",
                 why=f"It has {tokens:,} tokens, the text encoder knows {self._words:,}.",

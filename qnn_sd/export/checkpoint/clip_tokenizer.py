@@ -130,7 +130,7 @@ def _recorded_files() -> Iterator[tuple[str, Path]]:
                 continue
             title = f"the package {distribution.metadata['Name']} {distribution.version}"
             files = [Path(str(file.locate())) for file in distribution.files or () if file.name == _PACKED]
-        except (OSError, ValueError):  # a package whose metadata is damaged
+        except Exception:  # metadata that is damaged fails in many ways, in modules that aren't ours
             continue
         yield from ((title, file) for file in files)
 

@@ -80,7 +80,7 @@ def load_user_keys() -> list[RSAPublicKey]:
         raise VirtualPhoneError(
             "There is no adb key to accept",
             why=f"A phone accepts no connection without one, and {key}.pub is missing.",
-            hint=f"{adb_command('start-server')} creates one; so does {adb_command('keygen', str(key))}.",
+            hint=f"Type {adb_command('keygen', str(key))}; a server that runs already makes none.",
         )
     return keys
 
