@@ -32,6 +32,12 @@ _hashed: dict[tuple[Path, int, int], str] = {}
 _PIECE_BYTES = 1 << 22
 
 
+def unread_bytes(path: Path) -> int:
+    """How much ``sha256_of_file`` would read of a file: all of it, or nothing where this process has hashed it."""
+    found = path.stat()
+    return 0 if (path, found.st_size, found.st_mtime_ns) in _hashed else found.st_size
+
+
 def sha256_of_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
     """Hex SHA-256 of a file's bytes; read once a process, unless its size or time of change differs.
 

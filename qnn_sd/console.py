@@ -11,23 +11,22 @@ from __future__ import annotations
 import json
 import re
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Protocol
 
 from rich.console import Console as RichConsole
 
 from qnn_sd.errors import QnnSdError
 from qnn_sd.kept import Kept
-from qnn_sd.live_display import LiveDisplay, Row, by_elapsed, bytes_state, count_state, elapsed_state
+from qnn_sd.live_display import LateRow, LiveDisplay, Row, by_elapsed, bytes_state, count_state, elapsed_state
 from qnn_sd.schemas import Document
 from qnn_sd.table_layout import print_table
 
 # Of C0 and C1, all but the tab and the line's end.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Fewer are read before anybody could see a bar.
-_NOTICED_BYTES = 50_000_000
 
 
 def json_text(value: object) -> str:
@@ -205,7 +204,12 @@ class Console:
             sys.stdout.flush()
 
     def ask(self, question: str) -> bool:
-        """Asks on the terminal; anything but yes is no, and so is the end of the input."""
+        """Asks on the terminal; anything but yes is no, and so is the end of the input.
+
+        What was typed before the question was seen is no answer to it.
+        """
+        with suppress(termios.error):
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
         self._err.print(f"{question} [y/N] ", end="", markup=False)
         answer = sys.stdin.readline()
         if not answer.endswith("\n"):
@@ -257,17 +261,20 @@ class Console:
 
     @contextmanager
     def reading(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar of bytes on a terminal while the block reads files; nothing in a log.
+        """A bar of bytes on a terminal while the block reads files, as soon as it is seen to take its time.
+
+        Nothing in a log.
 
         Args:
             title: what is read.
             total: bytes in all.
         """
-        if not self.shows_rows or total < _NOTICED_BYTES:
+        if not self.shows_rows:
             yield lambda _count: None
             return
-        with self._display.row(title, bytes_state, total) as row:
-            yield row.advance
+        with ExitStack() as rows:
+            late = LateRow(lambda done: rows.enter_context(self._display.row(title, bytes_state, total, done)), total)
+            yield late.advance
 
     @contextmanager
     def transfer(self, title: str, total: int | None, done: int = 0) -> Iterator[Transfer]:

@@ -1,4 +1,4 @@
-"""Figures as people say them."""
+"""Figures as people say them, and text of strangers as a terminal can show it."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def clock(seconds: float) -> str:
     """Seconds as hours, minutes and seconds: 1:02:03."""
     whole = int(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def shown(text: object, most: int = 80) -> str:
+    """Text of a file on a terminal: files come from strangers, so nothing but what can be printed, and little."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    return plain if len(plain) <= most else f"{plain[:most]}…"

@@ -6,6 +6,7 @@ stays whole, on a terminal of any width.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -23,6 +24,9 @@ from qnn_sd.in_words import clock
 
 # A session of a smaller model is open before anybody wonders.
 _SLOW_TO_LOAD_BYTES = 200_000_000
+# What takes less is over before a row could be read; and how fast it goes shows after a moment.
+_WORTH_A_ROW_SECONDS = 1.0
+_PACE_KNOWN_SECONDS = 0.2
 
 
 class _Title(ProgressColumn):
@@ -192,3 +196,28 @@ class Row:
     def retitle(self, title: str) -> None:
         """Says anew what is worked on."""
         self._progress.update(self._task, description=title)
+
+
+class LateRow:
+    """A row that comes only where the rest takes so long that somebody wonders: a shorter one flashes.
+
+    Args:
+        show: opens the row, given the steps or bytes that are done.
+        total: of them in all.
+    """
+
+    def __init__(self, show: Callable[[int], Row], total: int) -> None:
+        self._show, self._total, self._done = show, total, 0
+        self._started = time.monotonic()
+        self._row: Row | None = None
+
+    def advance(self, count: int) -> None:
+        """Counts steps or bytes."""
+        self._done += count
+        if self._row is not None:
+            self._row.advance(count)
+            return
+        elapsed = time.monotonic() - self._started
+        left = elapsed * (self._total - self._done) / max(self._done, 1)
+        if elapsed >= _PACE_KNOWN_SECONDS and left >= _WORTH_A_ROW_SECONDS:
+            self._row = self._show(self._done)

@@ -29,7 +29,7 @@ _FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _FEWEST_FIELDS = 3
 # Longer is no line of settings, and would take the expression's time squared.
 _LONGEST_LINE = 10_000
-_LORA_TAG = re.compile(r"<lora:([^:<>]+)(?::([^:<>]+))?[^<>]*>")
+LORA_TAG = re.compile(r"<lora:([^:<>]+)(?::([^:<>]+))?[^<>]*>")
 # Hex digits of a hash, as those tools shorten it.
 _MODEL_DIGITS, _NETWORK_DIGITS = 10, 12
 
@@ -141,9 +141,9 @@ def read_parameters(text: str) -> Parameters:
             which = 1
         prompts[which].append(line.removeprefix(_NEGATIVE).strip() if which else line)
     prompt, negative = ("\n".join(each).strip() for each in prompts)
-    tags = tuple((name, scale or "1") for name, scale in _LORA_TAG.findall(prompt))
+    tags = tuple((name, scale or "1") for name, scale in LORA_TAG.findall(prompt))
     return Parameters(
-        _LORA_TAG.sub("", prompt).strip() if tags else prompt,
+        LORA_TAG.sub("", prompt).strip() if tags else prompt,
         negative,
         {name: _unquoted(value.strip()) for name, value in found},
         tags,

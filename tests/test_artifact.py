@@ -208,6 +208,17 @@ def test_bytes_are_counted_as_they_are_read(tmp_path: Path) -> None:
         assert sum(counts) == 10_000_000
 
 
+def test_only_what_was_not_read_is_ahead(tmp_path: Path) -> None:
+    path = tmp_path / "weights.bin"
+    path.write_bytes(bytes(10_000))
+    os.utime(path, (time.time() - 3600,) * 2)
+    assert artifact.unread_bytes(path) == 10_000
+    artifact.sha256_of_file(path)
+    assert artifact.unread_bytes(path) == 0
+    path.write_bytes(bytes(20_000))
+    assert artifact.unread_bytes(path) == 20_000
+
+
 def test_a_plan_reads_no_file_but_misses_none(tmp_path: Path) -> None:
     made = load_or_build(tmp_path, RECIPE, build)
     (made.folder / "sub" / "weights.bin").write_bytes(b"x" * 1000)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
 from terminal import on_terminal, python
 
+from qnn_sd import live_display
 from qnn_sd.console import Console
+from qnn_sd.errors import SettingError
+from qnn_sd.live_display import LiveDisplay
 
 
 def test_a_narrow_terminal_cuts_no_word_of_a_table(
@@ -124,6 +129,63 @@ def test_a_line_moves_while_a_large_model_is_loaded(tmp_path: Path) -> None:
     assert shown.code == 0, shown.printed
     assert len(set(re.findall(r"[|/\\-] loading unet \(3.4 GB\) 0:00:0\d", shown.printed))) >= 4
     assert shown.screen == ["done"]
+
+
+class Shown(Console):
+    """A console that counts the rows of bytes that it shows, on a clock that is set by hand."""
+
+    shows_rows = True
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.now, self.rows = 0.0, []
+        monkeypatch.setattr(live_display.time, "monotonic", lambda: self.now)
+
+    @property
+    def _display(self) -> LiveDisplay:
+        display = LiveDisplay(io.StringIO())
+        row = display.row
+
+        def counted(title: str, *rest: Any) -> Any:
+            self.rows.append((title, *rest[1:]))
+            return row(title, *rest)
+
+        display.row = counted
+        return display
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0, False), (0.08, False), (0.15, True), (5.0, True)])
+def test_a_bar_of_bytes_comes_where_the_rest_takes_a_second(
+    seconds: float, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten pieces of so many seconds each."""
+    console = Shown(monkeypatch)
+    with console.reading("reading", 1_000) as on_bytes:
+        for _ in range(10):
+            console.now += seconds
+            on_bytes(100)
+    assert len(console.rows) == shown
+
+
+def test_a_bar_of_bytes_counts_what_came_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Shown(monkeypatch)
+    with console.reading("reading", 1_000) as on_bytes:
+        on_bytes(300)
+        console.now += 2.0
+        on_bytes(100)
+    assert console.rows == [("reading", 1_000, 400)]
+
+
+EARLY = """
+import select, sys
+print("reading", flush=True)
+assert select.select([sys.stdin], [], [], 60)[0]
+"""
+
+
+def test_what_was_typed_before_the_question_is_no_answer(tmp_path: Path) -> None:
+    shown = on_terminal(python(EARLY + ASKED), tmp_path, {}, [("reading", b"y\n"), ("[y/N] ", b"n\n")])
+    assert shown.screen[-1] == "no"
 
 
 ASKED = """

@@ -7,6 +7,7 @@ import resource
 import threading
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -209,14 +210,35 @@ def test_what_is_left_shrinks_and_follows_the_pace(tmp_path: Path, monkeypatch: 
     running = [("quantize", "m.unet")]
     assert build.left(running, time.monotonic()) == pytest.approx(20 * 50 / 60 + 5 + 40, abs=0.5)
     assert build.left(running, time.monotonic() - 30) == pytest.approx(20 * 50 / 60 + 5 + 10, abs=0.5)
-    # What should be over long ago goes on for a tenth of its time.
-    assert build.left(running, time.monotonic() - 300) == pytest.approx(20 * 50 / 60 + 5 + 30, abs=0.5)
+    # What should be over long ago goes on for a tenth of its time; the rest may take four times as long, and no more.
+    assert build.left(running, time.monotonic() - 300) == pytest.approx(4 * (20 * 50 / 60 + 5) + 30, abs=0.5)
     assert build.share(running, time.monotonic()) < 0.05
     (tmp_path / "weights.bin").write_bytes(bytes(2_000_000))
     build.done(running, 80.0, [tmp_path])
     # It took twice as long as expected: so will the rest.
     assert build.left() == pytest.approx(2 * (20 * 50 / 60 + 5), abs=0.1)
     assert "disk 2 MB" in build.usage()
+
+
+def test_what_is_left_grows_with_a_stage_that_overruns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(expected_build.time, "monotonic", lambda: clock[0])
+    stages = [ExpectedStage("export", "m.unet", 30.0), ExpectedStage("quantize", "m.unet", 20.0)]
+    build = ExpectedBuild([*stages, ExpectedStage("compile", "m.unet", 100.0)])
+    build.done([("export", "m.unet")], 30.0, [])
+    running, started = [("quantize", "m.unet")], clock[0]
+    left = []
+    for clock[0] in range(1000, 1100, 5):
+        left.append(build.left(running, started))
+    # On time it shrinks second by second; then it grows each time, by the pace of both stages.
+    assert left[:4] == pytest.approx([120, 115, 110, 105])
+    assert left[4] == pytest.approx(100 + 2)
+    assert all(later > earlier for earlier, later in pairwise(left[4:]))
+    assert left[-1] == pytest.approx(100 * (30 + 95) / (30 + 20) + 9.5)
+    # What was slow before isn't taken for faster by a stage that has only begun.
+    slow = ExpectedBuild([*stages, ExpectedStage("compile", "m.unet", 100.0)])
+    slow.done([("export", "m.unet")], 60.0, [])
+    assert slow.left(running, clock[0]) == pytest.approx(2 * (100 + 20))
 
 
 # Memory.

@@ -45,6 +45,17 @@ def test_a_long_build_is_told_and_asked_for_and_yes_builds(tmp_path: Path) -> No
     assert is_built(tmp_path)
 
 
+def test_what_is_typed_before_the_question_does_not_answer_it(tmp_path: Path) -> None:
+    early = "import select, sys\nprint('reading', flush=True)\nassert select.select([sys.stdin], [], [], 60)[0]\n"
+    typed = [("reading", b"y\n"), ("Go on? [y/N] ", b"n\n")]
+    shown = on_terminal(
+        [*python(early + IMPATIENT), *BUILD], tmp_path, {"QNN_SD_CACHE": str(tmp_path / "cache")}, typed, columns=160
+    )
+    assert shown.code == 130, shown.printed
+    assert "error: Nothing was made." in shown.screen
+    assert not is_built(tmp_path)
+
+
 @pytest.mark.parametrize("typed", [b"n\n", b"\n", b"perhaps\n", b"\x04"], ids=["n", "enter", "other", "end"])
 def test_no_makes_nothing(typed: bytes, tmp_path: Path) -> None:
     shown = asked(tmp_path, answers=(("Go on? [y/N] ", typed),))
@@ -169,6 +180,52 @@ def test_a_plan_has_estimates_where_nothing_was_built(cli_here: CliHere, tmp_pat
     assert "24 of 24 stages to do: about" in table
     assert not re.search(r"(^|\s)0 s", table)
     assert not (tmp_path / "cache").exists()
+
+
+@builds
+def test_a_plan_says_what_images_take_where_all_is_built(cli_here: CliHere, tmp_path: Path) -> None:
+    environment = {"QNN_SD_CACHE": str(tmp_path / "cache")}
+    run = ("run", "a red circle", "--target", "cpu", "--steps", "1")
+    assert cli_here(*run, environment=environment).returncode == 0
+    many = (*run, "-n", "1000", "--dry-run")
+    told = cli_here(*many, environment=environment).stdout.splitlines()[-1]
+    assert re.fullmatch(
+        r"0 of (\d+) stages to do; the images take about .+ on this machine \(.+\), 0\.\d GB of memory\.", told
+    )
+    document = json.loads(cli_here(*many, "--json", environment=environment).stdout)
+    assert document["image_seconds"] == document["estimated_seconds"] > 10
+    built = cli_here("export", "--component", "unet", "--dry-run", environment=environment).stdout
+    assert "0 of 1 stages to do." in built
+
+
+MARKS = {
+    "a (lighthouse:1.3)": "warning: (lighthouse:1.3) in the prompt is read as plain text here: weights of words",
+    "a ((red)) boat": "warning: ((red)) in the prompt is read as plain text here",
+    "a boat, [fog]": "warning: [fog] in the prompt is read as plain text here",
+    "a boat BREAK fog": "warning: BREAK in the prompt is read as plain text here",
+    "a boat AND fog": "warning: AND in the prompt is read as plain text here",
+    "a {red|blue} boat": "warning: {red|blue} in the prompt is read as plain text here",
+    "a boat <lora:ink:0.7>": "warning: <lora:ink:0.7> in the prompt is read as plain text here: give the LoRA as "
+    "--lora PATH:0.7",
+    "a boat, embedding:neon": "warning: embedding:neon in the prompt is read as plain text here: give the file as",
+    "a boat\nNegative prompt: fog\nSteps: 20, Sampler: Euler a": "warning: Negative prompt: in the prompt is read as "
+    "plain text here, and so are the settings after it: type them as --negative, --steps",
+    "a boat\nSteps: 20, Sampler: Euler a": "warning: Steps: 20 in the prompt is read as plain text here",
+}
+
+
+@pytest.mark.parametrize("prompt", MARKS)
+def test_marks_that_other_tools_read_are_named(prompt: str, cli_here: CliHere) -> None:
+    lines = cli_here("run", prompt, "--target", "cpu", "--dry-run").stderr.splitlines()
+    assert [each.startswith(MARKS[prompt]) for each in lines if each.startswith("warning: ")] == [True], lines
+
+
+def test_a_prompt_of_words_has_no_marks_and_a_negative_one_may(cli_here: CliHere) -> None:
+    plain = "CATS AND DOGS", "a cat (and a dog), 16 steps: a stair", "sand and brandy, Breaking waves"
+    for prompt in plain:
+        assert "plain text" not in cli_here("run", prompt, "--target", "cpu", "--dry-run").stderr
+    done = cli_here("run", "a cat", "--negative", "(fog:1.4)", "--target", "cpu", "--dry-run")
+    assert "warning: (fog:1.4) in the negative prompt is read as plain text here" in done.stderr
 
 
 def test_last_time_is_that_of_the_same_settings(cli_here: CliHere, own_cache: Path) -> None:

@@ -182,7 +182,7 @@ def test_another_tools_image_gives_what_it_has(tmp_path: Path) -> None:
     }
     assert found.model_hash == ("v1-5-pruned", "6ce0161689")
     told = "\n".join(found.remarks)
-    for part in ("v1.6.0 made it", "Karras'", "(word:1.2)", "--lora PATH:0.6"):
+    for part in ("v1.6.0 made it", "Karras'", "(a cat:1.2) in the prompt is read as plain text", "--lora PATH:0.6"):
         assert part in told
 
 

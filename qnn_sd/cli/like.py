@@ -15,13 +15,14 @@ from click.core import ParameterSource
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.image_facts import versions_here
 from qnn_sd.cli.like_sources import LikeSources
-from qnn_sd.cli.recalled_image import RecalledImage, shown
+from qnn_sd.cli.recalled_image import RecalledImage
 from qnn_sd.cli.target_options import TargetOptions
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import CheckpointError
 from qnn_sd.generate.png import read_pixels
 from qnn_sd.image_metadata import ImageDocument
+from qnn_sd.in_words import shown
 from qnn_sd.metrics import psnr_db
 from qnn_sd.pipeline import BuildPipeline
 

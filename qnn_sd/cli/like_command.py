@@ -12,8 +12,9 @@ from click.core import ParameterSource
 
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.like import Like
-from qnn_sd.cli.recalled_image import RecalledImage, recall, shown
+from qnn_sd.cli.recalled_image import RecalledImage, recall
 from qnn_sd.errors import OutputError
+from qnn_sd.in_words import shown
 
 _META = "qnn_sd.like"
 

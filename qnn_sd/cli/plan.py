@@ -56,7 +56,9 @@ def show_plan(
     stages = [_stage(each, pipeline.model.name) for each in forecast.stages]
     console.table(_COLUMNS, [_row(each) for each in stages])
     to_do = sum(not each.cached for each in stages)
-    console.result(f"{to_do} of {len(stages)} stages to do{': ' if to_do else ''}{_sum(forecast) if to_do else ''}.")
+    # What is built already still has its images ahead.
+    ahead = f": {_sum(forecast)}" if to_do else f"; the images take {in_one_line(forecast)}" if images else ""
+    console.result(f"{to_do} of {len(stages)} stages to do{ahead}.")
     console.document(
         PlanDocument(
             model=pipeline.model.name,

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from qnn_sd.cli.prompt_marks import remarks_on_marks
 from qnn_sd.errors import SettingError
 from qnn_sd.generate.png import read_png
 from qnn_sd.image_metadata import DOCUMENT, ImageDocument, TargetKind
+from qnn_sd.in_words import shown
 from qnn_sd.webui_parameters import PARAMETERS, Parameters, read_parameters
 
 # More is no document of an image: the longest prompt that a shell can pass has 128 KiB.
 _LONGEST_DOCUMENT = 1_000_000
-_EMPHASIS = re.compile(r"\([^()]*:\s*[\d.]+\)")
-
-
-def shown(text: object, most: int = 80) -> str:
-    """Text of an image on a terminal: images come from strangers, so nothing but what can be printed, and little."""
-    plain = "".join(letter if letter.isprintable() else "?" for letter in str(text))
-    return plain if len(plain) <= most else f"{plain[:most]}…"
 
 
 @dataclass(frozen=True)
@@ -150,8 +144,7 @@ def _of_another_tool(path: Path, said: Parameters) -> RecalledImage:
     unsaid = [name for name in (*names, "Sampler") if name not in fields]
     if unsaid:
         remarks.append(f"it doesn't say: {', '.join(unsaid)}; the defaults hold")
-    if _EMPHASIS.search(said.prompt + said.negative):
-        remarks.append("weights in a prompt, such as (word:1.2), are read as plain text here")
+    remarks += [*remarks_on_marks(said.prompt, "prompt"), *remarks_on_marks(said.negative, "negative prompt")]
     remarks += [
         f"its LoRA {shown(name)} at {shown(scale)} must be given: --lora PATH:{shown(scale)}"
         for name, scale in said.loras

@@ -20,7 +20,7 @@ from qnn_sd.cli.image_facts import image_document, text_chunks
 from qnn_sd.cli.like_command import LikeCommand, like_of
 from qnn_sd.cli.options import output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.run_report import remark_on_prompts, remark_on_verification, report
+from qnn_sd.cli.run_report import remark_on_marks, remark_on_prompts, remark_on_verification, report
 from qnn_sd.cli.target_options import TargetOptions, target_options
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request, TextToImage
@@ -95,6 +95,7 @@ def run_command(
     again = like_of(click.get_current_context())
     if again is not None:
         again.announce(console, where, profile, build_request)
+    remark_on_marks(console, click.get_current_context())
     pipeline = build_request.pipeline(console)
     if again is not None:
         again.check_checkpoint(console, pipeline)

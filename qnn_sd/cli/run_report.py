@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+from click.core import ParameterSource
+
 from qnn_sd.bundle_manifest import Bundle
 from qnn_sd.cli.documents import RunDocument
 from qnn_sd.cli.documents.phones import BatteryState
 from qnn_sd.cli.documents.run import ComponentFallback, ComponentRun, PhoneCompute, PhoneRun, SavedImage
+from qnn_sd.cli.prompt_marks import remarks_on_marks
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request
 from qnn_sd.generate.text_to_image import CallStats
@@ -25,6 +29,14 @@ def remark_on_prompts(console: Console, request: Request, result: Generation) ->
     for name, tokens in (("prompt", result.prompt), ("negative prompt", result.negative)):
         if tokens.cut:
             console.warn(f"the {name} is too long: {tokens.used} tokens were used, this was cut: {_shortened(tokens)}")
+
+
+def remark_on_marks(console: Console, context: click.Context) -> None:
+    """Warns of what other tools read in a typed prompt; ``--like`` speaks of an image's own."""
+    for parameter, what in (("prompt", "prompt"), ("negative", "negative prompt")):
+        if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
+            for line in remarks_on_marks(context.params[parameter], what):
+                console.warn(line)
 
 
 def remark_on_verification(console: Console, request: Request, bundle: Bundle) -> None:

@@ -80,10 +80,12 @@ class BuildContext:
         }
 
     def hashes_of(self, files: Mapping[str, Path]) -> dict[str, str]:
-        """SHA-256 of files by name; large ones that weren't read before show a bar."""
-        total = sum(path.stat().st_size for path in files.values())
-        with self.console.reading("reading the checkpoint", total) as on_bytes:
-            return {name: artifact.sha256_of_file(path, on_bytes) for name, path in files.items()}
+        """SHA-256 of files by name; large ones that this process hasn't read before show a bar."""
+        unread = {path: artifact.unread_bytes(path) for path in files.values()}
+        with self.console.reading("reading the checkpoint", sum(unread.values())) as on_bytes:
+            return {
+                name: artifact.sha256_of_file(path, on_bytes if unread[path] else None) for name, path in files.items()
+            }
 
     @cached_property
     def tokenizer_hashes(self) -> dict[str, str]:

@@ -85,17 +85,19 @@ class ExpectedBuild:
     def left(self, running: Sequence[tuple[str, str]] = (), since: float | None = None) -> float:
         """Seconds that the whole command is expected to go on, at the pace of what is done.
 
+        What runs counts for the pace of what is ahead as soon as it has taken longer than expected at the pace so far.
+
         Args:
             running: the stages that run now.
             since: when they were started, by ``time.monotonic``.
         """
         ahead = sum(seconds for each, seconds in self._left.items() if each not in running) * self._beside
-        pace = 1.0
-        if self._taken >= _PACE_AFTER_SECONDS and self._expected > 0:
-            pace = min(max(self._taken / self._expected, _PACE[0]), _PACE[1])
         elapsed = 0.0 if since is None else time.monotonic() - since
+        expected = self.expected(running)
+        pace = _pace(self._taken, self._expected)
+        pace_ahead = max(pace, _pace(self._taken + elapsed, self._expected + expected))
         # What takes longer than expected goes on for a while.
-        return (ahead + self._afterwards) * pace + max(self.expected(running) * pace - elapsed, _OVERDUE * elapsed)
+        return (ahead + self._afterwards) * pace_ahead + max(expected * pace - elapsed, _OVERDUE * elapsed)
 
     def share(self, running: Sequence[tuple[str, str]], since: float) -> float:
         """How much of the whole command is done by the clock, 0 to 1, while stages run."""
@@ -119,3 +121,10 @@ class ExpectedBuild:
     def usage(self) -> str:
         """The most memory so far, and the disk that was filled."""
         return f"memory {gigabytes(self.memory.bytes)}, disk {gigabytes(self._bytes)}"
+
+
+def _pace(taken: float, expected: float) -> float:
+    """How many times as long as expected it took; 1 where that isn't known yet."""
+    if taken < _PACE_AFTER_SECONDS or expected <= 0:
+        return 1.0
+    return min(max(taken / expected, _PACE[0]), _PACE[1])
