@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from qnn_sd.cli.command_line import Given, quoted, takes_value
-from qnn_sd.cli.typed_command import TypedCommand, example_of, main_name
+from qnn_sd.cli.typed_command import EXAMPLE_PROMPT, TypedCommand, example_of, main_name
+from qnn_sd.cli.whole_values import mended_path
 from qnn_sd.errors import UsageError
 
 _EDITORS_DASHES = re.compile("^[‐‑‒–—―−]{1,2}(?=[A-Za-z])")  # noqa: RUF001 (those of text editors)
@@ -23,7 +24,15 @@ def refuse_slips(typed: TypedCommand) -> None:
         _refuse_dashes(typed, place, token)
     for given in typed.line.options:
         _refuse_forgotten_value(typed, given)
+        _refuse_placeholder(given)
     _refuse_two_values(typed)
+    line = mended_path(typed) if typed.has_prompt else None
+    if line is not None:
+        raise UsageError(
+            "Put the path in quotes",
+            why="It has spaces: what follows the first is the prompt to the shell.",
+            hint=typed.to_type([EXAMPLE_PROMPT, *line]),
+        )
 
 
 def _refuse_dashes(typed: TypedCommand, place: int, token: str) -> None:
@@ -51,6 +60,11 @@ def _refuse_forgotten_value(typed: TypedCommand, given: Given) -> None:
             why=f"{given.value} comes right after it.",
             hint=f"Give it one, such as {example_of(given.option)}.",
         )
+
+
+def _refuse_placeholder(given: Given) -> None:
+    if given.option is not None and main_name(given.option) == "--device" and given.value == "SERIAL":
+        raise UsageError("SERIAL stands for your phone's", hint="qnn-sd devices lists them.")
 
 
 def _refuse_two_values(typed: TypedCommand) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from qnn_sd.cli.command_line import in_quotes, options_by_name, prompt_of, quoted, taken_apart
-from qnn_sd.cli.complaints import explained
+from qnn_sd.cli.complaints import explained, translated
 from qnn_sd.cli.spellings import COMMANDS
 from qnn_sd.cli.typed_command import EXAMPLE_PROMPT, TypedCommand
 from qnn_sd.errors import UsageError
@@ -32,8 +32,8 @@ def unknown_command(group: click.Group, context: click.Context, arguments: Seque
     # One that is one letter off is a slip; a word of several that resembles one is a prompt's.
     if meant is not None and (len(line.words) < 3 or _is_close(word, meant) or word.lower() in COMMANDS):
         rest = " ".join(map(quoted, arguments[1:]))
-        if meant == "run" and len(line.words) > 1:
-            rest = f"{prompt_of(line.words[1:])}{line.option_text()}"
+        if meant == "run" and len(arguments) > 1:
+            rest = translated(arguments[1:], known)
         return UsageError(what, hint=f"Did you mean {f'{path} {meant} {rest}'.strip()}?")
     if run is None:
         return UsageError(what, hint=help_line)
