@@ -106,7 +106,11 @@ def translated(arguments: Sequence[str], known: Mapping[str, click.Option], name
     size = {sides[each.name]: each.value for each in line.options if each.name in sides and each.value}
     line.options = [each for each in line.options if each.name not in foreign]
     text = "x".join(size[side] for side in sorted(size))
-    return f"{prompt_of([*prompt, *line.words] or [EXAMPLE_PROMPT])}{line.option_text()}{text and f' --size {text}'}"
+    words = [*prompt, *line.words]
+    # An image that is made again has its own.
+    if not words and any(each.name == "--like" for each in line.options):
+        return line.option_text().strip()
+    return f"{prompt_of(words or [EXAMPLE_PROMPT])}{line.option_text()}{text and f' --size {text}'}"
 
 
 def _missing(typed: TypedCommand, parameter: click.Parameter | None) -> UsageError:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from qnn_sd.cli.command_line import EDITORS_QUOTES, in_quotes, prompt_of, quoted, takes_value
 from qnn_sd.cli.typed_command import EXAMPLE_PROMPT, TypedCommand, is_number
-from qnn_sd.cli.whole_values import FILE_SUFFIXES, is_there, whole_value
+from qnn_sd.cli.whole_values import FILE_SUFFIXES, is_there, is_torn, whole_value
 from qnn_sd.config import find_profile, models
 from qnn_sd.errors import UsageError
 
@@ -30,20 +30,31 @@ def extra_words(typed: TypedCommand) -> UsageError:
         return UsageError("A size has no spaces", hint=f"Type {typed.path} {size}")
     line = _Line(typed)
     if line.second_soc:
-        first = [word for word in typed.arguments if word not in line.second_soc]
         return UsageError(
             "One SoC is compiled at a time" if typed.path.endswith("compile") else "One SoC is taken at a time",
             why=f"Type another line for {' and '.join(line.second_soc)}.",
-            hint=typed.to_type(first),
+            hint=line.to_type(),
         )
-    if line.understood or line.whole:
-        error = line.error()
-        if error is not None:
-            return error
-    return _not_understood(typed, [word for word in typed.line.words if is_there(word) and word.endswith(".png")])
+    images = [word for word in typed.line.words if is_there(word) and word.endswith(".png")] if typed.has_prompt else []
+    if images and not line.can_be_typed:
+        return UsageError(
+            f"{quoted(images[0])} is no option",
+            why="It is a file here, which -o would write over.",
+            hint=f"To make it again give --like {quoted(images[0])}; for a new image give another name with -o.",
+        )
+    return line.error() if line.understood or line.whole else _not_understood(typed)
 
 
-def _not_understood(typed: TypedCommand, images: Sequence[str]) -> UsageError:
+def torn_value(typed: TypedCommand) -> UsageError | None:
+    """What to say of an option's value that is none without the words after it; None where there is none.
+
+    Args:
+        typed: what was typed.
+    """
+    return _Line(typed).error() if any(is_torn(typed, each) for each in typed.line.options) else None
+
+
+def _not_understood(typed: TypedCommand) -> UsageError:
     words, options = typed.line.words, typed.line.option_text()
     argument = next((each.name for each in typed.command.params if isinstance(each, click.Argument)), None)
     if argument is not None and not typed.has_prompt:
@@ -53,12 +64,6 @@ def _not_understood(typed: TypedCommand, images: Sequence[str]) -> UsageError:
         listed = " ".join(map(quoted, words))
         return UsageError(
             f"{listed} belongs to no option", why=f"{typed.path} takes options alone.", hint=typed.help_hint
-        )
-    if images:
-        return UsageError(
-            f"{quoted(images[0])} is no option",
-            why="It is a file here, which -o would write over.",
-            hint=f"To make it again give --like {quoted(images[0])}; for a new image give another name with -o.",
         )
     # Quotes that end too early leave one that has spaces, and others.
     if all(" " in word for word in words):
@@ -160,24 +165,40 @@ class _Line:
         if self.understood and not self._is_overwritten(output, left[0]):
             self.parts[self.parts.index(left[0])] = ["-o", left[0]]
 
-    def error(self) -> UsageError | None:
-        """What to say of it; None where the line can't be typed."""
-        typed = self._typed
-        options = [token for each in self.parts if isinstance(each, list) for token in each]
+    @property
+    def _options(self) -> list[str]:
+        return [token for each in self.parts if isinstance(each, list) for token in each]
+
+    def to_type(self) -> str:
+        """The options alone, as a hint."""
+        return self._typed.to_type(self._options)
+
+    @property
+    def _words(self) -> list[str]:
         words = [each for each in self.parts if isinstance(each, str)]
-        if typed.has_prompt and not words and "--like" not in options:
-            words = [EXAMPLE_PROMPT]
+        is_missing = self._typed.has_prompt and not words and "--like" not in self._options
+        return [EXAMPLE_PROMPT] if is_missing else words
+
+    @property
+    def can_be_typed(self) -> bool:
+        """Whether the line parses, has a prompt that is no file's name, and writes over nothing."""
+        words = self._words
         prompt = " ".join(words).strip(EDITORS_QUOTES) if len(words) > 1 else "".join(words)
         is_file = len(words) == 1 and " " not in prompt and prompt.endswith(FILE_SUFFIXES)
-        line = [prompt, *options] if words else options
-        if is_file or not typed.can_be_typed(line):
-            return None
-        hint = f"Type {' '.join([typed.path, *([prompt_of(words)] if len(words) > 1 else map(quoted, words))])}"
-        hint += "".join(f" {quoted(token)}" for token in options)
+        line = [prompt, *self._options] if words else self._options
+        return not is_file and self._typed.can_be_typed(line)
+
+    def error(self) -> UsageError:
+        """What to say of it, with the line where that can be typed."""
+        typed, options, words = self._typed, self._options, self._words
+        hint = typed.help_hint
+        if self.can_be_typed:
+            prompt = [prompt_of(words)] if len(words) > 1 else [*map(quoted, words)]
+            hint = f"Type {' '.join([typed.path, *prompt, *map(quoted, options)])}"
         if self.understood:
             verb = "is" if len(self.understood) == 1 else "are"
             return UsageError(f"{', '.join(map(quoted, self.understood))} {verb} no option", hint=hint)
-        if "--lora" in self.whole:
+        if self.whole == ["--lora"] and not any(" " in each for each in options):
             return UsageError("The scale of a LoRA comes after a colon", hint=hint)
         return UsageError(f"Put the value of {self.whole[0]} in quotes", why="A space ends it to the shell.", hint=hint)
 

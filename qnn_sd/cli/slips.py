@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from qnn_sd.cli.command_line import Given, quoted, takes_value
-from qnn_sd.cli.typed_command import EXAMPLE_PROMPT, TypedCommand, example_of, main_name
-from qnn_sd.cli.whole_values import mended_path
+from qnn_sd.cli.extra_words import torn_value
+from qnn_sd.cli.typed_command import TypedCommand, example_of, main_name
 from qnn_sd.errors import UsageError
 
 _EDITORS_DASHES = re.compile("^[‐‑‒–—―−]{1,2}(?=[A-Za-z])")  # noqa: RUF001 (those of text editors)
@@ -16,7 +16,8 @@ def refuse_slips(typed: TypedCommand) -> None:
     """Refuses what click would misread.
 
     Raises:
-        UsageError: a dash of a text editor, one dash for two, an option without its value or with two values.
+        UsageError: a dash of a text editor, one dash for two, an option without its value or with two values,
+            a value that spaces have torn apart.
     """
     for place, token in enumerate(typed.arguments):
         if token == "--":
@@ -26,13 +27,9 @@ def refuse_slips(typed: TypedCommand) -> None:
         _refuse_forgotten_value(typed, given)
         _refuse_placeholder(given)
     _refuse_two_values(typed)
-    line = mended_path(typed) if typed.has_prompt else None
-    if line is not None:
-        raise UsageError(
-            "Put the path in quotes",
-            why="It has spaces: what follows the first is the prompt to the shell.",
-            hint=typed.to_type([EXAMPLE_PROMPT, *line]),
-        )
+    torn = torn_value(typed)
+    if torn is not None:
+        raise torn
 
 
 def _refuse_dashes(typed: TypedCommand, place: int, token: str) -> None:
@@ -64,7 +61,7 @@ def _refuse_forgotten_value(typed: TypedCommand, given: Given) -> None:
 
 def _refuse_placeholder(given: Given) -> None:
     if given.option is not None and main_name(given.option) == "--device" and given.value == "SERIAL":
-        raise UsageError("SERIAL stands for your phone's", hint="qnn-sd devices lists them.")
+        raise UsageError("SERIAL stands for your phone's serial number", hint="qnn-sd devices lists them.")
 
 
 def _refuse_two_values(typed: TypedCommand) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 
 import click
 
@@ -32,8 +33,13 @@ def checked(error: UsageError, context: click.Context, typed: Sequence[str]) -> 
         line = ["?"]
     if can_be_typed(context, line, typed):
         return error
-    listed = "commands" if isinstance(context.command, click.Group) else "options"
-    return UsageError(error.what, why=error.why, hint=f"{context.command_path} --help lists the {listed}.")
+    path, listed, meant = context.command_path, "options", ""
+    if isinstance(context.command, click.Group):
+        if line[0] in context.command.commands:
+            path, meant = f"{path} {line[0]}", f"Did you mean the command {line[0]}? "
+        else:
+            listed = "commands"
+    return UsageError(error.what, why=error.why, hint=f"{meant}{path} --help lists the {listed}.")
 
 
 def can_be_typed(context: click.Context, line: Sequence[str], typed: Sequence[str]) -> bool:
@@ -83,7 +89,7 @@ def _overwrites(parsed: click.Context, typed: Sequence[str]) -> bool:
 
 def _is_named(option: click.Parameter, path: str, typed: Sequence[str]) -> bool:
     """Whether an output was typed as one."""
-    named = [value for name, value in zip(typed, typed[1:], strict=False) if name in option.opts]
+    named = [value for name, value in pairwise(typed) if name in option.opts]
     named += [value for name, _, value in (each.partition("=") for each in typed) if name in option.opts]
     named += [each[2:] for each in typed if each.startswith("-o")]
     return path in (os.path.expanduser(each) for each in named)  # noqa: PTH111 (any text)

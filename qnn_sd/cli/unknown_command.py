@@ -10,7 +10,7 @@ import click
 from qnn_sd.cli.command_line import in_quotes, options_by_name, prompt_of, quoted, taken_apart
 from qnn_sd.cli.complaints import explained, translated
 from qnn_sd.cli.spellings import COMMANDS
-from qnn_sd.cli.typed_command import EXAMPLE_PROMPT, TypedCommand
+from qnn_sd.cli.typed_command import TypedCommand
 from qnn_sd.errors import UsageError
 
 
@@ -64,8 +64,8 @@ def _with_command(group: click.Group, path: str, owners: Sequence[str], argument
     """A line with the command that was left out: run where it has the option, with its prompt."""
     if "run" not in owners:
         return f"{path} {' '.join([owners[0], *map(quoted, arguments)])}"
-    line = taken_apart(arguments, options_by_name(group.commands["run"], click.Context(group.commands["run"])))
-    return f"{path} run {prompt_of(line.words or [EXAMPLE_PROMPT])}{line.option_text()}"
+    known = options_by_name(group.commands["run"], click.Context(group.commands["run"]))
+    return f"{path} run {translated(arguments, known)}"
 
 
 def options_before_command(
@@ -87,6 +87,8 @@ def options_before_command(
             line = [arguments[place], *arguments[place + 1 :], *arguments[:place]]
             return UsageError(f"{name} comes after the command", hint=f"Type {' '.join([path, *map(quoted, line)])}")
         owners = [own for own, each in group.commands.items() if name in options_by_name(each, context)]
+        if name == "--prompt" and "run" in group.commands:
+            owners = ["run"]
         if owners:
             full = _with_command(group, path, owners, arguments)
             return UsageError(f"{name} comes after a command", why="There is none.", hint=f"Type {full}")

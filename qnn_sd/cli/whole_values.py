@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from qnn_sd.cli.command_line import Given
@@ -42,9 +42,9 @@ def _count(typed: TypedCommand, given: Given, name: str) -> int:
     if given.option.metavar == "TEXT":
         return _words_of_text(typed, given)
     if name == "--soc":
-        return _longest(given, lambda text: find_profile(text) is not None)
+        return _longest_name(typed, given, lambda text: find_profile(text) is not None)
     if name == "--scheduler":
-        return _longest(given, _is_scheduler)
+        return _longest_name(typed, given, _is_scheduler)
     if is_number(given.option.type):
         return 0
     count = _longest(given, is_there)
@@ -59,6 +59,12 @@ def _longest(given: Given, is_value: Callable[[str], bool]) -> int:
     """How many words after a value make the longest other one."""
     counts = range(len(given.after), 0, -1)
     return next((n for n in counts if is_value(" ".join([str(given.value), *given.after[:n]]))), 0)
+
+
+def _longest_name(typed: TypedCommand, given: Given, is_name: Callable[[str], bool]) -> int:
+    """The same of a name; where the value is one, words without quotes are rather the prompt's."""
+    is_prompt = typed.has_prompt and not any(" " in word for word in typed.line.words)
+    return 0 if is_prompt and is_name(str(given.value)) else _longest(given, is_name)
 
 
 def _is_scheduler(text: str) -> bool:
@@ -95,11 +101,11 @@ def is_something_else(word: str) -> bool:
     return " " in word or "=" in word or word.endswith(FILE_SUFFIXES)
 
 
-def mended_path(typed: TypedCommand) -> Sequence[str] | None:
-    """The arguments with a path in one piece, where click would take its second half for the prompt; None otherwise."""
-    line = typed.line
-    for given in line.options:
-        tokens, count = whole_value(typed, given)
-        if count == len(line.words) == 1 and given.value and not is_there(given.value) and is_there(tokens[-1]):
-            return [token for each in line.options for token in (tokens if each is given else each.tokens)]
-    return None
+def is_torn(typed: TypedCommand, given: Given) -> bool:
+    """Whether a value is none, and is one with the words after it."""
+    tokens, count = whole_value(typed, given)
+    if not count or given.option is None or given.value is None:
+        return False
+    if main_name(given.option) in ("--soc", "--scheduler"):
+        return True
+    return is_there(tokens[-1]) and not is_there(given.value)
