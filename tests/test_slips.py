@@ -161,6 +161,12 @@ def files(here: CliHere) -> CliHere:
         ("run --negative blurry a cat", 'run "a cat" --negative blurry'),
         ("run 'a cat' --negative=blurry ugly new.png", 'run "a cat" --negative "blurry ugly" -o new.png'),
         ("run 'a cat' --lora ink.safetensors 0.7", 'run "a cat" --lora ink.safetensors:0.7'),
+        (
+            "run 'a cat' --lora My Models/dream v1.safetensors 0.7",
+            'run "a cat" --lora "My Models/dream v1.safetensors:0.7"',
+        ),
+        ("run 'a cat' steps 20 512x768", 'run "a cat" --steps 20 --size 512x768'),
+        ("dream.safetensors 'a cat' --seed 3", 'run "a cat" --seed 3 --checkpoint dream.safetensors'),
         ("run 'a cat' -o my image.png", 'run "a cat" -o "my image.png"'),
         ("run 'a cat' --soc Snapdragon 8 Gen 3 -q", 'run "a cat" --soc "Snapdragon 8 Gen 3" -q'),
         ("run 'a cat' --scheduler DPM++ 2M", 'run "a cat" --scheduler "DPM++ 2M"'),

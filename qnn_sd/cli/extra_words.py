@@ -140,7 +140,9 @@ class _Line:
 
     def _place(self, word: str) -> None:
         known = self._typed.known
-        for tokens in _options_meant(self._typed, word, self._has_quotes):
+        # A text with spaces that is no file is the prompt.
+        is_prompt = " " in word and not is_there(word)
+        for tokens in () if is_prompt else _options_meant(self._typed, word, self._has_quotes):
             option = known[tokens[0]]
             if option.name == "soc" and "soc" in self._given and not self._typed.has_prompt:
                 self.second_soc.append(word)
@@ -196,8 +198,8 @@ class _Line:
             prompt = [prompt_of(words)] if len(words) > 1 else [*map(quoted, words)]
             hint = f"Type {' '.join([typed.path, *prompt, *map(quoted, options)])}"
         if self.understood:
-            verb = "is" if len(self.understood) == 1 else "are"
-            return UsageError(f"{', '.join(map(quoted, self.understood))} {verb} no option", hint=hint)
+            verb = "is no option" if len(self.understood) == 1 else "are no options"
+            return UsageError(f"{', '.join(map(quoted, self.understood))} {verb}", hint=hint)
         if self.whole == ["--lora"] and not any(" " in each for each in options):
             return UsageError("The scale of a LoRA comes after a colon", hint=hint)
         return UsageError(f"Put the value of {self.whole[0]} in quotes", why="A space ends it to the shell.", hint=hint)
@@ -205,8 +207,6 @@ class _Line:
 
 def _options_meant(typed: TypedCommand, word: str, has_quotes: bool) -> Iterator[list[str]]:
     """The options that a word may be the name or the value of, the likeliest first."""
-    if " " in word and not is_there(word):
-        return
     known = typed.known
     name, equals, value = word.partition("=")
     if f"--{name}" in known and (equals or (has_quotes and not takes_value(known[f"--{name}"]))):
@@ -230,5 +230,7 @@ def _options_meant(typed: TypedCommand, word: str, has_quotes: bool) -> Iterator
         yield ["--device", word]
     if "--soc" in known and find_profile(word) is not None:
         yield ["--soc", word]
+    if "--size" in known and re.fullmatch(r"\d+[xX]\d+", word):
+        yield ["--size", word]
     if "--model" in known and word in models():
         yield ["--model", word]

@@ -76,6 +76,7 @@ def _refuse_two_values(typed: TypedCommand) -> None:
         first, hint = seen[option.name], "Leave one of them out."
         if not takes_value(option):
             raise UsageError(f"{first} and {value} contradict each other", hint=hint)
-        raise UsageError(
-            f"{main_name(option)} is given twice", why=f"As {quoted(first)} and as {quoted(value)}.", hint=hint
-        )
+        why = f"As {quoted(first)} and as {quoted(value)}."
+        if main_name(option) == "--soc":
+            why += " One SoC is taken at a time: type a line for each."
+        raise UsageError(f"{main_name(option)} is given twice", why=why, hint=hint)

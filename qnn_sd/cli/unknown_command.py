@@ -38,7 +38,8 @@ def unknown_command(group: click.Group, context: click.Context, arguments: Seque
     if run is None:
         return UsageError(what, hint=help_line)
     if word.endswith((".safetensors", ".ckpt")):
-        return UsageError(what, hint=f"Type {path} run PROMPT --checkpoint {quoted(word)}")
+        rest = translated(arguments[1:], known) if len(arguments) > 1 else "PROMPT"
+        return UsageError(what, hint=f"Type {path} run {rest} --checkpoint {quoted(word)}")
     if " " in word or len(line.words) > 1:
         return UsageError(
             what,

@@ -29,10 +29,11 @@ def whole_value(typed: TypedCommand, given: Given) -> tuple[list[str], int]:
     if given.option is None or value is None or not after:
         return given.tokens, 0
     name = main_name(given.option)
-    if name == "--lora" and re.fullmatch(r"-?\d*\.?\d+", after[0]) and not re.search(r":[\d.]+$", value):
-        return [given.name, f"{value}:{after[0]}"], 1
     count = _count(typed, given, name)
     whole = " ".join([value, *after[:count]])
+    scale = after[count] if count < len(after) else ""
+    if name == "--lora" and re.fullmatch(r"-?\d*\.?\d+", scale) and not re.search(r":[\d.]+$", whole):
+        whole, count = f"{whole}:{scale}", count + 1
     tokens = [f"{given.name}={whole}"] if whole.startswith("-") else [given.name, whole]
     return (tokens, count) if count else (given.tokens, 0)
 
