@@ -9,9 +9,12 @@ from pathlib import Path
 import click
 import pytest
 from cli_here import CliHere
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from qnn_sd.cli.app import cli as group
 from qnn_sd.cli.spellings import ALSO, COMMANDS, EXAMPLES, INSTEAD
+from qnn_sd.cli.suggested_line import can_be_typed
 from qnn_sd.errors import UnknownSchedulerError
 from qnn_sd.generate.schedulers import SCHEDULERS, scheduler_named
 
@@ -127,6 +130,147 @@ def test_a_value_is_named_with_an_example(typed: str, what: str, hint: str, here
     assert said["what"].startswith(what)
     assert hint in said["next"]
     assert ("Did you mean" in said["next"]) == ("Did you mean" in hint)
+
+
+@pytest.fixture
+def files(here: CliHere) -> CliHere:
+    """Files that the lines below name: an image that a web UI made, one that says nothing, weights."""
+    made = PngInfo()
+    made.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 3, Size: 512x512")
+    Image.new("RGB", (64, 64)).save(here.folder / "own.png", pnginfo=made)
+    Image.new("RGB", (64, 64)).save(here.folder / "photo.png")
+    (here.folder / "My Models").mkdir()
+    for name in ("My Models/dream v1.safetensors", "bench.json", "own image.png"):
+        (here.folder / name).touch()
+    return here
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("run like own.png --target cpu", "run --like own.png --target cpu"),
+        ("run 'a cat' own.png", 'run "a cat" --like own.png'),
+        ("run a cat own.png", 'run "a cat" --like own.png'),
+        ("run a cat -o own.png", 'run "a cat" -o own.png'),
+        ("generate --like own.png", "run --like own.png"),
+        ("--like own.png", "run --like own.png"),
+        ("run 'a cat' --negative blurry, ugly", 'run "a cat" --negative "blurry, ugly"'),
+        ("run a cat --negative blurry, ugly --seed 3", 'run "a cat" --negative "blurry, ugly" --seed 3'),
+        ("run --negative blurry, ugly a cat", 'run "a cat" --negative "blurry, ugly"'),
+        ("run --negative blurry, ugly 'a cat'", 'run "a cat" --negative "blurry, ugly"'),
+        ("run --negative blurry a cat", 'run "a cat" --negative blurry'),
+        ("run 'a cat' --negative=blurry ugly new.png", 'run "a cat" --negative "blurry ugly" -o new.png'),
+        ("run 'a cat' --lora ink.safetensors 0.7", 'run "a cat" --lora ink.safetensors:0.7'),
+        (
+            "run 'a cat' --lora My Models/dream v1.safetensors 0.7",
+            'run "a cat" --lora "My Models/dream v1.safetensors:0.7"',
+        ),
+        ("run 'a cat' steps 20 512x768", 'run "a cat" --steps 20 --size 512x768'),
+        ("dream.safetensors 'a cat' --seed 3", 'run "a cat" --seed 3 --checkpoint dream.safetensors'),
+        ("run 'a cat' -o my image.png", 'run "a cat" -o "my image.png"'),
+        ("run 'a cat' --soc Snapdragon 8 Gen 3 -q", 'run "a cat" --soc "Snapdragon 8 Gen 3" -q'),
+        ("run 'a cat' --scheduler DPM++ 2M", 'run "a cat" --scheduler "DPM++ 2M"'),
+        ("run --scheduler euler a cat", 'run "a cat" --scheduler euler'),
+        (
+            "compile --checkpoint My Models/dream v1.safetensors",
+            'compile --checkpoint "My Models/dream v1.safetensors"',
+        ),
+        (
+            "run 'a cat' --checkpoint My Models/dream v1.safetensors",
+            'run "a cat" --checkpoint "My Models/dream v1.safetensors"',
+        ),
+        ("compile --soc sm8650 sm8550 --dry-run", "compile --soc sm8650 --dry-run"),
+        ("compile sm8650 sm8550", "compile --soc sm8650"),
+        ("run dream.safetensors 'a lighthouse'", 'run "a lighthouse" --checkpoint dream.safetensors'),
+        ("export dream.safetensors out", "export --checkpoint dream.safetensors -o out"),
+        ("txt2img --prompt 'a cat'", 'run "a cat"'),
+        ("--prompt 'a cat' --seed 3", 'run "a cat" --seed 3'),
+        (
+            "txt2img --prompt 'a cat' --num_inference_steps 20 --W 512 --H 768",
+            'run "a cat" --num-inference-steps 20 --size 512x768',
+        ),
+        ("run --soc sm8650 --prompt='a cat' --W 512", 'run "a cat" --soc sm8650 --size 512'),
+    ],
+)
+def test_the_line_loses_nothing(typed: str, line: str, files: CliHere) -> None:
+    hint = refused(files, f"qnn-sd {typed}")["next"]
+    assert hint in (f"Type qnn-sd {line}", f"Did you mean qnn-sd {line}?")
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("run 'a cat' photo.png", "To make it again give --like photo.png;"),
+        ("run like photo.png", "To make it again give --like photo.png;"),
+        ("run 'a cat' -o own image.png", "qnn-sd run --help lists the options."),
+        ("run dream.safetensors ink.safetensors", "qnn-sd run --help lists the options."),
+        ("bench bench.json", "qnn-sd bench --help lists the options."),
+        ("run a cat --bogus 3", "qnn-sd run --help lists the options."),
+        ("generate x --bogus", "Did you mean the command run? qnn-sd run --help lists the options."),
+        ("run a cat --soc nothing", "Supported:"),
+        ("run x --device SERIAL", "qnn-sd devices lists them."),
+    ],
+)
+def test_a_line_that_fails_or_overwrites_is_not_said(typed: str, hint: str, files: CliHere) -> None:
+    said = files(*shlex.split(typed)).stderr
+    assert f"next: {hint}" in said
+    assert "Type qnn-sd" not in said
+    assert "-o photo.png" not in said
+
+
+@pytest.mark.parametrize(
+    ("line", "typed", "is_fit"),
+    [
+        (["run", "a cat", "-o", "own.png"], ["a cat"], False),
+        (["run", "a cat", "-o", "own.png"], ["a", "cat", "-o", "own.png"], True),
+        (["run", "a cat", "-o", "own.png"], ["a", "cat", "--output=own.png"], True),
+        (["run", "a cat", "-o", "new.png"], ["a cat"], True),
+        (["bench", "-o", "bench.json"], [], False),
+        (["run", "a", "cat"], [], False),
+        (["runtime", "fetch"], [], True),
+        (["runtime", "featch"], [], False),
+    ],
+)
+def test_which_lines_can_be_typed(
+    line: list[str], typed: list[str], is_fit: bool, files: CliHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files.folder)
+    assert can_be_typed(click.Context(group, info_name="qnn-sd"), line, typed) is is_fit
+
+
+def test_underscores_are_dashes() -> None:
+    line = "run x --negative_prompt a_b --num_inference_steps=3 --guidance_scale 2 --no_verify"
+    params = parsed(*line.split())
+    assert (params["negative"], params["steps"], params["guidance"], params["verify"]) == ("a_b", 3, 2.0, False)
+    assert parsed("run", "--", "--negative_prompt")["prompt"] == "--negative_prompt"
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("sdxl", "SDXL"), ("sd3", "Stable Diffusion 3"), ("flux", "FLUX"), ("sd21", "Stable Diffusion 2")],
+)
+def test_a_model_of_another_architecture_is_named(name: str, title: str, here: CliHere) -> None:
+    said = here("export", "--model", name).stderr
+    assert f"{title} isn't supported; model configs: sd15, tiny-sd" in said
+    assert "Did you mean" not in said
+
+
+@pytest.mark.parametrize(
+    ("prompt", "remark"),
+    [
+        ("own.png", "the prompt is the name of a file here: own.png"),
+        ("doctor", "the prompt is the name of a command: doctor"),
+        ("PROMPT", "PROMPT stands for a prompt of your own"),
+        ("a doctor", None),
+    ],
+)
+def test_an_odd_prompt_is_remarked_on(prompt: str, remark: str | None, files: CliHere) -> None:
+    """Once, and it goes on: nothing is built here."""
+    done = files("run", prompt, "--target", "cpu", "--dry-run")
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if "rompt" in line.replace("PROMPT", "prompt")] == (
+        [f"warning: {remark}"] if remark else []
+    )
 
 
 def test_an_option_of_another_command_is_told_as_such(here: CliHere) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import click
+
+# Around a prompt that was typed in an editor; the shell's own too.
+EDITORS_QUOTES = "“”„‘’\"' "  # noqa: RUF001 (those quotes)
 
 
 @dataclass
@@ -19,12 +22,14 @@ class Given:
         option: what it is; None for one that the command doesn't have.
         value: its value; None for a switch, or where nothing follows.
         tokens: the words of the command line that it is made of.
+        after: the words between its value and the next option.
     """
 
     name: str
     option: click.Option | None
     value: str | None
     tokens: list[str]
+    after: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -34,11 +39,13 @@ class CommandLine:
     Attributes:
         options: in their order.
         words: what belongs to no option.
+        order: options and words as they were typed.
         after_dashes: whether a ``--`` stands before the last words.
     """
 
     options: list[Given] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    order: list[Given | str] = field(default_factory=list)
     after_dashes: bool = False
 
     def option_text(self) -> str:
@@ -57,7 +64,7 @@ def takes_value(option: click.Option) -> bool:
     return not option.is_flag and not option.count
 
 
-def taken_apart(arguments: Sequence[str], known: dict[str, click.Option]) -> CommandLine:
+def taken_apart(arguments: Sequence[str], known: Mapping[str, click.Option]) -> CommandLine:
     """The options and words of a command line.
 
     Args:
@@ -71,9 +78,13 @@ def taken_apart(arguments: Sequence[str], known: dict[str, click.Option]) -> Com
         if token == "--":
             line.after_dashes = True
             line.words += left
+            line.order += left
             break
         if not token.startswith("-") or token == "-":
             line.words.append(token)
+            line.order.append(token)
+            if line.options:
+                line.options[-1].after.append(token)
             continue
         name, equals, value = token.partition("=") if token.startswith("--") else (token[:2], token[2:], token[2:])
         option = known.get(name)
@@ -82,7 +93,25 @@ def taken_apart(arguments: Sequence[str], known: dict[str, click.Option]) -> Com
             given.value = left.pop(0)
             given.tokens.append(given.value)
         line.options.append(given)
+        line.order.append(given)
     return line
+
+
+def with_dashes(arguments: Sequence[str], known: Mapping[str, click.Option]) -> list[str]:
+    """A command line with dashes in options' names, where underscores were typed as diffusers' scripts have them.
+
+    Args:
+        arguments: what was typed.
+        known: options by name.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    spelled = []
+    for place, token in enumerate(arguments):
+        name, equals, value = token.partition("=")
+        meant = name.replace("_", "-")
+        is_slip = place < end and name.startswith("--") and name not in known and meant in known
+        spelled.append(f"{meant}{equals}{value}" if is_slip else token)
+    return spelled
 
 
 def quoted(token: str) -> str:
@@ -99,4 +128,4 @@ def in_quotes(text: str) -> str:
 
 def prompt_of(words: Iterable[str]) -> str:
     """Words that were meant as one prompt, in quotes; quotes of a text editor are left out."""
-    return in_quotes(" ".join(words).strip("“”„‘’\"' "))  # noqa: RUF001 (those quotes)
+    return in_quotes(" ".join(words).strip(EDITORS_QUOTES))

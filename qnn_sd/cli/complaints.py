@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from qnn_sd.cli.command_line import in_quotes, options_by_name, quoted, taken_apart, takes_value
+from qnn_sd.cli.command_line import (
+    in_quotes,
+    options_by_name,
+    prompt_of,
+    quoted,
+    taken_apart,
+    takes_value,
+    with_dashes,
+)
 from qnn_sd.cli.extra_words import extra_words
 from qnn_sd.cli.spellings import INSTEAD
 from qnn_sd.cli.typed_command import (
@@ -79,11 +87,30 @@ def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Co
 
 
 def _without_option(typed: TypedCommand, name: str) -> str:
-    """The line with an option's name left out, and its value as the prompt."""
-    line = taken_apart(typed.arguments, {**typed.known, name: click.Option([name])})
-    prompt = next((each.value for each in line.options if each.name == name and each.value), EXAMPLE_PROMPT)
-    line.options = [each for each in line.options if each.name != name]
-    return f"Type {typed.path} {in_quotes(prompt)}{line.option_text()}"
+    """The line with an option's name left out, and its value as the prompt; other programs' size in one option."""
+    return f"Type {typed.path} {translated(typed.arguments, typed.known, name)}"
+
+
+def translated(arguments: Sequence[str], known: Mapping[str, click.Option], name: str = "--prompt") -> str:
+    """What follows ``run`` here, of a line as another program takes it.
+
+    Args:
+        arguments: what was typed.
+        known: the options of ``run``, by name.
+        name: an option that has the prompt.
+    """
+    sides = {**dict.fromkeys(("--width", "--W", "-W"), 0), **dict.fromkeys(("--height", "--H", "-H"), 1)}
+    foreign = {each: click.Option([each], type=str) for each in (name, *sides) if each not in known}
+    line = taken_apart(with_dashes(arguments, known), {**foreign, **known})
+    prompt = [each.value for each in line.options if each.name == name and each.value]
+    size = {sides[each.name]: each.value for each in line.options if each.name in sides and each.value}
+    line.options = [each for each in line.options if each.name not in foreign]
+    text = "x".join(size[side] for side in sorted(size))
+    words = [*prompt, *line.words]
+    # An image that is made again has its own.
+    if not words and any(each.name == "--like" for each in line.options):
+        return line.option_text().strip()
+    return f"{prompt_of(words or [EXAMPLE_PROMPT])}{line.option_text()}{text and f' --size {text}'}"
 
 
 def _missing(typed: TypedCommand, parameter: click.Parameter | None) -> UsageError:

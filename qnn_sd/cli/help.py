@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from qnn_sd.cli.command_line import options_by_name, with_dashes
 from qnn_sd.cli.complaints import explained
 from qnn_sd.cli.help_text import (
     BUILD,
@@ -29,8 +30,10 @@ from qnn_sd.cli.help_text import (
     write_page,
 )
 from qnn_sd.cli.slips import refuse_slips
+from qnn_sd.cli.suggested_line import checked
 from qnn_sd.cli.typed_command import TypedCommand
 from qnn_sd.cli.unknown_command import options_before_command, unknown_command
+from qnn_sd.errors import UsageError
 
 __all__ = [
     "BUILD",
@@ -79,13 +82,16 @@ class HelpCommand(click.Command):
             return super().parse_args(ctx, args)
         if args == ["help"] or set(args[:1]) & HELP_ELSEWHERE:
             return super().parse_args(ctx, ["--help"])
+        args = with_dashes(args, options_by_name(self, ctx))
         typed = TypedCommand(self, ctx, args)
-        if not set(args) & set(ctx.help_option_names):
-            refuse_slips(typed)
         try:
-            return super().parse_args(ctx, args)
+            if not set(args) & set(ctx.help_option_names):
+                refuse_slips(typed)
+            return super().parse_args(ctx, list(args))
+        except UsageError as error:
+            raise checked(error, ctx, typed.arguments) from error
         except click.UsageError as error:
-            raise explained(typed, error) from error
+            raise checked(explained(typed, error), ctx, typed.arguments) from error
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the help."""
@@ -143,7 +149,7 @@ class HelpGroup(click.Group):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            raise options_before_command(self, ctx, typed, error) from error
+            raise checked(options_before_command(self, ctx, typed, error), ctx, typed) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -154,7 +160,7 @@ class HelpGroup(click.Group):
             UsageError: there is none of that name.
         """
         if args[0] not in self.commands and not ctx.resilient_parsing:
-            raise unknown_command(self, ctx, args)
+            raise checked(unknown_command(self, ctx, args), ctx, args)
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's)

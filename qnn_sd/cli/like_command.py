@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from qnn_sd.cli.command_line import options_by_name, with_dashes
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.like import Like
 from qnn_sd.cli.recalled_image import RecalledImage, recall
@@ -24,6 +25,7 @@ class LikeCommand(HelpCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Reads the image that ``--like`` names before the other options get their defaults."""
+        args = with_dashes(args, options_by_name(self, ctx))
         typed: Mapping[str, Any] = {}
         # What can't be parsed is told below.
         with suppress(click.UsageError):

@@ -20,7 +20,13 @@ from qnn_sd.cli.image_facts import image_document, text_chunks
 from qnn_sd.cli.like_command import LikeCommand, like_of
 from qnn_sd.cli.options import output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.run_report import remark_on_marks, remark_on_prompts, remark_on_verification, report
+from qnn_sd.cli.run_report import (
+    remark_on_marks,
+    remark_on_prompts,
+    remark_on_typed_prompt,
+    remark_on_verification,
+    report,
+)
 from qnn_sd.cli.target_options import TargetOptions, target_options
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request, TextToImage
@@ -89,6 +95,7 @@ def run_command(
     generation.check()
     where.check(build_request)
     refuse_bad_output(output, ".png", "Images are saved as PNG.")
+    remark_on_typed_prompt(console, prompt)
     build_request.announce(console)
     phone = where.phone(console)
     profile = where.profile(phone, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -20,6 +21,17 @@ from qnn_sd.image_metadata import ImageDocument
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.session.deployment import Deployment
 from qnn_sd.verification import setting_warning
+
+
+def remark_on_typed_prompt(console: Console, prompt: str) -> None:
+    """Warns of a prompt that is rather a file, a command or a placeholder; it may be meant all the same."""
+    commands = click.get_current_context().find_root().command
+    if os.path.isfile(prompt):  # noqa: PTH113 (a prompt may be too long for a path)
+        console.warn(f"the prompt is the name of a file here: {prompt}")
+    elif isinstance(commands, click.Group) and prompt in commands.commands:
+        console.warn(f"the prompt is the name of a command: {prompt}")
+    elif prompt == "PROMPT":
+        console.warn("PROMPT stands for a prompt of your own")
 
 
 def remark_on_prompts(console: Console, request: Request, result: Generation) -> None:

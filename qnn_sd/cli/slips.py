@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from qnn_sd.cli.command_line import Given, quoted, takes_value
+from qnn_sd.cli.extra_words import torn_value
 from qnn_sd.cli.typed_command import TypedCommand, example_of, main_name
 from qnn_sd.errors import UsageError
 
@@ -15,7 +16,8 @@ def refuse_slips(typed: TypedCommand) -> None:
     """Refuses what click would misread.
 
     Raises:
-        UsageError: a dash of a text editor, one dash for two, an option without its value or with two values.
+        UsageError: a dash of a text editor, one dash for two, an option without its value or with two values,
+            a value that spaces have torn apart.
     """
     for place, token in enumerate(typed.arguments):
         if token == "--":
@@ -23,7 +25,11 @@ def refuse_slips(typed: TypedCommand) -> None:
         _refuse_dashes(typed, place, token)
     for given in typed.line.options:
         _refuse_forgotten_value(typed, given)
+        _refuse_placeholder(given)
     _refuse_two_values(typed)
+    torn = torn_value(typed)
+    if torn is not None:
+        raise torn
 
 
 def _refuse_dashes(typed: TypedCommand, place: int, token: str) -> None:
@@ -53,6 +59,11 @@ def _refuse_forgotten_value(typed: TypedCommand, given: Given) -> None:
         )
 
 
+def _refuse_placeholder(given: Given) -> None:
+    if given.option is not None and main_name(given.option) == "--device" and given.value == "SERIAL":
+        raise UsageError("SERIAL stands for your phone's serial number", hint="qnn-sd devices lists them.")
+
+
 def _refuse_two_values(typed: TypedCommand) -> None:
     seen: dict[str, str] = {}
     for given in typed.line.options:
@@ -65,6 +76,7 @@ def _refuse_two_values(typed: TypedCommand) -> None:
         first, hint = seen[option.name], "Leave one of them out."
         if not takes_value(option):
             raise UsageError(f"{first} and {value} contradict each other", hint=hint)
-        raise UsageError(
-            f"{main_name(option)} is given twice", why=f"As {quoted(first)} and as {quoted(value)}.", hint=hint
-        )
+        why = f"As {quoted(first)} and as {quoted(value)}."
+        if main_name(option) == "--soc":
+            why += " One SoC is taken at a time: type a line for each."
+        raise UsageError(f"{main_name(option)} is given twice", why=why, hint=hint)

@@ -40,7 +40,9 @@ EXAMPLES: Mapping[str, str] = {
 }
 # Refused, with what to do instead.
 INSTEAD: Mapping[str, str] = {
-    **dict.fromkeys(("--width", "--height", "-W", "-H"), "The size is one option: --size 512x768 (width x height)."),
+    **dict.fromkeys(
+        ("--width", "--height", "-W", "-H", "--W", "--H"), "The size is one option: --size 512x768 (width x height)."
+    ),
     **dict.fromkeys(
         ("-v", "--verbose", "-vv"),
         "Progress and remarks are shown as it is; --debug adds a failure's traceback. Leave it out.",

@@ -9,6 +9,7 @@ import click
 
 from qnn_sd.cli.command_line import CommandLine, options_by_name, quoted, taken_apart
 from qnn_sd.cli.spellings import EXAMPLES
+from qnn_sd.cli.suggested_line import can_be_typed
 
 EXAMPLE_PROMPT = "a red circle on a blue background"
 PROMPT = "prompt"
@@ -43,6 +44,10 @@ class TypedCommand:
     def help_hint(self) -> str:
         """Where the options are listed."""
         return f"{self.path} --help lists the options."
+
+    def can_be_typed(self, arguments: Sequence[str]) -> bool:
+        """Whether the command takes other arguments, and writes over no file that wasn't typed as its output."""
+        return can_be_typed(self.context, [*self.path.split()[1:], *arguments], self.arguments)
 
     def to_type(self, arguments: Sequence[str]) -> str:
         """The command with other arguments, as a hint."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import click
 
 from qnn_sd.cli.command_line import in_quotes, options_by_name, prompt_of, quoted, taken_apart
-from qnn_sd.cli.complaints import explained
+from qnn_sd.cli.complaints import explained, translated
 from qnn_sd.cli.spellings import COMMANDS
-from qnn_sd.cli.typed_command import EXAMPLE_PROMPT, TypedCommand
+from qnn_sd.cli.typed_command import TypedCommand
 from qnn_sd.errors import UsageError
 
 
@@ -32,13 +32,14 @@ def unknown_command(group: click.Group, context: click.Context, arguments: Seque
     # One that is one letter off is a slip; a word of several that resembles one is a prompt's.
     if meant is not None and (len(line.words) < 3 or _is_close(word, meant) or word.lower() in COMMANDS):
         rest = " ".join(map(quoted, arguments[1:]))
-        if meant == "run" and len(line.words) > 1:
-            rest = f"{prompt_of(line.words[1:])}{line.option_text()}"
+        if meant == "run" and len(arguments) > 1:
+            rest = translated(arguments[1:], known)
         return UsageError(what, hint=f"Did you mean {f'{path} {meant} {rest}'.strip()}?")
     if run is None:
         return UsageError(what, hint=help_line)
     if word.endswith((".safetensors", ".ckpt")):
-        return UsageError(what, hint=f"Type {path} run PROMPT --checkpoint {quoted(word)}")
+        rest = translated(arguments[1:], known) if len(arguments) > 1 else "PROMPT"
+        return UsageError(what, hint=f"Type {path} run {rest} --checkpoint {quoted(word)}")
     if " " in word or len(line.words) > 1:
         return UsageError(
             what,
@@ -64,8 +65,8 @@ def _with_command(group: click.Group, path: str, owners: Sequence[str], argument
     """A line with the command that was left out: run where it has the option, with its prompt."""
     if "run" not in owners:
         return f"{path} {' '.join([owners[0], *map(quoted, arguments)])}"
-    line = taken_apart(arguments, options_by_name(group.commands["run"], click.Context(group.commands["run"])))
-    return f"{path} run {prompt_of(line.words or [EXAMPLE_PROMPT])}{line.option_text()}"
+    known = options_by_name(group.commands["run"], click.Context(group.commands["run"]))
+    return f"{path} run {translated(arguments, known)}"
 
 
 def options_before_command(
@@ -87,6 +88,8 @@ def options_before_command(
             line = [arguments[place], *arguments[place + 1 :], *arguments[:place]]
             return UsageError(f"{name} comes after the command", hint=f"Type {' '.join([path, *map(quoted, line)])}")
         owners = [own for own, each in group.commands.items() if name in options_by_name(each, context)]
+        if name == "--prompt" and "run" in group.commands:
+            owners = ["run"]
         if owners:
             full = _with_command(group, path, owners, arguments)
             return UsageError(f"{name} comes after a command", why="There is none.", hint=f"Type {full}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -274,6 +275,29 @@ def models() -> list[str]:
     return toml_names(resources.model_configs())
 
 
+# Those that people ask for, by what their names begin with, without signs.
+_OTHER_ARCHITECTURES = {
+    "sdxl": "SDXL",
+    "stablediffusionxl": "SDXL",
+    "sd3": "Stable Diffusion 3",
+    "stablediffusion3": "Stable Diffusion 3",
+    "flux": "FLUX",
+    "sd2": "Stable Diffusion 2",
+    "stablediffusion2": "Stable Diffusion 2",
+    "pixart": "PixArt",
+    "sdturbo": "SD Turbo",
+}
+
+
+def _refuse_other_architecture(name: str) -> None:
+    plain = re.sub(r"[^a-z0-9]", "", name.rpartition("/")[2].lower())
+    title = next((title for begin, title in _OTHER_ARCHITECTURES.items() if plain.startswith(begin)), None)
+    if title is not None:
+        raise UnknownModelError(
+            f"{title} isn't supported; model configs: {', '.join(models())}", hint="Choose one of them with --model."
+        )
+
+
 def models_for(text_width: int) -> list[ModelConfig]:
     """The configs of models whose UNet attends to text of a width."""
     every = map(load_model, models())
@@ -296,6 +320,7 @@ def load_model(name: str) -> ModelConfig:
         if not path.is_file():
             raise UnknownModelError(f"The model config {name} is missing", hint="Is the path right?")
     elif name not in models():
+        _refuse_other_architecture(name)
         # Others' programs call a checkpoint a model.
         is_path = "/" in name or Path(name).suffix in (".safetensors", ".ckpt")
         checkpoint = f"For a checkpoint type --checkpoint {name}. " if is_path else ""
