@@ -53,7 +53,9 @@ def test_commands_that_are_not_run_exist(page: str) -> None:
     """Their options and choices, too: by click itself."""
     for block in blocks()[page]:
         for line in block.lines if block.reasons else ():
-            program, *arguments = shlex.split(line.text.replace("\\\n", ""), comments=True)
+            # The word itself is refused: it stands for a phone's.
+            text = line.text.replace("\\\n", "").replace("SERIAL", "R5CT1234ABC")
+            program, *arguments = shlex.split(text, comments=True)
             if program == "qnn-sd":
                 assert understood(arguments), (block.place, line.text)
 

@@ -54,11 +54,14 @@ def _filled(section: str, home: Path, folder: str) -> str:
     environment |= {
         "HOME": str(home),
         "NO_COLOR": "1",
+        # A server of this home: it makes a key there, and lists no phone of another one.
+        "ANDROID_ADB_SERVER_PORT": "5937",
+        "ADB_LOCAL_TRANSPORT_MAX_PORT": "0",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 
     # Where a person is, is of no interest.
-    replaced = {f"{here}/": "", str(here): "~/here", str(home): "~", sys.prefix: "~/.venv", str(ROOT): "~/qnn-sd"}
+    replaced = {f"{here}/": "", str(here): "~/here", str(home): "~", sys.prefix: "~/.venv", str(ROOT): "~/checkout"}
 
     def typed(block: re.Match[str]) -> str:
         lines = re.findall(r"(?m)^\$ (.*)", block[0])
