@@ -2,8 +2,9 @@
 
     python benchmarks/random_checkpoint.py FOLDER
 
-Diffusers' layout, float16, 2.1 GB; seed 0. The tokenizer and the noise schedule are the demo's, so prompts
-become fewer and other words than with the real one, and what it generates is nothing.
+Diffusers' layout, float16, 2.1 GB; seed 0. The noise schedule is the demo's, and so is the tokenizer, filled up with
+tokens that no prompt has: prompts become fewer and other words than with the real one, and what it generates is
+nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from qnn_sd.export import GraphSize, write_graph
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.pipeline.components import EXPORTS
 
+# Of CLIP's tokenizer.
+CLIP_TOKENS = 49_408
 # Which components' tensors stand in which file.
 PARTS = {
     "text_encoder": (("text_encoder",), "model.safetensors"),
@@ -45,6 +48,18 @@ class KeptTensors(RandomTensors):
         return self.kept[name].astype(np.float32)
 
 
+def write_tokenizer(folder: Path) -> None:
+    """Writes the demo's tokenizer with as many tokens as CLIP's, which a text encoder of that size must have.
+
+    Args:
+        folder: is made; it must not exist.
+    """
+    shutil.copytree(resources.assets() / "tiny-sd" / "tokenizer", folder)
+    vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
+    vocabulary |= {f"<|unused{number}|>": number for number in range(len(vocabulary), CLIP_TOKENS)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
+
+
 def write_checkpoint(folder: Path) -> None:
     """Writes the checkpoint.
 
@@ -53,8 +68,8 @@ def write_checkpoint(folder: Path) -> None:
     """
     demo = resources.assets() / "tiny-sd"
     folder.mkdir(parents=True)
-    for name in ("tokenizer", "scheduler"):
-        shutil.copytree(demo / name, folder / name)
+    write_tokenizer(folder / "tokenizer")
+    shutil.copytree(demo / "scheduler", folder / "scheduler")
     shutil.copy(demo / "model_index.json", folder)
     for part, (components, file) in PARTS.items():
         tensors = KeptTensors()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,16 @@ from pathlib import Path
 import pytest
 import torch
 from adb_host import PhoneOnAdb
-from conftest import CHECKPOINT
+from conftest import CHECKPOINT, ROOT
 from original_layout import to_original
 from PIL import Image
 from pseudo_terminal import COLUMNS, CTRL_C, Screen, Seen, in_pipe, on_terminal
 from reference_models import LIKE_SD15_WIDE, SD15, Architecture, save_random
 from safetensors.torch import save_file
+
+sys.path.append(str(ROOT / "benchmarks"))
+
+from random_checkpoint import write_tokenizer
 
 
 @dataclass(frozen=True)
@@ -135,14 +140,14 @@ def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def large_belongings(belongings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def large_belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a checkpoint of full size, with random weights."""
     folder = tmp_path_factory.mktemp("large")
     made = tmp_path_factory.mktemp("made") / "sd15"
     save_random(SD15, made)
     save_file({name: tensor.half() for name, tensor in to_original(made).items()}, folder / "dream.safetensors")
     shutil.rmtree(made)
-    shutil.copytree(belongings / "tokenizer", folder / "tokenizer")
+    write_tokenizer(folder / "tokenizer")
     return folder
 
 
