@@ -33,7 +33,7 @@ _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>sh|bash|shell|console)[^\n]*\n(?P<text>.*?)^(?P=indent)```", re.M | re.S
 )
 _MARK = re.compile(r"<!-- not run: (?P<reasons>[^>]*?) -->\s*\Z")
-# A block whose lines are typed, and whose output is one machine's.
+# A block whose lines are typed, and whose output is one machine's, but for an error.
 _OF_ONE_MACHINE = re.compile(r"<!-- output of one machine -->\s*\Z")
 _LIMIT_SECONDS = 300
 # Lines that a build says, and its bars where there is no terminal.
@@ -55,9 +55,15 @@ class Line:
     output: str = ""
 
     @property
+    def error(self) -> str:
+        """The line that the page shows of an error of ours; empty without one."""
+        shown = re.search(r"(?m)^error: .*$", self.output)
+        return shown[0] if shown else ""
+
+    @property
     def fails(self) -> bool:
         """Whether the page shows an error of ours."""
-        return re.search(r"(?m)^error: ", self.output) is not None
+        return bool(self.error)
 
     @property
     def command(self) -> str:
@@ -107,7 +113,7 @@ def blocks_of(text: str, page: str) -> list[Block]:
         raw = re.sub(rf"^{match['indent']}", "", match["text"], flags=re.M)
         lines = _shown(raw) if match["language"] == "console" else _typed(raw)
         if _OF_ONE_MACHINE.search(text[: match.start()]):
-            lines = (Line(line.text) for line in lines)
+            lines = (Line(line.text, line.error) for line in lines)
         found.append(Block(f"{page}:{text[: match.start()].count(chr(10)) + 1}", tuple(lines), reasons))
     return found
 

@@ -179,7 +179,7 @@ def test_ctrl_c_is_a_document(cli: Cli) -> None:
     out, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert json_document(out)["error"]["name"] == "Interrupted"
-    assert "interrupted. Type the same line again to go on." in said
+    assert "interrupted. Type the same line again; it begins anew." in said
 
 
 def test_a_bug_is_a_document_and_shows_its_traceback_with_debug(

@@ -339,11 +339,13 @@ def parsed(*arguments: str) -> dict[str, object]:
         ("--chip SM8550-AC", "soc", "sm8550"),
         ("--target CPU", "target", "cpu"),
         ("--rounding Nearest", "rounding", "nearest"),
-        ("--output=~/a.png", "output", Path("~/a.png").expanduser()),
-        ("--checkpoint=~/a.safetensors", "checkpoint", str(Path("~/a.safetensors").expanduser())),
+        ("--output=~/a.png", "output", Path("~/a.png")),
+        ("--checkpoint=~/a.safetensors", "checkpoint", "~/a.safetensors"),
     ],
 )
 def test_a_spelling_means_its_option(typed: str, name: str, value: object) -> None:
+    if "~" in str(value):  # of the home that this process has now
+        value = type(value)(Path(str(value)).expanduser())  # type: ignore[call-arg]
     assert parsed("run", "x", *shlex.split(typed))[name] == value
 
 

@@ -103,7 +103,7 @@ def test_without_a_key_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("ADB_VENDOR_KEYS", raising=False)
     with pytest.raises(VirtualPhoneError) as refusal, VirtualPhone(load_profile("sm8650"), tmp_path / "phone"):
         pass
-    assert "adb start-server" in refusal.value.hint
+    assert "adb keygen" in refusal.value.hint
     assert not (tmp_path / "phone").exists()
 
 
