@@ -15,18 +15,10 @@ from pathlib import Path
 
 import platformdirs
 
-_DEFAULT_ADB_PORT = 5037
-
 
 def state_folder() -> Path:
     """Where the files are, and the logs of phones that run in the background."""
     return platformdirs.user_state_path("qnn-sd") / "virtual-phones"
-
-
-def adb_server_port() -> int:
-    """The port of the adb server of this environment, as adb finds it."""
-    text = os.environ.get("ANDROID_ADB_SERVER_PORT", "")
-    return int(text) if text.isdecimal() else _DEFAULT_ADB_PORT
 
 
 @dataclass(frozen=True)
@@ -37,15 +29,13 @@ class AnnouncedPhone:
         pid: its process.
         address: by which adb names it; None while it isn't known.
         soc: that it has.
-        adb_port: of the adb server that it connects to.
-        connects: whether it connects that server itself.
+        adb_port: of the adb server that it connects itself to; None where somebody else does.
     """
 
     pid: int
     address: str | None
     soc: str
-    adb_port: int
-    connects: bool
+    adb_port: int | None
 
 
 class Announcement:

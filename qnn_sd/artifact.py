@@ -24,18 +24,24 @@ from qnn_sd.output_files import output_error
 from qnn_sd.resources import usable_cores
 
 MANIFEST = "manifest.json"
+# A file system's clock ticks a few times in a hundredth of a second: what changed just now may change again unseen.
 _SETTLED_NANOSECONDS = 1_000_000_000
-
-
-# Hashes of this process, by path, size and time of change.
-_hashed: dict[tuple[Path, int, int], str] = {}
 _PIECE_BYTES = 1 << 22
+# What tells a file that was hashed from one that changed since: path, size and time of change.
+_Identity = tuple[Path, int, int]
+# Hashes of this process.
+_hashed: dict[_Identity, str] = {}
+
+
+def _identity_of(path: Path) -> _Identity:
+    found = path.stat()
+    return path, found.st_size, found.st_mtime_ns
 
 
 def unread_bytes(path: Path) -> int:
     """How much ``sha256_of_file`` would read of a file: all of it, or nothing where this process has hashed it."""
-    found = path.stat()
-    return 0 if (path, found.st_size, found.st_mtime_ns) in _hashed else found.st_size
+    identity = _identity_of(path)
+    return 0 if identity in _hashed else identity[1]
 
 
 def sha256_of_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
@@ -45,13 +51,12 @@ def sha256_of_file(path: Path, on_bytes: Callable[[int], None] | None = None) ->
         path: of the file.
         on_bytes: called with the bytes of each piece that was read, or with all at once where they were read before.
     """
-    found = path.stat()
-    identity = path, found.st_size, found.st_mtime_ns
-    # A file system's clock ticks a few times in a hundredth of a second: what changed just now may change again unseen.
-    settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NANOSECONDS
+    identity = _identity_of(path)
+    _, size, changed = identity
+    settled = time.time_ns() - changed > _SETTLED_NANOSECONDS
     if settled and identity in _hashed:
         if on_bytes:
-            on_bytes(found.st_size)
+            on_bytes(size)
         return _hashed[identity]
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -207,14 +212,6 @@ def last_seconds(root: Path, recipe: Recipe) -> float | None:
             if same:
                 newest = max(newest or (0.0, 0.0), (manifest.stat().st_mtime, float(content["seconds"])))
     return None if newest is None else newest[1]
-
-
-def read_metadata(folder: Path) -> Mapping[str, Any]:
-    """The metadata of an artifact's manifest, whose files aren't looked at; none where there is no artifact."""
-    # One that can't be read will say so when it is used.
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return dict(json.loads((folder / MANIFEST).read_text("utf-8"))["metadata"])
-    return {}
 
 
 def load_or_build(

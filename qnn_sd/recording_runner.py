@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qnn_sd.runner import Fallback, Feeds, Outputs, Runner
+from qnn_sd.runner import DelegatingRunner, Feeds, Outputs, Runner
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Sample:
     outputs: Outputs
 
 
-class RecordingRunner(Runner):
+class RecordingRunner(DelegatingRunner):
     """Passes calls on to another runner and keeps samples of them.
 
     Args:
@@ -41,27 +41,10 @@ class RecordingRunner(Runner):
         keeps: Callable[[str, int], bool] = lambda _component, _call: True,
         refuses: Callable[[str, Feeds], None] = lambda _component, _feeds: None,
     ) -> None:
-        self._runner, self._keeps, self._refuses = runner, keeps, refuses
+        super().__init__(runner)
+        self._keeps, self._refuses = keeps, refuses
         self._calls: dict[str, int] = {}
         self.samples: dict[str, list[Sample]] = {}
-
-    @property
-    def target(self) -> str:
-        """The other runner's."""
-        return self._runner.target
-
-    @property
-    def fallbacks(self) -> tuple[Fallback, ...]:
-        """The other runner's."""
-        return self._runner.fallbacks
-
-    def load(self, component: str) -> None:
-        """Loads a component on the other runner.
-
-        Raises:
-            TargetError: it can't be loaded there.
-        """
-        self._runner.load(component)
 
     def unload(self, component: str) -> None:
         """Keeps the component: the next prompt needs it again."""

@@ -97,6 +97,39 @@ class Runner(Protocol):
         """Frees what a component holds; does nothing if it isn't loaded."""
 
 
+class DelegatingRunner(Runner):
+    """Hands on to another runner what a subclass doesn't do otherwise; ``run`` is the subclass's.
+
+    Args:
+        runner: the other one.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    @property
+    def target(self) -> str:
+        """The other runner's."""
+        return self._runner.target
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """The other runner's."""
+        return self._runner.fallbacks
+
+    def load(self, component: str) -> None:
+        """Loads a component on the other runner.
+
+        Raises:
+            TargetError: it can't be loaded there.
+        """
+        self._runner.load(component)
+
+    def unload(self, component: str) -> None:
+        """Frees what a component holds on the other runner."""
+        self._runner.unload(component)
+
+
 def only_output(component: str, outputs: Outputs) -> Array:
     """The output of a component that has one.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qnn_sd.runner import Fallback, Feeds, Outputs, Runner
+from qnn_sd.runner import DelegatingRunner, Feeds, Outputs, Runner
 
 
-class ShownRunner(Runner):
+class ShownRunner(DelegatingRunner):
     """Hands everything on to another runner.
 
     Args:
@@ -16,22 +16,13 @@ class ShownRunner(Runner):
     """
 
     def __init__(self, runner: Runner, doing: Callable[[str], None]) -> None:
-        self._runner, self._doing = runner, doing
-
-    @property
-    def target(self) -> str:
-        """The other runner's."""
-        return self._runner.target
-
-    @property
-    def fallbacks(self) -> tuple[Fallback, ...]:
-        """The other runner's."""
-        return self._runner.fallbacks
+        super().__init__(runner)
+        self._doing = doing
 
     def load(self, component: str) -> None:
         """Loads a component."""
         self._doing(f"loading {component}")
-        self._runner.load(component)
+        super().load(component)
 
     def run(self, component: str, feeds: Feeds) -> Outputs:
         """Runs a component."""
@@ -42,7 +33,3 @@ class ShownRunner(Runner):
         """Runs a component with guidance."""
         self._doing(component)
         return self._runner.run_guided(component, feeds, passes, guidance)
-
-    def unload(self, component: str) -> None:
-        """Frees a component."""
-        self._runner.unload(component)

@@ -104,6 +104,13 @@ def pipeline(cache: Path) -> BuildPipeline:
 
 
 @pytest.fixture(scope="session")
+def bundles_in_cache(pipeline: BuildPipeline) -> None:
+    """What ``run`` needs on the CPU and for the default SoC: commands find it and don't build."""
+    pipeline.cpu_bundle("float")
+    pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
+
+
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")

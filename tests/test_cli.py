@@ -20,20 +20,16 @@ from conftest import CHECKPOINT, ROOT, Cli, interrupt_at, json_document
 from PIL import Image
 
 from qnn_sd import __version__
-from qnn_sd.config import load_model, load_profile
+from qnn_sd.config import load_model
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
-from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import BuildPipeline
 
 PROMPT = "a red circle on a blue background"
 QUICK = ("--target", "cpu", "--steps", "2", "--seed", "3")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _built(pipeline: BuildPipeline) -> None:
-    """What the commands find in the cache."""
-    pipeline.cpu_bundle("float")
-    pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
+pytestmark = pytest.mark.usefixtures("bundles_in_cache")
 
 
 def test_run_saves_a_image_with_what_made_it(cli: Cli) -> None:

@@ -91,11 +91,12 @@ def test_files_are_the_shells(shell: str) -> None:
     assert [each[0] for each in offered(shell, "doctor", "--output", "")] == ["file"]
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> socket.socket:
-    """A port where an adb server may answer."""
+@pytest.fixture(params=["ANDROID_ADB_SERVER_PORT", "ADB_SERVER_SOCKET"])
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+    """A port where an adb server may answer, named by each variable that adb reads."""
     listening = socket.create_server(("127.0.0.1", 0))
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(listening.getsockname()[1]))
+    port = str(listening.getsockname()[1])
+    monkeypatch.setenv(request.param, {"ADB_SERVER_SOCKET": f"tcp:{port}"}.get(request.param, port))
     return listening
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,13 +128,18 @@ DREAMED = Architecture(
 )
 
 
+def save_as_published(architecture: Architecture, path: Path) -> None:
+    """Random weights in one file of half precision, with the names that checkpoints of the web have."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as made:
+        save_random(architecture, Path(made))
+        save_file({name: tensor.half() for name, tensor in to_original(Path(made)).items()}, path)
+
+
 @pytest.fixture(scope="module")
 def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What they have before the hour begins."""
     folder = tmp_path_factory.mktemp("belongings")
-    made = tmp_path_factory.mktemp("made") / "dream"
-    save_random(DREAMED, made)
-    save_file({name: tensor.half() for name, tensor in to_original(made).items()}, folder / "dream.safetensors")
+    save_as_published(DREAMED, folder / "dream.safetensors")
     torch.save({}, folder / "dream.ckpt")
     shutil.copytree(CHECKPOINT / "tokenizer", folder / "tokenizer")
     return folder
@@ -143,10 +149,7 @@ def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def large_belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a checkpoint of full size, with random weights."""
     folder = tmp_path_factory.mktemp("large")
-    made = tmp_path_factory.mktemp("made") / "sd15"
-    save_random(SD15, made)
-    save_file({name: tensor.half() for name, tensor in to_original(made).items()}, folder / "dream.safetensors")
-    shutil.rmtree(made)
+    save_as_published(SD15, folder / "dream.safetensors")
     write_tokenizer(folder / "tokenizer")
     return folder
 

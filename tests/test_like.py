@@ -17,19 +17,14 @@ from safetensors.numpy import load_file, save_file
 from test_image_metadata import CONTENT, WEB_UI, theirs
 
 from qnn_sd.artifact import sha256_of_file
-from qnn_sd.config import load_profile
 from qnn_sd.export.checkpoint import hub
-from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 
 PROMPT = 'a red circle,\n"Steps: 3" 🎨'
 QUICK = ("--target", "cpu", "--steps", "2", "--seed", "3")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _built(pipeline: BuildPipeline) -> None:
-    """What the commands find in the cache."""
-    pipeline.cpu_bundle("float")
-    pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
+pytestmark = pytest.mark.usefixtures("bundles_in_cache")
 
 
 def document(path: Path) -> Any:
@@ -326,6 +321,13 @@ def test_given_encodings_and_prompts_are_asked_for(own_cli: CliHere, cli_here: C
     message = cli_here.refused(3, "run", "--like", "b.png")
     assert "quantized with unet.json (SHA-256 begins " in message
     assert "next: qnn-sd run --like b.png --encodings FOLDER" in message
+    message = cli_here.refused(3, "run", "--like", "b.png", "--encodings", "quantized")
+    assert "quantized/unet.json is missing or another one" in message
+    # As quantize writes them: they are the image's, so that only AIMET's reader refuses them.
+    (cli_here.folder / "quantized" / "unet").mkdir(parents=True)
+    shutil.copy(cli_here.folder / "unet.json", cli_here.folder / "quantized" / "unet" / "encodings.json")
+    message = cli_here.refused(13, "run", "--like", "b.png", "--encodings", "quantized")
+    assert "encodings.json" in message
     quantization = {**CONTENT["quantization"], "prompts": digest}
     changed(cli_here.folder / "a.png", cli_here.folder / "b.png", quantization=quantization)
     (cli_here.folder / "prompts.txt").write_text("a cat")

@@ -93,12 +93,16 @@ def _hang_up(listener: socket.socket) -> None:
 
 def test_a_command_that_is_typed_at_once_waits_for_it(command: Cli, adb: AdbHost) -> None:
     address = f"127.0.0.1:{free_port()}"
-    with command.start("virtual-phone", "--connect", "--port", address.partition(":")[2]) as process:
-        done = command("unstage", "--device", address)
-        process.terminate()
-        process.communicate(timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count(f"waiting for {address}") == 1
+    with command.start("unstage", "--device", address) as process:
+        assert process.stderr is not None
+        # Which of two processes is faster is chance: the phone starts as soon as the command waits.
+        said = process.stderr.readline()
+        with command.start("virtual-phone", "--connect", "--port", address.partition(":")[2]) as phone:
+            said += process.communicate(timeout=120)[1]
+            phone.terminate()
+            phone.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert said.count(f"waiting for {address}") == 1
 
 
 # How long to wait
@@ -174,7 +178,7 @@ def test_a_phone_that_announced_itself_is_waited_for(
     serial: str | None, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listings = [*[[] for _attempt in range(400)], [(LOCAL, "device")]]
-    about = AnnouncedPhone(os.getpid(), LOCAL, "sm8650", 5999, connects=True)
+    about = AnnouncedPhone(os.getpid(), LOCAL, "sm8650", 5999)
     with announced_phones.announced(about):
         phone, said, seconds = chosen(Listing(*listings), serial, monkeypatch)
         assert phone == LOCAL
@@ -189,7 +193,7 @@ def test_what_a_killed_process_left_is_removed(home: Path) -> None:
     script = (
         "import os, signal\n"
         "from qnn_sd.announced_phones import *\n"
-        "with announced(AnnouncedPhone(os.getpid(), '127.0.0.1:1', 'sm8650', 5999, True)):\n"
+        "with announced(AnnouncedPhone(os.getpid(), '127.0.0.1:1', 'sm8650', 5999)):\n"
         "    assert len(phones()) == 1\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import click
+from click.core import ParameterSource
 
 # Around a prompt that was typed in an editor; the shell's own too.
 EDITORS_QUOTES = "“”„‘’\"' "  # noqa: RUF001 (those quotes)
@@ -51,6 +52,11 @@ class CommandLine:
     def option_text(self) -> str:
         """The options, to be pasted after a command; with a space before it unless there are none."""
         return "".join(f" {quoted(token)}" for each in self.options for token in each.tokens)
+
+
+def is_typed(context: click.Context, name: str | None) -> bool:
+    """Whether a parameter's value was typed, not left to its default."""
+    return context.get_parameter_source(name or "") is ParameterSource.COMMANDLINE
 
 
 def options_by_name(command: click.Command, context: click.Context) -> dict[str, click.Option]:

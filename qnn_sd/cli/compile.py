@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import click
 
+from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import Bundle, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import COMPILE
@@ -54,12 +55,16 @@ def compile_command(
     copies.check((WHOLE,), build_request.cache)
     pipeline = build_request.pipeline(console)
     copies.refuse_another("bundle", {WHOLE: f"{pipeline.model.name}.{profile.soc}"})
+
+    def build(planned: BuildPipeline) -> Artifact:
+        return planned.build_bundle(profile)
+
     if build_request.dry_run:
-        show_plan(console, pipeline, lambda planned: planned.build_bundle(profile))
+        show_plan(console, pipeline, build)
         return
     shortcut = "qnn-sd run PROMPT --target cpu"
-    announce(pipeline, lambda planned: planned.build_bundle(profile), console, build_request, shortcut=shortcut)
-    made = pipeline.build_bundle(profile)
+    announce(pipeline, build, console, build_request, shortcut=shortcut)
+    made = build(pipeline)
     bundle = OpenBundle(made)
     folder = copies.put({WHOLE: made}, console)[WHOLE]
     components = _compiled(pipeline, bundle, folder)

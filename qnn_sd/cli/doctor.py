@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from qnn_sd import __version__, resources
 from qnn_sd.cli.build_options import BuildRequest, model_options
+from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.docs import DOCTOR
 from qnn_sd.cli.documents import DoctorDocument, ErrorDetail, PhoneReport
 from qnn_sd.cli.documents.doctor import Check
@@ -79,7 +79,7 @@ def doctor_command(
         refuse_bad_output(output, ".md", "The report is Markdown.", beside=".png")
     cache = build_request.cache or resources.cache()
     machine = list(run_health_checks(cache))
-    if not phone and any(_is_typed(name) for name in _OF_A_MODEL):
+    if not phone and any(is_typed(click.get_current_context(), name) for name in _OF_A_MODEL):
         machine = _with_model(machine, build_request, cache, console)
     console.table(
         ["", "check", "found", "what to do"],
@@ -111,10 +111,6 @@ def doctor_command(
     )
     if error is not None:
         raise error
-
-
-def _is_typed(name: str) -> bool:
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _with_model(

@@ -90,7 +90,7 @@ class Forecast:
         """Bytes held at once, at most."""
         beside = sorted(each.estimate.memory for each in self.stages if each.estimate and each.runs_beside_others)
         held = [each.memory for each in (*self._ahead, *self.afterwards)]
-        return max(*held, sum(beside[-self.cores :]), 0.0, 0.0) + _OWN_MEMORY
+        return max([*held, sum(beside[-self.cores :])]) + _OWN_MEMORY
 
     @property
     def kept(self) -> float:
@@ -198,9 +198,11 @@ def in_one_line(forecast: Forecast) -> str:
 
 def _faster(pipeline: BuildPipeline, forecast: Forecast, shortcut: str) -> str:
     """What shows an image sooner, where anything does."""
+    if forecast.seconds < ASKED_FROM_SECONDS:
+        return ""
     work = pipeline.image_work("float")
     on_cpu = forecast_of(pipeline.planned(lambda twin: twin.build_cpu_bundle("float")), [("generate", work)])
-    if forecast.seconds < ASKED_FROM_SECONDS or on_cpu.seconds > forecast.seconds / 3:
+    if on_cpu.seconds > forecast.seconds / 3:
         return ""
     return f"; {shortcut} shows an image in {duration(on_cpu.seconds)}"
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 import numpy as np
-from click.core import ParameterSource
 
 from qnn_sd.cli.build_options import BuildRequest
+from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.image_facts import versions_here
 from qnn_sd.cli.like_sources import LikeSources
 from qnn_sd.cli.recalled_image import RecalledImage
@@ -60,7 +60,7 @@ class Like:
                 self._note_typed_files(option, params[option])
             return files
         model = self.image.model_hash
-        typed = click.get_current_context().get_parameter_source("model") is ParameterSource.COMMANDLINE
+        typed = is_typed(click.get_current_context(), "model")
         if model is not None and params["checkpoint"] is None and not typed:
             name, digest = map(shown, model)
             raise CheckpointError(

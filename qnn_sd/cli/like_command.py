@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from qnn_sd.cli.command_line import options_by_name, with_dashes
+from qnn_sd.cli.command_line import is_typed, options_by_name, with_dashes
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.like import Like
 from qnn_sd.cli.recalled_image import RecalledImage, recall
@@ -81,7 +80,7 @@ def _overridden(command: click.Command, ctx: click.Context, image: RecalledImage
     lines = []
     for parameter in command.params:
         name = parameter.name or ""
-        if name not in image.options or ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        if name not in image.options or not is_typed(ctx, name):
             continue
         theirs, typed = image.options[name], ctx.params[name]
         with suppress(click.UsageError):

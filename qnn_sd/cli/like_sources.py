@@ -11,6 +11,7 @@ from qnn_sd.artifact import sha256_of_file
 from qnn_sd.errors import CheckpointError, QnnSdError, SettingError
 from qnn_sd.export.checkpoint import CheckpointIdentity, parse_embedding, parse_lora
 from qnn_sd.image_metadata import ImageDocument, ImageEmbedding, ImageLora, ImageSource
+from qnn_sd.pipeline.given_encodings import encodings_files
 
 # Digits of a hash that people compare.
 _SHOWN_DIGITS = 12
@@ -117,8 +118,9 @@ class LikeSources:
         quantization = self._made.quantization
         if quantization is None:
             return
+        files = {} if encodings is None else encodings_files(encodings, quantization.encodings)
         for component, digest in quantization.encodings.items():
-            path = None if encodings is None else encodings / f"{component}.json"
+            path = None if encodings is None else files.get(component, encodings / f"{component}.json")
             if path is None or not self._is(path, digest):
                 raise self._other_calibration("encodings", path, f"{component}.json", digest)
         if quantization.prompts is not None and (prompts is None or not self._is(prompts, quantization.prompts)):

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from qnn_sd import output_files
+from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.help import BUILD, OUTPUT, TARGET, option
 from qnn_sd.cli.typed_command import main_name
 from qnn_sd.console import Console
@@ -63,8 +63,7 @@ def refuse_typed(meaningful: Collection[str], where: str, *, why: str, hint: str
     """
     context = click.get_current_context()
     for parameter in context.command.params:
-        name = parameter.name or ""
-        if name not in meaningful and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        if parameter.name not in meaningful and is_typed(context, parameter.name):
             raise SettingError(f"{main_name(parameter)} has no meaning {where}", why=why, hint=hint)
 
 

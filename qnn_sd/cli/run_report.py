@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from qnn_sd.bundle_manifest import Bundle
+from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.documents import RunDocument
 from qnn_sd.cli.documents.phones import BatteryState
 from qnn_sd.cli.documents.run import ComponentFallback, ComponentRun, PhoneCompute, PhoneRun, SavedImage
@@ -46,7 +46,7 @@ def remark_on_prompts(console: Console, request: Request, result: Generation) ->
 def remark_on_marks(console: Console, context: click.Context) -> None:
     """Warns of what other tools read in a typed prompt; ``--like`` speaks of an image's own."""
     for parameter, what in (("prompt", "prompt"), ("negative", "negative prompt")):
-        if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
+        if is_typed(context, parameter):
             for line in remarks_on_marks(context.params[parameter], what):
                 console.warn(line)
 

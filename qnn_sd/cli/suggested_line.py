@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import click
 
+from qnn_sd.cli.command_line import is_typed
 from qnn_sd.errors import QnnSdError, UsageError
 
 _META = "qnn_sd.suggested_line"
@@ -81,8 +82,7 @@ def _overwrites(parsed: click.Context, typed: Sequence[str]) -> bool:
         path = parsed.params.get(option.name or "")
         if "-o" not in option.opts or path is None or not os.path.isfile(path):  # noqa: PTH113 (any text)
             continue
-        source = parsed.get_parameter_source(option.name or "")
-        if source is click.core.ParameterSource.COMMANDLINE and not _is_named(option, str(path), typed):
+        if is_typed(parsed, option.name) and not _is_named(option, str(path), typed):
             return True
     return False
 

@@ -40,37 +40,20 @@ class Text(click.ParamType[str]):
         ]
 
 
-class SocName(Text):
-    """A SoC by any of its names, as the profile's own."""
+class Name(Text):
+    """One of several names, however it is spelled, as the one that it has here.
 
-    name = "soc"
+    Args:
+        name: of the type.
+        offers: as ``Text`` takes it.
+        named: finds the name that it has here; raises a QnnSdError where there is none.
+    """
 
-    def __init__(self) -> None:
-        super().__init__(_socs)
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,  # noqa: ARG002 (click's)
-        ctx: click.Context | None,  # noqa: ARG002
-    ) -> str:
-        """The profile's name.
-
-        Raises:
-            UnknownSocError: no profile has that name.
-        """
-        from qnn_sd.config import load_profile  # noqa: PLC0415
-
-        return load_profile(str(value)).soc
-
-
-class SchedulerName(Text):
-    """A scheduler however it is spelled, as its own name."""
-
-    name = "scheduler"
-
-    def __init__(self) -> None:
-        super().__init__(_schedulers)
+    def __init__(
+        self, name: str, offers: Callable[[], Iterable[tuple[str, str | None]]], named: Callable[[str], str]
+    ) -> None:
+        super().__init__(offers)
+        self.name, self._named = name, named
 
     def convert(
         self,
@@ -81,11 +64,9 @@ class SchedulerName(Text):
         """The name that it has here.
 
         Raises:
-            UnknownSchedulerError: there is none of that name.
+            QnnSdError: there is none of that name.
         """
-        from qnn_sd.generate.schedulers import scheduler_named  # noqa: PLC0415
-
-        return scheduler_named(value)
+        return self._named(str(value))
 
 
 class WeightsPath(click.ParamType[str]):
@@ -167,6 +148,12 @@ def _socs() -> Iterable[tuple[str, str | None]]:
     return [(soc, profile.title) for soc, profile in profiles().items()]
 
 
+def _soc_named(name: str) -> str:
+    from qnn_sd.config import load_profile  # noqa: PLC0415
+
+    return load_profile(name).soc
+
+
 def _models() -> Iterable[tuple[str, str | None]]:
     from qnn_sd.config import load_model, models  # noqa: PLC0415
 
@@ -177,6 +164,12 @@ def _schedulers() -> Iterable[tuple[str, str | None]]:
     from qnn_sd.generate.schedulers import SCHEDULERS  # noqa: PLC0415
 
     return [(name, None) for name in SCHEDULERS]
+
+
+def _scheduler_named(name: str) -> str:
+    from qnn_sd.generate.schedulers import scheduler_named  # noqa: PLC0415
+
+    return scheduler_named(name)
 
 
 def _devices() -> Iterable[tuple[str, str | None]]:
@@ -193,9 +186,9 @@ def _perf_modes() -> Iterable[tuple[str, str | None]]:
 
 _WEIGHTS = WeightsPath()
 _BY_NAME: Mapping[str, click.ParamType[str]] = {
-    "--soc": SocName(),
+    "--soc": Name("soc", _socs, _soc_named),
     "--model": Text(_models),
-    "--scheduler": SchedulerName(),
+    "--scheduler": Name("scheduler", _schedulers, _scheduler_named),
     "--device": Text(_devices),
     "--perf-mode": Text(_perf_modes),
     "--checkpoint": _WEIGHTS,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from qnn_sd.artifact import Artifact
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.docs import VERIFICATION
 from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
@@ -69,12 +70,16 @@ def verify_command(
     pipeline = build_request.pipeline(console)
     # The report's images; the emulator generates one where that takes seconds.
     images = [] if report is None else [pipeline.image_work(each) for each in ("float", "qdq")]
+
+    def build(planned: BuildPipeline) -> Artifact:
+        return planned.build_bundle(profile)
+
     if build_request.dry_run:
-        show_plan(console, pipeline, lambda planned: planned.build_bundle(profile), images)
+        show_plan(console, pipeline, build, images)
         return
     announce(
         pipeline,
-        lambda planned: planned.build_bundle(profile),
+        build,
         console,
         build_request,
         afterwards=[("generate", each) for each in images],

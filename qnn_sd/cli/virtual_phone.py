@@ -14,6 +14,7 @@ import click
 
 from qnn_sd import announced_phones, interruption
 from qnn_sd.adb_program import adb_command
+from qnn_sd.adb_server import server_address
 from qnn_sd.announced_phones import AnnouncedPhone, Announcement
 from qnn_sd.cli.detached_phone import LOG_VARIABLE, start_detached, stop
 from qnn_sd.cli.docs import VIRTUAL_PHONE
@@ -182,7 +183,8 @@ def _run(request: _Request, console: Console) -> None:
     """Runs the phone until a signal ends it."""
     profile = request.profile
     address = f"127.0.0.1:{request.port}" if request.port else None
-    about = AnnouncedPhone(os.getpid(), address, profile.soc, announced_phones.adb_server_port(), request.connect)
+    adb_port = server_address()[1] if request.connect else None
+    about = AnnouncedPhone(os.getpid(), address, profile.soc, adb_port)
     with ExitStack() as stack:
         # First of all: a command that needs the phone may have been typed in the same moment.
         try:

@@ -215,14 +215,13 @@ class ArtifactStore:
     def _planned(self, recipe: Recipe, component: str) -> Artifact:
         place = artifact.artifact_folder(self.cache, recipe)
         cached = place.exists()
-        if cached:
-            # One that a build would refuse is no part of a plan. Its files are not read: that takes long.
-            artifact.load(place, recipe, hashes=False)
+        # One that a build would refuse is no part of a plan. Its files are not read: that takes long. What a
+        # verification measured is part of the bundle's recipe.
+        made = artifact.load(place, recipe, hashes=False) if cached else Artifact(place, recipe.key)
         assert recipe.work is not None, "every stage says what it has to do"
         seconds = artifact.last_seconds(self.cache, recipe)
         self.plan.append(PlannedStage(recipe.stage, component, recipe.name, cached, recipe.work, seconds))
-        # What a verification measured is part of the bundle's recipe.
-        made = self._made[recipe.key] = Artifact(place, recipe.key, artifact.read_metadata(place))
+        self._made[recipe.key] = made
         return made
 
     def _keep(self, recipe: Recipe, component: str, made: Artifact) -> Artifact:

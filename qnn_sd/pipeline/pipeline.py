@@ -18,12 +18,13 @@ from qnn_sd.artifact_manifest import Work
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.config import DEMO_MODEL, DeviceProfile, ModelConfig, Rounding, load_model
 from qnn_sd.console import Console
-from qnn_sd.errors import ConfigError, QuantizeError, did_you_mean
+from qnn_sd.errors import ConfigError, did_you_mean
 from qnn_sd.export.checkpoint import CheckpointIdentity, Sources, open_checkpoint
 from qnn_sd.pipeline.artifact_store import ArtifactStore, PlannedStage
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.pipeline.expected_build import ExpectedBuild
+from qnn_sd.pipeline.given_encodings import given_encodings
 from qnn_sd.pipeline.model_choice import choose_model
 from qnn_sd.pipeline.stages import (
     bundle_stage,
@@ -34,7 +35,7 @@ from qnn_sd.pipeline.stages import (
     verify_stage,
 )
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
-from qnn_sd.quantize import ENCODINGS_FILE, QuantizationScheme, read_encodings
+from qnn_sd.quantize import QuantizationScheme
 from qnn_sd.quantize.calibration import Samples, Trajectory
 from qnn_sd.verification import (
     BINARY_AGAINST_QDQ,
@@ -48,29 +49,6 @@ from qnn_sd.verification import (
 
 # What a dry run, which measures nothing, hands on.
 _NOT_MEASURED = SqnrSummary(all_db=0.0, worst_db=200.0, worst_input="not measured")
-
-
-def _encodings_by_component(folder: Path, components: Sequence[str]) -> dict[str, Path]:
-    """The files of a folder of encodings: ``<component>.json``, or ``<component>/encodings.json`` as quantize writes.
-
-    Raises:
-        QuantizeError: there is none, one that no component has the name of, or one that is not in AIMET's format.
-    """
-    files = ", ".join(f"{name}.json" for name in components)
-    hint = f"Give a folder with files that are named after components: {files}."
-    if folder.is_file():
-        raise QuantizeError(f"{folder} is no folder", why="It is a file.", hint=hint)
-    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
-    if not found:
-        written = {name: folder / name / ENCODINGS_FILE for name in components}
-        found = {name: path for name, path in written.items() if path.is_file()}
-    if not found:
-        raise QuantizeError(f"{folder} holds no encodings", why="It has no .json file, or is no folder.", hint=hint)
-    for name, path in found.items():
-        if name not in components:
-            raise QuantizeError(f"{path} is for no component", why=did_you_mean(name, components), hint=hint)
-        read_encodings(path)
-    return found
 
 
 def _refuse_unknown_components(model: ModelConfig, components: Sequence[str]) -> None:
@@ -140,7 +118,7 @@ class BuildPipeline:
         store = ArtifactStore(cache, console, dry_run)
         self.reports, self.plan, self._store = store.reports, store.plan, store
         names = [component.name for component in components]
-        self.encodings = _encodings_by_component(encodings, names) if encodings else {}
+        self.encodings = given_encodings(encodings, names) if encodings else {}
         sources = sources or Sources()
         if model is None and sources.checkpoint is None:
             model = load_model(DEMO_MODEL)

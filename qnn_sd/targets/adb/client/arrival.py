@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from qnn_sd import announced_phones
+from qnn_sd.adb_server import server_address
 from qnn_sd.targets.adb.client.device_history import READY
 from qnn_sd.targets.adb.client.server import Adb
 
@@ -32,6 +33,7 @@ def await_phone(adb: Adb, serial: str | None, say: Callable[[str], None]) -> Non
 
     Raises:
         AdbServerError: the server can't be reached.
+        DeviceError: a variable names no address of a server.
     """
     started, told = time.monotonic(), False
     while time.monotonic() - started < _patience(adb, serial):
@@ -58,8 +60,8 @@ def _patience(adb: Adb, serial: str | None) -> float:
 
 def _is_announced(serial: str | None) -> bool:
     """Whether a virtual phone that connects itself to this adb server has announced itself, under a name or any."""
-    port = announced_phones.adb_server_port()
+    _host, port = server_address()
     return any(
-        phone.connects and phone.adb_port == port and (serial is None or phone.address in (None, serial))
+        phone.adb_port == port and (serial is None or phone.address in (None, serial))
         for phone in announced_phones.phones()
     )

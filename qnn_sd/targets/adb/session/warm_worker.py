@@ -66,7 +66,7 @@ def leave_worker_warm(phone: Phone, client: WorkerClient, address: WorkerAddress
 
 
 def take_warm_worker(phone: Phone, deployment_key: str) -> tuple[WorkerClient, WorkerAddress] | None:
-    """The worker that was left for the same deployment_key, greeted; one left for another is ended.
+    """The worker that was left for the same deployment, greeted; one left for another is ended.
 
     Args:
         phone: where to look.

@@ -53,7 +53,7 @@ class WorkerSession:
     def __init__(
         self, phone: Phone, jar: str, libraries: str, deployment_key: str, *, cold: bool = False, keep: bool = False
     ) -> None:
-        self._phone, self._jar, self._libraries, self._purpose = phone, jar, libraries, deployment_key
+        self._phone, self._jar, self._libraries, self._deployment_key = phone, jar, libraries, deployment_key
         self._cold, self._keep = cold, keep
         self._running: RemoteProcess | None = None
         self._taken: tuple[WorkerClient, WorkerAddress] | None = None
@@ -71,7 +71,7 @@ class WorkerSession:
         if self._cold:
             stop_warm_worker(self._phone)
         else:
-            self._taken = take_warm_worker(self._phone, self._purpose)
+            self._taken = take_warm_worker(self._phone, self._deployment_key)
         if self._taken is None:
             self._taken = self._start()
         self._taken[0].explain_losses(self._explain_loss)
@@ -81,7 +81,7 @@ class WorkerSession:
         return explain_loss(self._phone, self._running, self.log, why)
 
     def _start(self) -> tuple[WorkerClient, WorkerAddress]:
-        address = WorkerAddress.fresh(self._purpose)
+        address = WorkerAddress.fresh(self._deployment_key)
         dsp = shlex.quote(";".join((self._libraries, *_DSP_FOLDERS)))
         # adbd hangs up on what it started when the host goes; a worker that is to stay must not mind.
         run = "exec nohup app_process" if self._keep else "exec app_process"
