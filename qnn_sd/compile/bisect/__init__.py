@@ -1,0 +1,14 @@
+"""Finds the first op whose output on the HTP emulator parts from the CPU's, and writes it as a reproduction."""
+
+from qnn_sd.compile.bisect.bisection import Bisection, bisect
+from qnn_sd.compile.bisect.input_values import seeded_inputs
+
+from qnn_sd.compile.bisect.trial import Target, compile_and_run
+
+__all__ = [
+    "Bisection",
+    "Target",
+    "bisect",
+    "compile_and_run",
+    "seeded_inputs",
+]
