@@ -2,13 +2,15 @@
 
 from qnn_sd.compile.bisect.bisection import Bisection, bisect
 from qnn_sd.compile.bisect.input_values import seeded_inputs
-
+from qnn_sd.compile.bisect.reproduction import Reproduction, write_reproduction
 from qnn_sd.compile.bisect.trial import Target, compile_and_run
 
 __all__ = [
     "Bisection",
+    "Reproduction",
     "Target",
     "bisect",
     "compile_and_run",
     "seeded_inputs",
+    "write_reproduction",
 ]

@@ -115,7 +115,7 @@ def _refused_alone(cuts: Cuts, told: Mapping[str, str]) -> Culprit | None:
 
 
 def _named(cuts: Cuts, culprit: Culprit, fault: Fault) -> tuple[onnx.NodeProto, bool]:
-    """Of several ops the first one whose output parts, and whether the fault is gone with what lies within as outputs."""
+    """The first op whose output parts, and whether the fault is gone where what lies within is an output as well."""
     ops = culprit.ops
     if fault != "parts" or len(ops) == 1:
         return ops[-1], False

@@ -69,7 +69,7 @@ class Cuts:
         self._trial, self._report = trial, report
         self._values: dict[str, NDArray[np.generic]] = dict(feeds)
         self._given = dict(feeds)
-        self._known: dict[tuple[tuple[str, ...], tuple[str, ...] | None], Measured] = {}
+        self._known: dict[tuple[tuple[str, ...], tuple[str, ...]], Measured] = {}
 
     def try_out(self, folder: Path, samples: Sequence[Feeds], what: str) -> Ran:
         """Compiles and runs a graph.
@@ -90,12 +90,13 @@ class Cuts:
             ops: what it consists of.
             outputs: its outputs, by the names under which ops read them; None for all that is read outside.
         """
-        key = tuple(node.output[0] for node in ops), None if outputs is None else tuple(outputs)
-        if key not in self._known:
-            self._known[key] = self._measure(ops, outputs)
-        return self._known[key]
+        chosen = tuple(node.output[0] for node in ops)
+        ends = tuple(dict.fromkeys(self.graph.read_outside(ops, chosen) if outputs is None else outputs))
+        if (chosen, ends) not in self._known:
+            self._known[chosen, ends] = self._measure(ops, ends)
+        return self._known[chosen, ends]
 
-    def _measure(self, ops: Sequence[onnx.NodeProto], outputs: Sequence[str] | None) -> Measured:
+    def _measure(self, ops: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> Measured:
         with tempfile.TemporaryDirectory(prefix="qnn-sd-cut-") as scratch:
             folder = Path(scratch)
             feeds = self.write(ops, folder, outputs)

@@ -96,9 +96,7 @@ class Search:
         if self._fault != "parts":
             return True
         here = self._window(start, end).margin_db(self._least_db)
-        shorter = [
-            self._window(*each).margin_db(self._least_db) for each in ((start + 1, end), (start, end - 1))
-        ]
+        shorter = [self._window(*each).margin_db(self._least_db) for each in ((start + 1, end), (start, end - 1))]
         return min(shorter) > here + _SHARP_DB
 
     def smallest(self, ops: Ops) -> Culprit:
