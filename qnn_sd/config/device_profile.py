@@ -49,7 +49,7 @@ class DeviceProfile(StrictModel):
     aliases: tuple[str, ...] = ()
     dl_mode: Annotated[int, Field(ge=1)] | None = None
     soc_model: Annotated[int, Field(ge=1)]
-    htp_arch: Literal[68, 69, 73, 75, 79, 81]
+    htp_arch: Literal[68, 69, 73, 75, 79, 81, 85]
     vtcm_mb: Annotated[int, Field(ge=1)] = 8
     optimization_mode: Literal[1, 2, 3] = 3
     estimates: bool = False
