@@ -91,9 +91,9 @@ def test_the_gate_follows_from_the_htp() -> None:
     for arch in CHIPS:
         assert (binary_gate(arch) is BINARY_AGAINST_QDQ) == (arch not in (68, 69, 85))
     require_gate(binary_gate(69), "text_encoder", narrowed)
-    with pytest.raises(VerificationError, match="39.0|42.0"):
+    with pytest.raises(VerificationError, match=r"42\.0 dB SQNR over all inputs, where 50 dB"):
         require_gate(binary_gate(73), "text_encoder", narrowed)
-    with pytest.raises(VerificationError, match="34.9 dB SQNR for the worst input, where 35 dB is the least"):
+    with pytest.raises(VerificationError, match=r"34\.9 dB SQNR for the worst input, where 35 dB is the least"):
         require_gate(binary_gate(69), "text_encoder", narrowed.model_copy(update={"worst_db": 34.9}))
 
 
@@ -131,7 +131,7 @@ def test_one_file_for_several_socs_is_compiled_from_the_same_graph(
     assert sizes["one"] < sizes["two"]
     wrapper = compatibility(tmp_path / "two")
     assert ":73,75:43,57:" in wrapper
-    with pytest.raises(Exception, match="create context from binary|CONTEXT_ERROR"):
+    with pytest.raises(Exception, match=r"QNN_CONTEXT_ERROR"):
         on_emulator(tmp_path / "two", "sm8650", feeds)
 
 
