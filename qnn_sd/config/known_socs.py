@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,8 @@ from qnn_sd.config.toml_file import StrictModel, read_toml
 KNOWN_SOCS_FILE = Path(__file__).with_name("known_socs.toml")
 HtpArch = Literal[68, 69, 73, 75, 79, 81, 85]
 _Megabytes = Annotated[int, Field(ge=1, le=64)]
+# Of a variant: soc_names.without_variant says what they are.
+_SUFFIX = re.compile(r"(?<=\d)-?(A[A-Z]|P)$")
 
 
 class KnownSoc(StrictModel):
@@ -38,6 +41,11 @@ class KnownSoc(StrictModel):
     estimates: bool = False
     note: str = ""
 
+    @property
+    def described(self) -> str:
+        """For people, such as ``SM8750, an HTP v79``."""
+        return f"{self.name}, {'without an HTP' if self.htp_arch is None else f'an HTP v{self.htp_arch}'}"
+
 
 class _Note(StrictModel):
     """Where sources disagree, by number; ``htp_arch`` where the chip's is another than the compiler's."""
@@ -48,18 +56,35 @@ class _Note(StrictModel):
 
 
 class _KnownSocs(StrictModel):
+    """The file.
+
+    Attributes:
+        qairt: of the compiler.
+        socs: what it says, in order of their numbers.
+        notes: where others say otherwise.
+        parts: other part numbers, with the compiler's number of each.
+        titles: names on the box by part number, the usual one first, of SoCs that no shipped profile is for.
+    """
+
     qairt: str
     socs: tuple[KnownSoc, ...]
     notes: tuple[_Note, ...] = ()
+    parts: dict[str, int] = Field(default_factory=dict)
+    titles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
         numbers, names = [each.soc_model for each in self.socs], [each.name for each in self.socs]
         if numbers != sorted(set(numbers)) or len(set(names)) != len(names):
             raise ValueError("the SoCs are not in order of their numbers, or one is there twice")
-        if lost := [each.soc_model for each in self.notes if each.soc_model not in numbers]:
-            raise ValueError(f"notes of numbers that are not in the table: {lost}")
+        if lost := {*(each.soc_model for each in self.notes), *self.parts.values()} - set(numbers):
+            raise ValueError(f"notes and parts of numbers that are not in the table: {sorted(lost)}")
         return self
+
+
+@functools.cache
+def _content() -> _KnownSocs:
+    return read_toml(KNOWN_SOCS_FILE, _KnownSocs)
 
 
 @functools.cache
@@ -69,7 +94,7 @@ def known_socs() -> dict[int, KnownSoc]:
     Raises:
         ConfigError: the file doesn't follow its schema.
     """
-    content = read_toml(KNOWN_SOCS_FILE, _KnownSocs)
+    content = _content()
     notes = {each.soc_model: each for each in content.notes}
     found = {}
     for soc in content.socs:
@@ -86,6 +111,24 @@ def known_soc(soc_model: int) -> KnownSoc | None:
     return known_socs().get(soc_model)
 
 
+def known_qairt() -> str:
+    """Version of the compiler that was asked."""
+    return _content().qairt
+
+
 def soc_named(name: str) -> KnownSoc | None:
-    """The SoC of a part number, in any case; None for one that the compiler doesn't know."""
-    return next((each for each in known_socs().values() if each.name == name.upper()), None)
+    """The SoC of a part number, such as ``SM8845`` or ``SM8845P``; None for one that the compiler doesn't know.
+
+    Args:
+        name: in any case, with or without the letters of a variant.
+    """
+    numbers = {each.name: number for number, each in known_socs().items()} | _content().parts
+    whole = name.strip().upper()
+    # A whole name comes before one without its suffix: SA8255P is listed, SM8845P is not.
+    number = next((numbers[each] for each in (whole, _SUFFIX.sub("", whole)) if each in numbers), None)
+    return None if number is None else known_soc(number)
+
+
+def titles() -> dict[str, tuple[str, ...]]:
+    """Names on the box by part number, the usual one first, of SoCs that no shipped profile is for."""
+    return _content().titles
