@@ -181,8 +181,12 @@ def type_of(names: Iterable[str], given: Any) -> Any:
 
 def _socs() -> Iterable[tuple[str, str | None]]:
     from qnn_sd.config import profiles  # noqa: PLC0415
+    from qnn_sd.errors import ConfigError  # noqa: PLC0415
 
-    return [(soc, profile.title) for soc, profile in profiles().items()]
+    try:
+        return [(soc, profile.title) for soc, profile in profiles().items()]
+    except ConfigError:  # a file of the user's own is wrong: the command says so, not the Tab
+        return []
 
 
 def _soc_named(name: str) -> str:

@@ -20,6 +20,7 @@ from qnn_sd.cli.documents.phones import (
 )
 from qnn_sd.cli.documents.run import RunDocument
 from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
+from qnn_sd.cli.documents.socs import KnownSocsDocument
 from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ErrorDetail",
     "ErrorDocument",
     "ExportDocument",
+    "KnownSocsDocument",
     "PhoneReport",
     "PlanDocument",
     "QuantizeDocument",
