@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from qnn_sd.artifact import Artifact
+from qnn_sd.cli.bisect import BisectRequest, bisect_options, run_bisection
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.docs import VERIFICATION
 from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
@@ -38,6 +39,7 @@ from qnn_sd.verification import SQNR_FIGURES, ComponentVerification
     ),
     docs_page=VERIFICATION,
 )
+@bisect_options
 @soc_option("whose context binaries are verified")
 @option(
     "--report",
@@ -57,7 +59,12 @@ from qnn_sd.verification import SQNR_FIGURES, ComponentVerification
 @quantize_options
 @output_options
 def verify_command(
-    soc: str, report: Path | None, prompt: str | None, build_request: BuildRequest, console: Console
+    soc: str,
+    report: Path | None,
+    prompt: str | None,
+    bisect_request: BisectRequest | None,
+    build_request: BuildRequest,
+    console: Console,
 ) -> None:
     """Verify QDQ graphs against the float model, and context binaries against QDQ graphs.
 
@@ -65,6 +72,9 @@ def verify_command(
     Builds first what isn't in the cache.
     """
     profile = load_profile(soc)
+    if bisect_request is not None:
+        run_bisection(bisect_request, profile, build_request, console)
+        return
     if report is not None:
         refuse_bad_output(report, ".md", "The report is Markdown.", beside=".png")
     pipeline = build_request.pipeline(console)

@@ -1,6 +1,7 @@
 """The JSON documents of the commands, one model each; their schemas are in ``qnn_sd/schemas/``."""
 
 from qnn_sd.cli.documents.bench import BenchDocument
+from qnn_sd.cli.documents.bisect import BisectDocument
 from qnn_sd.cli.documents.build import (
     CompileDocument,
     CompileSeveralDocument,
@@ -25,6 +26,7 @@ from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
 
 __all__ = [
     "BenchDocument",
+    "BisectDocument",
     "CompileDocument",
     "CompileSeveralDocument",
     "CostDocument",
