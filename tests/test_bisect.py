@@ -90,7 +90,11 @@ def among_others(pattern: Callable[[Graph, Value], Value], shape: tuple[int, ...
 
 
 def found_in(
-    folder: Path, target: Target, feeds: Feeds, trial: Trial | None = None, report: Callable[[str], None] = print
+    folder: Path,
+    target: Target,
+    feeds: Feeds,
+    trial: Trial | None = None,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> Bisection:
     return bisect(folder, [feeds], trial or in_process(target), partial(refused_ops, target), report)
 
@@ -132,10 +136,10 @@ def plain_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return quantized(build, images(1, 6, 5, 4), tmp_path_factory.mktemp("plain"))
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 5])
+@pytest.mark.parametrize("length", [1, 2, 4])
 def test_a_planted_fault_is_found_wherever_it_lies(plain_graph: Path, length: int) -> None:
     names = [op_name(node) for node in QdqGraph(plain_graph).ops]
-    for start in range(0, len(names) - length + 1, 3 if length > 1 else 1):
+    for start in range(0, len(names) - length + 1, 2 * length):
         pattern = names[start : start + length]
         found = found_in(plain_graph, SM8650, images(1, 6, 5, 4), planted(pattern), lambda _line: None)
         assert found.fault == "parts"
@@ -160,7 +164,9 @@ def test_of_two_faults_the_first_is_named(plain_graph: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["refused", "crashed"])
-def test_a_refusal_or_a_crash_is_narrowed_down_where_the_log_names_nothing(plain_graph: Path, fault: str) -> None:
+def test_a_refusal_or_a_crash_is_narrowed_down_where_the_log_names_nothing(
+    plain_graph: Path, fault: str, tmp_path: Path
+) -> None:
     names = [op_name(node) for node in QdqGraph(plain_graph).ops]
 
     def trial(folder: Path, samples: Sequence[Feeds]) -> Ran:
@@ -170,6 +176,10 @@ def test_a_refusal_or_a_crash_is_narrowed_down_where_the_log_names_nothing(plain
     found = bisect(plain_graph, [images(1, 6, 5, 4)], trial, lambda _folder: {}, print)
     assert (found.fault, found.why) == (fault, "SIGSEGV")
     assert names_in(found) == names[9:11]
+    written = write_reproduction(found, SM8650, tmp_path / "one.zip", {})
+    assert written is not None
+    assert (written.sqnr_db, written.own_weights, written.own_inputs) == (None, False, False)
+    assert written.own_names, "this fault is gone under other names"
 
 
 def test_an_error_that_only_adds_up_is_no_ops_fault(plain_graph: Path) -> None:
@@ -221,7 +231,7 @@ def silu_after_norm(channels: int, name: str) -> Callable[[Graph, Value], Value]
     return pattern
 
 
-@pytest.mark.parametrize(("side", "channels", "seed"), [(9, 64, 0), (10, 48, 3), (12, 32, 5)])
+@pytest.mark.parametrize(("side", "channels", "seed"), [(9, 64, 0), (12, 32, 5)])
 def test_silu_after_a_norm_is_named(
     side: int, channels: int, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,7 +250,7 @@ def test_silu_after_a_norm_is_named(
     assert found.cuts.compiles <= 30
 
 
-@pytest.mark.parametrize(("channels", "seed"), [(160, 1), (320, 2)])
+@pytest.mark.parametrize(("channels", "seed"), [(160, 1)])
 def test_a_mean_over_many_channels_is_named(channels: int, seed: int, tmp_path: Path) -> None:
     installed = load_toolchains().of(qnn_provider.versions())
     if installed is not None and release(installed.qairt) >= (2, 51):
@@ -289,19 +299,19 @@ def test_noise_after_an_int16_operand_is_named_on_v85(tmp_path: Path) -> None:
     assert len(names_in(found)) <= 4
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_product_with_a_uint16_operand_is_named(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_product_with_a_uint16_operand_is_named(before: int, tmp_path: Path) -> None:
     """The HTP takes 8 bits of it."""
     folder = tmp_path / "qdq"
     folder.mkdir()
-    onnx.save_model(uint16_product(np.random.default_rng(seed), 1 + seed), folder / MODEL_FILE)
-    feeds = seeded_inputs(QdqGraph(folder), seed)
+    onnx.save_model(uint16_product(before), folder / MODEL_FILE)
+    feeds = seeded_inputs(QdqGraph(folder), 1)
     found = found_in(folder, SM8650, feeds)
     assert names_in(found) == ["times"]
 
 
-def uint16_product(rng: np.random.Generator, before: int) -> onnx.ModelProto:
-    """Two inputs, a Relu or more on each, their product, a Relu; all of it uint16."""
+def uint16_product(before: int) -> onnx.ModelProto:
+    """Two inputs, a Neg or more on each, their product, a Relu; all of it uint16."""
     nodes: list[onnx.NodeProto] = []
     scale, zero = (
         numpy_helper.from_array(np.array(value), name)
@@ -319,9 +329,7 @@ def uint16_product(rng: np.random.Generator, before: int) -> onnx.ModelProto:
 
     sides = [rounded(name, f"{name}.in") for name in ("left", "right")]
     for number in range(before):
-        sides = [
-            op("Abs" if rng.integers(2) else "Relu", f"{number}.{place}", side) for place, side in enumerate(sides)
-        ]
+        sides = [op("Neg", f"{number}.{place}", side) for place, side in enumerate(sides)]
     op("Relu", "last", op("MatMul", "times", *sides))
     nodes[-1].output[0] = "y"
     values = [
@@ -343,9 +351,6 @@ def test_a_refused_op_is_named_with_what_the_compiler_says(tmp_path: Path) -> No
     assert (op_name(found.op), found.op.op_type) == (op_name(first), "MatMul")
     assert "has incorrect Value 68, expected >= 73" in found.why
     assert found.cuts.compiles == 3
-    written = write_reproduction(found, V68, tmp_path / "refused.zip", {})
-    assert written is not None
-    assert written.size < 8_000
 
 
 # What is sent.
@@ -379,7 +384,9 @@ def test_a_reproduction_has_a_few_kilobytes_and_nothing_private(silu: tuple[Path
     assert kept
     assert not [raw for raw in kept if raw in (found.cuts.graph.folder / "weights.bin").read_bytes() and any(raw)]
     page = files["README.md"].decode()
-    assert all(word in page for word in ("soc_model 57", "v75", "1.2.3", "4.5.6", f"{written.sqnr_db:.1f} dB SQNR"))
+    assert all(
+        word in page for word in ("sm8650, QNN's number 57", "v75", "1.2.3", "4.5.6", f"{written.sqnr_db:.1f} dB SQNR")
+    )
 
 
 def test_its_script_shows_the_same_figure(silu: tuple[Path, Bisection, Reproduction], tmp_path: Path) -> None:
@@ -410,8 +417,12 @@ def test_the_command_says_that_nothing_parts(cli_here: CliHere, plain_graph: Pat
 
 @pytest.mark.usefixtures("quick")
 def test_the_command_ends_with_the_gates_exit_code_and_one_document(
-    cli_here: CliHere, silu: tuple[Path, Bisection, Reproduction], tmp_path: Path
+    cli_here: CliHere,
+    silu: tuple[Path, Bisection, Reproduction],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(bisect_command, "bisect", lambda *_given: silu[1])
     np.savez(tmp_path / "in.npz", allow_pickle=False, **images(1, 64, 9, 9))
     line = ["verify", "--bisect", "--graph", str(silu[0] / "qdq"), "--inputs", str(tmp_path / "in.npz"), "--json"]
     ran = cli_here(*line, "--reproduction", str(tmp_path / "one.zip"))

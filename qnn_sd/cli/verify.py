@@ -36,6 +36,7 @@ from qnn_sd.verification import SQNR_FIGURES, ComponentVerification
             "Verify Stable Diffusion 1.5 with your own weights, and write a report to send",
             "qnn-sd verify --checkpoint dream.safetensors --report report.md",
         ),
+        ("Find the first op of the UNet that the HTP gets wrong", "qnn-sd verify --bisect --component unet"),
     ),
     docs_page=VERIFICATION,
 )

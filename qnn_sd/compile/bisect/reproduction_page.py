@@ -60,9 +60,9 @@ def page(
                 table(
                     ["", ""],
                     [
-                        ["SoC", f"{target.soc}, soc_model {target.soc_model}"],
+                        ["SoC", f"{target.soc}, QNN's number {target.soc_model}"],
                         ["HTP", f"v{target.htp_arch}"],
-                        ["htp_graph_finalization_optimization_mode", str(target.optimization_mode)],
+                        ["optimization level", str(target.optimization_mode)],
                         *([name, number] for name, number in versions.items()),
                     ],
                 ),
