@@ -222,7 +222,7 @@ def test_the_compile_options_are_those_of_the_soc_that_was_asked_for() -> None:
 def test_profiles_say_whether_the_compiler_has_an_estimate(soc: str, graph: Path) -> None:
     profile = load_profile(soc)
     found = measure(graph, Chip(profile.soc_model, profile.htp_arch, profile.vtcm_mb)).estimate
-    assert (found is not None) == profile.estimates == (soc == "qcs9075")
+    assert (found is not None) == profile.estimates == (soc in ("qcs9075", "sa8775p"))
 
 
 def test_a_profile_that_lies_about_its_estimate_is_an_error(graph: Path) -> None:
@@ -246,7 +246,11 @@ def test_a_profile_that_lies_about_its_estimate_is_an_error(graph: Path) -> None
 @pytest.mark.parametrize(
     ("code", "arguments", "messages"),
     [
-        (3, ("--soc", "sm8650"), ("no time estimate for sm8650", "qcs9075 alone", "--soc qcs9075", "add --scale")),
+        (
+            3,
+            ("--soc", "sm8650"),
+            ("no time estimate for sm8650", "qcs9075, sa8775p alone", "add --scale"),
+        ),
         (4, ("--soc", "sm8660"), ("No SoC of that number has a profile",)),
         (3, ("--by", "whole", "--only", "conv_in"), ("--only has no meaning with --by whole",)),
         (3, ("--by", "whole", "--plot", "a.svg"), ("--plot has no meaning with --by whole",)),

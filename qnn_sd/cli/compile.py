@@ -15,10 +15,10 @@ from qnn_sd.cli.documents import CompileDocument
 from qnn_sd.cli.documents.build import BuiltFile, Calibration, CompiledComponent
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import HelpCommand
-from qnn_sd.cli.options import output_options, soc_option
+from qnn_sd.cli.options import open_profile, output_options, soc_option
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies, bundle_files, copies_options, image_size
-from qnn_sd.config import DeviceProfile, load_profile
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import ArtifactError
 from qnn_sd.pipeline import BuildPipeline
@@ -51,7 +51,7 @@ def compile_command(
 
     Exports and quantizes first what isn't in the cache. The bundle that it makes is what qnn-sd run puts on a phone.
     """
-    profile = load_profile(soc)
+    profile = open_profile(soc, console)
     copies.check((WHOLE,), build_request.cache)
     pipeline = build_request.pipeline(console)
     copies.refuse_another("bundle", {WHOLE: f"{pipeline.model.name}.{profile.soc}"})

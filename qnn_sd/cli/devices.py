@@ -21,8 +21,7 @@ from qnn_sd.targets.adb.staging import unstage
     "devices",
     cls=HelpCommand,
     examples=(
-        ("List the phones", "qnn-sd devices"),
-        ("List them for a script", "qnn-sd devices --json"),
+        ("List the phones, for a script", "qnn-sd devices --json"),
         ("List the SoCs that there are profiles for; no phone is needed", "qnn-sd devices --known"),
     ),
     docs_page=PHONE,

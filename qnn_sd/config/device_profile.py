@@ -82,7 +82,7 @@ class DeviceProfile(StrictModel):
         sources: who says so, by field.
     """
 
-    soc: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+    soc: Annotated[str, Field(min_length=1, max_length=64)]
     title: Annotated[str, Field(min_length=1, max_length=100)]
     aliases: tuple[str, ...] = ()
     dl_mode: _Count | None = None
@@ -132,6 +132,13 @@ class DeviceProfile(StrictModel):
     def label(self) -> str:
         """For people, such as ``Snapdragon 8 Gen 3 (dl_mode 2)``."""
         return self.title if self.dl_mode is None else f"{self.title} (dl_mode {self.dl_mode})"
+
+    @property
+    def caution(self) -> str:
+        """What to say whenever it is used, or nothing."""
+        if not self.unlisted:
+            return ""
+        return f"The profile {self.soc} has a soc_model that the compiler isn't known to know: {self.soc_model}"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +12,7 @@ from qnn_sd.errors import ConfigError
 
 HTP_ARCHS: tuple[int, ...] = get_args(HtpArch)
 _AI_HUB_VAE_FROM = 73
+_SOC = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 def check_profile(path: Path, profile: DeviceProfile) -> None:
@@ -23,6 +25,12 @@ def check_profile(path: Path, profile: DeviceProfile) -> None:
     Raises:
         ConfigError: it claims what isn't so.
     """
+    if not _SOC.fullmatch(profile.soc):
+        raise ConfigError(
+            f"{path} describes {profile.soc!r}",
+            why="--soc, and folders of the cache, are named so: small letters, digits, dashes, dots and underscores.",
+            hint="Give file and soc another name, such as my-sm8845.",
+        )
     known = known_soc(profile.soc_model)
     if known is None:
         _check_unlisted(path, profile)

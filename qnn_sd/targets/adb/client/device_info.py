@@ -151,6 +151,17 @@ def profile_of(phone: Phone, soc: str | None) -> DeviceProfile:
     return choose_profile(phone, soc).profile
 
 
+def other_soc(phone: Phone, profile: DeviceProfile) -> str | None:
+    """``ro.soc.model`` of a phone that isn't the SoC of a profile; None where it is, or where it doesn't report one.
+
+    Raises:
+        DeviceError: the connection was lost.
+    """
+    model = phone.ask("getprop ro.soc.model").strip()
+    own = find_profile(model)
+    return None if not model or (own is not None and own.soc == profile.soc) else model
+
+
 def is_virtual(phone: Phone) -> bool:
     """Whether it is ``qnn-sd virtual-phone``, which runs the worker with this machine's own libraries.
 
