@@ -3,6 +3,7 @@
 from qnn_sd.config.architecture import Architecture
 from qnn_sd.config.compatibility import caution_for
 from qnn_sd.config.device_profile import DeviceProfile, PublishedMs
+from qnn_sd.config.htp_versions import takes_int16_operands
 from qnn_sd.config.known_socs import KnownSoc, known_qairt, known_soc, known_socs, soc_named
 from qnn_sd.config.model_config import (
     DEMO_MODEL,
@@ -70,4 +71,5 @@ __all__ = [
     "soc_named",
     "socs",
     "stand_in",
+    "takes_int16_operands",
 ]
