@@ -23,7 +23,7 @@ from qnn_sd.cli.cost_report import FAR_FROM_SILICON, figure
 from qnn_sd.cli.cost_scale import ESTIMATED_SOC, Scaling, scaling_for
 from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.compile.cost import Chip, measure
-from qnn_sd.config import load_model, load_profile, socs
+from qnn_sd.config import load_model, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, SettingError
 from qnn_sd.export.graph import Graph
@@ -218,7 +218,8 @@ def test_the_compile_options_are_those_of_the_soc_that_was_asked_for() -> None:
     assert chip == Chip(base.soc_model, base.htp_arch, base.vtcm_mb, 1)
 
 
-@pytest.mark.parametrize("soc", socs())
+# What profiles say is held against the compiler's table by their checks; here the table against the compiler.
+@pytest.mark.parametrize("soc", ["qcs9075", "sa8775p", "sm8650"])
 def test_profiles_say_whether_the_compiler_has_an_estimate(soc: str, graph: Path) -> None:
     profile = load_profile(soc)
     found = measure(graph, Chip(profile.soc_model, profile.htp_arch, profile.vtcm_mb)).estimate

@@ -356,6 +356,12 @@ def test_the_page_has_the_table_of_the_files() -> None:
         assert f"\n| `{soc}` |" in page
 
 
+@pytest.mark.parametrize("number", [42, 68])
+def test_the_compiler_says_what_is_written(number: int) -> None:
+    """An HTP that others give another version, and a v73 without fp16."""
+    assert soc_table.ask(number) == soc_table.written(config.known_soc(number))
+
+
 def test_the_compilers_log_is_read() -> None:
     log = "SoC model name is SM8635\nOption: arch = 73\nOption: vtcm_size = 4194304\nThe SocModel doesn't support FP16"
     assert soc_table.read(log, False) == soc_table.Answer("SM8635", 73, 4, False, False)

@@ -9,8 +9,11 @@ from typing import cast
 import pytest
 
 from qnn_sd import config, resources
+from qnn_sd.bundle_manifest import Soc
+from qnn_sd.device_properties import VIRTUAL_PHONE_PROPERTY
 from qnn_sd.errors import ConfigError, UnknownSocError
 from qnn_sd.targets.adb.client import Phone, choose_profile, other_soc
+from qnn_sd.targets.adb.session.deployment import htp_options, soc_of_phone
 
 
 @pytest.mark.parametrize(
@@ -105,12 +108,14 @@ class ReportingPhone:
     """As much of a phone as is asked for its SoC."""
 
     serial = "R5CT1234ABC"
+    virtual = ""
 
     def __init__(self, soc: str) -> None:
         self.soc = soc
 
     def ask(self, command: str) -> str:
-        return {"getprop ro.soc.model": f"{self.soc}\n", "getprop ro.board.platform": "sun\n"}[command]
+        answers = {"ro.soc.model": self.soc, "ro.board.platform": "sun", VIRTUAL_PHONE_PROPERTY: self.virtual}
+        return f"{answers[command.removeprefix('getprop ')]}\n"
 
 
 def phone_of(soc: str) -> Phone:
@@ -221,7 +226,32 @@ def test_binaries_of_another_soc_than_the_phones_are_warned_of(reported: str, ty
 
 
 def test_an_image_says_on_whose_soc_other_binaries_ran() -> None:
-    assert other_soc(phone_of("SM8650P"), config.load_profile("sm8650")) is None
-    assert other_soc(phone_of(""), config.load_profile("sm8650")) is None
-    assert other_soc(phone_of("SM8845"), config.load_profile("sm8550")) == "SM8845"
-    assert other_soc(phone_of("SM8550"), config.load_profile("sm8650")) == "SM8550"
+    assert other_soc(phone_of("SM8650P"), "sm8650") is None
+    assert other_soc(phone_of(""), "sm8650") is None
+    assert other_soc(phone_of("SM8845"), "sm8550") == "SM8845"
+    assert other_soc(phone_of("SM8550"), "sm8650") == "SM8550"
+
+
+@pytest.mark.parametrize(
+    ("reported", "soc", "number", "htp"),
+    [
+        ("SM8845", "sm8550", 97, 81),
+        ("SM8550", "sm8650", 43, 73),
+        ("CQ8750S", "sm8750", 105, 79),
+        ("SM8650P", "sm8650", 57, 75),
+        # One number for three; unknown; not reported; without an HTP.
+        ("SA8255P", "sa8775p", 52, 73),
+        ("SM9999", "sm8550", 43, 73),
+        ("", "sm8550", 43, 73),
+        ("SM8250", "sm8550", 43, 73),
+    ],
+)
+def test_libraries_and_options_are_of_the_phones_own_htp(reported: str, soc: str, number: int, htp: int) -> None:
+    """Whosever binaries it gets: a runtime loads the stub of the phone's HTP, and refuses another one's number."""
+    profile = config.load_profile(soc)
+    bundles = Soc(name=soc, soc_model=profile.soc_model, htp_arch=profile.htp_arch)
+    found = htp_options(soc_of_phone(phone_of(reported), bundles), "burst")
+    assert (found["soc_model"], found["htp_arch"]) == (str(number), str(htp))
+    virtual = ReportingPhone(reported)
+    virtual.virtual = "1"
+    assert soc_of_phone(cast(Phone, virtual), bundles) == bundles

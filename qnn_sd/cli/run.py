@@ -153,7 +153,7 @@ def run_command(
         if again is not None:
             again.check_build(console, bundle.key)
 
-        phone_soc = other_soc(phone, profile) if phone and profile else None
+        phone_soc = other_soc(phone, profile.soc) if phone and profile else None
         target: TargetKind = "cpu" if profile is None else "emulator" if phone is None else "phone"
 
         def made_by() -> ImageDocument:
