@@ -225,6 +225,14 @@ def test_a_file_of_ones_own_adds_a_soc(own: Callable[..., Path]) -> None:
     assert config.load_profile("sm8650").soc == "sm8650"
 
 
+def test_a_profile_of_the_same_number_comes_before_all_others(own: Callable[..., Path]) -> None:
+    own("mine", WRITTEN.format(soc="mine", number=97))
+    other = config.stand_in("SM8845")
+    assert other is not None
+    assert other.profile.soc == "mine"
+    assert "which has the same number, 97, to the compiler" in other.reason
+
+
 def test_the_folder_is_the_data_folders_unless_the_variable_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QNN_SD_DEVICE_PROFILES", raising=False)
     monkeypatch.setenv("QNN_SD_DATA", "/somewhere")
