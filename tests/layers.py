@@ -57,6 +57,7 @@ NAMES = {
     "drift.Environment": "process",
     "drift.run_step": "process",
     "releases.newest_release": "process",
+    "soc_table.ask": "emulator",
     "qnn_sd.qnn_provider.session": "emulator",
     "qnn_sd.compile.ahead_of_time": "emulator",
     "qnn_sd.compile.cost": "emulator",

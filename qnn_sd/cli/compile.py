@@ -12,10 +12,10 @@ from qnn_sd.cli.compile_report import Compiled, compile_document, show_compiled
 from qnn_sd.cli.docs import COMPILE
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import TARGET, HelpCommand, option
-from qnn_sd.cli.options import output_options, socs_option
+from qnn_sd.cli.options import open_profile, output_options, socs_option
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies, copies_options
-from qnn_sd.config import DeviceProfile, load_profile
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, QnnSdError, SettingError, VerificationError
 from qnn_sd.pipeline import BuildPipeline
@@ -59,7 +59,7 @@ def compile_command(
         raise SettingError(
             "--multi-soc has no meaning for one SoC", hint="Name several, such as --soc sm8550 --soc sm8650."
         )
-    groups = _groups([load_profile(soc) for soc in socs], multi_soc)
+    groups = _groups([open_profile(soc, console) for soc in socs], multi_soc)
     copies.check(list(groups), build_request.cache)
     pipeline = build_request.pipeline(console)
     copies.refuse_another(

@@ -13,12 +13,12 @@ from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import GENERATION, OUTPUT, HelpCommand, option
 from qnn_sd.cli.image_comparison import Comparison, compare_images
-from qnn_sd.cli.options import output_options, refuse_bad_output, soc_option
+from qnn_sd.cli.options import open_profile, output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.cli.verification_report import write_verification_report
-from qnn_sd.config import DeviceProfile, load_profile
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import VerificationError
 from qnn_sd.export.checkpoint import Sources
@@ -64,7 +64,7 @@ def verify_command(
     QDQ graphs run on the CPU, context binaries on the HTP emulator. A component below a limit of SQNR is refused.
     Builds first what isn't in the cache.
     """
-    profile = load_profile(soc)
+    profile = open_profile(soc, console)
     if report is not None:
         refuse_bad_output(report, ".md", "The report is Markdown.", beside=".png")
     pipeline = build_request.pipeline(console)
