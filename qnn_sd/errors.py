@@ -137,6 +137,12 @@ class RuntimeLibraryError(QnnSdError):
     exit_code = 18
 
 
+class BinaryError(QnnSdError):
+    """A file that was to be a context binary, and is something else, truncated or damaged; or one that isn't there."""
+
+    exit_code = 19
+
+
 class TargetError(QnnSdError):
     """A target can't load or run a component."""
 
