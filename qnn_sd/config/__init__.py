@@ -10,6 +10,7 @@ from qnn_sd.config.device_profile import (
     soc_label,
     socs,
 )
+from qnn_sd.config.known_socs import KnownSoc, known_soc, known_socs
 from qnn_sd.config.model_config import (
     DEMO_MODEL,
     LCM_STEPS,
@@ -36,6 +37,7 @@ __all__ = [
     "CalibrationConfig",
     "DeviceProfile",
     "GuidanceSetting",
+    "KnownSoc",
     "ModelConfig",
     "PublishedMs",
     "QuantizationConfig",
@@ -46,6 +48,8 @@ __all__ = [
     "VerificationConfig",
     "find_profile",
     "is_possible_size",
+    "known_soc",
+    "known_socs",
     "load_model",
     "load_profile",
     "models",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from qnn_sd import resources
+from qnn_sd.config.known_socs import HtpArch
 from qnn_sd.config.soc_names import known_title, name_key, unknown_soc
 from qnn_sd.config.toml_file import StrictModel, read_toml, refuse_other_name, toml_names
 from qnn_sd.errors import ConfigError
@@ -49,7 +50,7 @@ class DeviceProfile(StrictModel):
     aliases: tuple[str, ...] = ()
     dl_mode: Annotated[int, Field(ge=1)] | None = None
     soc_model: Annotated[int, Field(ge=1)]
-    htp_arch: Literal[68, 69, 73, 75, 79, 81]
+    htp_arch: HtpArch
     vtcm_mb: Annotated[int, Field(ge=1)] = 8
     optimization_mode: Literal[1, 2, 3] = 3
     estimates: bool = False
