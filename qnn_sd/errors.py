@@ -138,9 +138,14 @@ class RuntimeLibraryError(QnnSdError):
 
 
 class BinaryError(QnnSdError):
-    """A file that was to be a context binary, and is something else, truncated or damaged; or one that isn't there."""
+    """A file that was to be a context binary, and is something else, truncated or damaged; or one that isn't there.
+
+    Attributes:
+        is_other: whether it is whole, and something else.
+    """
 
     exit_code = 19
+    is_other: bool = False
 
 
 class TargetError(QnnSdError):

@@ -5,6 +5,7 @@ from qnn_sd.cli.documents.build import CompileDocument, ExportDocument, PlanDocu
 from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
+from qnn_sd.cli.documents.inspect import InspectDocument
 from qnn_sd.cli.documents.pages import DocsDocument
 from qnn_sd.cli.documents.phones import (
     DevicesDocument,
@@ -26,6 +27,7 @@ __all__ = [
     "ErrorDetail",
     "ErrorDocument",
     "ExportDocument",
+    "InspectDocument",
     "PhoneReport",
     "PlanDocument",
     "QuantizeDocument",

@@ -1,4 +1,4 @@
-"""The child process that reads a context binary: ``python -m qnn_sd.compile.binary_info_child REQUEST_JSON``."""
+"""The child process that reads a context binary: ``python -m qnn_sd.binaries.read_child REQUEST_JSON``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qnn_sd.compile import qnn_structs as qnn
+from qnn_sd.binaries import qnn_structs as qnn
 from qnn_sd.compile.compiler_child import die_with_parent
 
 # Beyond what any network has: a description that says more is damaged.
@@ -72,7 +72,8 @@ def _system_interface() -> qnn.SystemInterface:
     providers, count = ctypes.POINTER(ctypes.POINTER(qnn.SystemInterface))(), ctypes.c_uint32()
     if library.QnnSystemInterface_getProviders(ctypes.byref(providers), ctypes.byref(count)) or not count.value:
         raise _DamagedError("QNN's library can't be used.")
-    return providers[0].contents
+    interface: qnn.SystemInterface = providers[0].contents
+    return interface
 
 
 def _binary(found: qnn.Binary) -> dict[str, Any]:

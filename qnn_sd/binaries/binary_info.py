@@ -134,7 +134,7 @@ def read_binary(path: Path, start: int = 0, size: int | None = None) -> BinaryIn
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch) / "answer.json"
         request = {"file": str(path), "start": start, "size": size, "answer": str(answer)}
-        child = start_child("qnn_sd.compile.binary_info_child", request)
+        child = start_child("qnn_sd.binaries.read_child", request)
         try:
             printed, _ = child.communicate(timeout=_SECONDS)
         except subprocess.TimeoutExpired as error:
