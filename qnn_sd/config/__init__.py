@@ -10,6 +10,7 @@ from qnn_sd.config.device_profile import (
     soc_label,
     socs,
 )
+from qnn_sd.config.htp_versions import takes_int16_operands
 from qnn_sd.config.known_socs import KnownSoc, known_soc, known_socs
 from qnn_sd.config.model_config import (
     DEMO_MODEL,
@@ -59,4 +60,5 @@ __all__ = [
     "refuse_bad_size",
     "soc_label",
     "socs",
+    "takes_int16_operands",
 ]

@@ -1,7 +1,13 @@
 """The JSON documents of the commands, one model each; their schemas are in ``qnn_sd/schemas/``."""
 
 from qnn_sd.cli.documents.bench import BenchDocument
-from qnn_sd.cli.documents.build import CompileDocument, ExportDocument, PlanDocument, QuantizeDocument
+from qnn_sd.cli.documents.build import (
+    CompileDocument,
+    CompileSeveralDocument,
+    ExportDocument,
+    PlanDocument,
+    QuantizeDocument,
+)
 from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
@@ -20,6 +26,7 @@ from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
 __all__ = [
     "BenchDocument",
     "CompileDocument",
+    "CompileSeveralDocument",
     "CostDocument",
     "DevicesDocument",
     "DocsDocument",
