@@ -14,7 +14,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from qnn_sd.compile.process import last_lines, start_child
+from qnn_sd.binaries.children import run_child
+from qnn_sd.compile.process import last_lines
 from qnn_sd.config import StrictModel
 from qnn_sd.errors import BinaryError
 
@@ -134,18 +135,13 @@ def read_binary(path: Path, start: int = 0, size: int | None = None) -> BinaryIn
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch) / "answer.json"
         request = {"file": str(path), "start": start, "size": size, "answer": str(answer)}
-        child = start_child("qnn_sd.binaries.read_child", request)
         try:
-            printed, _ = child.communicate(timeout=_SECONDS)
+            code, printed = run_child("qnn_sd.binaries.read_child", request, _SECONDS)
         except subprocess.TimeoutExpired as error:
             raise _not_read(path, f"QNN's library was still at it after {_SECONDS} s.") from error
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-        if child.returncode < 0:
+        if code < 0:
             raise _not_read(path, "QNN's library crashed on it.")
-        if child.returncode:
+        if code:
             raise _not_read(path, last_lines(printed.splitlines(), 1) or "QNN's library refuses it.")
         try:
             return BinaryInfo.model_validate(json.loads(answer.read_text("utf-8")))
