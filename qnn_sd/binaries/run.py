@@ -16,8 +16,9 @@ from qnn_sd.compile.process import last_lines
 from qnn_sd.errors import BinaryError, TargetError
 from qnn_sd.runner import Feeds, Outputs
 
-_TOKENS, _FIRST, _LAST = 77, 49406, 49407
-_WORDS = (320, 40000)
+_TOKENS = 77
+# Every vocabulary has so many: those of single letters come first.
+_KNOWN_TOKENS = 256
 _TRAINED_STEPS = 1000
 _DEVIATIONS = 4
 
@@ -102,7 +103,7 @@ def random_values(graph: BinaryGraph, network: str | None, seed: int) -> Feeds:
         encoding, shape = tensor.encoding, tuple(tensor.dims)
         is_number = not tensor.dtype.startswith(("float", "ufixed", "sfixed"))
         if is_number and shape[-1:] == (_TOKENS,):
-            feeds[tensor.name] = _token_ids(shape, rng)
+            feeds[tensor.name] = rng.integers(_KNOWN_TOKENS, size=shape)
         elif network in ("unet", "controlnet") and int(np.prod(shape)) == 1:
             step = float(rng.integers(_TRAINED_STEPS))
             bounds = (0, _TRAINED_STEPS) if encoding is None else (encoding.least or 0, encoding.greatest or step)
@@ -116,11 +117,3 @@ def random_values(graph: BinaryGraph, network: str | None, seed: int) -> Feeds:
         else:
             feeds[tensor.name] = rng.standard_normal(shape)
     return feeds
-
-
-def _token_ids(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """As CLIP's tokenizer pads a prompt of a few words."""
-    ids = np.full(shape, _LAST, np.int64)
-    ids[..., 0] = _FIRST
-    ids[..., 1:9] = rng.integers(*_WORDS, (*shape[:-1], 8))
-    return ids

@@ -22,6 +22,7 @@ from qnn_sd.cli.documents.phones import (
 from qnn_sd.cli.documents.run import RunDocument
 from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
 from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
+from qnn_sd.cli.documents.verify_binary import VerifyBinaryDocument
 
 __all__ = [
     "BenchDocument",
@@ -43,6 +44,7 @@ __all__ = [
     "RuntimeListDocument",
     "UnstageDocument",
     "VerificationReport",
+    "VerifyBinaryDocument",
     "VerifyDocument",
     "VirtualPhoneDocument",
     "VirtualPhoneStopDocument",
