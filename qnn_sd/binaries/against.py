@@ -47,11 +47,8 @@ def reference_of(place: Path, names: Sequence[str]) -> ReferenceGraph:
         BinaryError: there is none, or it can't be read.
     """
     folders = [place, *(place / name / inner for name in names for inner in ("", "cpu"))]
-    path = (
-        place
-        if place.is_file()
-        else next((each / MODEL_FILE for each in folders if (each / MODEL_FILE).is_file()), None)
-    )
+    candidates = [place] if place.is_file() else [each / MODEL_FILE for each in folders]
+    path = next((each for each in candidates if each.is_file()), None)
     if path is None:
         listed = " or ".join(f"{name}/{MODEL_FILE}" for name in names)
         raise BinaryError(
@@ -89,7 +86,7 @@ def run_reference(reference: ReferenceGraph, graph: BinaryGraph, samples: Sequen
     session = reference_session(reference.path)
     inputs = _matched(reference, graph.inputs, session.get_inputs(), "inputs")
     outputs = _matched(reference, graph.outputs, session.get_outputs(), "outputs")
-    answers = []
+    answers: list[Outputs] = []
     for sample in samples:
         feeds = {
             node.name: _fitted(reference, tensor, sample[tensor.name], node.shape).astype(_numpy(node.type))
@@ -124,10 +121,8 @@ def _fitted(
             not isinstance(dim, int) or dim == size for dim, size in zip(dims, turned.shape, strict=True)
         ):
             return turned
-    sizes = "x".join(map(str, array.shape))
-    raise _another(
-        reference, f"{shown(tensor.name)} is {sizes} on one side and {'x'.join(map(str, dims))} on the other."
-    )
+    here, there = "x".join(map(str, array.shape)), "x".join(map(str, dims))
+    raise _another(reference, f"{shown(tensor.name)} is {here} on one side and {there} on the other.")
 
 
 def _another(reference: ReferenceGraph, why: str) -> BinaryError:

@@ -1,6 +1,7 @@
 """An EPContext model written by hand: what makes ONNX Runtime run a raw context binary.
 
-One node, whose inputs and outputs are those of a graph in the binary; with several graphs its name must be that graph's.
+One node, whose inputs and outputs are those of a graph in the binary. With several graphs its name must be that
+graph's.
 """
 
 from __future__ import annotations
@@ -82,9 +83,10 @@ def to_integers(tensor: BinaryTensor, values: NDArray[np.floating]) -> NDArray[n
     dtype, encoding = numpy_type(tensor), tensor.encoding
     if encoding is None or encoding.scale is None or encoding.offset is None:
         return np.asarray(values).astype(dtype)
-    limits = np.iinfo(dtype)
+    limits = np.iinfo(str(dtype))
     rounded = np.rint(np.asarray(values, np.float64) / encoding.scale) - encoding.offset
-    return np.clip(rounded, limits.min, limits.max).astype(dtype)
+    integers: NDArray[np.generic] = np.clip(rounded, limits.min, limits.max).astype(dtype)
+    return integers
 
 
 def to_values(tensor: BinaryTensor, integers: NDArray[np.generic]) -> NDArray[np.generic]:

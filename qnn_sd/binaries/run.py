@@ -14,7 +14,7 @@ from qnn_sd.binaries.found import FoundBinary
 from qnn_sd.binaries.raw_node import onnx_type
 from qnn_sd.compile.process import last_lines
 from qnn_sd.errors import BinaryError, TargetError
-from qnn_sd.runner import Feeds, Outputs
+from qnn_sd.runner import Array, Feeds, Outputs
 
 _TOKENS = 77
 # Every vocabulary has so many: those of single letters come first.
@@ -59,6 +59,12 @@ def run_graph(binary: FoundBinary, graph: BinaryGraph, samples: Sequence[Feeds])
         }
         code, printed = run_child("qnn_sd.binaries.run_child", request)
         if code:
+            if code < 0 and len(info.graphs) > 1:
+                raise TargetError(
+                    f"The emulator crashes on {binary.label}, which holds {len(info.graphs)} graphs",
+                    why="Files of several graphs that share their weights crash it, sound ones too.",
+                    hint="Verify a binary of each graph alone; qnn-sd inspect reads this one.",
+                )
             ended = f"It was ended by signal {-code}." if code < 0 else f"It ended with status {code}."
             raise TargetError(
                 f"The emulator can't run {binary.label}",
@@ -98,7 +104,7 @@ def random_values(graph: BinaryGraph, network: str | None, seed: int) -> Feeds:
         seed: of the draw.
     """
     rng = np.random.default_rng(seed)
-    feeds = {}
+    feeds: dict[str, Array] = {}
     for tensor in graph.inputs:
         encoding, shape = tensor.encoding, tuple(tensor.dims)
         is_number = not tensor.dtype.startswith(("float", "ufixed", "sfixed"))

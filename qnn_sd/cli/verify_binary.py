@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import numpy as np
 
 from qnn_sd import resources
-from qnn_sd.binaries.against import ReferenceGraph, reference_of, run_reference
-from qnn_sd.binaries.binary_info import HTP_BACKEND, BinaryGraph
+from qnn_sd.binaries.against import reference_of
+from qnn_sd.binaries.binary_info import HTP_BACKEND
 from qnn_sd.binaries.found import Found, FoundBinary, find_binaries, qdq_beside
 from qnn_sd.binaries.loading import loading_on, refuse_newer_qairt, soc_title
 from qnn_sd.binaries.network import network_of
-from qnn_sd.binaries.raw_node import to_integers, to_values
-from qnn_sd.binaries.run import random_values, run_graph
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.documents import ErrorDetail, VerifyBinaryDocument
 from qnn_sd.cli.documents.verify_binary import VerifiedGraph
@@ -25,23 +22,11 @@ from qnn_sd.cli.inspect import fault
 from qnn_sd.cli.kept_inputs import KeptInputs, kept_inputs
 from qnn_sd.cli.options import Command, refuse_typed
 from qnn_sd.cli.verify_binary_report import show_verified, what_it_shows
-from qnn_sd.compile import Verifier
+from qnn_sd.cli.verify_binary_runs import require_verified, verify_with_kept, verify_with_random
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, TargetError, VerificationError
-from qnn_sd.quantize import sqnr_against_float
-from qnn_sd.verification import (
-    BINARY_AGAINST_QDQ,
-    QDQ_AGAINST_FLOAT,
-    VerificationInput,
-    binary_gate,
-    require_finite,
-    require_gate,
-    sqnr_summary,
-)
 
-# The third input is the first one again.
-_SEEDS = (1, 2, 1)
 MEANINGFUL = frozenset({"source", "against", "soc", "cache", "as_json", "quiet", "debug"})
 
 
@@ -114,7 +99,7 @@ def verify_source(asked: Asked, console: Console) -> None:
         try:
             for each in _verified(found, binary, kept, asked, console):
                 graphs.append(each)
-                _require(binary, each)
+                require_verified(binary, each)
         except VerificationError as raised:
             error = raised
             break
@@ -170,7 +155,7 @@ def _verified(
     own = binary.component or (next(iter(kept), "") if len(found.binaries) == 1 else "")
     if own in kept and len(graphs) == 1:
         with console.working(f"verifying {binary.label} on the emulator with the inputs that the build kept"):
-            yield _with_kept(binary, graphs[0], own, kept[own])
+            yield verify_with_kept(binary, graphs[0], own, kept[own])
         return
     for graph in graphs:
         name = network_of(graph)
@@ -180,86 +165,7 @@ def _verified(
         if reference is None and beside is not None:
             reference = reference_of(beside, [])
         with console.working(f"running {binary.label} on the emulator"):
-            yield _with_random(binary, graph, reference)
-
-
-def _with_kept(binary: FoundBinary, graph: BinaryGraph, component: str, kept: KeptInputs) -> VerifiedGraph:
-    verifier = Verifier(resources.usable_cores())
-    sqnr = verifier.sqnr(component, kept.binary, kept.inputs)
-    floats = None
-    if kept.floats is not None:
-        every = [list(range(len(kept.inputs)))]
-        [floats] = sqnr_against_float(component, kept.floats, kept.binary.qdq, kept.inputs, every)
-    return VerifiedGraph(
-        binary=binary.label,
-        graph=graph.name,
-        network=network_of(graph),
-        inputs="kept",
-        calls=len(kept.inputs),
-        finite=True,
-        repeats=None,
-        responds=None,
-        constant_outputs=[],
-        reference="QDQ graph",
-        sqnr=sqnr,
-        qdq_against_float=floats,
-    )
-
-
-def _with_random(binary: FoundBinary, graph: BinaryGraph, reference: ReferenceGraph | None) -> VerifiedGraph:
-    drawn = [random_values(graph, network_of(graph), seed) for seed in _SEEDS]
-    fed = [{each.name: to_integers(each, values[each.name]) for each in graph.inputs} for values in drawn]
-    answers = run_graph(binary, graph, fed)
-    values = [{each.name: to_values(each, answer[each.name]) for each in graph.outputs} for answer in answers]
-    first, other, again = answers
-    names = list(first)
-    inputs = [VerificationInput(f"random input {seed}", feeds) for seed, feeds in zip(_SEEDS, fed, strict=True)][:2]
-    is_finite = all(bool(np.isfinite(array).all()) for each in values for array in each.values())
-    sqnr = None
-    if reference is not None and is_finite:
-        exact = [{each.name: to_values(each, one[each.name]) for each in graph.inputs} for one in fed[:2]]
-        expected = run_reference(reference, graph, exact)
-        require_finite(binary.label, inputs, expected, f"the {reference.kind}", QDQ_AGAINST_FLOAT.hint)
-        sqnr = sqnr_summary(inputs, expected, values[:2])
-    return VerifiedGraph(
-        binary=binary.label,
-        graph=graph.name,
-        network=network_of(graph),
-        inputs="random",
-        calls=len(fed),
-        finite=is_finite,
-        repeats=all(first[name].tobytes() == again[name].tobytes() for name in names),
-        responds=any(first[name].tobytes() != other[name].tobytes() for name in names),
-        constant_outputs=[name for name in names if first[name].size > 1 and np.ptp(values[0][name]) == 0],
-        reference=reference.kind if reference else None,
-        sqnr=sqnr,
-        qdq_against_float=None,
-    )
-
-
-def _require(binary: FoundBinary, seen: VerifiedGraph) -> None:
-    if not seen.finite:
-        raise VerificationError(
-            f"{binary.label} answers with NaN or infinity", why="To a random input.", hint=BINARY_AGAINST_QDQ.hint
-        )
-    if seen.repeats is False:
-        raise VerificationError(
-            f"{binary.label} doesn't repeat itself",
-            why="The same input gave other bits the second time.",
-            hint="Get or compile it again; qnn-sd doctor tells whether your versions were tried.",
-        )
-    if seen.sqnr is not None and binary.info is not None:
-        # A binary against a float graph has both errors, and is held to the wider gate.
-        of_qdq = seen.reference == "QDQ graph"
-        gate = binary_gate(binary.info.htp_arch or 0) if of_qdq else QDQ_AGAINST_FLOAT
-        hint = (
-            ""
-            if seen.inputs == "kept"
-            else "Is it the graph that the binary was compiled from? If so: see docs/htp-forms.md."
-        )
-        require_gate(gate, binary.label, seen.sqnr, hint=hint)
-    if seen.qdq_against_float is not None:
-        require_gate(QDQ_AGAINST_FLOAT, binary.label, seen.qdq_against_float)
+            yield verify_with_random(binary, graph, reference)
 
 
 def binary_options(command: Command) -> Command:
@@ -270,6 +176,6 @@ def binary_options(command: Command) -> Command:
         type=click.Path(path_type=Path),
         metavar="FOLDER",
         default_text="what the build kept; a bundle's own QDQ graphs",
-        help="QDQ or float ONNX graph to compare a FILE or FOLDER with: model.onnx, or a folder with <component>/model.onnx.",
+        help="QDQ or float ONNX graph to compare FILE or FOLDER with: model.onnx, or in folders of components.",
     )(command)
     return click.argument("source", metavar="[FILE|FOLDER]", required=False, type=click.Path(path_type=Path))(wrapped)

@@ -17,21 +17,8 @@ def show_verified(console: Console, graphs: Sequence[VerifiedGraph], shows: str,
     """Shows what was seen of each graph, and what that says."""
     if not graphs:
         return
-    console.table(
-        [
-            "binary",
-            "network",
-            "inputs",
-            "calls",
-            "finite",
-            "repeats",
-            "responds",
-            "reference",
-            "SQNR, dB",
-            "QDQ/float, dB",
-        ],
-        [_row(each) for each in graphs],
-    )
+    columns = ["binary", "network", "inputs", "calls", "finite", "repeats", "responds"]
+    console.table([*columns, "reference", "SQNR, dB", "QDQ/float, dB"], [_row(each) for each in graphs])
     if any(each.sqnr for each in graphs):
         console.result(SQNR_FIGURES)
     console.result(f"shows: {shows}")
@@ -64,18 +51,15 @@ def what_it_shows(graphs: Sequence[VerifiedGraph]) -> tuple[str, str]:
     qairt = emulator_qairt() or "an unknown version"
     loads = f"the emulator of QAIRT {qairt} loads and runs it"
     if graphs and all(each.inputs == "kept" for each in graphs):
-        return (
-            f"{loads}, and it is as near to its QDQ graph as the figures say, for the inputs that the build kept",
-            _CHIP,
-        )
+        return f"{loads}, as near to its QDQ graph as the figures say, with the inputs that the build kept", _CHIP
     if graphs and all(each.reference for each in graphs):
         kind = " and ".join(sorted({str(each.reference) for each in graphs}))
         return (
-            f"{loads}, and it is as near to the {kind} as the figures say, for random inputs",
+            f"{loads}, as near to the {kind} as the figures say, with random inputs",
             f"how near it is for real prompts, whose values are distributed otherwise; {_CHIP}",
         )
+    nothing = "there was nothing to compare it with (--against FOLDER takes its QDQ or float ONNX graph)"
     return (
-        f"{loads}; finite, repeats and responds are of random inputs",
-        "that it computes what its model should: there was nothing to compare it with (--against FOLDER takes its QDQ or "
-        f"float ONNX graph); {_CHIP}",
+        f"{loads}; that it is finite, repeats itself and responds was seen with random inputs",
+        f"that it computes what its model should: {nothing}; {_CHIP}",
     )
