@@ -90,9 +90,7 @@ def float_conv() -> onnx.ModelProto:
 
 def _model(nodes: list[onnx.NodeProto], parameters: dict[str, np.ndarray]) -> onnx.ModelProto:
     sizes = {"x": [1, 4, 16, 16], "y": [1, 8, 16, 16]}
-    inputs, outputs = (
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes[name])] for name in ("x", "y")
-    )
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes[name])] for name in ("x", "y"))
     weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in parameters.items()]
     graph = helper.make_graph(nodes, "conv", inputs, outputs, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from qnn_sd import artifact
 from qnn_sd.binaries.binary_info import BinaryInfo, read_binary
+from qnn_sd.binaries.contradictions import contradictions
 from qnn_sd.binaries.epcontext import ContextNode, EpContextModel, read_epcontext
 from qnn_sd.binaries.file_kind import Stored, file_kind
-from qnn_sd.binaries.network import network_of
 from qnn_sd.bundle_manifest import BUNDLE_FILE, Bundle
 from qnn_sd.errors import ArtifactError, BinaryError
 from qnn_sd.in_words import shown
@@ -237,7 +237,11 @@ def _described(found: FoundBinary, strict: bool = False) -> FoundBinary:
         if strict:
             raise
         return replace(found, problems=(*found.problems, error.why or error.what))
-    return replace(found, info=info, problems=(*found.problems, *_contradictions(found, info)))
+    return replace(
+        found,
+        info=info,
+        problems=(*found.problems, *contradictions(found.nodes, found.soc_models, found.component, info)),
+    )
 
 
 def _read(found: FoundBinary) -> BinaryInfo:
@@ -248,38 +252,6 @@ def _read(found: FoundBinary) -> BinaryInfo:
         path.write_bytes(found.embedded or b"")
         # What is cut off in a node is cut off in its file, too.
         return read_binary(path, 0, file_kind(path).stored[0].size)
-
-
-def _contradictions(found: FoundBinary, info: BinaryInfo) -> Iterator[str]:
-    """What the binary says otherwise than the model that refers to it, and than the bundle's name for it."""
-    names = {each.name for each in info.graphs}
-    for node in found.nodes:
-        if node.name not in names and len(names) > 1:
-            yield f"node {shown(node.name)} has no graph of its name in the binary, which has {len(names)}"
-            continue
-        graph = next((each for each in info.graphs if each.name == node.name), info.graphs[0] if info.graphs else None)
-        if graph is None:
-            continue
-        for what, of_node, tensors in (
-            ("inputs", node.inputs, graph.inputs),
-            ("outputs", node.outputs, graph.outputs),
-        ):
-            own = {each.name for each in tensors}
-            if set(of_node) != own:
-                yield (
-                    f"{node.file.name} has the {what} {_listed(of_node)}, "
-                    f"its binary has {_listed(sorted(own))}: it is another network's"
-                )
-    if found.soc_models and info.soc_model not in (None, *found.soc_models):
-        yield f"its EPContext model says soc_model {found.soc_models[0]}, the binary {info.soc_model}"
-    for graph in info.graphs:
-        network = network_of(graph)
-        if found.component and network and network != found.component:
-            yield f"by its inputs and outputs it is a {network}, not a {found.component}: files were swapped"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return shown(", ".join(names)) or "none"
 
 
 def qdq_beside(found: Found) -> dict[str, Path]:
