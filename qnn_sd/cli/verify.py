@@ -18,6 +18,7 @@ from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.cli.verification_report import write_verification_report
+from qnn_sd.cli.verify_binary import binary_options, verify_foreign
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import VerificationError
@@ -54,10 +55,17 @@ from qnn_sd.verification import SQNR_FIGURES, ComponentVerification
     default_text="one that wasn't calibrated with",
     help="Prompt of the report's images.",
 )
+@binary_options
 @quantize_options
 @output_options
 def verify_command(
-    soc: str, report: Path | None, prompt: str | None, build_request: BuildRequest, console: Console
+    source: Path | None,
+    against: Path | None,
+    soc: str,
+    report: Path | None,
+    prompt: str | None,
+    build_request: BuildRequest,
+    console: Console,
 ) -> None:
     """Verify QDQ graphs against the float model, and context binaries against QDQ graphs.
 
@@ -65,6 +73,9 @@ def verify_command(
     Builds first what isn't in the cache.
     """
     profile = open_profile(soc, console)
+    if source is not None or against is not None:
+        verify_foreign(source, against, profile, build_request.cache, console)
+        return
     if report is not None:
         refuse_bad_output(report, ".md", "The report is Markdown.", beside=".png")
     pipeline = build_request.pipeline(console)

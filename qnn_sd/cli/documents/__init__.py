@@ -11,6 +11,7 @@ from qnn_sd.cli.documents.build import (
 from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
+from qnn_sd.cli.documents.inspect import InspectDocument
 from qnn_sd.cli.documents.pages import DocsDocument
 from qnn_sd.cli.documents.phones import (
     DevicesDocument,
@@ -22,6 +23,7 @@ from qnn_sd.cli.documents.run import RunDocument
 from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
 from qnn_sd.cli.documents.socs import KnownSocsDocument
 from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
+from qnn_sd.cli.documents.verify_binary import VerifyBinaryDocument
 
 __all__ = [
     "BenchDocument",
@@ -34,6 +36,7 @@ __all__ = [
     "ErrorDetail",
     "ErrorDocument",
     "ExportDocument",
+    "InspectDocument",
     "KnownSocsDocument",
     "PhoneReport",
     "PlanDocument",
@@ -43,6 +46,7 @@ __all__ = [
     "RuntimeListDocument",
     "UnstageDocument",
     "VerificationReport",
+    "VerifyBinaryDocument",
     "VerifyDocument",
     "VirtualPhoneDocument",
     "VirtualPhoneStopDocument",

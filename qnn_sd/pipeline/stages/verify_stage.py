@@ -19,7 +19,7 @@ from qnn_sd.pipeline.artifact_store import ParallelBuild, tool_versions
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan, planned_samples
 from qnn_sd.quantize import sqnr_against_float
-from qnn_sd.quantize.calibration import Samples, unit_name
+from qnn_sd.quantize.calibration import Samples, Trajectory, unit_name
 from qnn_sd.resources import usable_cores
 from qnn_sd.toolchain import load_toolchains
 from qnn_sd.verification import (
@@ -84,16 +84,42 @@ def verification_inputs(
         recording: the verification's plan.
         recorded: its artifact.
     """
-    recorded_on = context.component(component).recorded_on
+    return labelled_inputs(
+        recorded.folder,
+        component,
+        context.component(component).recorded_on,
+        recording.trajectories,
+        recording.steps,
+        context.passes,
+    )
+
+
+def labelled_inputs(
+    recorded: Path,
+    component: str,
+    recorded_on: str,
+    trajectories: Sequence[Trajectory],
+    steps: int,
+    passes_at: Callable[[float], int],
+) -> list[VerificationInput]:
+    """What a component is verified with, labelled, by what a recording says of itself.
+
+    Args:
+        recorded: folder of the recording.
+        component: its name.
+        recorded_on: what its inputs were recorded on.
+        trajectories: of the recording's plan.
+        steps: of its sampling.
+        passes_at: guidance passes at a guidance scale.
+    """
     if recorded_on != "steps":
         kind = recorded_on.removesuffix("s")
-        samples = Samples(recorded.folder, component)
+        samples = Samples(recorded, component)
         return [VerificationInput(f"{kind} {number + 1}", feeds) for number, feeds in enumerate(samples)]
-    steps, kept = context.model.verification.steps, context.model.verification.kept
     inputs: list[VerificationInput] = []
-    for number, trajectory in enumerate(recording.trajectories):
-        passes = context.passes(trajectory.guidance)
-        of_unit = Samples(recorded.folder, component, partial(operator.eq, unit_name(number)))
+    for number, trajectory in enumerate(trajectories):
+        kept, passes = trajectory.kept, passes_at(trajectory.guidance)
+        of_unit = Samples(recorded, component, partial(operator.eq, unit_name(number)))
         for place, feeds in enumerate(of_unit):
             negative = ", negative prompt" if trajectory.negative else ""
             which = f", {('negative', 'prompt')[place % 2]} pass" if passes == 2 else ""
