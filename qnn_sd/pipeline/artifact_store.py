@@ -35,6 +35,7 @@ class StageReport:
         seconds: how long it took, now or when it was put into the cache.
         cached: whether it was in the cache already.
         metadata: of its artifact.
+        folder: of its artifact.
     """
 
     stage: str
@@ -42,6 +43,7 @@ class StageReport:
     name: str
     seconds: float
     cached: bool
+    folder: Path
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -227,5 +229,9 @@ class ArtifactStore:
     def _keep(self, recipe: Recipe, component: str, made: Artifact) -> Artifact:
         self._made[recipe.key] = made
         self._console.kept.stages += 1
-        self.reports.append(StageReport(recipe.stage, component, recipe.name, made.seconds, made.cached, made.metadata))
+        self.reports.append(
+            StageReport(
+                recipe.stage, component, recipe.name, made.seconds, made.cached, made.folder, metadata=made.metadata
+            )
+        )
         return made
