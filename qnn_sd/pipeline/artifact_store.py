@@ -36,6 +36,7 @@ class StageReport:
         cached: whether it was in the cache already.
         metadata: of its artifact.
         folder: of its artifact.
+        work: what there was to do; None where nobody said.
     """
 
     stage: str
@@ -44,6 +45,7 @@ class StageReport:
     seconds: float
     cached: bool
     folder: Path
+    work: Work | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -231,7 +233,7 @@ class ArtifactStore:
         self._console.kept.stages += 1
         self.reports.append(
             StageReport(
-                recipe.stage, component, recipe.name, made.seconds, made.cached, made.folder, metadata=made.metadata
+                recipe.stage, component, recipe.name, made.seconds, made.cached, made.folder, recipe.work, made.metadata
             )
         )
         return made

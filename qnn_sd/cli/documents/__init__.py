@@ -12,6 +12,7 @@ from qnn_sd.cli.documents.phones import (
     VirtualPhoneDocument,
     VirtualPhoneStopDocument,
 )
+from qnn_sd.cli.documents.report import ReportDocument
 from qnn_sd.cli.documents.run import RunDocument
 from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
 from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
@@ -29,6 +30,7 @@ __all__ = [
     "PhoneReport",
     "PlanDocument",
     "QuantizeDocument",
+    "ReportDocument",
     "RunDocument",
     "RuntimeFetchDocument",
     "RuntimeListDocument",
