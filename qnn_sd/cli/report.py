@@ -118,7 +118,7 @@ def report_command(
         pipeline,
         profile,
         comparisons,
-        measured_cost(build_request, profile, console) if cost else None,
+        measured_cost(build_request, profile, console) if cost and made.refused is None else None,
         commands_to_type(
             build_request, profile.soc, [each.request for each in comparisons], made.refused is None, privacy
         ),

@@ -59,4 +59,5 @@ def show_figures(console: Console, verified: dict[str, ComponentVerification]) -
     console.table(["component", "binary/QDQ, dB", "QDQ/float, dB", "worst input of QDQ/float"], rows)
     console.result(SQNR_FIGURES)
     settings = verified["unet"].settings if "unet" in verified else ()
-    console.table(["guidance", "negative prompt", "UNet: QDQ/float, dB"], [each.row for each in settings])
+    if settings:
+        console.table(["guidance", "negative prompt", "UNet: QDQ/float, dB"], [each.row for each in settings])

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from qnn_sd.report.axes import WIDTH, Limit, Scale, bar, drawing, line, number, round_ticks, text
+from qnn_sd.report.markup import shortened
 
 _LEFT, _TOP = 4.0, 14.0
 _NAME, _BAR, _GAP = 15.0, 12.0, 7.0
 # Room for the figure behind the longest bar.
 _FIGURE = 46.0
 _AXIS = 34.0
+_LONGEST_NAME = 44
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def bar_plot(title: str, groups: Sequence[Group], unit: str, limits: Sequence[Li
 
 
 def _group(group: Group, y: float, scale: Scale) -> Iterator[str]:
-    yield text(_LEFT, y + 11, group.name, "name")
+    yield text(_LEFT, y + 11, shortened(group.name, _LONGEST_NAME), "name")
     for place, each in enumerate(group.bars):
         above = y + _NAME + place * _BAR
         end = scale.at(each.value)

@@ -89,15 +89,20 @@ def _gains(each: Mapping[str, Any]) -> str:
 def cost(report: Mapping[str, Any]) -> Iterator[str]:
     """Time and traffic by block, if they were measured."""
     found = report["cost"]
+    if report["verification"]["verdict"] == "refused":
+        yield paragraph("Left out: the build was refused.")
+        return
     if found is None:
         line = report["commands"][0]["line"]
         yield paragraph(
-            "Left out: each block would be compiled alone, which takes tens of seconds with the demo model. To add it:"
+            "Left out: each block would be compiled alone, which takes a minute or two with the demo model and much "
+            "longer with a large one. To add it:"
         )
         yield f'<pre class="scroll" tabindex="0"><code>{safe(f"{line} --cost")}</code></pre>'
         return
     yield paragraph(safe(_whose(found, report["soc"]["name"])), "note")
-    yield cards(card for name, each in found["components"].items() for card in _of_blocks(name, each, found["by"]))
+    # A row for each component: its time, and beside it its traffic.
+    yield from (cards(_of_blocks(name, each, found["by"])) for name, each in found["components"].items())
     yield table(
         ["component", "estimate, ms", "lower", "upper", "read and written, MB", "spilled and filled, MB", "GMAC"],
         [_whole(name, each["whole"]) for name, each in found["components"].items() if each["whole"]],

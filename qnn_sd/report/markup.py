@@ -21,6 +21,11 @@ def safe(text: object) -> str:
     )
 
 
+def shortened(text: str, most: int) -> str:
+    """A name's end where it is long: that tells layers and blocks apart."""
+    return text if len(text) <= most else f"…{text[1 - most :]}"
+
+
 def json_block(value: object, identifier: str) -> str:
     """A JSON value as a data block, which no browser runs; ``</script>`` in a string doesn't end it."""
     text = json.dumps(value, ensure_ascii=True, indent=1, allow_nan=False)
