@@ -27,7 +27,7 @@ from qnn_sd.cli.documents.verify import (
 )
 from qnn_sd.config import GuidanceSetting
 from qnn_sd.errors import VerificationError
-from qnn_sd.report import Pictures, report_page
+from qnn_sd.report import PromptImages, report_page
 from qnn_sd.schemas import ImageSize
 from qnn_sd.verification import CallSqnr, ComponentVerification, SettingSqnr, SqnrSummary
 
@@ -104,7 +104,7 @@ def verification(refused: VerificationError | None = None) -> VerificationReport
     )
 
 
-def _pictures() -> list[ReportImages]:
+def _images() -> list[ReportImages]:
     request = ImageRequest(prompt=NASTY, negative="", steps=20, guidance=7.5, scheduler="dpm++2m", seed=1)
     forms = {
         name: ComparedForm(psnr_db_against_float=57.1 if number else None, seconds=2.0)
@@ -191,7 +191,7 @@ def document(refused: VerificationError | None = None) -> ReportDocument:
                 layers=[],
             ),
         },
-        pictures=[] if refused else _pictures(),
+        prompts=[] if refused else _images(),
         cost=None if refused else _cost(),
         commands=[CommandToType(does="This report", line=f"qnn-sd report --prompt {NASTY!r}")],
     )
@@ -202,7 +202,7 @@ def page(told: ReportDocument) -> str:
     floats = np.indices((64, 96)).sum(axis=0).astype(np.uint8)[..., None].repeat(3, axis=2)
     images = {name: floats + np.uint8(number) for number, name in enumerate(FORMS)}
     content = told.content
-    return report_page(content, [Pictures(images, each["images"], each["request"]) for each in content["pictures"]])
+    return report_page(content, [PromptImages(images, each["images"], each["request"]) for each in content["prompts"]])
 
 
 class PageParser(HTMLParser):

@@ -25,7 +25,7 @@ from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.report.axes import Limit, Scale, round_ticks
 from qnn_sd.report.bars import Bar, Group, bar_plot
 from qnn_sd.report.curves import histogram
-from qnn_sd.report.pictures import amplification, difference_map
+from qnn_sd.report.images import amplification, difference_map
 from qnn_sd.targets.adb.diagnostics import Privacy
 from qnn_sd.verification import VerificationInput, groups_by_call, label_calls, sqnr_summary
 
@@ -105,7 +105,7 @@ def test_a_passed_build_shows_its_parts() -> None:
     assert text.count("<img") == 5, "three forms, two of them with a difference map"
 
 
-def test_a_refusal_says_why_and_what_to_do_and_shows_no_picture() -> None:
+def test_a_refusal_says_why_and_what_to_do_and_shows_no_image() -> None:
     text = page(document(REFUSED))
     for needed in ("Refused", "unet is refused", "A reason.", "What to type.", "not reached", "Left out: the build"):
         assert needed in text, needed
@@ -125,7 +125,7 @@ def test_words_of_the_format_stay_whatever_a_checkpoint_is_called() -> None:
     assert told["commands"][0]["line"].startswith("SOURCE report")
 
 
-# Its plots and pictures
+# Its plots and images
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 57.6), (0, 0), (-0.6, 15.9), (0, 0.0447), (0, 1), (0, 3400), (12, 12)])
@@ -192,9 +192,9 @@ def test_a_report_of_the_demo_holds_its_figures_and_nobodys_name(hasty_cli: Cli,
     report = json_document(block)
     assert report == {**told, "file": None, "commands": report["commands"]}
     assert report["verification"]["verdict"] == "passed"
-    [pictures] = report["pictures"]
-    assert pictures["request"]["prompt"] == "a red circle </script><b>"
-    assert len(pictures["images"]["forms"]) == 3
+    [prompt] = report["prompts"]
+    assert prompt["request"]["prompt"] == "a red circle </script><b>"
+    assert len(prompt["images"]["forms"]) == 3
     # A call's figures are those of the summary, where the call is the worst.
     for name, each in report["verification"]["components"].items():
         for comparison in ("qdq_against_float", "binary_against_qdq"):
@@ -235,7 +235,7 @@ def test_a_report_is_html(cli_here: CliHere) -> None:
 
 # In a browser
 
-_FRAMES = """<!DOCTYPE html><title>loading</title><body style="margin:0">
+_FRAMES = """<!DOCTYPE html><link rel="icon" href="data:,"><title>loading</title><body style="margin:0">
 <iframe src="page.html" style="width:360px;height:800px;border:0"></iframe>
 <iframe src="page.html" style="width:1200px;height:800px;border:0"></iframe>
 <iframe src="faulty.html" style="width:360px;height:800px;border:0"></iframe>

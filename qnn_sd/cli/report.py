@@ -1,4 +1,4 @@
-"""``qnn-sd report``: a verified build on one page, with its pictures and plots."""
+"""``qnn-sd report``: a verified build on one page, with its images and plots."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from qnn_sd.config import ModelConfig, load_profile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.pipeline import BuildPipeline
-from qnn_sd.report import Pictures, report_page
+from qnn_sd.report import PromptImages, report_page
 from qnn_sd.targets.adb.diagnostics import Privacy
 
 
@@ -38,8 +38,8 @@ from qnn_sd.targets.adb.diagnostics import Privacy
     examples=(
         ("Verify the demo model's build for a Snapdragon 8 Gen 3, and show it on a page", "qnn-sd report --soc sm8650"),
         (
-            "Report your own checkpoint with two pictures, and the estimated time of each block",
-            'qnn-sd report --checkpoint dream.safetensors --prompt "a cat" --prompt "a castle" --cost -o dream.html',
+            "Report your own checkpoint, with two prompts and the estimated time of each block",
+            'qnn-sd report --checkpoint dream.safetensors --prompt "a cat" --prompt "a hat" --cost',
         ),
     ),
     docs_page=REPORT,
@@ -61,7 +61,7 @@ from qnn_sd.targets.adb.diagnostics import Privacy
     multiple=True,
     metavar="TEXT",
     default_text="some that weren't calibrated with",
-    help="Prompt of a picture. Repeatable; the emulator generates the first.",
+    help="Prompt of an image. Repeatable; the emulator generates the first.",
 )
 @option(
     "--cost/--no-cost",
@@ -79,7 +79,7 @@ def report_command(
     build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Write one HTML page that shows a verified build: pictures, accuracy, rounding, sizes, time.
+    """Write one HTML page that shows a verified build: images, accuracy, rounding, sizes, time.
 
     Builds and verifies first what isn't in the cache. A build that is refused gets its page, too. The page fetches
     nothing: it can be sent as it is.
@@ -138,7 +138,7 @@ def _default_prompts(pipeline: BuildPipeline) -> tuple[str, ...]:
 
 
 def _image_work(pipeline: BuildPipeline, count: int) -> list[Work]:
-    """What there is to do for the pictures: the emulator generates the first where that takes seconds."""
+    """What there is to do for the images: the emulator generates the first where that takes seconds."""
     work = [pipeline.image_work(form, count=count) for form in ("float", "qdq")]
     return work if _is_large(pipeline.model) else [*work, pipeline.image_work("emulator")]
 
@@ -154,9 +154,9 @@ def _write(output: Path, document: ReportDocument, comparisons: Sequence[Compari
         OutputError: it can't be written; an earlier one stays as it was.
     """
     told = redacted(document, privacy)
-    pictures = [
-        Pictures(comparison.images, each["images"], each["request"])
-        for comparison, each in zip(comparisons, told["pictures"], strict=True)
+    prompts = [
+        PromptImages(comparison.images, each["images"], each["request"])
+        for comparison, each in zip(comparisons, told["prompts"], strict=True)
     ]
     with output_files.written_aside(output) as aside:
-        aside.write_text(report_page(told, pictures), "utf-8")
+        aside.write_text(report_page(told, prompts), "utf-8")

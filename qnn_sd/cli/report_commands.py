@@ -1,4 +1,4 @@
-"""The command lines that make a report's build and pictures again; files of the sender's are words in capitals."""
+"""The command lines that make a report's build and images again; files of the sender's are words in capitals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def commands_to_type(
     Args:
         build_request: what was built.
         soc: name of the device profile.
-        requests: of the pictures, in their order.
+        requests: of the images, in their order.
         passed: whether there is a bundle.
         privacy: what no line may name.
     """
@@ -46,8 +46,8 @@ def commands_to_type(
         options = [
             f"--{name} {value:g}" if name == "guidance" else f"--{name} {value}" for name, value in asked.items()
         ]
-        line = " ".join(["qnn-sd run", in_quotes(request.prompt), *words, *options, "-o picture.png"])
-        found.append(("A picture, on the HTP emulator; --target cpu generates it by the float graphs", line))
+        line = " ".join(["qnn-sd run", in_quotes(request.prompt), *words, *options, "-o out.png"])
+        found.append(("An image, on the HTP emulator; --target cpu generates it by the float graphs", line))
     return [CommandToType(does=does, line=privacy.redact(line)) for does, line in found]
 
 

@@ -41,7 +41,7 @@ def report_document(
     cost: CostDocument | None,
     commands: list[CommandToType],
 ) -> ReportDocument:
-    """What the page shows, apart from the pictures themselves."""
+    """What the page shows, apart from the images themselves."""
     made = {(each.stage, each.component): each for each in pipeline.reports if each.component in COMPONENTS}
     of_graphs = [name for name in COMPONENTS if ("export", name) in made]
     return ReportDocument(
@@ -58,7 +58,7 @@ def report_document(
             for name in of_graphs
         },
         rounding={name: _rounding(made["quantize", name]) for name in COMPONENTS if ("quantize", name) in made},
-        pictures=[ReportImages(request=image_request(each.request), images=each.document) for each in comparisons],
+        prompts=[ReportImages(request=image_request(each.request), images=each.document) for each in comparisons],
         cost=cost,
         commands=commands,
     )

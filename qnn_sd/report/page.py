@@ -1,4 +1,4 @@
-"""The page as a whole: from a ``ReportDocument`` as JSON, and the pictures."""
+"""The page as a whole: from a ``ReportDocument`` as JSON, and the images."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from importlib import resources
 from typing import Any
 
 from qnn_sd.report import accuracy, build
+from qnn_sd.report.images import PromptImages, image_rows
 from qnn_sd.report.markup import command_lines, facts, joined, json_block, paragraph, safe, section, table, tiles
-from qnn_sd.report.pictures import Pictures, picture_rows
 from qnn_sd.verification import BINARY_AGAINST_QDQ, QDQ_AGAINST_FLOAT, Gate
 
-# Nothing is fetched and nothing runs: the pictures and the styles are in the page.
+# Nothing is fetched and nothing runs: the images and the styles are in the page.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _VERDICTS = {"passed": "good", "passed with warnings": "fair", "refused": "poor"}
 
 
-def report_page(report: Mapping[str, Any], pictures: Sequence[Pictures]) -> str:
+def report_page(report: Mapping[str, Any], prompts: Sequence[PromptImages]) -> str:
     """The page.
 
     Args:
         report: a ``ReportDocument`` as JSON, with nothing private in it.
-        pictures: of each prompt; none where a gate refused.
+        prompts: what each was generated as; none where a gate refused.
     """
     verification = report["verification"]
     title = f"{verification['model']['config']} for {report['soc']['title']}"
@@ -37,7 +37,7 @@ def report_page(report: Mapping[str, Any], pictures: Sequence[Pictures]) -> str:
             f"<title>{safe(named)}</title>\n<style>\n{style}</style>\n</head>\n<body>",
             _header(report, title),
             "<main>",
-            section("Pictures", _pictures(pictures)),
+            section("Images", _images(prompts)),
             section("Accuracy", *accuracy.parts(report)),
             section("Quantization", *build.quantization(report)),
             section("Estimated time and traffic", *build.cost(report)),
@@ -114,10 +114,10 @@ def _headline(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
         worst = [each[field]["worst_db"] for each in report["verification"]["components"].values() if each[field]]
         if worst:
             found.append((name, f"{min(worst):.1f} dB", f"at least {gate.least_db:.0f} dB", _grade(min(worst), gate)))
-    for each in report["pictures"][:1]:
+    for each in report["prompts"][:1]:
         *_, (name, form) = each["images"]["forms"].items()
         if form["psnr_db_against_float"] is not None:
-            found.append(("Picture", f"{form['psnr_db_against_float']:.1f} dB", f"PSNR, {name} against float", ""))
+            found.append(("Image", f"{form['psnr_db_against_float']:.1f} dB", f"PSNR, {name} against float", ""))
     sizes = [each["binary_bytes"] for each in report["graphs"].values() if each["binary_bytes"] is not None]
     if sizes:
         found.append(("Binaries", build.megabytes(sum(sizes)), f"{len(sizes)} components", ""))
@@ -128,9 +128,9 @@ def _grade(db: float, gate: Gate) -> str:
     return "poor" if not db >= gate.least_db else "fair" if not db >= gate.warn_db else "good"
 
 
-def _pictures(pictures: Sequence[Pictures]) -> str:
-    if pictures:
-        return picture_rows(pictures)
+def _images(prompts: Sequence[PromptImages]) -> str:
+    if prompts:
+        return image_rows(prompts)
     return paragraph(safe("There are none: a build that is refused generates no image."))
 
 

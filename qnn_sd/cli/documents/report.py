@@ -125,7 +125,7 @@ class ReportDocument(Document):
         calls: SQNR call by call, by component.
         graphs: sizes, by component.
         rounding: how each component was quantized, by component.
-        pictures: of each prompt; empty where a gate refused.
+        prompts: what each was generated as; empty where a gate refused.
         cost: estimated time and memory traffic; null without --cost.
         commands: to type for the same again.
     """
@@ -137,6 +137,6 @@ class ReportDocument(Document):
     calls: dict[str, ComponentCalls]
     graphs: dict[str, ComponentBytes]
     rounding: dict[str, ComponentRounding]
-    pictures: list[ReportImages]
+    prompts: list[ReportImages]
     cost: CostDocument | None
     commands: list[CommandToType]
