@@ -208,14 +208,16 @@ def test_a_report_of_the_demo_holds_its_figures_and_nobodys_name(hasty_cli: Cli,
         assert private not in text
 
 
-def test_a_refused_build_gets_its_page(cli_here: CliHere, pipeline: BuildPipeline, tmp_path: Path) -> None:
+def test_a_refused_build_gets_its_page_and_shows_what_it_would_generate(
+    hasty_cli: Cli, pipeline: BuildPipeline, tmp_path: Path
+) -> None:
     encodings = json.loads((pipeline.quantize("text_encoder").folder / "encodings.json").read_text())
     for each in encodings["activation_encodings"]:
         each["scale"] = [scale / 4 for scale in each["scale"]]
     folder = tmp_path / "secret-name"
     folder.mkdir()
     (folder / "text_encoder.json").write_text(json.dumps(encodings))
-    done = cli_here("report", "--encodings", str(folder), "--json")
+    done = hasty_cli("report", "--encodings", str(folder), "--json")
     assert done.returncode == VerificationError.exit_code
     told = json_document(done.stdout)
     assert told["file"] == "report.html"
@@ -223,10 +225,16 @@ def test_a_refused_build_gets_its_page(cli_here: CliHere, pipeline: BuildPipelin
     # The refused component's own figures are there, call by call as well.
     assert told["verification"]["components"]["text_encoder"]["qdq_against_float"]["worst_db"] < 30
     assert len(told["calls"]["text_encoder"]["qdq_against_float"]) == 4
-    text = (cli_here.folder / "report.html").read_text("utf-8")
+    text = (hasty_cli.folder / "report.html").read_text("utf-8")
     assert "text_encoder is refused" in text
     assert "qnn-sd report --encodings ENCODINGS" in text
     assert "secret-name" not in text
+    # Its image is far from the float model's.
+    forms = told["prompts"][0]["images"]["forms"]
+    assert [each["psnr_db_against_float"] is None or each["psnr_db_against_float"] < 30 for each in forms.values()] == [
+        True
+    ] * 3
+    assert "it can be seen what it does" in text
 
 
 def test_a_report_is_html(cli_here: CliHere) -> None:

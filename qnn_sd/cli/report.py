@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -23,9 +24,10 @@ from qnn_sd.cli.redacted import redacted
 from qnn_sd.cli.report_commands import commands_to_type
 from qnn_sd.cli.report_document import measured_cost, report_document
 from qnn_sd.cli.verification_report import verification_document
-from qnn_sd.cli.verified_build import show_figures, verified_build
-from qnn_sd.config import ModelConfig, load_profile
+from qnn_sd.cli.verified_build import Refusal, show_figures, verified_build
+from qnn_sd.config import DeviceProfile, ModelConfig, load_profile
 from qnn_sd.console import Console
+from qnn_sd.errors import QnnSdError, VerificationError
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.report import PromptImages, report_page
@@ -99,11 +101,12 @@ def report_command(
     announce(pipeline, build, console, build_request, afterwards=[("generate", each) for each in images])
     made = verified_build(pipeline, profile, reports=True)
     show_figures(console, made.components)
-    comparisons: list[Comparison] = []
     if made.refused is None:
         comparisons = [
             compare_images(pipeline, profile, text, console, emulator=number == 0) for number, text in enumerate(texts)
         ]
+    else:
+        comparisons = _images_of_refused(build_request, profile, texts[0], made.refused, console)
     verification = verification_document(
         pipeline,
         profile,
@@ -128,6 +131,20 @@ def report_command(
     console.document(document.model_copy(update={"file": str(output)}))
     if made.refused is not None:
         raise made.refused
+
+
+def _images_of_refused(
+    build_request: BuildRequest, profile: DeviceProfile, prompt: str, refused: Refusal, console: Console
+) -> list[Comparison]:
+    """What a build that a gate refuses would generate: noise is seen at once. None where that takes long, or fails."""
+    unverified = replace(build_request, verify=False).pipeline(console)
+    if _is_large(unverified.model) or not isinstance(refused, VerificationError):
+        return []
+    try:
+        return [compare_images(unverified, profile, prompt, console)]
+    except QnnSdError as error:
+        console.warn(f"no image of what is refused: {error.what}")
+        return []
 
 
 def _default_prompts(pipeline: BuildPipeline) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def commands_to_type(
         build_request: what was built.
         soc: name of the device profile.
         requests: of the images, in their order.
-        passed: whether there is a bundle.
+        passed: whether there is a bundle, which generates them.
         privacy: what no line may name.
     """
     words = [quoted(word) for word in (*_build_words(build_request), "--soc", soc)]
@@ -41,7 +41,7 @@ def commands_to_type(
     found = [("This report", " ".join(["qnn-sd report", *words, *texts]))]
     if passed:
         found.append(("The bundle for a phone", " ".join(["qnn-sd compile", *words, "-o bundle"])))
-    for request in requests:
+    for request in requests if passed else ():
         asked = {name: getattr(request, name) for name in ("steps", "guidance", "scheduler", "seed")}
         options = [
             f"--{name} {value:g}" if name == "guidance" else f"--{name} {value}" for name, value in asked.items()

@@ -37,7 +37,7 @@ def report_page(report: Mapping[str, Any], prompts: Sequence[PromptImages]) -> s
             f"<title>{safe(named)}</title>\n<style>\n{style}</style>\n</head>\n<body>",
             _header(report, title),
             "<main>",
-            section("Images", _images(prompts)),
+            section("Images", _images(prompts, verification["verdict"] == "refused")),
             section("Accuracy", *accuracy.parts(report)),
             section("Quantization", *build.quantization(report)),
             section("Estimated time and traffic", *build.cost(report)),
@@ -128,10 +128,11 @@ def _grade(db: float, gate: Gate) -> str:
     return "poor" if not db >= gate.least_db else "fair" if not db >= gate.warn_db else "good"
 
 
-def _images(prompts: Sequence[PromptImages]) -> str:
-    if prompts:
-        return image_rows(prompts)
-    return paragraph(safe("There are none: a build that is refused generates no image."))
+def _images(prompts: Sequence[PromptImages], refused: bool) -> str:
+    if not prompts:
+        return paragraph("There are none: the build is refused.")
+    told = "The build is refused. So that it can be seen what it does, an image was generated all the same."
+    return joined([paragraph(told if refused else ""), image_rows(prompts)])
 
 
 def _versions(verification: Mapping[str, Any]) -> list[str]:

@@ -125,7 +125,7 @@ class ReportDocument(Document):
         calls: SQNR call by call, by component.
         graphs: sizes, by component.
         rounding: how each component was quantized, by component.
-        prompts: what each was generated as; empty where a gate refused.
+        prompts: what each was generated as; may be empty where a gate refused.
         cost: estimated time and memory traffic; null without --cost.
         commands: to type for the same again.
     """
