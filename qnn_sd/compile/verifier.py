@@ -64,12 +64,33 @@ class Verifier:
     def sqnr(self, component: str, binary: Binary, inputs: Sequence[VerificationInput]) -> SqnrSummary:
         """How near a context binary on the emulator is to the CPU's run of its QDQ graph.
 
+        Args:
+            component: for the messages.
+            binary: what to run.
+            inputs: what to feed it.
+
+        Raises:
+            TargetError: it can't be loaded or run, or ``close`` was called.
+            VerificationError: NaN or infinity in an output.
+        """
+        [of_all] = self.sqnr_of_groups(component, binary, inputs, [range(len(inputs))])
+        return of_all
+
+    def sqnr_of_groups(
+        self, component: str, binary: Binary, inputs: Sequence[VerificationInput], groups: Sequence[Sequence[int]]
+    ) -> list[SqnrSummary]:
+        """The same of several groups of the inputs.
+
         Blocks until there is a core and it is done; to be called from a thread for each binary.
 
         Args:
             component: for the messages.
             binary: what to run.
-            inputs: what to feed it.
+            inputs: what to feed it, each once.
+            groups: numbers of the inputs that are looked at together; one may be of several groups.
+
+        Returns:
+            The figures of each group.
 
         Raises:
             TargetError: it can't be loaded or run, or ``close`` was called.
@@ -83,7 +104,10 @@ class Verifier:
             self._cores.put(core)
         require_finite(component, inputs, expected, "the QDQ graph", QDQ_AGAINST_FLOAT.hint)
         require_finite(component, inputs, found, "the context binary", BINARY_AGAINST_QDQ.hint)
-        return sqnr_summary(inputs, expected, found)
+        return [
+            sqnr_summary([inputs[n] for n in group], [expected[n] for n in group], [found[n] for n in group])
+            for group in groups
+        ]
 
     def _run(
         self, binary: Binary, samples: Sequence[Feeds], core: int, scratch: Path

@@ -91,7 +91,8 @@ class BuildPipeline:
         checkpoint: the open checkpoint.
         encodings: files of given encodings, by component.
         rounding: of the weights whose ranges are measured.
-        measured: what was measured of components so far, those of a build that is refused included.
+        measured: what was measured of components so far, those that are refused included.
+        calls: the same call by call, by component and by the comparison's field in ``ComponentVerification``.
         warnings: about components that passed a gate, but barely.
         reports: what became of each stage.
         plan: of a dry run, the same.
@@ -112,7 +113,6 @@ class BuildPipeline:
         size: tuple[int, int] | None = None,
     ) -> None:
         self.rounding = rounding
-        self.measured: dict[str, ComponentVerification] = {}
         self.warnings: list[str] = []
         cache = cache or resources.cache()
         store = ArtifactStore(cache, console, dry_run)
@@ -143,6 +143,7 @@ class BuildPipeline:
             verify,
             dry_run,
         )
+        self.measured, self.calls = self._context.measured, self._context.calls
 
     def planned(self, build: Callable[[BuildPipeline], object]) -> list[PlannedStage]:
         """What a build would do here, without doing it: the stages in their order. The checkpoint is read, to hash it.
@@ -152,8 +153,9 @@ class BuildPipeline:
         """
         twin = copy(self)
         store = twin._store = ArtifactStore(self._store.cache, self._context.console, dry_run=True)
-        twin.reports, twin.plan, twin.measured, twin.warnings = store.reports, store.plan, {}, []
-        twin._context = replace(self._context, store=store, dry_run=True)
+        twin.reports, twin.plan, twin.warnings = store.reports, store.plan, []
+        twin.measured, twin.calls = {}, {}
+        twin._context = replace(self._context, store=store, dry_run=True, measured=twin.measured, calls=twin.calls)
         build(twin)
         return twin.plan
 
@@ -332,11 +334,11 @@ class BuildPipeline:
                 found = _NOT_MEASURED
             else:
                 found = verify_stage.measured_figures(artifact, SqnrSummary)
+            verified[name] = verified[name].model_copy(update={"binary_against_qdq": found})
             if not self._context.dry_run:
+                self.measured[name] = verified[name]
                 gate = binary_gate(profile.htp_arch)
                 require_gate(gate, name, found, *verify_stage.likely_cause_in_versions())
-            verified[name] = verified[name].model_copy(update={"binary_against_qdq": found})
-        self.measured |= verified
         return verified
 
     def bundle(self, profile: DeviceProfile, components: Sequence[str] | None = None) -> OpenBundle:

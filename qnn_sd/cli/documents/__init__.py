@@ -19,6 +19,7 @@ from qnn_sd.cli.documents.phones import (
     VirtualPhoneDocument,
     VirtualPhoneStopDocument,
 )
+from qnn_sd.cli.documents.report import ReportDocument
 from qnn_sd.cli.documents.run import RunDocument
 from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
 from qnn_sd.cli.documents.socs import KnownSocsDocument
@@ -41,6 +42,7 @@ __all__ = [
     "PhoneReport",
     "PlanDocument",
     "QuantizeDocument",
+    "ReportDocument",
     "RunDocument",
     "RuntimeFetchDocument",
     "RuntimeListDocument",
