@@ -50,6 +50,13 @@ def htp_options(soc_model: int, htp_arch: int) -> dict[str, str]:
     }
 
 
+def library(name: str) -> Path:
+    """Path of a QNN library that the plugin's wheel holds, such as ``libQnnSystem.so``."""
+    import onnxruntime_qnn  # noqa: PLC0415
+
+    return Path(onnxruntime_qnn.get_library_path()).with_name(name)
+
+
 def session(
     model: Path | bytes,
     provider_options: dict[str, str],

@@ -83,7 +83,7 @@ def run(job: Job, listen: Callable[[str], None]) -> Outcome:
         "options": {"htp_graph_finalization_optimization_mode": str(job.optimization_mode), **job.options},
         "verbose": job.verbose,
     }
-    outcome = _run_child(request, listen)
+    outcome = run_child("qnn_sd.compile.compiler_child", request, listen)
     if outcome.code > 0:
         raise CompileError(
             f"The QNN compiler refused {job.source}",
@@ -117,8 +117,8 @@ def start_child(module: str, request: Mapping[str, object]) -> subprocess.Popen[
     )
 
 
-def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> Outcome:
-    """A child that Ctrl-C takes along.
+def run_child(module: str, request: Mapping[str, object], listen: Callable[[str], None]) -> Outcome:
+    """A child that runs to its end, and that Ctrl-C takes along.
 
     A compiler holds gigabytes, so none may be left behind. Ctrl-C waits until the child is known:
     raised within Popen it would leave a process that nobody has a handle on. (Blocking the signal
@@ -129,7 +129,7 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
     errors: deque[str] = deque(maxlen=3)
     try:
         with interruption.deferred():
-            child = start_child("qnn_sd.compile.compiler_child", request)
+            child = start_child(module, request)
         assert child.stdout is not None, "it was asked for"
         for line in child.stdout:
             listen(line)
@@ -146,7 +146,7 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
             if child.stdout is not None:
                 child.stdout.close()
     # Between a verbose run's errors and its last word lie thousands of lines.
-    told = [*errors, *list(last)[-1:]] if request["verbose"] else last
+    told = [*errors, *list(last)[-1:]] if request.get("verbose") else last
     return Outcome(child.returncode, last_lines(dict.fromkeys(told)))
 
 
