@@ -38,9 +38,10 @@ def write_dlc(source: Path, soc_model: int, htp_arch: int, folder: Path) -> dict
         )
     parts = sorted(folder.iterdir())
     if len(parts) != 1:
+        names = ", ".join(part.name for part in parts)
         raise CompileError(
             f"{source} came out as {len(parts)} DLCs, and one is needed",
-            why=f"QNN splits a graph at what the HTP doesn't take: {', '.join(part.name for part in parts) or outcome.last}.",
+            why=f"QNN splits a graph at what the HTP doesn't take: {names}." if parts else outcome.last,
             hint="Build a context binary instead, which is one or refused: qnn-sd compile without --format.",
         )
     made = parts[0].rename(folder / DLC_FILE)

@@ -10,13 +10,13 @@ import ctypes
 from collections.abc import Callable, Sequence
 from ctypes import POINTER, byref, c_char_p, c_uint32, c_uint64, c_void_p
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd import qnn_provider
-from qnn_sd.compile.qnn_structs import Fields, Graph, Tensor, Version
+from qnn_sd.binaries.qnn_structs import Fields, Graph, Tensor, Version
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Feeds, Outputs
 
@@ -26,7 +26,14 @@ from qnn_sd.runner import Feeds, Outputs
 _FUNCTIONS = {37: 72, 38: 72, 39: 75, 40: 75}
 # Their places in the interfaces' tables.
 _DLC_CREATE_FROM_FILE, _DLC_COMPOSE_GRAPHS = 8, 10
-_BACKEND_CREATE, _CONTEXT_CREATE, _GRAPH_FINALIZE, _GRAPH_RETRIEVE, _GRAPH_EXECUTE, _DEVICE_CREATE = 1, 9, 19, 20, 21, 40
+_BACKEND_CREATE, _CONTEXT_CREATE, _GRAPH_FINALIZE, _GRAPH_RETRIEVE, _GRAPH_EXECUTE, _DEVICE_CREATE = (
+    1,
+    9,
+    19,
+    20,
+    21,
+    40,
+)
 _GRAPH_INFO_VERSION_1 = 1
 _Interface = TypeVar("_Interface", bound=ctypes.Structure)
 _DTYPES = {0x0232: np.float32, 0x0032: np.int32}  # Qnn_DataType_t of a component's inputs and outputs
@@ -35,7 +42,7 @@ _DTYPES = {0x0232: np.float32, 0x0032: np.int32}  # Qnn_DataType_t of a componen
 class _SystemInterface(ctypes.Structure):
     """``QnnSystemInterface_t``, as far as it is needed."""
 
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         ("backend_id", c_uint32),
         ("provider", c_char_p),
         ("version", Version),
@@ -46,7 +53,7 @@ class _SystemInterface(ctypes.Structure):
 class _InterfaceHead(ctypes.Structure):
     """``QnnInterface_t`` up to its functions."""
 
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         ("backend_id", c_uint32),
         ("provider", c_char_p),
         ("core_api", Version),
@@ -55,15 +62,20 @@ class _InterfaceHead(ctypes.Structure):
 
 
 class _HtpDeviceConfig(ctypes.Structure):
-    """``QnnHtpDevice_CustomConfig_t`` with the option SOC, 0: its value is at byte 4 in QAIRT 2.49, at 8 from 2.50 on."""
+    """``QnnHtpDevice_CustomConfig_t`` with the option SOC, 0; QAIRT 2.49 has its value at byte 4, 2.50 at 8."""
 
-    _fields_: Fields = [("option", c_uint32), ("soc_model", c_uint32), ("soc_model_later", c_uint32), ("rest", c_uint32)]
+    _fields_: ClassVar[Fields] = [
+        ("option", c_uint32),
+        ("soc_model", c_uint32),
+        ("soc_model_later", c_uint32),
+        ("rest", c_uint32),
+    ]
 
 
 class _DeviceConfig(ctypes.Structure):
     """``QnnDevice_Config_t`` with the option CUSTOM, 0."""
 
-    _fields_: Fields = [("option", c_uint32), ("custom", POINTER(_HtpDeviceConfig))]
+    _fields_: ClassVar[Fields] = [("option", c_uint32), ("custom", POINTER(_HtpDeviceConfig))]
 
 
 class _Dlc:
@@ -74,16 +86,16 @@ class _Dlc:
         backend, system = (ctypes.CDLL(str(qnn_provider.library(name))) for name in ("libQnnHtp.so", "libQnnSystem.so"))
         # Its size depends on the version, which its first fields tell.
         head = _provider(backend.QnnInterface_getProviders, _InterfaceHead)
-        count = _FUNCTIONS.get(head.core_api.minor)
-        if count is None:
+        count = _FUNCTIONS.get(head.core_api.minor, 0)
+        if not count:
             raise TargetError(
                 f"{path} can't be read back: this QNN's interface isn't known",
-                why=f"Its core API is {head.core_api.text}; known are the minor versions {', '.join(map(str, _FUNCTIONS))}.",
+                why=f"Its core API is {head.core_api.text}; known are 2.{min(_FUNCTIONS)} to 2.{max(_FUNCTIONS)}.",
                 hint="Take the set of versions that the kit was made for: docs/toolchains.md.",
             )
 
         class Interface(ctypes.Structure):
-            _fields_: Fields = [*_InterfaceHead._fields_, ("functions", c_void_p * count)]
+            _fields_: ClassVar[Fields] = [*_InterfaceHead._fields_, ("functions", c_void_p * count)]
 
         self._interface = ctypes.cast(ctypes.pointer(head), POINTER(Interface)).contents
         self._interface_type = Interface
@@ -110,7 +122,7 @@ class _Dlc:
         backend, device, context = c_void_p(), c_void_p(), c_void_p()
         custom = _HtpDeviceConfig(0, soc_model, soc_model, 0)
         config = _DeviceConfig(0, ctypes.pointer(custom))
-        configs = (POINTER(_DeviceConfig) * 2)(ctypes.pointer(config), None)
+        configs = (POINTER(_DeviceConfig) * 2)(ctypes.pointer(config))  # ends with a null pointer
         three = (c_void_p, c_void_p, c_void_p)
         self._call("opened on the HTP", _BACKEND_CREATE, three, None, None, byref(backend))
         self._call("opened on the HTP", _DEVICE_CREATE, three, None, configs, byref(device))
@@ -123,12 +135,33 @@ class _Dlc:
         create = ctypes.CFUNCTYPE(c_uint64, c_void_p, c_char_p, c_void_p)(self._system.functions[_DLC_CREATE_FROM_FILE])
         self._check("opened", create(None, str(self._path).encode(), byref(dlc)))
         compose = ctypes.CFUNCTYPE(
-            c_uint64, c_void_p, c_void_p, c_uint32, c_void_p, c_void_p, self._interface_type, c_uint32, c_void_p, c_void_p
+            c_uint64,
+            c_void_p,
+            c_void_p,
+            c_uint32,
+            c_void_p,
+            c_void_p,
+            self._interface_type,
+            c_uint32,
+            c_void_p,
+            c_void_p,
         )(self._system.functions[_DLC_COMPOSE_GRAPHS])
-        arguments = (dlc, None, 0, backend, context, self._interface, _GRAPH_INFO_VERSION_1, byref(graphs), byref(count))
+        arguments = (
+            dlc,
+            None,
+            0,
+            backend,
+            context,
+            self._interface,
+            _GRAPH_INFO_VERSION_1,
+            byref(graphs),
+            byref(count),
+        )
         self._check("composed", compose(*arguments))
         if count.value != 1:
-            raise TargetError(f"{self._path} holds {count.value} graphs", hint="Only a DLC with one graph can be run here.")
+            raise TargetError(
+                f"{self._path} holds {count.value} graphs", hint="Only a DLC with one graph can be run here."
+            )
         # Kept alive by the DLC, which nothing closes: the process that runs it ends with it.
         body = graphs[0].body
         three = (c_void_p, c_char_p, c_void_p)
@@ -168,7 +201,7 @@ def _provider(get_providers: Callable[..., int], kind: type[_Interface]) -> _Int
     found, count = POINTER(POINTER(kind))(), c_uint32()
     if get_providers(byref(found), byref(count)) or not count.value:
         raise TargetError("The QNN libraries offer no interface", hint="Run qnn-sd doctor.")
-    return found[0].contents
+    return cast(_Interface, found[0].contents)
 
 
 def _arrays(tensors: Sequence[Tensor]) -> dict[str, NDArray[Any]]:

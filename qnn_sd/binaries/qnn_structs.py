@@ -1,21 +1,23 @@
 """Layouts of the structures in which ``libQnnSystem.so`` describes a context binary.
 
-The wheel of onnxruntime-qnn has the library and no C headers. The headers that define these layouts are System/QnnSystemInterface.h,
-System/QnnSystemContext.h, HTP/QnnHtpSystemContext.h and QnnTypes.h of the QAIRT SDK; the field names here are shortened.
+The wheel of onnxruntime-qnn has the library and no C headers. What defines these layouts are QnnTypes.h,
+System/QnnSystemInterface.h, System/QnnSystemContext.h and HTP/QnnHtpSystemContext.h of the QAIRT SDK; the names of
+fields are shortened here.
 """
 
 from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, c_char_p, c_float, c_int32, c_uint8, c_uint32, c_uint64, c_void_p
+from typing import Any, ClassVar
 
-Fields = list[tuple[str, type]]
+Fields = list[tuple[str, Any]]
 
 
 class Version(ctypes.Structure):
     """``Qnn_Version_t``."""
 
-    _fields_: Fields = [("major", c_uint32), ("minor", c_uint32), ("patch", c_uint32)]
+    _fields_: ClassVar[Fields] = [("major", c_uint32), ("minor", c_uint32), ("patch", c_uint32)]
 
     @property
     def text(self) -> str:
@@ -26,25 +28,25 @@ class Version(ctypes.Structure):
 class ScaleOffset(ctypes.Structure):
     """``Qnn_ScaleOffset_t``: value = scale * (integer + offset)."""
 
-    _fields_: Fields = [("scale", c_float), ("offset", c_int32)]
+    _fields_: ClassVar[Fields] = [("scale", c_float), ("offset", c_int32)]
 
 
 class AxisScaleOffset(ctypes.Structure):
     """``Qnn_AxisScaleOffset_t``: one pair per slice along an axis."""
 
-    _fields_: Fields = [("axis", c_int32), ("count", c_uint32), ("pairs", POINTER(ScaleOffset))]
+    _fields_: ClassVar[Fields] = [("axis", c_int32), ("count", c_uint32), ("pairs", POINTER(ScaleOffset))]
 
 
 class BwScaleOffset(ctypes.Structure):
     """``Qnn_BwScaleOffset_t``: fewer bits than the type has."""
 
-    _fields_: Fields = [("bits", c_uint32), ("scale", c_float), ("offset", c_int32)]
+    _fields_: ClassVar[Fields] = [("bits", c_uint32), ("scale", c_float), ("offset", c_int32)]
 
 
 class BwAxisScaleOffset(ctypes.Structure):
     """``Qnn_BwAxisScaleOffset_t``; no offsets means that all are 0."""
 
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         ("bits", c_uint32),
         ("axis", c_int32),
         ("count", c_uint32),
@@ -56,11 +58,11 @@ class BwAxisScaleOffset(ctypes.Structure):
 class Blocks(ctypes.Structure):
     """``Qnn_BlockEncoding_t``: ``sizes`` has an entry per dimension."""
 
-    _fields_: Fields = [("sizes", POINTER(c_uint32)), ("pairs", POINTER(ScaleOffset))]
+    _fields_: ClassVar[Fields] = [("sizes", POINTER(c_uint32)), ("pairs", POINTER(ScaleOffset))]
 
 
 class _EncodingUnion(ctypes.Union):
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         ("scale_offset", ScaleOffset),
         ("axis", AxisScaleOffset),
         ("bw", BwScaleOffset),
@@ -73,17 +75,17 @@ class _EncodingUnion(ctypes.Union):
 class QuantizeParams(ctypes.Structure):
     """``Qnn_QuantizeParams_t``; ``kind`` says which member of the union holds."""
 
-    _fields_: Fields = [("definition", c_uint32), ("kind", c_uint32), ("of", _EncodingUnion)]
+    _fields_: ClassVar[Fields] = [("definition", c_uint32), ("kind", c_uint32), ("of", _EncodingUnion)]
 
 
 class _ClientBuffer(ctypes.Structure):
-    _fields_: Fields = [("data", c_void_p), ("size", c_uint32)]
+    _fields_: ClassVar[Fields] = [("data", c_void_p), ("size", c_uint32)]
 
 
 class TensorBody(ctypes.Structure):
     """``Qnn_TensorV2_t``, whose first fields, up to ``buffer``, are ``Qnn_TensorV1_t``."""
 
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         ("id", c_uint32),
         ("name", c_char_p),
         ("type", c_uint32),
@@ -103,13 +105,13 @@ class TensorBody(ctypes.Structure):
 class Tensor(ctypes.Structure):
     """``Qnn_Tensor_t``; an array of it has this stride in both versions."""
 
-    _fields_: Fields = [("version", c_uint32), ("body", TensorBody)]
+    _fields_: ClassVar[Fields] = [("version", c_uint32), ("body", TensorBody)]
 
 
 class GraphBody(ctypes.Structure):
     """``QnnSystemContext_GraphInfoV3_t``, whose first fields are those of versions 1 (to ``outputs``) and 2."""
 
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         ("name", c_char_p),
         ("input_count", c_uint32),
         ("inputs", POINTER(Tensor)),
@@ -127,7 +129,7 @@ class GraphBody(ctypes.Structure):
 class Graph(ctypes.Structure):
     """``QnnSystemContext_GraphInfo_t``."""
 
-    _fields_: Fields = [("version", c_uint32), ("body", GraphBody)]
+    _fields_: ClassVar[Fields] = [("version", c_uint32), ("body", GraphBody)]
 
 
 # Of the binary's description too each version begins as the one before, up to where hwInfoBlob was dropped in 3.
@@ -150,7 +152,7 @@ _TABLES: Fields = [
 class BinaryBody2(ctypes.Structure):
     """``QnnSystemContext_BinaryInfoV2_t``, which is ``…V1_t`` and ``platform``."""
 
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         *_HEAD,
         ("hardware_version", Version),
         ("context_version", Version),
@@ -164,7 +166,7 @@ class BinaryBody2(ctypes.Structure):
 class BinaryBody3(ctypes.Structure):
     """``QnnSystemContext_BinaryInfoV3_t``."""
 
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         *_HEAD,
         ("context_version", Version),
         *_TABLES,
@@ -176,19 +178,19 @@ class BinaryBody3(ctypes.Structure):
 
 
 class _BinaryUnion(ctypes.Union):
-    _fields_: Fields = [("v2", BinaryBody2), ("v3", BinaryBody3)]
+    _fields_: ClassVar[Fields] = [("v2", BinaryBody2), ("v3", BinaryBody3)]
 
 
 class Binary(ctypes.Structure):
     """``QnnSystemContext_BinaryInfo_t``."""
 
-    _fields_: Fields = [("version", c_uint32), ("of", _BinaryUnion)]
+    _fields_: ClassVar[Fields] = [("version", c_uint32), ("of", _BinaryUnion)]
 
 
 class HtpGraph(ctypes.Structure):
     """``QnnHtpSystemContext_GraphBlobInfo_t``, version 1: what ``GraphBody.blob`` points to in an HTP's binary."""
 
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         ("version", c_uint32),
         ("spill_fill_bytes", c_uint64),
         ("vtcm", c_uint32),
@@ -199,28 +201,26 @@ class HtpGraph(ctypes.Structure):
 class HtpHardware(ctypes.Structure):
     """``QnnHtpSystemContext_HwBlobInfo_t``, version 1: what ``BinaryBody2.hardware`` points to."""
 
-    _fields_: Fields = [("version", c_uint32), ("graph_index", c_uint32), ("spill_fill_bytes", c_uint64)]
+    _fields_: ClassVar[Fields] = [("version", c_uint32), ("graph_index", c_uint32), ("spill_fill_bytes", c_uint64)]
 
 
 class HtpContext(ctypes.Structure):
     """``QnnHtpSystemContext_ContextBlobInfo_t``, version 1: what ``BinaryBody3.metadata`` points to."""
 
-    _fields_: Fields = [("version", c_uint32), ("htp_arch", c_uint32)]
+    _fields_: ClassVar[Fields] = [("version", c_uint32), ("htp_arch", c_uint32)]
 
 
 class SystemInterface(ctypes.Structure):
     """``QnnSystemInterface_t`` with its first functions: what ``QnnSystemInterface_getProviders`` gives."""
 
-    _fields_: Fields = [
+    _fields_: ClassVar[Fields] = [
         ("backend_id", c_uint32),
         ("provider", c_char_p),
         ("version", Version),
         ("context_create", ctypes.CFUNCTYPE(c_uint64, POINTER(c_void_p))),
         (
             "get_binary_info",
-            ctypes.CFUNCTYPE(
-                c_uint64, c_void_p, c_void_p, c_uint64, POINTER(POINTER(Binary)), POINTER(c_uint64)
-            ),
+            ctypes.CFUNCTYPE(c_uint64, c_void_p, c_void_p, c_uint64, POINTER(POINTER(Binary)), POINTER(c_uint64)),
         ),
         ("get_metadata", ctypes.CFUNCTYPE(c_uint64, c_void_p, c_void_p, c_uint64, POINTER(POINTER(Binary)))),
         ("context_free", ctypes.CFUNCTYPE(c_uint64, c_void_p)),
