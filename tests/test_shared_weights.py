@@ -67,12 +67,11 @@ def test_one_file_holds_the_weights_once(job: SharedJob, compiled: Path, tmp_pat
 def test_each_wrapper_names_its_graph_in_the_file(job: SharedJob, compiled: Path) -> None:
     content = (compiled / binary_name(job)).read_bytes()
     names = set()
-    for size in SIZES:
+    for size, (height, width) in SIZES.items():
         model = onnx.load(str(compiled / wrapper_name(size)), load_external_data=False)
         [node] = [node for node in model.graph.node if node.op_type == "EPContext"]
         assert node.name.encode() in content
         names.add(node.name)
-        height, width = SIZES[size]
         assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] == [1, 3, height, width]
     assert len(names) == len(SIZES)
 
