@@ -39,7 +39,7 @@ def qdq(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def dlc(qdq: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dlc")
-    assert write_dlc(qdq, 57, 75, folder) == {"dlc_bytes": (folder / DLC_FILE).stat().st_size}
+    assert write_dlc(qdq, 57, 75, folder) == {"dlc_bytes": (folder / DLC_FILE).stat().st_size, "int8_operands": 0}
     return folder
 
 
@@ -70,5 +70,5 @@ def test_a_graph_in_several_parts_is_refused(tmp_path: Path, monkeypatch: pytest
         (tmp_path / name).touch()
     monkeypatch.setattr(dlc_module, "run_child", lambda *_arguments: Outcome(0, ""))
     with pytest.raises(CompileError, match="came out as 2 DLCs") as refused:
-        write_dlc(tmp_path, 57, 75, tmp_path)
+        write_dlc(tmp_path / "no-graph", 57, 75, tmp_path)
     assert "a.dlc, b.dlc" in refused.value.why

@@ -2,6 +2,7 @@
 
 from qnn_sd.compile.ahead_of_time import compile_component
 from qnn_sd.compile.dlc import DLC_FILE, write_dlc
+from qnn_sd.compile.dlc_runtime import why_no_dlc_runs
 from qnn_sd.compile.process import CONTEXT_FILE, Children
 from qnn_sd.compile.shared_weights import SharedJob, compile_shared, run_shared
 from qnn_sd.compile.verifier import Binary, Verifier
@@ -16,5 +17,6 @@ __all__ = [
     "compile_component",
     "compile_shared",
     "run_shared",
+    "why_no_dlc_runs",
     "write_dlc",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qnn_sd.compile.process import run_child
+from qnn_sd.compile.narrow_operands import with_fitting_operands
+from qnn_sd.compile.process import Job, run_child
 from qnn_sd.errors import CompileError
 
 DLC_FILE = "model.dlc"
@@ -22,13 +23,16 @@ def write_dlc(source: Path, soc_model: int, htp_arch: int, folder: Path) -> dict
         folder: existing empty folder that gets the file.
 
     Returns:
-        Metadata for the manifest: the file's bytes.
+        Metadata for the manifest: the file's bytes, and how many second operands of products have int8 in the place of
+        int16.
 
     Raises:
         CompileError: QNN refused the graph, crashed, or would need several files for it.
     """
-    request = {"source": str(source), "folder": str(folder), "soc_model": soc_model, "htp_arch": htp_arch}
-    outcome = run_child(_CHILD, request, lambda _line: None)
+    with with_fitting_operands(Job(source, folder, soc_model, htp_arch, 1)) as (job, narrowed):
+        graph = str(job.graph or source)
+        request = {"source": graph, "folder": str(folder), "soc_model": soc_model, "htp_arch": htp_arch}
+        outcome = run_child(_CHILD, request, lambda _line: None)
     if outcome.code:
         crash = outcome.crash_reason
         raise CompileError(
@@ -46,4 +50,4 @@ def write_dlc(source: Path, soc_model: int, htp_arch: int, folder: Path) -> dict
         )
     made = parts[0].rename(folder / DLC_FILE)
     made.chmod(0o644)  # QNN leaves it unreadable to others
-    return {"dlc_bytes": made.stat().st_size}
+    return {"dlc_bytes": made.stat().st_size, "int8_operands": narrowed}

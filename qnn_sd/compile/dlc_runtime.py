@@ -20,10 +20,10 @@ from qnn_sd.binaries.qnn_structs import Fields, Graph, Tensor, Version
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Feeds, Outputs
 
-# How many functions QnnInterface_t has, by the minor version of QNN's core API 2. It is handed over by value, with
-# further arguments behind it, so that its size must be right; the libraries don't tell it. Found by trying which size
-# composes a graph, with the wheels of QAIRT 2.48, 2.49, 2.50 and 2.51.
-_FUNCTIONS = {37: 72, 38: 72, 39: 75, 40: 75}
+# How many functions QnnInterface_t has, by the version of onnxruntime-qnn. It is handed over by value, with further
+# arguments behind it, so that its size must be right, and the libraries don't tell it. Found by trying which size
+# composes a graph: core API 2.37 and 2.38 have 72, 2.39 and 2.40 have 75.
+_FUNCTIONS = {(2, 4): 72, (2, 5): 72, (2, 6): 75, (2, 7): 75}
 # Their places in the interfaces' tables.
 _DLC_CREATE_FROM_FILE, _DLC_COMPOSE_GRAPHS = 8, 10
 _BACKEND_CREATE, _CONTEXT_CREATE, _GRAPH_FINALIZE, _GRAPH_RETRIEVE, _GRAPH_EXECUTE, _DEVICE_CREATE = (
@@ -50,17 +50,6 @@ class _SystemInterface(ctypes.Structure):
     ]
 
 
-class _InterfaceHead(ctypes.Structure):
-    """``QnnInterface_t`` up to its functions."""
-
-    _fields_: ClassVar[Fields] = [
-        ("backend_id", c_uint32),
-        ("provider", c_char_p),
-        ("core_api", Version),
-        ("backend_api", Version),
-    ]
-
-
 class _HtpDeviceConfig(ctypes.Structure):
     """``QnnHtpDevice_CustomConfig_t`` with the option SOC, 0; QAIRT 2.49 has its value at byte 4, 2.50 at 8."""
 
@@ -84,21 +73,20 @@ class _Dlc:
     def __init__(self, path: Path, soc_model: int) -> None:
         self._path = path
         backend, system = (ctypes.CDLL(str(qnn_provider.library(name))) for name in ("libQnnHtp.so", "libQnnSystem.so"))
-        # Its size depends on the version, which its first fields tell.
-        head = _provider(backend.QnnInterface_getProviders, _InterfaceHead)
-        count = _FUNCTIONS.get(head.core_api.minor, 0)
-        if not count:
-            raise TargetError(
-                f"{path} can't be read back: this QNN's interface isn't known",
-                why=f"Its core API is {head.core_api.text}; known are 2.{min(_FUNCTIONS)} to 2.{max(_FUNCTIONS)}.",
-                hint="Take the set of versions that the kit was made for: docs/toolchains.md.",
-            )
 
         class Interface(ctypes.Structure):
-            _fields_: ClassVar[Fields] = [*_InterfaceHead._fields_, ("functions", c_void_p * count)]
+            """``QnnInterface_t``."""
 
-        self._interface = ctypes.cast(ctypes.pointer(head), POINTER(Interface)).contents
+            _fields_: ClassVar[Fields] = [
+                ("backend_id", c_uint32),
+                ("provider", c_char_p),
+                ("core_api", Version),
+                ("backend_api", Version),
+                ("functions", c_void_p * _FUNCTIONS[_plugin_version()]),
+            ]
+
         self._interface_type = Interface
+        self._interface = _provider(backend.QnnInterface_getProviders, Interface)
         self._system = _provider(system.QnnSystemInterface_getProviders, _SystemInterface)
         context = self._context(soc_model)
         self._graph, self.inputs, self.outputs = self._compose(*context)
@@ -179,6 +167,20 @@ class _Dlc:
                 why=f"QNN answered {status} (0x{status:x}).",
                 hint="Make it again: qnn-sd compile --format dlc.",
             )
+
+
+def why_no_dlc_runs() -> str | None:
+    """Why the installed libraries can't be asked to run a DLC; None where they can."""
+    if _plugin_version() in _FUNCTIONS:
+        return None
+    known = ", ".join(f"{major}.{minor}" for major, minor in _FUNCTIONS)
+    plugin = f"onnxruntime-qnn {qnn_provider.versions()['onnxruntime-qnn']}"
+    return f"how the libraries of {plugin} are called isn't known; it is of {known}"
+
+
+def _plugin_version() -> tuple[int, int]:
+    major, minor = qnn_provider.versions()["onnxruntime-qnn"].split(".")[:2]
+    return int(major), int(minor)
 
 
 def run_dlc(path: Path, soc_model: int, samples: Sequence[Feeds]) -> list[Outputs]:

@@ -6,7 +6,7 @@ where it stopped. What a stage needs and makes is in ``stages/``; which componen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +16,7 @@ from qnn_sd import resources
 from qnn_sd.artifact import Artifact
 from qnn_sd.artifact_manifest import Work
 from qnn_sd.bundle_manifest import Kind, OpenBundle
+from qnn_sd.compile import why_no_dlc_runs
 from qnn_sd.config import DEMO_MODEL, DeviceProfile, ModelConfig, Rounding, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, did_you_mean
@@ -30,6 +31,7 @@ from qnn_sd.pipeline.stages import (
     bundle_stage,
     calibrate_stage,
     compile_stage,
+    dlc_stage,
     export_stage,
     quantize_stage,
     verify_stage,
@@ -312,8 +314,15 @@ class BuildPipeline:
             self._context.console.warn(warning)
         return verified
 
-    def verify(self, components: Sequence[str], profile: DeviceProfile) -> dict[str, ComponentVerification]:
+    def verify(
+        self, components: Sequence[str], profile: DeviceProfile, dlcs: Mapping[str, Artifact] | None = None
+    ) -> dict[str, ComponentVerification]:
         """Verifies components: QDQ graphs against float, then context binaries against QDQ graphs, side by side.
+
+        Args:
+            components: names.
+            profile: the SoC.
+            dlcs: DLC of each, to be verified in the place of its context binary.
 
         Raises:
             VerificationError: a gate refuses one. Those that were verified before it stay so.
@@ -323,7 +332,7 @@ class BuildPipeline:
             self._context,
             profile,
             self._quantized(components),
-            self._compiled(components, (profile,)),
+            self._compiled(components, (profile,)) if dlcs is None else dlcs,
             self._verification_plan,
             self.verification(),
         )
@@ -375,6 +384,22 @@ class BuildPipeline:
                 self.verify(self.components, profile)
             verified = {name: self.verify_quantization(name) for name in self.components}
         return self._bundled(self.components, tuple(profiles), verified)
+
+    def build_dlcs(self, profile: DeviceProfile) -> Artifact:
+        """A folder with each component as a DLC, for the HTP of a SoC.
+
+        Raises:
+            VerificationError: a gate refuses a component.
+        """
+        graphs = self._quantized(self.components)
+        dlcs = {name: dlc_stage.build_dlc(self._context, name, qdq, profile) for name, qdq in graphs.items()}
+        not_run, verified = why_no_dlc_runs(), None
+        if self._context.verify and not_run:
+            verified = {name: self.verify_quantization(name) for name in self.components}
+        elif self._context.verify:
+            verified = self.verify(self.components, profile, dlcs)
+        pairs = {name: (qdq, dlcs[name]) for name, qdq in graphs.items()}
+        return dlc_stage.collect_dlcs(self._context, profile, pairs, verified, not_run)
 
     def _bundled(
         self,
