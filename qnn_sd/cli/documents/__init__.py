@@ -2,6 +2,7 @@
 
 from qnn_sd.cli.documents.bench import BenchDocument
 from qnn_sd.cli.documents.build import (
+    CompileDlcDocument,
     CompileDocument,
     CompileSeveralDocument,
     ExportDocument,
@@ -25,6 +26,7 @@ from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
 
 __all__ = [
     "BenchDocument",
+    "CompileDlcDocument",
     "CompileDocument",
     "CompileSeveralDocument",
     "CostDocument",

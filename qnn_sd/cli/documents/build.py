@@ -230,6 +230,42 @@ class CompileSeveralDocument(Document):
     refused: list[RefusedSoc]
 
 
+class WrittenDlc(StrictModel):
+    """A component's DLC.
+
+    Attributes:
+        dlc: the file.
+        cached: whether it was in the cache already.
+        int8_operands: how many keys and values of attention have 8 bits in the DLC and 16 in the QDQ graph, because the
+            SoC's HTP takes no other.
+    """
+
+    dlc: BuiltFile
+    cached: bool
+    int8_operands: int
+
+
+class CompileDlcDocument(Document):
+    """DLCs for a SoC, as ``qnn-sd compile --format dlc`` makes them.
+
+    Attributes:
+        model: name of the model config.
+        size: of the image that the DLCs are for.
+        soc: whose HTP they are for.
+        folder: of the files: in the cache, or the copy that -o asked for.
+        verification: what was verified, a sentence each; those that begin with ``unverified`` say what wasn't.
+        components: the DLCs, by component.
+    """
+
+    schema_id: Literal["qnn-sd/compile-dlc/1"] = Field("qnn-sd/compile-dlc/1", alias="schema")
+    model: str
+    size: ImageSize
+    soc: str
+    folder: str
+    verification: list[str]
+    components: dict[str, WrittenDlc]
+
+
 class StageToBuild(StrictModel):
     """One stage of a dry run.
 

@@ -92,9 +92,8 @@ def verification_in_words(verified: Mapping[str, ComponentVerification] | None, 
     for name, each in verified.items():
         floats = f"QDQ graph against float {each.qdq_against_float.text} dB"
         found = each.binary_against_qdq
-        lines.append(
-            f"{name}: {floats}" + (f", DLC on the HTP emulator against the QDQ graph {found.text} dB" if found else "")
-        )
+        dlc = f", DLC on the HTP emulator against the QDQ graph {found.text} dB" if found else ""
+        lines.append(f"{name}: {floats}{dlc}")
     if not_run:
         lines.append(f"unverified: the DLCs themselves; {not_run}")
     return [*lines, f"unverified: {_TOOLS}"]
@@ -118,7 +117,8 @@ def _readme(
             "",
             "## Run one",
             "",
-            "`inputs.txt` has a line for each call, with each input's raw file, little endian, in the table's shape and type:",
+            "`inputs.txt` has a line for each call, with each input's raw file: little endian, in shape and type of the",
+            "table.",
             "",
             "```",
             " ".join(f"{each}:={each}.raw" for each, _shape, _kind in _values(graphs[first][0], "input")),
