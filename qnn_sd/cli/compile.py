@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import click
 
 from qnn_sd.artifact import Artifact
-from qnn_sd.cli.build_options import BuildRequest, build_options
+from qnn_sd.cli.build_options import BuildRequest, sizes_build_options
 from qnn_sd.cli.compile_dlc import compile_dlc
 from qnn_sd.cli.compile_report import Compiled, compile_document, show_compiled
+from qnn_sd.cli.compile_sizes import compile_sizes
 from qnn_sd.cli.docs import COMPILE
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import TARGET, HelpCommand, option
@@ -50,7 +51,7 @@ from qnn_sd.pipeline import BuildPipeline
     help="What to make of each component: context binaries in a bundle, or DLCs for qnn-net-run and SNPE.",
 )
 @copies_options("the bundle, with each component's context binary; of several SoCs, a folder for each")
-@build_options
+@sizes_build_options
 @output_options
 def compile_command(
     socs: tuple[str, ...],
@@ -67,6 +68,9 @@ def compile_command(
     """
     if file_format == "dlc":
         compile_dlc(socs, multi_soc, copies, build_request, console)
+        return
+    if build_request.further_sizes:
+        compile_sizes(socs, multi_soc, copies, build_request, console)
         return
     if multi_soc and len(socs) == 1:
         raise SettingError(

@@ -23,6 +23,10 @@ def compile_dlc(
         raise SettingError(
             "A DLC is made for one SoC", hint="Name one with --soc for each qnn-sd compile --format dlc."
         )
+    if build_request.further_sizes:
+        raise SettingError(
+            "A DLC is made for one size", hint="Name one with --size for each qnn-sd compile --format dlc."
+        )
     profile = load_profile(socs[0])
     copies.check([WHOLE], build_request.cache)
     pipeline = build_request.pipeline(console)

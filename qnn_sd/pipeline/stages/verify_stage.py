@@ -182,12 +182,12 @@ def verify_binaries(
             context.work(component, "binary", calls, profile.soc),
         )
         binary = Binary(qdq.folder, made.folder, profile.soc_model, profile.htp_arch)
-        inputs = partial(_emulator_inputs, context, component, recording, recorded)
+        inputs = partial(emulator_inputs, context, component, recording, recorded)
         builds[component] = ParallelBuild(recipe, partial(_verify_binary, verifier, component, binary, inputs))
     return context.store.get_or_build_in_parallel(builds, "verifying on the emulator", verifier.close)
 
 
-def _emulator_inputs(
+def emulator_inputs(
     context: BuildContext, component: str, recording: RecordingPlan, recorded: Artifact
 ) -> list[VerificationInput]:
     """The inputs that the emulator is asked for: it takes minutes for a call of a large model."""
