@@ -13,11 +13,12 @@ from graphs import quantized
 
 from qnn_sd.compile import SharedJob, compile_component, compile_shared, run_shared
 from qnn_sd.compile.shared_weights import binary_name, equal_weights, wrapper_name
-from qnn_sd.errors import CompileError, VerificationError
+from qnn_sd.errors import CompileError, QuantizeError, VerificationError
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
 from qnn_sd.export.graph import Graph
 from qnn_sd.metrics import sqnr_db
+from qnn_sd.quantize import RoundingData, quantize_by_adaround
 
 SIZES = {"128x128": (16, 16), "192x128": (16, 24)}
 CHANNELS = 128
@@ -102,3 +103,35 @@ def test_graphs_with_other_weights_have_nothing_alike(job: SharedJob, tmp_path: 
 def test_a_size_that_is_refused_is_named(job: SharedJob, tmp_path: Path) -> None:
     with pytest.raises(CompileError, match="refused 128x128, 192x128 with shared weights"):
         compile_shared(replace(job, sources={**job.sources, "192x128": tmp_path}), tmp_path)
+
+
+def test_another_sizes_rounding_is_taken(job: SharedJob, tmp_path: Path) -> None:
+    """AdaRound leaves each size other weights; taken from the first, the second's are the same."""
+    rounded = {}
+    for size, weights in (("128x128", None), ("192x128", None), ("taken", "128x128")):
+        shape = SIZES["192x128" if size == "taken" else size]
+        floats = job.sources["192x128" if size == "taken" else size].parent / "float"
+        rng = np.random.default_rng(3)
+        samples = [{"x": rng.standard_normal((1, 3, *shape), np.float32)} for _ in range(4)]
+        rounded[size] = tmp_path / size
+        rounded[size].mkdir()
+        data = RoundingData(samples[:2], samples[2:], tmp_path / f"{size}.work")
+        given = rounded[weights] if weights else None
+        quantize_by_adaround(floats, samples[:2], rounded[size], data, weights=given)
+    weights_bytes = CHANNELS * CHANNELS * 9
+    assert equal_weights([rounded["128x128"], rounded["192x128"]])[0] < weights_bytes
+    assert equal_weights([rounded["128x128"], rounded["taken"]])[0] > weights_bytes
+    assert not (rounded["taken"] / "rounding.json").exists()
+
+
+def test_a_graph_without_these_weights_is_refused(job: SharedJob, tmp_path: Path) -> None:
+    def other(g: Graph) -> None:
+        g.output(conv(g, RandomTensors(9), "elsewhere", g.input("x", (1, 8, 8, 8)), 8), "y")
+
+    folder = quantized(other, {"x": np.ones((1, 8, 8, 8), np.float32)}, tmp_path)
+    made = tmp_path / "made"
+    made.mkdir()
+    samples = [feeds("128x128")]
+    data = RoundingData(samples, samples, tmp_path / "work")
+    with pytest.raises(QuantizeError, match="No weight of"):
+        quantize_by_adaround(job.sources["128x128"].parent / "float", samples, made, data, weights=folder)

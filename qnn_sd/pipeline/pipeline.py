@@ -434,8 +434,8 @@ class BuildPipeline:
         """
         self._context.require_tokenizer()
         builds = {each.size_name: each for each in (self, *(self.at_size(*size) for size in further))}
-        of_each = [component.name for component in self._context.components if component.sized]
-        of_all = [component.name for component in self._context.components if not component.sized]
+        of_each = [name for name in self.components if self._context.component(name).sized]
+        of_all = [name for name in self.components if name not in of_each]
         graphs = {c: {size: each.quantize(c) for size, each in builds.items()} for c in of_each}
         compiled = {c: sizes_stage.compile_sizes(self._context, c, graphs[c], profile) for c in of_each}
         verified: dict[str, dict[str, ComponentVerification]] = {}
