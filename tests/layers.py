@@ -72,6 +72,8 @@ NAMES = {
     "qnn_sd.compile.ahead_of_time": "emulator",
     "qnn_sd.compile.cost": "emulator",
     "qnn_sd.cli.cost_measure.measure_costs": "emulator",
+    "qnn_sd.compile.dlc": "emulator",
+    "qnn_sd.compile.shared_weights": "emulator",
     "qnn_sd.compile.verifier": "emulator",
     "qnn_sd.targets.emulator": "emulator",
     "qnn_sd.pipeline.pipeline.BuildPipeline": "demo",

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from qnn_sd.compile.process import Children, last_lines
+from qnn_sd.compile.sample_files import read_answers, write_samples
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Feeds, Outputs
 from qnn_sd.verification import (
@@ -112,16 +111,13 @@ class Verifier:
     def _run(
         self, binary: Binary, samples: Sequence[Feeds], core: int, scratch: Path
     ) -> tuple[list[Outputs], list[Outputs]]:
-        files = [scratch / f"{number}.npz" for number in range(len(samples))]
-        for file, feeds in zip(files, samples, strict=True):
-            np.savez(file, allow_pickle=False, **feeds)
         answer = scratch / "answer.npz"
         request = {
             "qdq": str(binary.qdq),
             "compiled": str(binary.compiled),
             "soc_model": binary.soc_model,
             "htp_arch": binary.htp_arch,
-            "samples": [str(file) for file in files],
+            "samples": write_samples(scratch, samples),
             "answer": str(answer),
             "core": core,
         }
@@ -134,11 +130,4 @@ class Verifier:
                 why=last_lines(printed.splitlines()) or f"It ended with status {child.returncode}.",
                 hint="Is there enough memory? A full-size UNet needs 8 GB. Else run qnn-sd doctor.",
             )
-        with np.load(answer, allow_pickle=False) as stored:
-            stacked = {name: stored[name] for name in stored.files}
-
-        def answers(side: str) -> list[Outputs]:
-            of_side = {name.partition("/")[2]: rows for name, rows in stacked.items() if name.startswith(f"{side}/")}
-            return [{name: rows[number] for name, rows in of_side.items()} for number in range(len(samples))]
-
-        return answers("expected"), answers("found")
+        return read_answers(answer)

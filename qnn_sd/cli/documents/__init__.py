@@ -2,8 +2,10 @@
 
 from qnn_sd.cli.documents.bench import BenchDocument
 from qnn_sd.cli.documents.build import (
+    CompileDlcDocument,
     CompileDocument,
     CompileSeveralDocument,
+    CompileSizesDocument,
     ExportDocument,
     PlanDocument,
     QuantizeDocument,
@@ -28,8 +30,10 @@ from qnn_sd.cli.documents.verify_binary import VerifyBinaryDocument
 
 __all__ = [
     "BenchDocument",
+    "CompileDlcDocument",
     "CompileDocument",
     "CompileSeveralDocument",
+    "CompileSizesDocument",
     "CostDocument",
     "DevicesDocument",
     "DocsDocument",

@@ -234,14 +234,14 @@ def verify_binaries(
             context.work(component, "binary", calls, profile.soc),
         )
         binary = Binary(qdq.folder, made.folder, profile.soc_model, profile.htp_arch)
-        inputs = partial(_emulator_inputs, context, component, recording, recorded)
+        inputs = partial(emulator_inputs, context, component, recording, recorded)
         build = partial(_verify_binary, context, verifier, component, binary, inputs)
         builds[component] = ParallelBuild(recipe, build)
     found = context.store.get_or_build_in_parallel(builds, "verifying on the emulator", verifier.close)
     return {component: _with_calls(context, component, OF_BINARY, each) for component, each in found.items()}
 
 
-def _emulator_inputs(
+def emulator_inputs(
     context: BuildContext, component: str, recording: RecordingPlan, recorded: Artifact
 ) -> list[VerificationInput]:
     """The inputs that the emulator is asked for: it takes minutes for a call of a large model."""
