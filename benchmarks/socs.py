@@ -7,7 +7,7 @@ against QDQ graph, at the inputs that nothing was fitted to (docs/verification.m
 guidance difference. "right" is how many of twenty images of 20 steps show what their prompt says, by the checker that
 trained the demo; combinations that training never showed, seeds 0 to 19. An image takes the emulator 20 s. So the first
 is generated for each SoC, and the others once for all SoCs whose first image is the same to the bit after its 41 calls:
-"as sm8550" names whose they are. "estimate" is the compiler's, ms for text encoder, UNet, VAE decoder, for the SoCs that
+"as sm8550" names whose they are. "estimate" is the compiler's, ms for text encoder, UNet, VAE decoder, for SoCs that
 it estimates times of. On two cores an hour.
 """
 
