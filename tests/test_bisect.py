@@ -443,6 +443,8 @@ def test_the_command_ends_with_the_gates_exit_code_and_one_document(
         (["--bisect", "--inputs", "x.npz"], "--inputs has no meaning without --graph"),
         (["--bisect", "--graph", "x", "--model", "sd15"], "--model has no meaning with --graph"),
         (["--bisect", "--reproduction", "x.zip"], "One file can't take the reproductions"),
+        (["--bisect", "--report", "x.md"], "--report has no meaning with --bisect"),
+        (["--bisect", "x.bin"], "--bisect has no meaning with a file or folder"),
         (["--bisect", "--graph", "nowhere"], "There is no graph in nowhere"),
     ],
 )

@@ -16,6 +16,7 @@ import numpy as np
 from qnn_sd import qnn_provider
 from qnn_sd.cli.bisect_report import bisected_graph, failure_of, show_bisected
 from qnn_sd.cli.build_options import BuildRequest
+from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.cost_graphs import given_graph
 from qnn_sd.cli.documents import BisectDocument, ErrorDetail
 from qnn_sd.cli.documents.bisect import BisectedGraph
@@ -137,7 +138,10 @@ def _refuse_contradictions(wanted: bool, typed: BisectRequest) -> None:
             why="The graph is bisected as it is: nothing is built.",
             hint="Leave one of them out.",
         )
-    elif typed.inputs is not None:
+    for name in ("report", "prompt"):
+        if is_typed(click.get_current_context(), name):
+            raise SettingError(f"--{name} has no meaning with --bisect", hint="Leave one of them out.")
+    if typed.graph is None and typed.inputs is not None:
         raise SettingError("--inputs has no meaning without --graph", hint="A component has its recorded inputs.")
     if typed.reproduction is not None:
         refuse_bad_output(typed.reproduction, ".zip", "A reproduction is a zip file.")
