@@ -149,9 +149,11 @@ def test_a_planted_fault_is_found_wherever_it_lies(plain_graph: Path, length: in
         assert found.cuts.compiles <= 40
 
 
-def test_of_two_faults_the_first_is_named(plain_graph: Path) -> None:
+@pytest.mark.parametrize("place", [7, "across the middle"])
+def test_of_two_faults_the_first_is_named(plain_graph: Path, place: int | str) -> None:
     names = [op_name(node) for node in QdqGraph(plain_graph).ops]
-    first, second = (planted([names[place]]) for place in (7, 18))
+    pattern = [names[place]] if isinstance(place, int) else names[len(names) // 2 - 1 : len(names) // 2 + 1]
+    first, second = planted(pattern), planted([names[-4]])
 
     def both(folder: Path, samples: Sequence[Feeds]) -> Ran:
         runs = [first(folder, samples), second(folder, samples)]
@@ -160,7 +162,7 @@ def test_of_two_faults_the_first_is_named(plain_graph: Path) -> None:
         ]
         return (wrong or runs)[0]
 
-    assert names_in(found_in(plain_graph, SM8650, images(1, 6, 5, 4), both)) == [names[7]]
+    assert names_in(found_in(plain_graph, SM8650, images(1, 6, 5, 4), both)) == pattern
 
 
 @pytest.mark.parametrize("fault", ["refused", "crashed"])

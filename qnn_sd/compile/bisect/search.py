@@ -17,6 +17,8 @@ LEVELS = (35.0, MIN_SQNR_DB)
 # A cut that loses an op at either end must be better by this, or the error only adds up from op to op.
 _SHARP_DB = 3.0
 _MOST_COMPILES = 150
+# In a smaller window a fault across the middle is one with what follows.
+_LEAST_ACROSS = 8
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,14 @@ class Search:
         if end - start == 1:
             return start, end
         middle = (start + end) // 2
-        for half in ((start, middle), (middle, end)):
-            if self._bad(*half) and (found := self._narrow(*half)) is not None:
-                return found
+        if self._bad(start, middle) and (found := self._narrow(start, middle)) is not None:
+            return found
+        if self._bad(middle, end):
+            # An earlier fault may lie across the middle, and then neither half has it.
+            across = (start + middle) // 2, (middle + end) // 2
+            for part in (across, (middle, end)) if end - start > _LEAST_ACROSS else ((middle, end),):
+                if self._bad(*part) and (found := self._narrow(*part)) is not None:
+                    return found
         return self._trim(start, middle, end)
 
     def _trim(self, start: int, middle: int, end: int) -> tuple[int, int] | None:

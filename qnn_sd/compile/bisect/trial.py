@@ -100,7 +100,7 @@ def output_errors(graph: QdqGraph, expected: Outputs, found: Outputs) -> list[Ou
         OutputError(
             name,
             sqnr_db(reference, found[name]),
-            _rms(np.subtract(found[name], reference, dtype=np.float64)),
+            _rms(np.asarray(found[name], np.float64) - np.asarray(reference, np.float64)),
             _rms(reference),
             _step(graph, name),
         )
