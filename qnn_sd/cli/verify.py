@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from qnn_sd.artifact import Artifact
-from qnn_sd.cli.bisect import BisectRequest, bisect_options, run_bisection
+from qnn_sd.cli.bisect import run_bisection
+from qnn_sd.cli.bisect_options import BisectRequest, bisect_options
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.docs import VERIFICATION
 from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
