@@ -17,8 +17,6 @@ LEVELS = (35.0, MIN_SQNR_DB)
 # A cut that loses an op at either end must be better by this, or the error only adds up from op to op.
 _SHARP_DB = 3.0
 _MOST_COMPILES = 150
-# In a smaller window a fault across the middle is one with what follows.
-_LEAST_ACROSS = 8
 
 
 @dataclass(frozen=True)
@@ -77,22 +75,20 @@ class Search:
         middle = (start + end) // 2
         if self._bad(start, middle) and (found := self._narrow(start, middle)) is not None:
             return found
-        if self._bad(middle, end):
-            # An earlier fault may lie across the middle, and then neither half has it.
-            across = (start + middle) // 2, (middle + end) // 2
-            for part in (across, (middle, end)) if end - start > _LEAST_ACROSS else ((middle, end),):
-                if self._bad(*part) and (found := self._narrow(*part)) is not None:
-                    return found
-        return self._trim(start, middle, end)
+        # Before the second half: an earlier fault may lie across the middle. And what is wrong may depend on all that
+        # is compiled with it, so ops are left out at the end first.
+        if (found := self._trim(start, middle, end)) is not None:
+            return found
+        return self._narrow(middle, end) if self._bad(middle, end) else None
 
     def _trim(self, start: int, middle: int, end: int) -> tuple[int, int] | None:
-        """A window across the middle: it loses ops at its end, then at its start, as long as the fault stays."""
+        """The window without ops at its end, then at its start, as long as the fault stays; its first half is right."""
         good, bad = middle, end
         while bad - good > 1:
             tried = (good + bad) // 2
             good, bad = (good, tried) if self._bad(start, tried) else (tried, bad)
         end = bad
-        bad, good = start, middle
+        bad, good = start, end
         while good - bad > 1:
             tried = (good + bad) // 2
             bad, good = (tried, good) if self._bad(tried, end) else (bad, tried)
