@@ -100,37 +100,26 @@ def report_command(
         return
     announce(pipeline, build, console, build_request, afterwards=[("generate", each) for each in images])
     made = verified_build(pipeline, profile, reports=True)
+    refused = made.refused
     show_figures(console, made.components)
-    if made.refused is None:
+    if refused is None:
         comparisons = [
             compare_images(pipeline, profile, text, console, emulator=number == 0) for number, text in enumerate(texts)
         ]
     else:
-        comparisons = _images_of_refused(build_request, profile, texts[0], made.refused, console)
-    verification = verification_document(
-        pipeline,
-        profile,
-        made.components,
-        comparisons[0] if comparisons else None,
-        made.refused,
-        build_request.sources != Sources(),
-    )
+        comparisons = _images_of_refused(build_request, profile, texts[0], refused, console)
+    measured = measured_cost(build_request, profile, console) if cost and refused is None else None
     privacy = private_names(build_request, output)
-    document = report_document(
-        verification,
-        pipeline,
-        profile,
-        comparisons,
-        measured_cost(build_request, profile, console) if cost and made.refused is None else None,
-        commands_to_type(
-            build_request, profile.soc, [each.request for each in comparisons], made.refused is None, privacy
-        ),
-    )
+    requests = [each.request for each in comparisons]
+    commands = commands_to_type(build_request, profile.soc, requests, refused is None, privacy)
+    first, is_own = comparisons[0] if refused is None else None, build_request.sources != Sources()
+    verification = verification_document(pipeline, profile, made.components, first, refused, is_own)
+    document = report_document(verification, pipeline, profile, comparisons, measured, commands)
     _write(output, document, comparisons, privacy)
     console.result(str(output))
     console.document(document.model_copy(update={"file": str(output)}))
-    if made.refused is not None:
-        raise made.refused
+    if refused is not None:
+        raise refused
 
 
 def _images_of_refused(
