@@ -39,8 +39,11 @@ def _device() -> onnxruntime.OrtEpDevice:
     return devices[0]
 
 
-def htp_options(soc_model: int, htp_arch: int) -> dict[str, str]:
-    """Provider options that name the HTP of a SoC (QNN's own numbers)."""
+def htp_options(soc_model: int | str, htp_arch: int | str) -> dict[str, str]:
+    """Provider options that name the HTP of a SoC (QNN's own numbers); to compile for several, both lists with commas.
+
+    The compiler goes by soc_model alone; to it the HTP version follows from that.
+    """
     import onnxruntime_qnn  # noqa: PLC0415
 
     return {
@@ -48,6 +51,13 @@ def htp_options(soc_model: int, htp_arch: int) -> dict[str, str]:
         "soc_model": str(soc_model),
         "htp_arch": str(htp_arch),
     }
+
+
+def library(name: str) -> Path:
+    """Path of a QNN library that the plugin's wheel holds, such as ``libQnnSystem.so``."""
+    import onnxruntime_qnn  # noqa: PLC0415
+
+    return Path(onnxruntime_qnn.get_library_path()).with_name(name)
 
 
 def session(

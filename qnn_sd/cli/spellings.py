@@ -93,6 +93,7 @@ COMMANDS: Mapping[str, str] = {
     **dict.fromkeys(("fetch", "download", "install", "libraries"), "runtime fetch"),
     **dict.fromkeys(("emulate", "emulator", "phone-emulator", "vphone", "simulator"), "virtual-phone"),
     **dict.fromkeys(("completions", "complete", "autocomplete"), "completion"),
+    **dict.fromkeys(("show", "read", "dump", "describe"), "inspect"),
     "to-onnx": "export",
     "onnx": "export",
 }

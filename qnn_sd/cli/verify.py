@@ -13,13 +13,14 @@ from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import GENERATION, OUTPUT, HelpCommand, option
 from qnn_sd.cli.image_comparison import Comparison, compare_images
-from qnn_sd.cli.options import output_options, refuse_bad_output, soc_option
+from qnn_sd.cli.options import open_profile, output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.cli.verification_report import write_verification_report
 from qnn_sd.cli.verified_build import Refusal, show_figures, verified_build
-from qnn_sd.config import DeviceProfile, load_profile
+from qnn_sd.cli.verify_binary import binary_options, verify_foreign
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.pipeline import BuildPipeline
@@ -54,17 +55,27 @@ from qnn_sd.verification import ComponentVerification
     default_text="one that wasn't calibrated with",
     help="Prompt of the report's images.",
 )
+@binary_options
 @quantize_options
 @output_options
 def verify_command(
-    soc: str, report: Path | None, prompt: str | None, build_request: BuildRequest, console: Console
+    source: Path | None,
+    against: Path | None,
+    soc: str,
+    report: Path | None,
+    prompt: str | None,
+    build_request: BuildRequest,
+    console: Console,
 ) -> None:
     """Verify QDQ graphs against the float model, and context binaries against QDQ graphs.
 
     QDQ graphs run on the CPU, context binaries on the HTP emulator. A component below a limit of SQNR is refused.
     Builds first what isn't in the cache.
     """
-    profile = load_profile(soc)
+    profile = open_profile(soc, console)
+    if source is not None or against is not None:
+        verify_foreign(source, against, profile, build_request.cache, console)
+        return
     if report is not None:
         refuse_bad_output(report, ".md", "The report is Markdown.", beside=".png")
     pipeline = build_request.pipeline(console)

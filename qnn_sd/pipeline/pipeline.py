@@ -6,16 +6,17 @@ where it stopped. What a stage needs and makes is in ``stages/``; which componen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from qnn_sd import resources
 from qnn_sd.artifact import Artifact
 from qnn_sd.artifact_manifest import Work
 from qnn_sd.bundle_manifest import Kind, OpenBundle
+from qnn_sd.compile import why_no_dlc_runs
 from qnn_sd.config import DEMO_MODEL, DeviceProfile, ModelConfig, Rounding, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, did_you_mean
@@ -30,19 +31,21 @@ from qnn_sd.pipeline.stages import (
     bundle_stage,
     calibrate_stage,
     compile_stage,
+    dlc_stage,
     export_stage,
     quantize_stage,
+    sizes_stage,
     verify_stage,
 )
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
 from qnn_sd.quantize import QuantizationScheme
 from qnn_sd.quantize.calibration import Samples, Trajectory
 from qnn_sd.verification import (
-    BINARY_AGAINST_QDQ,
     QDQ_AGAINST_FLOAT,
     ComponentVerification,
     SqnrSummary,
     VerificationInput,
+    binary_gate,
     gate_warning,
     require_gate,
 )
@@ -113,6 +116,7 @@ class BuildPipeline:
         size: tuple[int, int] | None = None,
     ) -> None:
         self.rounding = rounding
+        self._weights_of: BuildPipeline | None = None
         self.warnings: list[str] = []
         cache = cache or resources.cache()
         store = ArtifactStore(cache, console, dry_run)
@@ -158,6 +162,23 @@ class BuildPipeline:
         twin._context = replace(self._context, store=store, dry_run=True, measured=twin.measured, calls=twin.calls)
         build(twin)
         return twin.plan
+
+    def at_size(self, width: int, height: int) -> BuildPipeline:
+        """The same build at another size, in the same store.
+
+        Its weights are rounded as this one's, so that a context binary can hold them once for both; its activations
+        are calibrated by themselves.
+
+        Args:
+            width: of the image in pixels.
+            height: of the image in pixels.
+        """
+        other = copy(self)
+        other.__dict__.pop("_verification_plan", None)
+        other._weights_of, other.measured, other.warnings = self, {}, []
+        other.model = self.model.resized(width, height)
+        other._context = replace(self._context, model=other.model)
+        return other
 
     def expect(self, expected: ExpectedBuild) -> None:
         """From now on, stages say which of the plan they are, and what is left."""
@@ -260,7 +281,8 @@ class BuildPipeline:
             return quantize_stage.quantize_with_given_encodings(self._context, component, source, given)
         calibration = self.calibration()
         held_out = self.held_out() if self._context.rounding == "adaround" else None
-        return quantize_stage.quantize_graph(self._context, component, source, calibration, held_out)
+        weights = self._weights_of.quantize(component) if self._weights_of and held_out else None
+        return quantize_stage.quantize_graph(self._context, component, source, calibration, held_out, weights)
 
     def scheme(self, component: str) -> QuantizationScheme:
         """The bit widths of a component whose encodings aren't given."""
@@ -268,7 +290,14 @@ class BuildPipeline:
 
     def compile(self, component: str, profile: DeviceProfile) -> Artifact:
         """The component's context binary for a SoC; nothing is known of it until it is verified."""
-        return compile_stage.compile_binary(self._context, component, self.quantize(component), profile)
+        return self._compiled([component], (profile,))[component]
+
+    def _quantized(self, components: Sequence[str]) -> dict[str, Artifact]:
+        return {name: self.quantize(name) for name in components}
+
+    def _compiled(self, components: Sequence[str], socs: tuple[DeviceProfile, ...]) -> dict[str, Artifact]:
+        """Context binaries, side by side; each serves all of the SoCs."""
+        return compile_stage.compile_binaries(self._context, self._quantized(components), socs)
 
     def verification_inputs(self, component: str) -> list[VerificationInput]:
         """What a component is verified with, labelled."""
@@ -307,15 +336,27 @@ class BuildPipeline:
             self._context.console.warn(warning)
         return verified
 
-    def verify(self, components: Sequence[str], profile: DeviceProfile) -> dict[str, ComponentVerification]:
+    def verify(
+        self, components: Sequence[str], profile: DeviceProfile, dlcs: Mapping[str, Artifact] | None = None
+    ) -> dict[str, ComponentVerification]:
         """Verifies components: QDQ graphs against float, then context binaries against QDQ graphs, side by side.
+
+        Args:
+            components: names.
+            profile: the SoC.
+            dlcs: DLC of each, to be verified in the place of its context binary.
 
         Raises:
             VerificationError: a gate refuses one. Those that were verified before it stay so.
         """
         verified = {component: self.verify_quantization(component) for component in components}
         artifacts = verify_stage.verify_binaries(
-            self._context, profile, self._graphs(components, profile), self._verification_plan, self.verification()
+            self._context,
+            profile,
+            self._quantized(components),
+            self._compiled(components, (profile,)) if dlcs is None else dlcs,
+            self._verification_plan,
+            self.verification(),
         )
         for name, artifact in artifacts.items():
             if self._context.dry_run and not artifact.metadata:
@@ -325,12 +366,9 @@ class BuildPipeline:
             verified[name] = verified[name].model_copy(update={"binary_against_qdq": found})
             if not self._context.dry_run:
                 self.measured[name] = verified[name]
-                require_gate(BINARY_AGAINST_QDQ, name, found, *verify_stage.likely_cause_in_versions())
+                gate = binary_gate(profile.htp_arch)
+                require_gate(gate, name, found, *verify_stage.likely_cause_in_versions())
         return verified
-
-    def _graphs(self, components: Sequence[str], profile: DeviceProfile) -> dict[str, tuple[Artifact, Artifact]]:
-        """QDQ graph and compiled binary, by component."""
-        return {name: (self.quantize(name), self.compile(name, profile)) for name in components}
 
     def bundle(self, profile: DeviceProfile, components: Sequence[str] | None = None) -> OpenBundle:
         """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP.
@@ -350,7 +388,112 @@ class BuildPipeline:
         self._context.require_tokenizer()
         names = self.components if components is None else components
         verified = self.verify(names, profile) if self._context.verify else None
-        return bundle_stage.bundle_binaries(self._context, profile, self._graphs(names, profile), verified)
+        return self._bundled(names, (profile,), verified)
+
+    def build_multi_soc_bundle(self, profiles: Sequence[DeviceProfile]) -> Artifact:
+        """One bundle whose context binaries serve several SoCs.
+
+        The emulator loads no file for several SoCs. So each SoC's own binaries, from the same QDQ graphs, are compiled
+        and verified before, and the bundle says that its files weren't run.
+
+        Raises:
+            VerificationError: a gate refuses a component, for one of the SoCs.
+        """
+        self._context.require_tokenizer()
+        verified: dict[str, ComponentVerification] | None = None
+        if self._context.verify:
+            for profile in profiles:
+                self.verify(self.components, profile)
+            verified = {name: self.verify_quantization(name) for name in self.components}
+        return self._bundled(self.components, tuple(profiles), verified)
+
+    def build_dlcs(self, profile: DeviceProfile) -> Artifact:
+        """A folder with each component as a DLC, for the HTP of a SoC.
+
+        Raises:
+            VerificationError: a gate refuses a component.
+        """
+        graphs = self._quantized(self.components)
+        dlcs = {name: dlc_stage.build_dlc(self._context, name, qdq, profile) for name, qdq in graphs.items()}
+        not_run, verified = why_no_dlc_runs(), None
+        if self._context.verify and not_run:
+            verified = {name: self.verify_quantization(name) for name in self.components}
+        elif self._context.verify:
+            verified = self.verify(self.components, profile, dlcs)
+        pairs = {name: (qdq, dlcs[name]) for name, qdq in graphs.items()}
+        return dlc_stage.collect_dlcs(self._context, profile, pairs, verified, not_run)
+
+    def build_sizes(self, further: Sequence[tuple[int, int]], profile: DeviceProfile) -> Artifact:
+        """A folder with context binaries for this size and others, which hold the weights once.
+
+        Args:
+            further: width and height of the other sizes.
+            profile: the SoC.
+
+        Raises:
+            CompileError: the compiler refused a component.
+            VerificationError: a gate refuses a component at one of the sizes.
+        """
+        self._context.require_tokenizer()
+        builds = {each.size_name: each for each in (self, *(self.at_size(*size) for size in further))}
+        of_each = [name for name in self.components if self._context.component(name).sized]
+        of_all = [name for name in self.components if name not in of_each]
+        graphs = {c: {size: each.quantize(c) for size, each in builds.items()} for c in of_each}
+        compiled = {c: sizes_stage.compile_sizes(self._context, c, graphs[c], profile) for c in of_each}
+        verified: dict[str, dict[str, ComponentVerification]] = {}
+        if self._context.verify:
+            alone = self.verify(of_all, profile)
+            verified = {
+                size: alone | {name: each.verify_quantization(name) for name in of_each}
+                for size, each in builds.items()
+            }
+            for component in of_each:
+                found = self._verify_sizes(component, graphs[component], compiled[component], builds, profile)
+                for size, summary in found.items():
+                    whole = verified[size][component].model_copy(update={"binary_against_qdq": summary})
+                    verified[size][component] = whole
+        compiled |= self._compiled(of_all, (profile,))
+        infos = {
+            size: bundle_stage.size_info(
+                each._context, profile, size, list(builds), of_each, of_all, verified.get(size)
+            )
+            for size, each in builds.items()
+        }
+        return sizes_stage.bundle_sizes(self._context, profile, infos, compiled)
+
+    def _verify_sizes(
+        self,
+        component: str,
+        graphs: Mapping[str, Artifact],
+        compiled: Artifact,
+        builds: Mapping[str, BuildPipeline],
+        profile: DeviceProfile,
+    ) -> dict[str, SqnrSummary]:
+        """What was measured of a component's shared binary, by size."""
+        recorded = {size: each.verification() for size, each in builds.items()}
+        inputs = {size: partial(each._emulator_inputs, component) for size, each in builds.items()}
+        made = sizes_stage.verify_sizes(self._context, component, graphs, compiled, recorded, inputs, profile)
+        if self._context.dry_run and not made.metadata:
+            return dict.fromkeys(builds, _NOT_MEASURED)
+        return {size: SqnrSummary.model_validate(found) for size, found in made.metadata.items()}
+
+    def _emulator_inputs(self, component: str) -> list[VerificationInput]:
+        return verify_stage.emulator_inputs(self._context, component, self._verification_plan, self.verification())
+
+    @property
+    def size_name(self) -> str:
+        """Such as ``512x768``: width, then height."""
+        return f"{self.model.width}x{self.model.height}"
+
+    def _bundled(
+        self,
+        components: Sequence[str],
+        socs: tuple[DeviceProfile, ...],
+        verified: dict[str, ComponentVerification] | None,
+    ) -> Artifact:
+        compiled = self._compiled(components, socs)
+        graphs = {name: (qdq, compiled[name]) for name, qdq in self._quantized(components).items()}
+        return bundle_stage.bundle_binaries(self._context, socs, graphs, verified)
 
     def cpu_bundle(self, kind: Kind) -> OpenBundle:
         """Float or QDQ graphs for ONNX Runtime's CPU provider."""

@@ -9,12 +9,8 @@ from qnn_sd.report.axes import Limit
 from qnn_sd.report.bars import Bar, Group, bar_plot
 from qnn_sd.report.curves import Curve, curve_plot
 from qnn_sd.report.markup import card, cards, paragraph, table
-from qnn_sd.verification import BINARY_AGAINST_QDQ, QDQ_AGAINST_FLOAT, SQNR_FIGURES, Gate, SqnrSummary
+from qnn_sd.verification import QDQ_AGAINST_FLOAT, SQNR_FIGURES, Gate, SqnrSummary, binary_gate
 
-COMPARISONS: Mapping[str, Gate] = {
-    "qdq_against_float": QDQ_AGAINST_FLOAT,
-    "binary_against_qdq": BINARY_AGAINST_QDQ,
-}
 _TITLES = {
     "qdq_against_float": "QDQ graph against float model",
     "binary_against_qdq": "Context binary against QDQ graph",
@@ -41,9 +37,9 @@ def parts(report: Mapping[str, Any]) -> Iterator[str]:
         return
     calls = report["calls"]
     shown: list[str] = []
-    for field in COMPARISONS:
+    for field in _TITLES:
         if any(each[field] for each in components.values()):
-            shown.append(_of_components(field, components))
+            shown.append(_of_components(field, components, gate_of(field, report)))
             by_step = [name for name in calls if any(each["step"] is not None for each in calls[name][field])]
             shown += [_by_step(name, field, calls[name][field], report) for name in by_step]
         if field == "qdq_against_float":
@@ -55,6 +51,11 @@ def parts(report: Mapping[str, Any]) -> Iterator[str]:
         f"{SQNR_FIGURES}; dB",
         (1, 3),
     )
+
+
+def gate_of(field: str, report: Mapping[str, Any]) -> Gate:
+    """What a comparison is held to, ``qdq_against_float`` or ``binary_against_qdq``."""
+    return QDQ_AGAINST_FLOAT if field == "qdq_against_float" else binary_gate(report["soc"]["htp_arch"])
 
 
 def _by_setting(name: str, settings: Sequence[Mapping[str, Any]]) -> str:
@@ -84,7 +85,7 @@ def _limits_told(gate: Gate, difference: bool) -> list[tuple[str, str]]:
     return found
 
 
-def _of_components(field: str, components: Mapping[str, Any]) -> str:
+def _of_components(field: str, components: Mapping[str, Any], gate: Gate) -> str:
     groups = []
     for name, each in components.items():
         sqnr = each[field]
@@ -92,7 +93,6 @@ def _of_components(field: str, components: Mapping[str, Any]) -> str:
             groups.append(Group(f"{name}: not reached", []))
             continue
         groups.append(Group(name, _bars(sqnr)))
-    gate = COMPARISONS[field]
     difference = any(each[field] and each[field]["difference_db"] is not None for each in components.values())
     legend = _LEGEND if difference else _LEGEND[:2]
     legend = [*legend, *_limits_told(gate, difference)]
@@ -122,10 +122,9 @@ def _by_step(name: str, field: str, calls: Sequence[Mapping[str, Any]], report: 
         legend.append(("elsewhere", "worse pass at other guidance scales, where no gate holds"))
     title = f"{_TITLES[field]}: {name} by sampling step"
     has_difference = any(curve.kind == "difference" for curve in curves)
-    legend += _limits_told(COMPARISONS[field], has_difference)
-    drawn = curve_plot(
-        f"SQNR of {title}", curves, ("sampling step", "SQNR, dB"), _limits(COMPARISONS[field], has_difference)
-    )
+    gate = gate_of(field, report)
+    legend += _limits_told(gate, has_difference)
+    drawn = curve_plot(f"SQNR of {title}", curves, ("sampling step", "SQNR, dB"), _limits(gate, has_difference))
     return card(title, drawn, legend, "A line for each prompt.")
 
 

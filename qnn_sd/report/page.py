@@ -9,7 +9,7 @@ from typing import Any
 from qnn_sd.report import accuracy, build
 from qnn_sd.report.images import PromptImages, image_rows
 from qnn_sd.report.markup import command_lines, facts, joined, json_block, paragraph, safe, section, table, tiles
-from qnn_sd.verification import BINARY_AGAINST_QDQ, QDQ_AGAINST_FLOAT, Gate
+from qnn_sd.verification import Gate
 
 # Nothing is fetched and nothing runs: the images and the styles are in the page.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -107,10 +107,11 @@ def _refusal(error: Mapping[str, Any] | None) -> str:
 
 def _headline(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     found = []
-    for field, gate, name in (
-        ("binary_against_qdq", BINARY_AGAINST_QDQ, "Binary against QDQ, worst"),
-        ("qdq_against_float", QDQ_AGAINST_FLOAT, "QDQ against float, worst"),
+    for field, name in (
+        ("binary_against_qdq", "Binary against QDQ, worst"),
+        ("qdq_against_float", "QDQ against float, worst"),
     ):
+        gate = accuracy.gate_of(field, report)
         worst = [each[field]["worst_db"] for each in report["verification"]["components"].values() if each[field]]
         if worst:
             found.append((name, f"{min(worst):.1f} dB", f"at least {gate.least_db:.0f} dB", _grade(min(worst), gate)))

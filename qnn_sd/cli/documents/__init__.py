@@ -1,10 +1,19 @@
 """The JSON documents of the commands, one model each; their schemas are in ``qnn_sd/schemas/``."""
 
 from qnn_sd.cli.documents.bench import BenchDocument
-from qnn_sd.cli.documents.build import CompileDocument, ExportDocument, PlanDocument, QuantizeDocument
+from qnn_sd.cli.documents.build import (
+    CompileDlcDocument,
+    CompileDocument,
+    CompileSeveralDocument,
+    CompileSizesDocument,
+    ExportDocument,
+    PlanDocument,
+    QuantizeDocument,
+)
 from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
+from qnn_sd.cli.documents.inspect import InspectDocument
 from qnn_sd.cli.documents.pages import DocsDocument
 from qnn_sd.cli.documents.phones import (
     DevicesDocument,
@@ -15,11 +24,16 @@ from qnn_sd.cli.documents.phones import (
 from qnn_sd.cli.documents.report import ReportDocument
 from qnn_sd.cli.documents.run import RunDocument
 from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
+from qnn_sd.cli.documents.socs import KnownSocsDocument
 from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
+from qnn_sd.cli.documents.verify_binary import VerifyBinaryDocument
 
 __all__ = [
     "BenchDocument",
+    "CompileDlcDocument",
     "CompileDocument",
+    "CompileSeveralDocument",
+    "CompileSizesDocument",
     "CostDocument",
     "DevicesDocument",
     "DocsDocument",
@@ -27,6 +41,8 @@ __all__ = [
     "ErrorDetail",
     "ErrorDocument",
     "ExportDocument",
+    "InspectDocument",
+    "KnownSocsDocument",
     "PhoneReport",
     "PlanDocument",
     "QuantizeDocument",
@@ -36,6 +52,7 @@ __all__ = [
     "RuntimeListDocument",
     "UnstageDocument",
     "VerificationReport",
+    "VerifyBinaryDocument",
     "VerifyDocument",
     "VirtualPhoneDocument",
     "VirtualPhoneStopDocument",

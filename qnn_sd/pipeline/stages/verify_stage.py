@@ -15,21 +15,21 @@ from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.compile import Binary, Verifier
 from qnn_sd.config import DeviceProfile
 from qnn_sd.errors import ArtifactError
-from qnn_sd.pipeline.artifact_store import Build, tool_versions
+from qnn_sd.pipeline.artifact_store import ParallelBuild, tool_versions
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan, planned_samples
 from qnn_sd.quantize import sqnr_against_float
-from qnn_sd.quantize.calibration import Samples, unit_name
+from qnn_sd.quantize.calibration import Samples, Trajectory, unit_name
 from qnn_sd.resources import usable_cores
 from qnn_sd.toolchain import load_toolchains
 from qnn_sd.verification import (
-    BINARY_AGAINST_QDQ,
     QDQ_AGAINST_FLOAT,
     CallSqnr,
     ComponentVerification,
     SettingSqnr,
     SqnrSummary,
     VerificationInput,
+    binary_gate,
     groups_by_call,
     label_calls,
     require_gate,
@@ -106,16 +106,42 @@ def verification_inputs(
         recording: the verification's plan.
         recorded: its artifact.
     """
-    recorded_on = context.component(component).recorded_on
+    return labelled_inputs(
+        recorded.folder,
+        component,
+        context.component(component).recorded_on,
+        recording.trajectories,
+        recording.steps,
+        context.passes,
+    )
+
+
+def labelled_inputs(
+    recorded: Path,
+    component: str,
+    recorded_on: str,
+    trajectories: Sequence[Trajectory],
+    steps: int,
+    passes_at: Callable[[float], int],
+) -> list[VerificationInput]:
+    """What a component is verified with, labelled, by what a recording says of itself.
+
+    Args:
+        recorded: folder of the recording.
+        component: its name.
+        recorded_on: what its inputs were recorded on.
+        trajectories: of the recording's plan.
+        steps: of its sampling.
+        passes_at: guidance passes at a guidance scale.
+    """
     if recorded_on != "steps":
         kind = recorded_on.removesuffix("s")
-        samples = Samples(recorded.folder, component)
+        samples = Samples(recorded, component)
         return [VerificationInput(f"{kind} {number + 1}", feeds) for number, feeds in enumerate(samples)]
-    steps, kept = context.model.verification.steps, context.model.verification.kept
     inputs: list[VerificationInput] = []
-    for number, trajectory in enumerate(recording.trajectories):
-        passes = context.passes(trajectory.guidance)
-        of_unit = Samples(recorded.folder, component, partial(operator.eq, unit_name(number)))
+    for number, trajectory in enumerate(trajectories):
+        kept, passes = trajectory.kept, passes_at(trajectory.guidance)
+        of_unit = Samples(recorded, component, partial(operator.eq, unit_name(number)))
         for place, feeds in enumerate(of_unit):
             negative = ", negative prompt" if trajectory.negative else ""
             which = f", {('negative', 'prompt')[place % 2]} pass" if passes == 2 else ""
@@ -172,7 +198,8 @@ def verify_qdq(
 def verify_binaries(
     context: BuildContext,
     profile: DeviceProfile,
-    graphs: Mapping[str, tuple[Artifact, Artifact]],
+    graphs: Mapping[str, Artifact],
+    compiled: Mapping[str, Artifact],
     recording: RecordingPlan,
     recorded: Artifact,
 ) -> dict[str, Artifact]:
@@ -181,37 +208,40 @@ def verify_binaries(
     Args:
         context: of the build.
         profile: the binaries' SoC.
-        graphs: QDQ graph and compiled binary, by component.
+        graphs: QDQ graph of each component.
+        compiled: its binary.
         recording: the verification's plan.
         recorded: its artifact.
+
+    Returns:
+        By component.
 
     Raises:
         VerificationError: a gate refuses one. Those that were verified before it stay so.
     """
-    cores = usable_cores()
-    verifier = Verifier(cores)
+    verifier = Verifier(usable_cores())
     images = context.model.verification.images
-    recipes: dict[str, tuple[Recipe, Build]] = {}
-    for component, (qdq, compiled) in graphs.items():
+    builds: dict[str, ParallelBuild] = {}
+    for component, qdq in graphs.items():
+        made = compiled[component]
         calls = {"inputs": planned_samples(context, recording, component, images)}
         recipe = Recipe(
             "verify",
             f"{context.model.name}.{component}.{profile.soc}",
-            {"binary": compiled.key, "verification": recorded.key},
+            {"binary": made.key, "verification": recorded.key},
             {"trajectories": images},
             {**tool_versions(CACHE_KEY_SOURCES), **qnn_provider.versions()},
             context.work(component, "binary", calls, profile.soc),
         )
-        binary = Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch)
-        inputs = partial(_emulator_inputs, context, component, recording, recorded)
-        recipes[component] = recipe, partial(_verify_binary, context, verifier, component, binary, inputs)
-    made = context.store.get_or_build_in_parallel(
-        recipes, "verifying on the emulator", workers=len(cores), cancel=verifier.close
-    )
-    return {component: _with_calls(context, component, OF_BINARY, each) for component, each in made.items()}
+        binary = Binary(qdq.folder, made.folder, profile.soc_model, profile.htp_arch)
+        inputs = partial(emulator_inputs, context, component, recording, recorded)
+        build = partial(_verify_binary, context, verifier, component, binary, inputs)
+        builds[component] = ParallelBuild(recipe, build)
+    found = context.store.get_or_build_in_parallel(builds, "verifying on the emulator", verifier.close)
+    return {component: _with_calls(context, component, OF_BINARY, each) for component, each in found.items()}
 
 
-def _emulator_inputs(
+def emulator_inputs(
     context: BuildContext, component: str, recording: RecordingPlan, recorded: Artifact
 ) -> list[VerificationInput]:
     """The inputs that the emulator is asked for: it takes minutes for a call of a large model."""
@@ -235,5 +265,5 @@ def _verify_binary(
     # Before the gate, as above.
     context.measured[component] = context.measured[component].model_copy(update={OF_BINARY: found})
     _keep_calls(context, component, OF_BINARY, label_calls(fed, calls, of_calls), folder)
-    require_gate(BINARY_AGAINST_QDQ, component, found, *likely_cause_in_versions())
+    require_gate(binary_gate(binary.htp_arch), component, found, *likely_cause_in_versions())
     return found.model_dump(mode="json")

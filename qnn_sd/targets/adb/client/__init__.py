@@ -4,8 +4,10 @@ from qnn_sd.targets.adb.client.connection_errors import examine
 from qnn_sd.targets.adb.client.device_history import READY, DeviceHistory
 from qnn_sd.targets.adb.client.device_info import (
     PhoneInfo,
+    choose_profile,
     free_bytes,
     is_virtual,
+    other_soc,
     phone_info,
     profile_of,
     system_properties,
@@ -27,10 +29,12 @@ __all__ = [
     "RemoteProcess",
     "ShellResult",
     "choose_phone",
+    "choose_profile",
     "examine",
     "free_bytes",
     "is_virtual",
     "listed_devices",
+    "other_soc",
     "phone_info",
     "profile_of",
     "system_properties",
