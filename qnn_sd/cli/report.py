@@ -17,7 +17,7 @@ from qnn_sd.cli.documents import ReportDocument
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import GENERATION, MEASUREMENT, OUTPUT, HelpCommand, option
 from qnn_sd.cli.image_comparison import Comparison, compare_images
-from qnn_sd.cli.options import output_options, refuse_bad_output, soc_option
+from qnn_sd.cli.options import open_profile, output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.redacted import redacted
@@ -25,7 +25,7 @@ from qnn_sd.cli.report_commands import commands_to_type
 from qnn_sd.cli.report_document import measured_cost, report_document
 from qnn_sd.cli.verification_report import verification_document
 from qnn_sd.cli.verified_build import Refusal, show_figures, verified_build
-from qnn_sd.config import DeviceProfile, ModelConfig, load_profile
+from qnn_sd.config import DeviceProfile, ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.errors import QnnSdError, VerificationError
 from qnn_sd.export.checkpoint import Sources
@@ -86,7 +86,7 @@ def report_command(
     Builds and verifies first what isn't in the cache. A build that is refused gets its page, too. The page fetches
     nothing: it can be sent as it is.
     """
-    profile = load_profile(soc)
+    profile = open_profile(soc, console)
     refuse_bad_output(output, ".html", "The report is HTML.")
     pipeline = build_request.pipeline(console)
     texts = prompt_texts or _default_prompts(pipeline)
