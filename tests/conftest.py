@@ -31,6 +31,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # Tests start hundreds of commands: without bytecode each compiles the package's 300 modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import demo_configs
 import layers
@@ -57,7 +58,11 @@ COSTS = layers.Costs()
 _LAYER = pytest.StashKey[str]()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if IS_WORKER:
+        # A short name beside the other workers' folders: sockets are made there, whose paths may have 107 bytes.
+        config.option.basetemp = Path(config.option.basetemp).with_name(os.environ["PYTEST_XDIST_WORKER"][2:])
     for name, what in layers.LAYERS.items():
         config.addinivalue_line("markers", f"{name}: {what}")
 
@@ -301,13 +306,13 @@ def shell(
 ) -> dict[str, str]:
     """Variables of a shell that has this checkout's ``qnn-sd``, ``python`` and ``adb`` on its PATH, and the demo built.
 
-    Images have few steps there.
+    Images have two steps there.
     """
     folder = tmp_path_factory.mktemp("shell")
     configs, programs = folder / "configs", folder / "bin"
     configs.mkdir()
     programs.mkdir()
-    demo_configs.changed_demo(configs, demo_configs.FEW_STEPS)
+    demo_configs.changed_demo(configs, demo_configs.TWO_STEPS)
     shutil.copy(ROOT / "model_configs" / "sd15.toml", configs)
     command = programs / "qnn-sd"
     command.write_text(f'#!/bin/sh\nexec {shlex.join(Cli(cache, folder, configs).command())} "$@"\n')
