@@ -4,13 +4,14 @@
 # make drift      every set of versions tried again, and the newest of everything
 # make lock       requirements/*.txt anew, with the newest versions that pyproject.toml allows
 # make worker     the phone's worker, built anew from worker/src
+# make socs       every SoC that has a profile: compiled, verified, its images looked at
 # make bench      the benchmarks whose figures stand in docs/benchmarks.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROMPT ?= a red circle on a blue background
 
-.PHONY: demo test-fast test lint drift lock worker bench full-size checkpoint clean
+.PHONY: demo test-fast test lint drift lock worker bench socs full-size checkpoint clean
 
 $(BIN)/python:
 	@test "$$(uname -s) $$(uname -m)" = "Linux x86_64" || \
@@ -75,6 +76,10 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/htp_time.py
 	$(BIN)/python benchmarks/htp_forms.py
 	$(BIN)/python benchmarks/phone_path.py
+
+# An hour on two cores.
+socs: $(VENV)/.dev
+	$(BIN)/python benchmarks/socs.py
 
 # Trains the demo checkpoint anew: about an hour on two cores.
 checkpoint: $(VENV)/.dev

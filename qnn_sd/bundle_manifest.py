@@ -66,6 +66,7 @@ class Bundle(Document):
     Attributes:
         model: name of the model config.
         soc: None in a bundle for the CPU.
+        further_socs: those that the same context binaries serve as well (``compile --multi-soc``).
         height: of the image in pixels.
         width: of the image in pixels.
         factor: pixels per latent pixel along one side.
@@ -83,6 +84,7 @@ class Bundle(Document):
     schema_id: Literal["qnn-sd/bundle/1"] = Field("qnn-sd/bundle/1", alias="schema")
     model: str
     soc: Soc | None
+    further_socs: tuple[Soc, ...] = ()
     height: int
     width: int
     factor: int
@@ -103,6 +105,11 @@ class Bundle(Document):
             return "NOT VERIFIED (--no-verify)"
         if not self.verification:
             return "float graphs: nothing to verify"
+        if self.further_socs:
+            return (
+                "NOT RUN (the emulator loads no file for several SoCs); from the same QDQ graphs as binaries for each "
+                "SoC alone, which were verified"
+            )
         floats = min(each.qdq_against_float.worst_db for each in self.verification.values())
         text = f"at the model's default guidance QDQ graphs against float at least {floats:.1f} dB SQNR"
         binaries = [each.binary_against_qdq.worst_db for each in self.verification.values() if each.binary_against_qdq]

@@ -39,8 +39,11 @@ def _device() -> onnxruntime.OrtEpDevice:
     return devices[0]
 
 
-def htp_options(soc_model: int, htp_arch: int) -> dict[str, str]:
-    """Provider options that name the HTP of a SoC (QNN's own numbers)."""
+def htp_options(soc_model: int | str, htp_arch: int | str) -> dict[str, str]:
+    """Provider options that name the HTP of a SoC (QNN's own numbers); to compile for several, both lists with commas.
+
+    The compiler goes by soc_model alone; to it the HTP version follows from that.
+    """
     import onnxruntime_qnn  # noqa: PLC0415
 
     return {

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
+USER_PROFILES = "QNN_SD_DEVICE_PROFILES"
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -44,6 +45,12 @@ def model_configs() -> Path:
 def device_profiles() -> Path:
     """Folder of ``<soc>.toml``."""
     return _root() / "device_profiles"
+
+
+def user_device_profiles() -> Path:
+    """Folder of the user's own ``<soc>.toml``: ``$QNN_SD_DEVICE_PROFILES``, or one in the data folder."""
+    override = os.environ.get(USER_PROFILES)
+    return Path(override) if override else data() / "device_profiles"
 
 
 def assets() -> Path:

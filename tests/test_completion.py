@@ -54,7 +54,9 @@ def values(shell: str, *words: str) -> list[str]:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_names_are_offered(shell: str) -> None:
-    assert values(shell, "compile", "--soc", "") == config.socs()
+    assert values(shell, "run", "x", "--soc", "") == config.socs()
+    assert values(shell, "compile", "--soc", "") == [*config.socs(), "all"]
+    assert values(shell, "compile", "--soc", "sm8550,SM86") == ["sm8550,sm8650"]
     assert values(shell, "run", "--model", "") == config.models()
     assert values(shell, "run", "x", "--scheduler", "") == list(SCHEDULERS)
     assert values(shell, "run", "x", "--sampler", "eu") == ["euler", "euler-a"]

@@ -23,7 +23,12 @@ Image = NDArray[np.uint8]
 
 
 def _generate(
-    folder: Path, guidance: float | None, instead: Mapping[str, Path], core: int, prompts: Sequence[tuple[int, str]]
+    folder: Path,
+    guidance: float | None,
+    instead: Mapping[str, Path],
+    steps: int | None,
+    core: int,
+    prompts: Sequence[tuple[int, str]],
 ) -> list[Image]:
     """Generates numbered prompts in this process, on one core; a prompt's number is its seed."""
     # The emulator computes in one thread while another waits for it in a busy loop, which takes a second core.
@@ -45,7 +50,11 @@ def _generate(
     images = []
     for seed, prompt in prompts:
         request = Request(
-            prompt, steps=config.steps, guidance=guidance or config.guidance, scheduler=config.scheduler, seed=seed
+            prompt,
+            steps=steps or config.steps,
+            guidance=guidance or config.guidance,
+            scheduler=config.scheduler,
+            seed=seed,
         )
         images += loop.generate(request).images
     return images
@@ -57,8 +66,9 @@ def generate(
     guidance: float | None = None,
     workers: int | None = None,
     instead: Mapping[str, Path] | None = None,
+    steps: int | None = None,
 ) -> list[Image]:
-    """One image for each prompt with the model's default settings; the n-th has seed n.
+    """One image for each prompt with the model's default settings, where nothing else is given; the n-th has seed n.
 
     Args:
         bundle: for a SoC (runs on the emulator) or for the CPU.
@@ -66,6 +76,7 @@ def generate(
         guidance: scale; None for the model's default.
         workers: processes; None for one a core, and no more than 8.
         instead: files to run instead of the bundle's own, by component.
+        steps: sampling steps; None for the model's default.
     """
     cores = sorted(os.sched_getaffinity(0))
     workers = workers or min(len(cores), 8)
@@ -74,7 +85,7 @@ def generate(
     # Fresh processes: a runtime's threads don't survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        generate_on = partial(_generate, bundle.folder, guidance, instead or {})
+        generate_on = partial(_generate, bundle.folder, guidance, instead or {}, steps)
         generated = list(pool.map(generate_on, itertools.cycle(cores), shares))
     images: list[Image] = [np.empty(0, np.uint8)] * len(prompts)
     for share, results in zip(shares, generated, strict=True):

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
 
 import click
 
 from qnn_sd.artifact import Artifact
-from qnn_sd.bundle_manifest import Bundle, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
+from qnn_sd.cli.compile_report import Compiled, compile_document, show_compiled
 from qnn_sd.cli.docs import COMPILE
-from qnn_sd.cli.documents import CompileDocument
-from qnn_sd.cli.documents.build import BuiltFile, Calibration, CompiledComponent
 from qnn_sd.cli.forecast import announce
-from qnn_sd.cli.help import HelpCommand
-from qnn_sd.cli.options import output_options, soc_option
+from qnn_sd.cli.help import TARGET, HelpCommand, option
+from qnn_sd.cli.options import output_options, socs_option
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.stage_output import WHOLE, Copies, bundle_files, copies_options, image_size
+from qnn_sd.cli.stage_output import WHOLE, Copies, copies_options
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
-from qnn_sd.errors import ArtifactError
+from qnn_sd.errors import CompileError, QnnSdError, SettingError, VerificationError
 from qnn_sd.pipeline import BuildPipeline
-from qnn_sd.verification import SQNR_FIGURES
 
 
 @click.command(
@@ -31,117 +27,81 @@ from qnn_sd.verification import SQNR_FIGURES
     examples=(
         ("Compile the demo model for a Snapdragon 8 Gen 3", "qnn-sd compile --soc sm8650"),
         (
-            "See what compiling your own checkpoint for a Snapdragon 8 Gen 2 would build",
-            "qnn-sd compile --soc sm8550 --checkpoint dream.safetensors --dry-run",
+            "See what compiling your own checkpoint for two SoCs would build",
+            "qnn-sd compile --soc sm8550 --soc sm8750 --checkpoint dream.safetensors --dry-run",
         ),
     ),
     docs_page=COMPILE,
 )
-@soc_option("to compile for")
-@copies_options("the bundle, with each component's context binary")
+@socs_option("to compile for")
+@option(
+    "--multi-soc",
+    group=TARGET,
+    is_flag=True,
+    help="One bundle whose files serve every SoC that --soc names. The emulator can't run such a file.",
+)
+@copies_options("the bundle, with each component's context binary; of several SoCs, a folder for each")
 @build_options
 @output_options
 def compile_command(
-    soc: str,
+    socs: tuple[str, ...],
+    multi_soc: bool,
     copies: Copies,
     build_request: BuildRequest,
     console: Console,
 ) -> None:
-    """Compile a model to context binaries for one SoC, and verify each of them.
+    """Compile a model to context binaries for one SoC or several, and verify each of them.
 
-    Exports and quantizes first what isn't in the cache. The bundle that it makes is what qnn-sd run puts on a phone.
+    Exports and quantizes first what isn't in the cache, once for all SoCs. The bundle that it makes is what qnn-sd run
+    puts on a phone.
     """
-    profile = load_profile(soc)
-    copies.check((WHOLE,), build_request.cache)
+    if multi_soc and len(socs) == 1:
+        raise SettingError(
+            "--multi-soc has no meaning for one SoC", hint="Name several, such as --soc sm8550 --soc sm8650."
+        )
+    groups = _groups([load_profile(soc) for soc in socs], multi_soc)
+    copies.check(list(groups), build_request.cache)
     pipeline = build_request.pipeline(console)
-    copies.refuse_another("bundle", {WHOLE: f"{pipeline.model.name}.{profile.soc}"})
+    copies.refuse_another(
+        "bundle", {folder: f"{pipeline.model.name}.{_name(profiles)}" for folder, profiles in groups.items()}
+    )
 
-    def build(planned: BuildPipeline) -> Artifact:
-        return planned.build_bundle(profile)
+    def build(planned: BuildPipeline) -> list[Artifact]:
+        return [_build(planned, profiles) for profiles in groups.values()]
 
     if build_request.dry_run:
         show_plan(console, pipeline, build)
         return
-    shortcut = "qnn-sd run PROMPT --target cpu"
-    announce(pipeline, build, console, build_request, shortcut=shortcut)
-    made = build(pipeline)
-    bundle = OpenBundle(made)
-    folder = copies.put({WHOLE: made}, console)[WHOLE]
-    components = _compiled(pipeline, bundle, folder)
-    _show(console, components, profile, bundle.info, folder)
-    console.document(
-        CompileDocument(
-            model=pipeline.model.name,
-            size=image_size(pipeline.model),
-            soc=profile.soc,
-            dl_mode=profile.dl_mode,
-            folder=str(folder),
-            verified=bundle.info.verified,
-            calibration=_calibration(pipeline, build_request.prompts),
-            components=components,
-        )
-    )
+    announce(pipeline, build, console, build_request, shortcut="qnn-sd run PROMPT --target cpu")
+    compiled: list[Compiled] = []
+    refused: dict[str, QnnSdError] = {}
+    for folder, profiles in groups.items():
+        try:
+            made = _build(pipeline, profiles)
+        except (CompileError, VerificationError) as error:
+            if len(groups) == 1:
+                raise
+            # What one SoC's compiler refuses, another's may take.
+            refused[_name(profiles)] = error
+            console.warn(f"{_name(profiles)}: {error.what}")
+            continue
+        compiled.append(Compiled(profiles, made, copies.put({folder: made}, console)[folder]))
+    show_compiled(console, pipeline, compiled)
+    console.document(compile_document(pipeline, build_request, compiled, refused, several=len(groups) > 1))
+    if refused:
+        raise next(iter(refused.values()))
 
 
-def _compiled(pipeline: BuildPipeline, bundle: OpenBundle, folder: Path) -> dict[str, CompiledComponent]:
-    """What became of each component; its files are those in the given folder."""
-    verified = bundle.info.verification or {}
-    files = bundle_files(folder)
-    found = {}
-    for report in pipeline.reports:
-        if report.stage == "compile":
-            given, part = pipeline.encodings.get(report.component), bundle.info.components[report.component]
-            qdq = part.fallback or ""
-            binary = _binary_beside(part.file, files)
-            if binary is None:
-                raise ArtifactError(
-                    f"{folder} has no context binary of {report.component}",
-                    hint="Delete the folder and run the command again: it will be made anew.",
-                )
-            found[report.component] = CompiledComponent(
-                context_binary=binary,
-                epcontext_model=files[part.file],
-                qdq_model=files[qdq],
-                qdq_weights=_binary_beside(qdq, files),
-                bytes=report.metadata["context_binary_bytes"],
-                seconds=round(report.seconds, 3),
-                cached=report.cached,
-                optimization_mode=report.metadata["optimization_mode"],
-                compiler_crashes=report.metadata["compiler_crashes"],
-                encodings="given" if given else "measured",
-                encodings_file=str(given) if given else None,
-                verification=verified.get(report.component),
-            )
-    return found
+def _groups(profiles: Sequence[DeviceProfile], multi_soc: bool) -> dict[str, tuple[DeviceProfile, ...]]:
+    """The SoCs of each bundle, by the name of its folder in the one that -o names."""
+    if multi_soc or len(profiles) == 1:
+        return {WHOLE: tuple(profiles)}
+    return {profile.soc: (profile,) for profile in profiles}
 
 
-def _binary_beside(model: str, files: Mapping[str, BuiltFile]) -> BuiltFile | None:
-    """The file that holds what a model's ONNX file refers to."""
-    folder = PurePosixPath(model).parent
-    return next((each for name, each in files.items() if PurePosixPath(name).match(f"{folder}/*.bin")), None)
+def _name(profiles: Sequence[DeviceProfile]) -> str:
+    return "+".join(each.soc for each in profiles)
 
 
-def _calibration(pipeline: BuildPipeline, prompts: Path | None) -> Calibration:
-    """Its samples are None where all encodings were given."""
-    recorded = (each for each in pipeline.reports if (each.stage, each.component) == ("calibrate", "all"))
-    samples = next((dict(each.metadata) for each in recorded), None)
-    return Calibration(file=str(prompts or pipeline.model.calibration.prompts), samples=samples)
-
-
-def _show(
-    console: Console, components: dict[str, CompiledComponent], profile: DeviceProfile, bundle: Bundle, folder: Path
-) -> None:
-    rows: list[list[object]] = []
-    for name, each in components.items():
-        found = each.verification
-        sqnr = (found.binary_against_qdq, found.qdq_against_float) if found else (None, None)
-        figures = [summary.text if summary else "-" for summary in sqnr]
-        state = "cached" if each.cached else "built"
-        rows.append([name, each.bytes / 1e6, *figures, each.encodings, each.optimization_mode, each.seconds, state])
-    console.table(["component", "MB", "binary/QDQ, dB", "QDQ/float, dB", "encodings", "level", "s", ""], rows)
-    if bundle.verification:
-        console.result(SQNR_FIGURES)
-    mode = "" if profile.dl_mode is None else f", dl_mode {profile.dl_mode}"
-    for each in components.values():
-        console.result(each.context_binary.file)
-    console.result(f"{profile.title}{mode}: {folder}")
+def _build(pipeline: BuildPipeline, profiles: tuple[DeviceProfile, ...]) -> Artifact:
+    return pipeline.build_bundle(profiles[0]) if len(profiles) == 1 else pipeline.build_multi_soc_bundle(profiles)

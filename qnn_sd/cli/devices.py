@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from qnn_sd import resources
 from qnn_sd.cli.docs import PHONE
 from qnn_sd.cli.documents import DevicesDocument, UnstageDocument
 from qnn_sd.cli.documents.phones import ListedDevice, PhoneDescription
-from qnn_sd.cli.help import TARGET, HelpCommand, option
+from qnn_sd.cli.help import OUTPUT, TARGET, HelpCommand, option
+from qnn_sd.cli.known_socs import show_known_socs
 from qnn_sd.cli.options import device_option, output_options
 from qnn_sd.console import Console
 from qnn_sd.targets.adb.client import READY, Adb, AdbDevice, choose_phone, phone_info
@@ -21,12 +23,22 @@ from qnn_sd.targets.adb.staging import unstage
     examples=(
         ("List the phones", "qnn-sd devices"),
         ("List them for a script", "qnn-sd devices --json"),
+        ("List the SoCs that there are profiles for; no phone is needed", "qnn-sd devices --known"),
     ),
     docs_page=PHONE,
 )
+@option(
+    "--known",
+    group=OUTPUT,
+    is_flag=True,
+    help="List the SoCs that qnn-sd knows instead: HTP, limits, phone libraries, and what is in the cache for each.",
+)
 @output_options
-def devices_command(console: Console) -> None:
-    """List the phones that adb knows, with SoC, free space, temperature and battery."""
+def devices_command(known: bool, console: Console) -> None:
+    """List the phones that adb knows, with SoC, free space, temperature and battery; or the known SoCs."""
+    if known:
+        show_known_socs(console, resources.cache())
+        return
     adb = Adb()
     devices = [_described(adb, listed) for listed in adb.devices()]
     if devices:

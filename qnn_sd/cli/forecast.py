@@ -12,7 +12,7 @@ from qnn_sd.artifact_manifest import Work
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.console import Console
 from qnn_sd.errors import Interrupted
-from qnn_sd.estimates import Estimate, Machine, estimate, makespan, measure_machine
+from qnn_sd.estimates import Estimate, Machine, estimate, how_many_fit, makespan, measure_machine
 from qnn_sd.host_memory import available_memory
 from qnn_sd.in_words import duration, gigabytes
 from qnn_sd.pipeline import BuildPipeline
@@ -45,9 +45,10 @@ class StageForecast:
     estimate: Estimate | None
 
     @property
-    def runs_beside_others(self) -> bool:
-        """Whether it has a core for itself, while others of its kind have theirs."""
-        return (self.planned.stage, self.planned.work.variant) == ("verify", "binary")
+    def runs_beside(self) -> str:
+        """What others it runs beside, each on a core of its own; empty for one that runs alone."""
+        kind = (self.planned.stage, self.planned.work.variant)
+        return self.planned.stage if kind in (("compile", ""), ("verify", "binary")) else ""
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ class Forecast:
         stages: of its plan.
         afterwards: what it does with what was built, such as an image.
         cores: that it may use.
+        free_memory: bytes; None where nobody knows.
     """
 
     stages: tuple[StageForecast, ...]
     afterwards: tuple[Estimate, ...]
     cores: int
+    free_memory: float | None = None
 
     @property
     def _ahead(self) -> list[Estimate]:
@@ -71,9 +74,21 @@ class Forecast:
     @property
     def build_seconds(self) -> float:
         """Of all stages that are to do."""
-        beside = [each.estimate.seconds for each in self.stages if each.estimate and each.runs_beside_others]
-        alone = sum(each.estimate.seconds for each in self.stages if each.estimate and not each.runs_beside_others)
-        return alone + makespan(beside, self.cores)
+        groups = self._by_group()
+        alone = sum(each.seconds for each in groups.pop("", []))
+        together = (makespan([each.seconds for each in group], self._workers(group)) for group in groups.values())
+        return alone + sum(together)
+
+    def _by_group(self) -> dict[str, list[Estimate]]:
+        """What is to do, by what it runs beside."""
+        found: dict[str, list[Estimate]] = {}
+        for each in self.stages:
+            if each.estimate is not None:
+                found.setdefault(each.runs_beside, []).append(each.estimate)
+        return found
+
+    def _workers(self, group: Sequence[Estimate]) -> int:
+        return how_many_fit([each.memory for each in group], self.cores, self.free_memory)
 
     @property
     def afterwards_seconds(self) -> float:
@@ -88,9 +103,11 @@ class Forecast:
     @property
     def memory(self) -> float:
         """Bytes held at once, at most."""
-        beside = sorted(each.estimate.memory for each in self.stages if each.estimate and each.runs_beside_others)
         held = [each.memory for each in (*self._ahead, *self.afterwards)]
-        return max([*held, sum(beside[-self.cores :])]) + _OWN_MEMORY
+        for name, group in self._by_group().items():
+            if name:
+                held.append(sum(sorted(each.memory for each in group)[-self._workers(group) :]))
+        return max(held, default=0.0) + _OWN_MEMORY
 
     @property
     def kept(self) -> float:
@@ -119,8 +136,12 @@ def make_forecast(plan: Sequence[PlannedStage], afterwards: Sequence[Afterwards]
             if planned.last_seconds is not None:
                 expected = Estimate(planned.last_seconds, expected.memory, expected.disk, expected.scratch)
         stages.append(StageForecast(planned, expected))
+    free = available_memory()
     return Forecast(
-        tuple(stages), tuple(estimate(stage, work, machine) for stage, work in afterwards), len(usable_cores())
+        tuple(stages),
+        tuple(estimate(stage, work, machine) for stage, work in afterwards),
+        len(usable_cores()),
+        None if free is None else free[0],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from qnn_sd import output_files
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.help import BUILD, OUTPUT, TARGET, option
 from qnn_sd.cli.typed_command import main_name
+from qnn_sd.cli.value_types import ALL_SOCS, SomeSocs
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 
@@ -99,6 +101,31 @@ def soc_option(purpose: str, default_text: str | None = None) -> Callable[[Comma
         default_text=default_text,
         help=f"SoC {purpose}. Any of its names will do: sm8650, 8gen3.",
         **default,
+    )
+
+
+def socs_option(purpose: str) -> Callable[[Command], Command]:
+    """``--soc``, handed on as ``socs``: the names of device profiles, each once, in the order that they were typed.
+
+    Args:
+        purpose: what they are there for, after "SoC".
+    """
+
+    def each_once(
+        _context: click.Context, _option: click.Parameter, typed: tuple[tuple[str, ...], ...]
+    ) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(typed))) or (DEFAULT_SOC,)
+
+    return option(
+        "--soc",
+        "socs",
+        group=TARGET,
+        multiple=True,
+        type=SomeSocs(),
+        callback=each_once,
+        metavar="SOC",
+        default_text=DEFAULT_SOC,
+        help=f"SoC {purpose}. Any of its names will do: sm8650, 8gen3. Repeatable; {ALL_SOCS} for every profile.",
     )
 
 

@@ -14,7 +14,7 @@ from qnn_sd.cli.options import DEFAULT_SOC, Command, device_option, soc_option
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
-from qnn_sd.targets.adb.client import Adb, Phone, choose_phone, phone_info, profile_of
+from qnn_sd.targets.adb.client import Adb, Phone, choose_phone, choose_profile
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 TARGETS = ("emulator", "cpu", "phone")
@@ -84,15 +84,15 @@ class TargetOptions:
 
 
 def chosen_profile(phone: Phone, soc: str | None, console: Console) -> DeviceProfile:
-    """Whose context binaries a phone gets; warns where ``--soc`` names another SoC than the phone's.
+    """Whose context binaries a phone gets; warns where they are another SoC's than the phone's.
 
     Raises:
         UnknownSocError: no such profile, or none for the phone's SoC.
     """
-    profile = profile_of(phone, soc)
-    if soc is not None and (own := phone_info(phone).profile) not in (None, profile.soc):
-        console.warn(f"{phone.serial} is {own}, and gets the binaries for {profile.soc} that --soc names")
-    return profile
+    choice = choose_profile(phone, soc)
+    if choice.remark:
+        console.warn(choice.remark)
+    return choice.profile
 
 
 _OPTIONS = (

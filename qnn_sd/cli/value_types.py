@@ -13,6 +13,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+ALL_SOCS = "all"
+
 
 class Text(click.ParamType[str]):
     """Text that stays as it is, with what the shell offers for it.
@@ -67,6 +69,41 @@ class Name(Text):
             QnnSdError: there is none of that name.
         """
         return self._named(str(value))
+
+
+class SomeSocs(click.ParamType[tuple[str, ...]]):
+    """A SoC by any of its names, several with commas between, or ``all``: what ``--soc`` takes for each."""
+
+    name = "socs"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 (click's)
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> tuple[str, ...]:
+        """The SoCs, each once.
+
+        Raises:
+            UnknownSocError: there is none of that name.
+        """
+        if isinstance(value, tuple):
+            return value
+        if value.strip().lower() == ALL_SOCS:
+            return tuple(soc for soc, _title in _socs())
+        return tuple(dict.fromkeys(_soc_named(each) for each in value.split(",")))
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """As for one SoC, after the last comma, and ``all``."""
+        before, comma, begun = incomplete.rpartition(",")
+        one = Text(lambda: [*_socs(), *([] if before else [(ALL_SOCS, "every SoC that has a profile")])])
+        items = one.shell_complete(ctx, param, begun)
+        return [CompletionItem(f"{before}{comma}{each.value}", help=each.help) for each in items]
 
 
 class WeightsPath(click.ParamType[str]):
@@ -144,8 +181,12 @@ def type_of(names: Iterable[str], given: Any) -> Any:
 
 def _socs() -> Iterable[tuple[str, str | None]]:
     from qnn_sd.config import profiles  # noqa: PLC0415
+    from qnn_sd.errors import ConfigError  # noqa: PLC0415
 
-    return [(soc, profile.title) for soc, profile in profiles().items()]
+    try:
+        return [(soc, profile.title) for soc, profile in profiles().items()]
+    except ConfigError:  # a file of the user's own is wrong: the command says so, not the Tab
+        return []
 
 
 def _soc_named(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from qnn_sd.compile.epcontext_model import simplify_wrapper
 from qnn_sd.compile.optimization_level import Report, no_op, run_at_best_level
-from qnn_sd.compile.process import CONTEXT_FILE, Job
+from qnn_sd.compile.process import CONTEXT_FILE, Children, Job
 
 
 def compile_component(
@@ -18,6 +18,8 @@ def compile_component(
     folder: Path,
     *,
     report: Report = no_op,
+    further_socs: tuple[tuple[int, int], ...] = (),
+    children: Children | None = None,
 ) -> dict[str, Any]:
     """Compiles a QDQ model to ``model_ctx.onnx`` (an EPContext wrapper) and its context binary.
 
@@ -29,14 +31,18 @@ def compile_component(
             crashes at it, the next lower one is tried.
         folder: existing folder that gets the files.
         report: gets a line for each level at which the compiler crashed.
+        further_socs: soc_model and htp_arch of further SoCs, whose binaries the same file is to hold. The HTP emulator
+            doesn't load a file for several.
+        children: that the compiler's process is one of.
 
     Returns:
-        Metadata for the manifest: the binaries' bytes, the level that worked, the crashes above it.
+        Metadata for the manifest: the binaries' bytes, the level that worked, the crashes above it, how many second
+        operands of products have int8 in the place of int16.
 
     Raises:
         CompileError: the compiler refused the graph, or crashed at every level; nothing usable is left.
     """
-    job = Job(source, folder, soc_model, htp_arch, optimization_mode)
+    job = Job(source, folder, soc_model, htp_arch, optimization_mode, further_socs=further_socs, children=children)
     compiled = run_at_best_level(job, report, lambda: no_op)
     simplify_wrapper(folder / CONTEXT_FILE)
     binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))
@@ -44,4 +50,5 @@ def compile_component(
         "context_binary_bytes": binaries,
         "optimization_mode": compiled.level,
         "compiler_crashes": list(compiled.crashes),
+        "int8_operands": compiled.int8_operands,
     }

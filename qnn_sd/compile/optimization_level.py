@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qnn_sd.compile.blocks import QdqGraph
+from qnn_sd.compile.narrow_operands import with_fitting_operands
 from qnn_sd.compile.process import Job, Outcome, run
 from qnn_sd.errors import CompileError
 
@@ -25,10 +26,12 @@ class Compiled:
     Attributes:
         level: the optimization level that worked.
         crashes: one line for each level above it, at which the compiler crashed.
+        int8_operands: how many second operands of products have int8 in the place of int16 (``narrow_operands.py``).
     """
 
     level: int
     crashes: tuple[str, ...]
+    int8_operands: int = 0
 
 
 def run_at_best_level(job: Job, report: Report, listener: Callable[[], Callable[[str], None]]) -> Compiled:
@@ -42,6 +45,11 @@ def run_at_best_level(job: Job, report: Report, listener: Callable[[], Callable[
     Raises:
         CompileError: the compiler refused the graph, or crashed at every level; the folder is empty then.
     """
+    with with_fitting_operands(job) as (fitting, narrowed):
+        return replace(_run_at_best_level(fitting, report, listener), int8_operands=narrowed)
+
+
+def _run_at_best_level(job: Job, report: Report, listener: Callable[[], Callable[[str], None]]) -> Compiled:
     crashes: list[str] = []
     for level in range(job.optimization_mode, 0, -1):
         here = replace(job, optimization_mode=level)
@@ -63,7 +71,7 @@ def _culprits(job: Job, outcome: Outcome) -> str:
     """At which blocks the compiler crashes: each is compiled by itself."""
     if outcome.crash_reason == "SIGKILL":
         return "killed from outside, as when memory runs out"
-    graph, guilty = QdqGraph(job.source), []
+    graph, guilty = QdqGraph(job.graph or job.source), []
     for block, ops in graph.grouped().items():
         with tempfile.TemporaryDirectory(dir=job.folder) as aside:
             part, out = Path(aside) / "part", Path(aside) / "out"

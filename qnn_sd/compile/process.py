@@ -8,13 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qnn_sd import interruption
-from qnn_sd.errors import CompileError
+from qnn_sd.errors import CompileError, TargetError
 
 CONTEXT_FILE = "model_ctx.onnx"
 _KEPT_LINES = 40
@@ -35,6 +36,10 @@ class Job:
         optimization_mode: ``htp_graph_finalization_optimization_mode``, 1 to 3.
         options: further options of the QNN provider.
         verbose: whether the compiler tells all that it does, its memory traffic included.
+        further_socs: soc_model and htp_arch of further SoCs, whose binaries the same file is to hold.
+        children: that the compiler's process is one of; None for one that only this call ends.
+        graph: folder of the graph that is compiled in place of the source, where that has a form that its SoCs don't
+            take; None for the source itself. Messages name the source.
     """
 
     source: Path
@@ -44,6 +49,18 @@ class Job:
     optimization_mode: int
     options: Mapping[str, str] = field(default_factory=dict)
     verbose: bool = False
+    further_socs: tuple[tuple[int, int], ...] = ()
+    graph: Path | None = None
+    children: Children | None = None
+
+    @property
+    def socs(self) -> tuple[tuple[int, int], ...]:
+        """soc_model and htp_arch of every SoC that it is compiled for."""
+        return ((self.soc_model, self.htp_arch), *self.further_socs)
+
+    def on_graph(self, folder: Path) -> Job:
+        """The same job with another graph in the source's place."""
+        return replace(self, graph=folder)
 
 
 @dataclass(frozen=True)
@@ -76,14 +93,14 @@ def run(job: Job, listen: Callable[[str], None]) -> Outcome:
         CompileError: it refused the graph, or wrote nothing.
     """
     request = {
-        "source": str(job.source),
+        "source": str(job.graph or job.source),
         "context": str(job.folder / CONTEXT_FILE),
-        "soc_model": job.soc_model,
-        "htp_arch": job.htp_arch,
+        "soc_model": ",".join(str(soc_model) for soc_model, _htp_arch in job.socs),
+        "htp_arch": ",".join(str(htp_arch) for _soc_model, htp_arch in job.socs),
         "options": {"htp_graph_finalization_optimization_mode": str(job.optimization_mode), **job.options},
         "verbose": job.verbose,
     }
-    outcome = _run_child(request, listen)
+    outcome = _run_child(request, listen, job.children or Children())
     if outcome.code > 0:
         raise CompileError(
             f"The QNN compiler refused {job.source}",
@@ -95,6 +112,41 @@ def run(job: Job, listen: Callable[[str], None]) -> Outcome:
             f"The QNN compiler wrote nothing for {job.source}", why=outcome.last, hint="Run qnn-sd doctor."
         )
     return outcome
+
+
+class Children:
+    """Child processes that are ended together, from whichever thread they were started."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def start(self, module: str, request: Mapping[str, object]) -> subprocess.Popen[str]:
+        """As ``start_child``.
+
+        Raises:
+            TargetError: ``close`` was called.
+        """
+        # Under the lock, so that who closes meanwhile ends this one too.
+        with self._lock:
+            if self._closed:
+                raise TargetError("The work was called off", hint="Start it again: what is done stays so.")
+            child = start_child(module, request)
+            self._running.add(child)
+            return child
+
+    def ended(self, child: subprocess.Popen[str]) -> None:
+        """Forgets one that has ended."""
+        with self._lock:
+            self._running.discard(child)
+
+    def close(self) -> None:
+        """Ends what runs; nothing more can be started."""
+        with self._lock:
+            self._closed = True
+            for child in self._running:
+                child.kill()
 
 
 def start_child(module: str, request: Mapping[str, object]) -> subprocess.Popen[str]:
@@ -117,7 +169,7 @@ def start_child(module: str, request: Mapping[str, object]) -> subprocess.Popen[
     )
 
 
-def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> Outcome:
+def _run_child(request: Mapping[str, object], listen: Callable[[str], None], children: Children) -> Outcome:
     """A child that Ctrl-C takes along.
 
     A compiler holds gigabytes, so none may be left behind. Ctrl-C waits until the child is known:
@@ -129,7 +181,7 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
     errors: deque[str] = deque(maxlen=3)
     try:
         with interruption.deferred():
-            child = start_child("qnn_sd.compile.compiler_child", request)
+            child = children.start("qnn_sd.compile.compiler_child", request)
         assert child.stdout is not None, "it was asked for"
         for line in child.stdout:
             listen(line)
@@ -143,6 +195,7 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None]) -> 
             if child.poll() is None:
                 child.kill()
                 child.wait()
+            children.ended(child)
             if child.stdout is not None:
                 child.stdout.close()
     # Between a verbose run's errors and its last word lie thousands of lines.

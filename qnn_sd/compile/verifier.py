@@ -7,16 +7,14 @@ faster. A component of Stable Diffusion 1.5 takes it many minutes, so those that
 from __future__ import annotations
 
 import queue
-import subprocess
 import tempfile
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from qnn_sd.compile.process import last_lines, start_child
+from qnn_sd.compile.process import Children, last_lines
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Feeds, Outputs
 from qnn_sd.verification import (
@@ -57,16 +55,11 @@ class Verifier:
         self._cores: queue.SimpleQueue[int] = queue.SimpleQueue()
         for core in cores:
             self._cores.put(core)
-        self._running: set[subprocess.Popen[str]] = set()
-        self._closed = False
-        self._lock = threading.Lock()
+        self._children = Children()
 
     def close(self) -> None:
         """Ends what runs; nothing more can be measured."""
-        with self._lock:
-            self._closed = True
-            for child in self._running:
-                child.kill()
+        self._children.close()
 
     def sqnr(self, component: str, binary: Binary, inputs: Sequence[VerificationInput]) -> SqnrSummary:
         """How near a context binary on the emulator is to the CPU's run of its QDQ graph.
@@ -108,10 +101,9 @@ class Verifier:
             "answer": str(answer),
             "core": core,
         }
-        child = self._start(request)
+        child = self._children.start("qnn_sd.compile.verifier_child", request)
         printed, _ = child.communicate()
-        with self._lock:
-            self._running.discard(child)
+        self._children.ended(child)
         if child.returncode != 0:
             raise TargetError(
                 f"The emulator failed on {binary.compiled}",
@@ -126,12 +118,3 @@ class Verifier:
             return [{name: rows[number] for name, rows in of_side.items()} for number in range(len(samples))]
 
         return answers("expected"), answers("found")
-
-    def _start(self, request: Mapping[str, object]) -> subprocess.Popen[str]:
-        # Under the lock, so that who closes meanwhile ends this one too.
-        with self._lock:
-            if self._closed:
-                raise TargetError("The verification was called off", hint="Start it again: what is verified stays so.")
-            child = start_child("qnn_sd.compile.verifier_child", request)
-            self._running.add(child)
-            return child

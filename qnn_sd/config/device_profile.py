@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from qnn_sd import resources
-from qnn_sd.config.soc_names import known_title, name_key, unknown_soc
-from qnn_sd.config.toml_file import StrictModel, read_toml, refuse_other_name, toml_names
-from qnn_sd.errors import ConfigError
+from qnn_sd.config.known_socs import known_soc
+from qnn_sd.config.toml_file import StrictModel
+
+_Milliseconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+# A number is one: true isn't 1, "57" isn't 57.
+_Count = Annotated[int, Field(strict=True, ge=1, le=65535)]
+# The default for a SoC that the compiler doesn't list; what most have.
+_VTCM_MB = 8
 
 
 class PublishedMs(StrictModel):
@@ -22,13 +25,43 @@ class PublishedMs(StrictModel):
         vae_decoder: of the VAE's decoder.
     """
 
-    text_encoder: Annotated[float, Field(gt=0)]
-    unet: Annotated[float, Field(gt=0)]
-    vae_decoder: Annotated[float, Field(gt=0)]
+    text_encoder: _Milliseconds
+    unet: _Milliseconds
+    vae_decoder: _Milliseconds
+
+
+class Limits(StrictModel):
+    """What is known to be limited on a SoC; None where nobody says.
+
+    Attributes:
+        fp16: whether its HTP computes float graphs. The SoC's, not the HTP version's.
+        ai_hub_vae: whether AI Hub Models compiles Stable Diffusion's VAE for it.
+        graph_mb: the largest allocation of one graph, MB.
+        first_qairt: the first QAIRT release that knows it, such as ``2.46``; libraries on a phone may be older.
+    """
+
+    fp16: bool | None = None
+    ai_hub_vae: bool | None = None
+    graph_mb: _Count | None = None
+    first_qairt: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
+
+
+class AiHubNames(StrictModel):
+    """What AI Hub calls a SoC, and devices that have it: names as good as ``aliases``.
+
+    Attributes:
+        chipsets: of its attribute ``chipset:``.
+        devices: names of devices.
+    """
+
+    chipsets: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 class DeviceProfile(StrictModel):
     """One SoC: what the compiler is told, and which binary a phone gets.
+
+    What a file leaves out of ``htp_arch``, ``vtcm_mb``, ``estimates`` and ``limits.fp16`` is as the compiler says.
 
     Attributes:
         soc: lower-case name, as ``--soc`` takes it.
@@ -41,87 +74,66 @@ class DeviceProfile(StrictModel):
         vtcm_mb: on-chip memory of the HTP.
         optimization_mode: ``htp_graph_finalization_optimization_mode``.
         estimates: whether the compiler estimates how long a graph takes on it.
+        unlisted: whether ``soc_model`` is meant, though this compiler doesn't know it.
+        ddr_gb_s: peak bandwidth of its memory, GB/s.
+        limits: what it can't do.
+        ai_hub: what AI Hub calls it.
         published_ms: what others measured on it, to scale another chip's estimate by.
+        sources: who says so, by field.
     """
 
-    soc: str
-    title: str
+    soc: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+    title: Annotated[str, Field(min_length=1, max_length=100)]
     aliases: tuple[str, ...] = ()
-    dl_mode: Annotated[int, Field(ge=1)] | None = None
-    soc_model: Annotated[int, Field(ge=1)]
-    htp_arch: Literal[68, 69, 73, 75, 79, 81]
-    vtcm_mb: Annotated[int, Field(ge=1)] = 8
-    optimization_mode: Literal[1, 2, 3] = 3
-    estimates: bool = False
+    dl_mode: _Count | None = None
+    soc_model: _Count
+    htp_arch: _Count
+    vtcm_mb: _Count = _VTCM_MB
+    optimization_mode: Annotated[int, Field(strict=True, ge=1, le=3)] = 3
+    estimates: Annotated[bool, Field(strict=True)] = False
+    unlisted: Annotated[bool, Field(strict=True)] = False
+    ddr_gb_s: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] | None = None
+    limits: Limits = Limits()
+    ai_hub: AiHubNames = AiHubNames()
     published_ms: PublishedMs | None = None
+    sources: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_compiler_says(cls, content: Any) -> Any:
+        """Fills in what is left out and the compiler knows."""
+        number = content.get("soc_model") if isinstance(content, dict) else None
+        known = known_soc(number) if isinstance(number, int) else None
+        if known is None or known.htp_arch is None:
+            return content
+        filled = {"htp_arch": known.htp_arch, "vtcm_mb": known.vtcm_mb, "estimates": known.estimates, **content}
+        limits = filled.get("limits", {})
+        if isinstance(limits, dict):
+            filled["limits"] = {"fp16": known.fp16, **limits}
+        return filled
+
+    @field_validator("title", "aliases")
+    @classmethod
+    def _readable(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        """A name that a terminal can't show can't be typed."""
+        for name in (value,) if isinstance(value, str) else value:
+            if not name.strip() or not name.isprintable():
+                raise ValueError(f"{name!r} is no name")
+        return value
+
+    @model_validator(mode="after")
+    def _sources_are_of_fields(self) -> Self:
+        known = {*type(self).model_fields, *(f"limits.{name}" for name in Limits.model_fields)}
+        if strange := sorted(set(self.sources) - known):
+            raise ValueError(f"sources of what is no field: {', '.join(strange)}")
+        return self
 
     @property
     def label(self) -> str:
         """For people, such as ``Snapdragon 8 Gen 3 (dl_mode 2)``."""
         return self.title if self.dl_mode is None else f"{self.title} (dl_mode {self.dl_mode})"
 
-
-def socs() -> list[str]:
-    """Names of the SoCs that have a profile."""
-    return toml_names(resources.device_profiles())
-
-
-def profiles() -> dict[str, DeviceProfile]:
-    """All profiles, by SoC.
-
-    Raises:
-        ConfigError: a file doesn't follow the schema.
-    """
-    found = {}
-    for soc in socs():
-        path = resources.device_profiles() / f"{soc}.toml"
-        found[soc] = read_toml(path, DeviceProfile)
-        refuse_other_name(path, found[soc].soc)
-    return found
-
-
-def find_profile(name: str) -> DeviceProfile | None:
-    """The profile of a SoC by any of its names, such as ``sm8650``, ``8gen3`` or ``SM8650-AC``; None if there is none.
-
-    Raises:
-        ConfigError: a file doesn't follow the schema, or two profiles claim one name.
-    """
-    known = profiles()
-    soc = _names(known).get(name_key(name))
-    return None if soc is None else known[soc]
-
-
-def load_profile(name: str) -> DeviceProfile:
-    """The same for a name that must be one's.
-
-    Raises:
-        UnknownSocError: no profile has that name; those that there are are listed.
-        ConfigError: a file doesn't follow the schema, or two profiles claim one name.
-    """
-    known = profiles()
-    names = _names(known)
-    soc = names.get(name_key(name))
-    if soc is None:
-        raise unknown_soc(name, {soc: each.title for soc, each in known.items()}, names)
-    return known[soc]
-
-
-def soc_label(model: str) -> str:
-    """A SoC that a phone reports, with the name on the box where it is known: ``SM8750, Snapdragon 8 Elite``."""
-    title = known_title(model)
-    return model if title is None else f"{model}, {title.partition(' (')[0]}"
-
-
-def _names(known: Mapping[str, DeviceProfile]) -> dict[str, str]:
-    """The SoC of every name, as ``name_key`` has it."""
-    owners: dict[str, str] = {}
-    for soc, profile in known.items():
-        for name in (soc, profile.title, *profile.aliases):
-            owner = owners.setdefault(name_key(name), soc)
-            if owner != soc:
-                raise ConfigError(
-                    f"The device profiles {owner} and {soc} both claim the name {name!r}",
-                    why="--soc must mean one of them.",
-                    hint=f"Remove it from the aliases in {resources.device_profiles() / soc}.toml.",
-                )
-    return owners
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that it is called."""
+        return (self.soc, self.title, *self.aliases, *self.ai_hub.chipsets, *self.ai_hub.devices)

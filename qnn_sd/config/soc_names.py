@@ -6,41 +6,9 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 
+from qnn_sd.config.known_socs import soc_named, titles
 from qnn_sd.errors import UnknownSocError
 
-# Qualcomm's others, by the name on the box: part numbers, as ro.soc.model has them, and other names.
-# As public lists of Snapdragon SoCs have them; not checked against Qualcomm's documents. One that were wrong would
-# change a message, no build.
-_WITHOUT_PROFILE: Mapping[str, tuple[str, ...]] = {
-    "Snapdragon 8 Elite Gen 5": ("SM8850",),
-    "Snapdragon 8 Gen 5": ("SM8845",),
-    "Snapdragon 8 Elite": ("SM8750", "8 Elite for Galaxy", "8 Gen 4"),
-    "Snapdragon 8s Gen 4": ("SM8735",),
-    "Snapdragon 8s Gen 3": ("SM8635",),
-    "Snapdragon 8+ Gen 1": ("SM8475",),
-    "Snapdragon 8 Gen 1": ("SM8450",),
-    "Snapdragon 888": ("SM8350", "888+"),
-    "Snapdragon 870": ("SM8250-AC",),
-    "Snapdragon 865": ("SM8250", "865+"),
-    "Snapdragon 855": ("SM8150", "855+"),
-    "Snapdragon 845": ("SDM845",),
-    "Snapdragon 7 Gen 4": ("SM7750",),
-    "Snapdragon 7+ Gen 3": ("SM7675",),
-    "Snapdragon 7s Gen 3": ("SM7635",),
-    "Snapdragon 7 Gen 3": ("SM7550",),
-    "Snapdragon 7+ Gen 2": ("SM7475",),
-    "Snapdragon 7s Gen 2": ("SM7435",),
-    "Snapdragon 7 Gen 1": ("SM7450",),
-    "Snapdragon 778G": ("SM7325", "778G+"),
-    "Snapdragon 6 Gen 3": ("SM6475",),
-    "Snapdragon 6 Gen 1": ("SM6450",),
-    "Snapdragon 695": ("SM6375",),
-    "Snapdragon 4 Gen 2": ("SM4450",),
-    "Snapdragon 4 Gen 1": ("SM4375",),
-    "Snapdragon X Elite": ("X1E80100", "X1E"),
-    "Dragonwing QCS8550": ("QCS8550", "QCM8550"),
-    "Dragonwing QCS6490": ("QCS6490", "QCM6490"),
-}
 # What other makers' SoCs are called, of a name without spaces.
 _OTHER_MAKERS: Mapping[str, str] = {
     "MediaTek": r"mediatek|dimensity|helio|mt\d{4}",
@@ -54,7 +22,7 @@ _OTHER_MAKERS: Mapping[str, str] = {
 _PHONES = r"galaxy|pixel|oneplus|xiaomi|redmi|poco|honor|oppo|vivo|iqoo|realme|xperia|motorola|nothing|rog"
 _PART_NUMBER = re.compile(r"[a-z]{2,3}\d+\w*")
 # The letters after a part number name a speed, a modem that is left out, or whom it is made for.
-_SUFFIX = re.compile(r"(?<=\d)(a[a-z]|p)$")
+_VARIANT = re.compile(r"([a-z]{2,3}\d{4,5})(a[a-z]|p)")
 
 
 def name_key(name: str) -> str:
@@ -63,24 +31,49 @@ def name_key(name: str) -> str:
     return key.removeprefix("qualcomm").removesuffix("5g")
 
 
-def known_title(name: str) -> str | None:
-    """Qualcomm's name of a SoC that has no profile, with its part number; None for one that isn't known here."""
+def without_variant(key: str) -> str:
+    """A part number without the letters of a variant, such as ``sm8650`` of ``sm8650ac``; another name as it is.
+
+    Args:
+        key: as ``name_key`` has it.
+    """
+    return match[1] if (match := _VARIANT.fullmatch(key)) else key
+
+
+def known_part(name: str) -> str | None:
+    """Part number of a SoC that has no shipped profile, by any of its names; None for one that isn't known here."""
     typed = name_key(name)
     # A whole name comes before one without its suffix: SM8250-AC isn't SM8250.
-    for key in (typed, _SUFFIX.sub("", typed)):
-        for title, names in _WITHOUT_PROFILE.items():
-            if key in map(name_key, _spellings(title, names)):
-                return title if names[0] in title else f"{title} ({names[0]})"
-    return None
+    for key in (typed, without_variant(typed)):
+        for part, names in titles().items():
+            if key in map(name_key, _spellings(part, names)):
+                return part
+    chip = soc_named(name)
+    return None if chip is None else chip.name
 
 
-def _spellings(title: str, names: tuple[str, ...]) -> Iterator[str]:
-    for name in (title.partition(" ")[2], *names):
-        yield from (name, f"Snapdragon {name}", f"SD {name}")
-    yield title
+def known_title(name: str) -> str | None:
+    """The name on the box of a SoC that has no shipped profile, with its part number; None where either isn't known."""
+    part = known_part(name)
+    return f"{titles()[part][0]} ({part})" if part in titles() else None
 
 
-def unknown_soc(typed: str, titles: Mapping[str, str], names: Mapping[str, str]) -> UnknownSocError:
+def soc_label(model: str) -> str:
+    """A SoC that a phone reports, with the name on the box where it is known: ``SM8845, Snapdragon 8 Gen 5``."""
+    title = known_title(model)
+    return model if title is None else f"{model}, {title.partition(' (')[0]}"
+
+
+def _spellings(part: str, names: tuple[str, ...]) -> Iterator[str]:
+    yield part
+    for name in names:
+        short = name.removeprefix("Snapdragon ")
+        yield from (name, short, f"SD {short}")
+
+
+def unknown_soc(
+    typed: str, titles: Mapping[str, str], names: Mapping[str, str], loading: str | None
+) -> UnknownSocError:
     """Why a name means no profile.
 
     Another SoC is never suggested in place of one that is meant: only words are taken for misspelt, never numbers.
@@ -89,16 +82,13 @@ def unknown_soc(typed: str, titles: Mapping[str, str], names: Mapping[str, str])
         typed: the name.
         titles: of those that have a profile, by what ``--soc`` takes.
         names: what else they are called, as ``name_key`` has it, with what ``--soc`` takes for each.
+        loading: the one of them whose binaries the SoC of that name loads; None where it isn't known, or none do.
     """
-    hint = f"Supported: {', '.join(f'{soc} ({title})' for soc, title in titles.items())}."
+    hint = f"Supported: {', '.join(titles)}; qnn-sd devices --known tells more of each."
     key = name_key(typed)
-    known = known_title(typed)
-    if known is not None:
-        return UnknownSocError(
-            f"{known} is known, and has no profile",
-            why="Context binaries are compiled for one SoC, and those of another one aren't for it.",
-            hint=f"{hint} docs/contributing.md says how to add one.",
-        )
+    part = known_part(typed)
+    if part is not None:
+        return _without_profile(part, loading, hint)
     for maker, pattern in _OTHER_MAKERS.items():
         if re.match(pattern, key):
             return UnknownSocError(
@@ -115,6 +105,19 @@ def unknown_soc(typed: str, titles: Mapping[str, str], names: Mapping[str, str])
     meant = _misspelt(key, names)
     why = f"Did you mean {meant} ({titles[meant]})?" if meant else ""
     return UnknownSocError(f"Unknown SoC {typed!r}", why=why, hint=hint)
+
+
+def _without_profile(part: str, loading: str | None, hint: str) -> UnknownSocError:
+    known = f"{known_title(part) or part} is known, and has no profile"
+    chip = soc_named(part)
+    if chip is not None and chip.htp_arch is None:
+        return UnknownSocError(known, why="It has no HTP, which is what context binaries run on.", hint=hint)
+    instead = f"It loads the binaries for {loading}: --soc {loading}. " if loading else ""
+    return UnknownSocError(
+        known,
+        why="Context binaries are compiled for one SoC, and those of another one aren't for it.",
+        hint=f"{instead}docs/socs.md says how to add one. {hint}",
+    )
 
 
 def _misspelt(key: str, names: Mapping[str, str]) -> str | None:

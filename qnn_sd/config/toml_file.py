@@ -43,10 +43,12 @@ def read_toml(path: Path, kind: type[Model]) -> Model:
     """A TOML file as its model.
 
     Raises:
-        ConfigError: no TOML, an unknown key (the nearest is suggested) or a bad value.
+        ConfigError: it can't be read, no TOML, an unknown key (the nearest is suggested) or a bad value.
     """
     try:
         return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read", why=str(error.strerror), hint=f"Correct {path}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML", why=str(error), hint=f"Correct {path}.") from error
     except ValidationError as error:

@@ -1,6 +1,6 @@
 """What building and generating take, before they start: shipped figures, scaled to this machine and this model."""
 
 from qnn_sd.estimates.machine import Machine, measure_machine
-from qnn_sd.estimates.predict import Estimate, estimate, makespan
+from qnn_sd.estimates.predict import Estimate, estimate, how_many_fit, makespan
 
-__all__ = ["Estimate", "Machine", "estimate", "makespan", "measure_machine"]
+__all__ = ["Estimate", "Machine", "estimate", "how_many_fit", "makespan", "measure_machine"]

@@ -94,3 +94,21 @@ def makespan(seconds: Iterable[float], cores: int) -> float:
     for each in seconds:
         heapq.heapreplace(busy, busy[0] + each)
     return max(busy)
+
+
+def how_many_fit(memory: Iterable[float], cores: int, free: float | None) -> int:
+    """How many pieces of work fit side by side: one a core, and the largest of them into the memory; at least one.
+
+    Args:
+        memory: bytes that each holds.
+        cores: that may be used.
+        free: bytes of memory; None where nobody knows.
+    """
+    most = 1
+    held = 0.0
+    for each in sorted(memory, reverse=True)[:cores]:
+        held += each
+        if free is not None and held > free:
+            break
+        most += 1
+    return max(most - 1, 1)

@@ -17,6 +17,7 @@ from qnn_sd.artifact_manifest import Work
 from qnn_sd.console import Console
 from qnn_sd.in_words import clock, duration
 from qnn_sd.pipeline.expected_build import ExpectedBuild
+from qnn_sd.pipeline.side_by_side import workers_for
 
 # Fills a folder and returns metadata for the manifest.
 Build = Callable[[Path], Mapping[str, Any]]
@@ -64,6 +65,19 @@ class PlannedStage:
     cached: bool
     work: Work
     last_seconds: float | None
+
+
+@dataclass(frozen=True)
+class ParallelBuild:
+    """One of several artifacts that are made side by side.
+
+    Attributes:
+        recipe: what to make.
+        build: makes it; called in a thread.
+    """
+
+    recipe: Recipe
+    build: Build
 
 
 def tool_versions(code: Sequence[str], *packages: str) -> dict[str, str]:
@@ -161,53 +175,49 @@ class ArtifactStore:
         expected.done(running, time.monotonic() - started, [each.folder for each in made.values()])
 
     def get_or_build_in_parallel(
-        self,
-        recipes: Mapping[str, tuple[Recipe, Build]],
-        title: str,
-        workers: int,
-        cancel: Callable[[], None],
+        self, builds: Mapping[str, ParallelBuild], title: str, cancel: Callable[[], None]
     ) -> dict[str, Artifact]:
-        """Several artifacts by component, made at the same time; if one fails or Ctrl-C comes, the others end too.
+        """Several artifacts of one stage by component, made at the same time: as many as cores and memory allow.
+
+        If one fails or Ctrl-C comes, the others end too.
 
         Args:
-            recipes: what to make, and what makes it: called in threads.
+            builds: by component.
             title: of the progress bar.
-            workers: how many at a time.
             cancel: ends the builds that run; theirs is an error then.
         """
         ahead = {
-            name: made
-            for name, made in recipes.items()
-            if made[0].key not in self._made and not artifact.artifact_folder(self.cache, made[0]).exists()
+            name: each
+            for name, each in builds.items()
+            if each.recipe.key not in self._made and not artifact.artifact_folder(self.cache, each.recipe).exists()
         }
         if ahead and not self._dry_run:
-            for name, made in self._in_parallel(ahead, title, workers, cancel).items():
-                self._keep(recipes[name][0], name, made)
-        return {name: self.get_or_build(recipe, name, build) for name, (recipe, build) in recipes.items()}
+            for name, made in self._in_parallel(ahead, title, cancel).items():
+                self._keep(builds[name].recipe, name, made)
+        return {name: self.get_or_build(each.recipe, name, each.build) for name, each in builds.items()}
 
     def _in_parallel(
-        self,
-        ahead: Mapping[str, tuple[Recipe, Build]],
-        title: str,
-        workers: int,
-        cancel: Callable[[], None],
+        self, ahead: Mapping[str, ParallelBuild], title: str, cancel: Callable[[], None]
     ) -> dict[str, Artifact]:
-        recipes = {name: recipe for name, (recipe, _build) in ahead.items()}
+        recipes = {name: each.recipe for name, each in ahead.items()}
+        title = f"{title}: {', '.join(ahead)}"
         with (
-            self._running(f"{title}: {', '.join(ahead)}", recipes, said=False) as made,
-            self._console.progress(f"{title}: {', '.join(ahead)}", len(ahead)) as bar,
-            ThreadPoolExecutor(workers) as pool,
+            self._running(title, recipes, said=False) as made,
+            self._console.progress(title, len(ahead)) as bar,
+            ThreadPoolExecutor(workers_for(recipes.values())) as pool,
         ):
             try:
                 started = {
-                    name: pool.submit(artifact.load_or_build, self.cache, recipe, build)
-                    for name, (recipe, build) in ahead.items()
+                    name: pool.submit(artifact.load_or_build, self.cache, each.recipe, each.build)
+                    for name, each in ahead.items()
                 }
                 for ended in as_completed(started.values()):
                     ended.result()
                     bar.advance()
             except BaseException:
                 cancel()
+                # Those that wait for a thread are never begun.
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
             made |= {name: ended.result() for name, ended in started.items()}
         return made

@@ -38,11 +38,11 @@ from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
 from qnn_sd.quantize import QuantizationScheme
 from qnn_sd.quantize.calibration import Samples, Trajectory
 from qnn_sd.verification import (
-    BINARY_AGAINST_QDQ,
     QDQ_AGAINST_FLOAT,
     ComponentVerification,
     SqnrSummary,
     VerificationInput,
+    binary_gate,
     gate_warning,
     require_gate,
 )
@@ -266,7 +266,14 @@ class BuildPipeline:
 
     def compile(self, component: str, profile: DeviceProfile) -> Artifact:
         """The component's context binary for a SoC; nothing is known of it until it is verified."""
-        return compile_stage.compile_binary(self._context, component, self.quantize(component), profile)
+        return self._compiled([component], (profile,))[component]
+
+    def _quantized(self, components: Sequence[str]) -> dict[str, Artifact]:
+        return {name: self.quantize(name) for name in components}
+
+    def _compiled(self, components: Sequence[str], socs: tuple[DeviceProfile, ...]) -> dict[str, Artifact]:
+        """Context binaries, side by side; each serves all of the SoCs."""
+        return compile_stage.compile_binaries(self._context, self._quantized(components), socs)
 
     def verification_inputs(self, component: str) -> list[VerificationInput]:
         """What a component is verified with, labelled."""
@@ -313,7 +320,12 @@ class BuildPipeline:
         """
         verified = {component: self.verify_quantization(component) for component in components}
         artifacts = verify_stage.verify_binaries(
-            self._context, profile, self._graphs(components, profile), self._verification_plan, self.verification()
+            self._context,
+            profile,
+            self._quantized(components),
+            self._compiled(components, (profile,)),
+            self._verification_plan,
+            self.verification(),
         )
         for name, artifact in artifacts.items():
             if self._context.dry_run and not artifact.metadata:
@@ -321,14 +333,11 @@ class BuildPipeline:
             else:
                 found = verify_stage.measured_figures(artifact, SqnrSummary)
             if not self._context.dry_run:
-                require_gate(BINARY_AGAINST_QDQ, name, found, *verify_stage.likely_cause_in_versions())
+                gate = binary_gate(profile.htp_arch)
+                require_gate(gate, name, found, *verify_stage.likely_cause_in_versions())
             verified[name] = verified[name].model_copy(update={"binary_against_qdq": found})
         self.measured |= verified
         return verified
-
-    def _graphs(self, components: Sequence[str], profile: DeviceProfile) -> dict[str, tuple[Artifact, Artifact]]:
-        """QDQ graph and compiled binary, by component."""
-        return {name: (self.quantize(name), self.compile(name, profile)) for name in components}
 
     def bundle(self, profile: DeviceProfile, components: Sequence[str] | None = None) -> OpenBundle:
         """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP.
@@ -348,7 +357,34 @@ class BuildPipeline:
         self._context.require_tokenizer()
         names = self.components if components is None else components
         verified = self.verify(names, profile) if self._context.verify else None
-        return bundle_stage.bundle_binaries(self._context, profile, self._graphs(names, profile), verified)
+        return self._bundled(names, (profile,), verified)
+
+    def build_multi_soc_bundle(self, profiles: Sequence[DeviceProfile]) -> Artifact:
+        """One bundle whose context binaries serve several SoCs.
+
+        The emulator loads no file for several SoCs. So each SoC's own binaries, from the same QDQ graphs, are compiled
+        and verified before, and the bundle says that its files weren't run.
+
+        Raises:
+            VerificationError: a gate refuses a component, for one of the SoCs.
+        """
+        self._context.require_tokenizer()
+        verified: dict[str, ComponentVerification] | None = None
+        if self._context.verify:
+            for profile in profiles:
+                self.verify(self.components, profile)
+            verified = {name: self.verify_quantization(name) for name in self.components}
+        return self._bundled(self.components, tuple(profiles), verified)
+
+    def _bundled(
+        self,
+        components: Sequence[str],
+        socs: tuple[DeviceProfile, ...],
+        verified: dict[str, ComponentVerification] | None,
+    ) -> Artifact:
+        compiled = self._compiled(components, socs)
+        graphs = {name: (qdq, compiled[name]) for name, qdq in self._quantized(components).items()}
+        return bundle_stage.bundle_binaries(self._context, socs, graphs, verified)
 
     def cpu_bundle(self, kind: Kind) -> OpenBundle:
         """Float or QDQ graphs for ONNX Runtime's CPU provider."""

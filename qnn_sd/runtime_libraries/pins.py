@@ -49,6 +49,7 @@ class PublishedSet(StrictModel):
     Attributes:
         qairt: version of QNN's libraries.
         compiler: the version of ``onnxruntime-qnn`` that compiles for it.
+        htp_archs: the HTPs that its libraries are for.
         plugin: the QNN execution provider.
         onnxruntime: ONNX Runtime's core and its Java binding.
         qnn_runtime: QNN's libraries, with stub and skel for each HTP.
@@ -56,6 +57,7 @@ class PublishedSet(StrictModel):
 
     qairt: Annotated[str, Field(pattern=_VERSION)]
     compiler: Annotated[str, Field(pattern=_VERSION)]
+    htp_archs: tuple[int, ...] = ()
     plugin: Pin
     onnxruntime: Pin
     qnn_runtime: Pin

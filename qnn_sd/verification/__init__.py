@@ -17,8 +17,10 @@ from qnn_sd.verification.figures import (
 )
 from qnn_sd.verification.gates import (
     BINARY_AGAINST_QDQ,
+    BINARY_WITH_INT8_OPERANDS,
     QDQ_AGAINST_FLOAT,
     Gate,
+    binary_gate,
     gate_warning,
     require_gate,
     setting_warning,
@@ -26,6 +28,7 @@ from qnn_sd.verification.gates import (
 
 __all__ = [
     "BINARY_AGAINST_QDQ",
+    "BINARY_WITH_INT8_OPERANDS",
     "QDQ_AGAINST_FLOAT",
     "SQNR_FIGURES",
     "ComponentVerification",
@@ -33,6 +36,7 @@ __all__ = [
     "SettingSqnr",
     "SqnrSummary",
     "VerificationInput",
+    "binary_gate",
     "gate_warning",
     "require_finite",
     "require_gate",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from qnn_sd.cli.documents.failure import ErrorDetail
 from qnn_sd.config import Rounding, StrictModel
 from qnn_sd.schemas import Document, ImageSize
 from qnn_sd.verification import ComponentVerification
@@ -120,6 +121,8 @@ class CompiledComponent(StrictModel):
         cached: whether it was in the cache already.
         optimization_mode: level of QNN's ``htp_graph_finalization_optimization_mode`` that was compiled with.
         compiler_crashes: how the compiler crashed at higher levels, highest first.
+        int8_operands: how many keys and values of attention have 8 bits in the binary and 16 in the QDQ graph, because
+            the SoC's HTP takes no other.
         encodings: whether activation ranges were measured, or encodings were given.
         encodings_file: the file of given encodings; null where they were measured.
         verification: what was measured of it; null with --no-verify.
@@ -134,6 +137,7 @@ class CompiledComponent(StrictModel):
     cached: bool
     optimization_mode: int
     compiler_crashes: list[str]
+    int8_operands: int
     encodings: EncodingsSource
     encodings_file: str | None
     verification: ComponentVerification | None
@@ -151,13 +155,31 @@ class Calibration(StrictModel):
     samples: dict[str, int] | None
 
 
+class CompiledBundle(StrictModel):
+    """Context binaries for a SoC, or one file for several.
+
+    Attributes:
+        soc: whose binaries they are; of several SoCs that each file serves, ``sm8550+sm8650``.
+        dl_mode: of the SoC's device profile; null where it has none, and of several.
+        folder: of the bundle: in the cache, or the copy that -o asked for.
+        verified: whether the bundle was verified, and its lowest SQNR, in words.
+        components: what was compiled, by component.
+    """
+
+    soc: str
+    dl_mode: int | None
+    folder: str
+    verified: str
+    components: dict[str, CompiledComponent]
+
+
 class CompileDocument(Document):
     """Context binaries for a SoC, as ``qnn-sd compile`` makes them.
 
     Attributes:
         model: name of the model config.
         size: of the image that the binaries are for.
-        soc: whose binaries they are.
+        soc: whose binaries they are; of several SoCs that each file serves (--multi-soc), ``sm8550+sm8650``.
         dl_mode: of the SoC's device profile; null where it has none.
         folder: of the bundle: in the cache, or the copy that -o asked for.
         verified: whether the bundle was verified, and its lowest SQNR, in words.
@@ -174,6 +196,38 @@ class CompileDocument(Document):
     verified: str
     calibration: Calibration
     components: dict[str, CompiledComponent]
+
+
+class RefusedSoc(StrictModel):
+    """A SoC that nothing was compiled for.
+
+    Attributes:
+        soc: which one.
+        error: why.
+    """
+
+    soc: str
+    error: ErrorDetail
+
+
+class CompileSeveralDocument(Document):
+    """Context binaries for several SoCs, as ``qnn-sd compile`` makes them where --soc names more than one.
+
+    Attributes:
+        model: name of the model config.
+        size: of the image that the binaries are for.
+        calibration: what ranges were measured with.
+        bundles: one for each SoC, in the order of the command line.
+        refused: the SoCs that a component doesn't compile for, or doesn't pass a gate for; the command ends with the
+            first one's exit code.
+    """
+
+    schema_id: Literal["qnn-sd/compile-several/1"] = Field("qnn-sd/compile-several/1", alias="schema")
+    model: str
+    size: ImageSize
+    calibration: Calibration
+    bundles: list[CompiledBundle]
+    refused: list[RefusedSoc]
 
 
 class StageToBuild(StrictModel):

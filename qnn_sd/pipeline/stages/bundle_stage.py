@@ -22,15 +22,15 @@ Verified = Mapping[str, ComponentVerification]
 
 def bundle_binaries(
     context: BuildContext,
-    profile: DeviceProfile,
+    profiles: tuple[DeviceProfile, ...],
     graphs: Mapping[str, tuple[Artifact, Artifact]],
     verified: Verified | None,
 ) -> Artifact:
-    """Context binaries for a SoC, with the QDQ graphs for what can't run on the HTP.
+    """Context binaries for a SoC or several, with the QDQ graphs for what can't run on the HTP.
 
     Args:
         context: of the build.
-        profile: the SoC.
+        profiles: the SoCs that every file serves.
         graphs: QDQ graph and compiled binary, by component.
         verified: what was measured of each; None if verifying was switched off.
     """
@@ -44,8 +44,11 @@ def bundle_binaries(
             fallback=f"{name}/cpu/{MODEL_FILE}",
             scheme=qdq.metadata.get("scheme"),
         )
-    soc = Soc(name=profile.soc, dl_mode=profile.dl_mode, soc_model=profile.soc_model, htp_arch=profile.htp_arch)
-    return _bundle(context, profile.soc, context.bundle_info(parts, soc, verified), sources)
+    soc, *further = [
+        Soc(name=each.soc, dl_mode=each.dl_mode, soc_model=each.soc_model, htp_arch=each.htp_arch) for each in profiles
+    ]
+    info = context.bundle_info(parts, soc, verified).model_copy(update={"further_socs": tuple(further)})
+    return _bundle(context, "+".join(each.soc for each in profiles), info, sources)
 
 
 def bundle_cpu_graphs(

@@ -1,34 +1,83 @@
-"""QDQ ONNX → context binary, for one component and SoC."""
+"""QDQ ONNX → context binaries, for components and SoCs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 from qnn_sd import qnn_provider
 from qnn_sd.artifact import Artifact, Recipe
-from qnn_sd.compile import compile_component
+from qnn_sd.compile import Children, compile_component
 from qnn_sd.config import DeviceProfile
-from qnn_sd.pipeline.artifact_store import tool_versions
+from qnn_sd.pipeline.artifact_store import ParallelBuild, tool_versions
 from qnn_sd.pipeline.context import BuildContext
 
-CACHE_KEY_SOURCES = ("compile", "qnn_provider.py")
+# With the rule which HTP gets which form of a graph.
+CACHE_KEY_SOURCES = ("compile", "qnn_provider.py", "config/htp_versions.py")
+# One file for several SoCs: those that it is for.
+Socs = tuple[DeviceProfile, ...]
 
 
-def compile_binary(context: BuildContext, component: str, qdq: Artifact, profile: DeviceProfile) -> Artifact:
-    """A component's context binary for a SoC; nothing is known of it until it is verified.
+def compile_binaries(context: BuildContext, graphs: Mapping[str, Artifact], socs: Socs) -> dict[str, Artifact]:
+    """Context binaries of components, as many at a time as there are cores and memory for.
+
+    Nothing is known of one until it is verified.
+
+    Args:
+        context: of the build.
+        graphs: QDQ graph of each component.
+        socs: what each binary is for: a SoC, or several that one file serves.
+
+    Returns:
+        By component.
 
     Raises:
-        CompileError: the compiler refused the graph or crashed.
+        CompileError: the compiler refused a graph or crashed.
     """
+    children = Children()
+    builds = {component: _build(context, component, qdq, socs, children) for component, qdq in graphs.items()}
+    return context.store.get_or_build_in_parallel(builds, "compiling", children.close)
+
+
+def soc_names(socs: Socs) -> str:
+    """What a binary for these SoCs is called: ``sm8650``, ``sm8550+sm8650``."""
+    return "+".join(each.soc for each in socs)
+
+
+def _build(context: BuildContext, component: str, qdq: Artifact, socs: Socs, children: Children) -> ParallelBuild:
+    profile, *further = socs
     settings = profile.model_dump(include={"soc_model", "htp_arch", "optimization_mode"})
+    others = tuple((each.soc_model, each.htp_arch) for each in further)
+    name = soc_names(socs)
     recipe = Recipe(
         "compile",
-        f"{context.model.name}.{component}.{profile.soc}",
+        f"{context.model.name}.{component}.{name}",
         {"qdq": qdq.key},
-        settings,
+        {**settings, **({"further_socs": [list(each) for each in others]} if others else {})},
         {**tool_versions(CACHE_KEY_SOURCES), **qnn_provider.versions()},
-        context.work(component, detail=f"{profile.soc}, level {profile.optimization_mode}"),
+        context.work(component, detail=f"{name}, level {profile.optimization_mode}"),
     )
-    return context.store.get_or_build(
-        recipe,
-        component,
-        lambda folder: compile_component(qdq.folder, folder=folder, report=context.console.warn, **settings),
+    build = partial(_compile, context, qdq, profile, others, children)
+    return ParallelBuild(recipe, build)
+
+
+def _compile(
+    context: BuildContext,
+    qdq: Artifact,
+    profile: DeviceProfile,
+    further_socs: tuple[tuple[int, int], ...],
+    children: Children,
+    folder: Path,
+) -> dict[str, Any]:
+    return compile_component(
+        qdq.folder,
+        profile.soc_model,
+        profile.htp_arch,
+        profile.optimization_mode,
+        folder,
+        report=context.console.warn,
+        further_socs=further_socs,
+        children=children,
     )

@@ -15,7 +15,7 @@ from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.compile import Binary, Verifier
 from qnn_sd.config import DeviceProfile
 from qnn_sd.errors import ArtifactError
-from qnn_sd.pipeline.artifact_store import Build, tool_versions
+from qnn_sd.pipeline.artifact_store import ParallelBuild, tool_versions
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan, planned_samples
 from qnn_sd.quantize import sqnr_against_float
@@ -23,12 +23,12 @@ from qnn_sd.quantize.calibration import Samples, unit_name
 from qnn_sd.resources import usable_cores
 from qnn_sd.toolchain import load_toolchains
 from qnn_sd.verification import (
-    BINARY_AGAINST_QDQ,
     QDQ_AGAINST_FLOAT,
     ComponentVerification,
     SettingSqnr,
     SqnrSummary,
     VerificationInput,
+    binary_gate,
     require_gate,
 )
 
@@ -146,7 +146,8 @@ def verify_qdq(
 def verify_binaries(
     context: BuildContext,
     profile: DeviceProfile,
-    graphs: Mapping[str, tuple[Artifact, Artifact]],
+    graphs: Mapping[str, Artifact],
+    compiled: Mapping[str, Artifact],
     recording: RecordingPlan,
     recorded: Artifact,
 ) -> dict[str, Artifact]:
@@ -155,33 +156,35 @@ def verify_binaries(
     Args:
         context: of the build.
         profile: the binaries' SoC.
-        graphs: QDQ graph and compiled binary, by component.
+        graphs: QDQ graph of each component.
+        compiled: its binary.
         recording: the verification's plan.
         recorded: its artifact.
+
+    Returns:
+        By component.
 
     Raises:
         VerificationError: a gate refuses one. Those that were verified before it stay so.
     """
-    cores = usable_cores()
-    verifier = Verifier(cores)
+    verifier = Verifier(usable_cores())
     images = context.model.verification.images
-    recipes: dict[str, tuple[Recipe, Build]] = {}
-    for component, (qdq, compiled) in graphs.items():
+    builds: dict[str, ParallelBuild] = {}
+    for component, qdq in graphs.items():
+        made = compiled[component]
         calls = {"inputs": planned_samples(context, recording, component, images)}
         recipe = Recipe(
             "verify",
             f"{context.model.name}.{component}.{profile.soc}",
-            {"binary": compiled.key, "verification": recorded.key},
+            {"binary": made.key, "verification": recorded.key},
             {"trajectories": images},
             {**tool_versions(CACHE_KEY_SOURCES), **qnn_provider.versions()},
             context.work(component, "binary", calls, profile.soc),
         )
-        binary = Binary(qdq.folder, compiled.folder, profile.soc_model, profile.htp_arch)
+        binary = Binary(qdq.folder, made.folder, profile.soc_model, profile.htp_arch)
         inputs = partial(_emulator_inputs, context, component, recording, recorded)
-        recipes[component] = recipe, partial(_verify_binary, verifier, component, binary, inputs)
-    return context.store.get_or_build_in_parallel(
-        recipes, "verifying on the emulator", workers=len(cores), cancel=verifier.close
-    )
+        builds[component] = ParallelBuild(recipe, partial(_verify_binary, verifier, component, binary, inputs))
+    return context.store.get_or_build_in_parallel(builds, "verifying on the emulator", verifier.close)
 
 
 def _emulator_inputs(
@@ -202,5 +205,5 @@ def _verify_binary(
     _folder: Path,
 ) -> dict[str, Any]:
     found = verifier.sqnr(component, binary, inputs())
-    require_gate(BINARY_AGAINST_QDQ, component, found, *likely_cause_in_versions())
+    require_gate(binary_gate(binary.htp_arch), component, found, *likely_cause_in_versions())
     return found.model_dump(mode="json")

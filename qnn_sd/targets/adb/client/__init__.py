@@ -4,6 +4,7 @@ from qnn_sd.targets.adb.client.connection_errors import examine
 from qnn_sd.targets.adb.client.device_history import READY, DeviceHistory
 from qnn_sd.targets.adb.client.device_info import (
     PhoneInfo,
+    choose_profile,
     free_bytes,
     is_virtual,
     phone_info,
@@ -27,6 +28,7 @@ __all__ = [
     "RemoteProcess",
     "ShellResult",
     "choose_phone",
+    "choose_profile",
     "examine",
     "free_bytes",
     "is_virtual",

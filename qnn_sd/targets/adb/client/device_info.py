@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from qnn_sd.adb_program import adb_command
-from qnn_sd.config import DeviceProfile, find_profile, load_profile, soc_label, socs
+from qnn_sd.config import DeviceProfile, caution_for, find_profile, load_profile, no_binaries, stand_in
 from qnn_sd.device_properties import LOCAL_TMP, VIRTUAL_PHONE_PROPERTY
-from qnn_sd.errors import DeviceError, UnknownSocError
+from qnn_sd.errors import DeviceError
 from qnn_sd.targets.adb.client.phone import Phone
 
 
@@ -94,29 +94,61 @@ def _number(pattern: str, text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def profile_of(phone: Phone, soc: str | None) -> DeviceProfile:
-    """The device profile whose binaries a phone gets.
+@dataclass(frozen=True)
+class ProfileChoice:
+    """Whose binaries a phone gets.
+
+    Attributes:
+        profile: whose.
+        reported: ``ro.soc.model``; empty if the phone doesn't report it.
+        remark: what is to be said of it: that they are another SoC's, and why these; empty where they are its own.
+    """
+
+    profile: DeviceProfile
+    reported: str
+    remark: str = ""
+
+
+def choose_profile(phone: Phone, soc: str | None) -> ProfileChoice:
+    """The device profile whose binaries a phone gets: its SoC's, or the newest that its HTP loads.
 
     Args:
-        phone: asked for its SoC, unless one is given.
+        phone: asked for its SoC.
         soc: as typed, for a phone that doesn't report its SoC, or at the user's own risk; else None.
 
     Raises:
-        UnknownSocError: there is no profile of that name, or none for the phone's SoC.
+        UnknownSocError: there is no profile of that name, or none whose binaries load on the phone's SoC.
+        ConfigError: a profile's file is wrong.
     """
-    if soc is not None:
-        return load_profile(soc)
+    typed = None if soc is None else load_profile(soc)
     model = phone.ask("getprop ro.soc.model").strip()
-    profile = find_profile(model)
-    if profile is not None:
-        return profile
-    platform = phone.ask("getprop ro.board.platform").strip()
-    reported = soc_label(model) or "not reported (ro.soc.model is empty)"
-    raise UnknownSocError(
-        f"There is no profile for {phone.serial}",
-        why=f"Its SoC is {reported}, its platform {platform or 'unknown'}.",
-        hint=f"If it has the Hexagon of one of {', '.join(socs())}, add --soc with its name.",
-    )
+    own = find_profile(model)
+    if typed is not None:
+        return ProfileChoice(typed, model, _remark_on_typed(phone, typed, own, model))
+    if own is not None:
+        return ProfileChoice(own, model)
+    other = stand_in(model)
+    if other is not None:
+        return ProfileChoice(other.profile, model, f"{phone.serial}: {other.reason}")
+    raise no_binaries(phone.serial, model, phone.ask("getprop ro.board.platform").strip())
+
+
+def _remark_on_typed(phone: Phone, typed: DeviceProfile, own: DeviceProfile | None, model: str) -> str:
+    if not model or (own is not None and own.soc == typed.soc):
+        return ""
+    text = f"{phone.serial} is {own.soc if own else model}, and gets the binaries for {typed.soc} that --soc names"
+    caution = caution_for(typed, model)
+    return f"{text}: {caution}" if caution else text
+
+
+def profile_of(phone: Phone, soc: str | None) -> DeviceProfile:
+    """The device profile of ``choose_profile``.
+
+    Raises:
+        UnknownSocError: there is no profile of that name, or none whose binaries load on the phone's SoC.
+        ConfigError: a profile's file is wrong.
+    """
+    return choose_profile(phone, soc).profile
 
 
 def is_virtual(phone: Phone) -> bool:

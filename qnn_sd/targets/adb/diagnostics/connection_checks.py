@@ -18,9 +18,9 @@ from qnn_sd.targets.adb.client import (
     Phone,
     PhoneInfo,
     choose_phone,
+    choose_profile,
     is_virtual,
     phone_info,
-    profile_of,
     system_properties,
 )
 from qnn_sd.targets.adb.diagnostics.checklist import Details
@@ -119,7 +119,10 @@ class ConnectionChecks:
 
     def build_bundle(self, details: Details) -> str:
         """The bundle for its SoC."""
-        profile = profile_of(self.phone, self._request.soc)
+        choice = choose_profile(self.phone, self._request.soc)
+        profile = choice.profile
+        if choice.remark:
+            self._console.warn(choice.remark)
         self.bundle, built = self._build_bundle(profile)
         info = self.bundle.info
         details |= {
@@ -128,6 +131,8 @@ class ConnectionChecks:
             "width": info.width,
             "soc": profile.soc,
             "soc_chosen_by": "the user" if self._request.soc else "the phone",
+            # Without the serial number: people send the report.
+            "soc_remark": choice.remark.replace(self.phone.serial, "the phone"),
             "dl_mode": profile.dl_mode,
             "htp_arch": profile.htp_arch,
             "built_now": built,
