@@ -45,8 +45,9 @@ lint: $(VENV)/.dev
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "unit or contract"
 
+# Two processes share the test files, on any number of cores.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 full-size: $(VENV)/.dev
 	$(BIN)/python -m pytest -m full_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -28,6 +29,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # diffusers and transformers must not look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+# Tests start hundreds of commands: without bytecode each compiles the package's 300 modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 import demo_configs
 import layers
 from schemas import document_models
@@ -47,11 +52,17 @@ CHECKPOINT = ROOT / "assets" / "tiny-sd"
 # Virtual phones here run with another user's HOME. The pinned jars (54 MB) are in this user's cache, or get there once.
 os.environ.setdefault("QNN_SD_CACHE", str(resources.cache()))
 
+# One of several processes that share the tests: pytest-xdist's -n.
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 COSTS = layers.Costs()
 _LAYER = pytest.StashKey[str]()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if IS_WORKER:
+        # A short name beside the other workers' folders: sockets are made there, whose paths may have 107 bytes.
+        config.option.basetemp = Path(config.option.basetemp).with_name(os.environ["PYTEST_XDIST_WORKER"][2:])
     for name, what in layers.LAYERS.items():
         config.addinivalue_line("markers", f"{name}: {what}")
 
@@ -62,6 +73,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         layer = item.stash[_LAYER] = layers.layer_of(item)
         item.add_marker(layer)
+    if IS_WORKER:
+        items[:] = layers.long_files_first([(item.path, item.stash[_LAYER], item) for item in items])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -74,6 +87,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     with layers.held_to(item.stash[_LAYER]):
         return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands over what its tests cost."""
+    if IS_WORKER:
+        session.config.workeroutput["costs"] = COSTS.rows()  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The costs of a worker that has ended are part of the run's; one that crashed has none."""
+    COSTS.add(getattr(node, "workeroutput", {}).get("costs", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -90,24 +115,42 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all tests: what one built, the next one finds.
 
     ``QNN_SD_TEST_CACHE`` names a folder that outlasts the run. A change in a stage's code builds its artifacts anew.
+    Workers have one each, so that none meets what another is about to build.
     """
-    if kept := os.environ.get("QNN_SD_TEST_CACHE"):
-        Path(kept).mkdir(parents=True, exist_ok=True)
-        return Path(kept)
-    return tmp_path_factory.mktemp("cache")
+    return tmp_path_factory.mktemp("cache") if IS_WORKER else _lasting_cache(tmp_path_factory.mktemp("cache"))
+
+
+def _lasting_cache(otherwise: Path) -> Path:
+    folder = Path(os.environ.get("QNN_SD_TEST_CACHE") or otherwise)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def pipeline(cache: Path) -> BuildPipeline:
-    """The demo model's pipeline."""
+def pipeline(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> BuildPipeline:
+    """The demo model's pipeline. Of several workers the first one builds, and each has a copy of that."""
+    if IS_WORKER:
+        shared = _lasting_cache(tmp_path_factory.getbasetemp().parent / "demo")
+        with (shared / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _build_demo(_pipeline(shared))
+            shutil.copytree(shared, cache, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
+    return _pipeline(cache)
+
+
+def _pipeline(cache: Path) -> BuildPipeline:
     return BuildPipeline(load_model("tiny-sd"), Console(quiet=True), cache=cache)
+
+
+def _build_demo(pipeline: BuildPipeline) -> None:
+    pipeline.cpu_bundle("float")
+    pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
 
 
 @pytest.fixture(scope="session")
 def bundles_in_cache(pipeline: BuildPipeline) -> None:
     """What ``run`` needs on the CPU and for the default SoC: commands find it and don't build."""
-    pipeline.cpu_bundle("float")
-    pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
+    _build_demo(pipeline)
 
 
 @pytest.fixture(scope="session")
@@ -269,13 +312,13 @@ def shell(
 ) -> dict[str, str]:
     """Variables of a shell that has this checkout's ``qnn-sd``, ``python`` and ``adb`` on its PATH, and the demo built.
 
-    Images have few steps there.
+    Images have two steps there.
     """
     folder = tmp_path_factory.mktemp("shell")
     configs, programs = folder / "configs", folder / "bin"
     configs.mkdir()
     programs.mkdir()
-    demo_configs.changed_demo(configs, demo_configs.FEW_STEPS)
+    demo_configs.changed_demo(configs, demo_configs.TWO_STEPS)
     shutil.copy(ROOT / "model_configs" / "sd15.toml", configs)
     command = programs / "qnn-sd"
     command.write_text(f'#!/bin/sh\nexec {shlex.join(Cli(cache, folder, configs).command())} "$@"\n')

@@ -19,6 +19,8 @@ LESS = {
 }
 # Generates an image that can be told from noise in a fifth of the time.
 FEW_STEPS = {"width = 128\nsteps = 20": "width = 128\nsteps = 4"}
+# Half of that again: where nobody looks at the image.
+TWO_STEPS = {"width = 128\nsteps = 20": "width = 128\nsteps = 2"}
 # Runs the command with the configs of the folder that is its first argument.
 COMMAND_WITH_CONFIGS = """
 import sys

@@ -14,12 +14,12 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import pytest
@@ -155,6 +155,23 @@ def _layers_named(value: object) -> set[str]:
     return {layer for name, layer in NAMES.items() if f"{path}.".startswith(f"{name}.")}
 
 
+# Layers by what a test of theirs takes, the longest first.
+LONG_FIRST = ("demo", "phone", "process", "judge", "emulator", "contract", "unit", "full_size")
+_Item = TypeVar("_Item")
+
+
+def long_files_first(tests: Sequence[tuple[Path, str, _Item]]) -> list[_Item]:
+    """Tests in the order in which several workers take them: the last files are short, so that all end together.
+
+    Args:
+        tests: file, layer and item of each.
+    """
+    ranks: dict[Path, int] = {}
+    for path, layer, _ in tests:
+        ranks[path] = min(ranks.get(path, len(LONG_FIRST)), LONG_FIRST.index(layer))
+    return [item for path, _, item in sorted(tests, key=lambda each: ranks[each[0]])]
+
+
 # What a fast test must not do.
 
 _STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
@@ -240,10 +257,20 @@ class Costs:
             yield
         finally:
             seconds, cpu_seconds = time.monotonic() - seconds, _cpu_seconds() - cpu_seconds
-            for cost in (self.layers[layer], self.tests[test]):
-                cost.tests += tests
-                cost.seconds += seconds
-                cost.cpu_seconds += cpu_seconds
+            self.add([(True, layer, tests, seconds, cpu_seconds), (False, test, tests, seconds, cpu_seconds)])
+
+    def rows(self) -> list[list[Any]]:
+        """All that was counted, as another process takes it with ``add``."""
+        both = ((True, self.layers), (False, self.tests))
+        return [[is_layer, name, *astuple(cost)] for is_layer, costs in both for name, cost in costs.items()]
+
+    def add(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Adds what another process counted."""
+        for is_layer, name, tests, seconds, cpu_seconds in rows:
+            cost = (self.layers if is_layer else self.tests)[name]
+            cost.tests += tests
+            cost.seconds += seconds
+            cost.cpu_seconds += cpu_seconds
 
     def table(self, longest: int = 10) -> list[str]:
         """A line for each layer that ran, the sum, and the tests that cost most."""

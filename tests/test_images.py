@@ -67,7 +67,7 @@ def test_float_follows_held_out_combinations(pipeline: BuildPipeline) -> None:
 @pytest.mark.parametrize(
     ("count", "least"),
     [
-        (4, 4),
+        (2, 2),
         pytest.param(20, 18, marks=pytest.mark.full_size),  # an image takes the emulator half a minute
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Cli
-from layers import FAST, LAYERS, Costs, NotFastError, held_to, layers_reached
+from layers import FAST, LAYERS, LONG_FIRST, Costs, NotFastError, held_to, layers_reached, long_files_first
 
 from qnn_sd import artifact, qnn_provider
 from qnn_sd.compile import compile_component
@@ -117,3 +118,24 @@ def test_what_a_layer_costs_is_told() -> None:
     assert [line.split()[:2] for line in (unit, demo, whole)] == [["unit", "2"], ["demo", "1"], ["all", "3"]]
     assert float(unit.split()[3]) > 0
     assert (empty, dearest.split()[-1]) == ("", "test_a")
+    # Another process takes it all over.
+    costs.add(json.loads(json.dumps(costs.rows())))
+    assert [line.split()[1] for line in costs.table()[1:4]] == ["4", "2", "6"]
+
+
+def test_workers_get_long_files_first_and_each_file_in_one_piece() -> None:
+    tests = [
+        ("a", "unit", "a1"),
+        ("b", "contract", "b1"),
+        ("b", "demo", "b2"),
+        ("c", "process", "c1"),
+        ("b", "unit", "b3"),
+    ]
+    assert long_files_first([(Path(path), layer, name) for path, layer, name in tests]) == [
+        "b1",
+        "b2",
+        "b3",
+        "c1",
+        "a1",
+    ]
+    assert set(LONG_FIRST) == set(LAYERS)

@@ -91,7 +91,7 @@ class PrivateUser(Cli):
         work, patches, configs = self.home / "work", folder / "patches", folder / "configs"
         for each in (self.left, work, patches, configs):
             each.mkdir(parents=True)
-        demo_configs.changed_demo(configs, {**demo_configs.LESS, **demo_configs.FEW_STEPS})
+        demo_configs.changed_demo(configs, {**demo_configs.LESS, **demo_configs.TWO_STEPS})
         super().__init__(cache or self.home / ".cache" / "qnn-sd", work, configs if cache is None else None)
         (patches / "sitecustomize.py").write_text(_HOST_NAMED)
         paths = [str(patches), *sys.path]
