@@ -12,10 +12,11 @@ import pytest
 from cli_here import CliHere
 from graphs import quantized
 from small_binary import BINARY, CONTEXT, compile_small, small_qdq
-from test_inspect import NEWER, OLDER
+from test_inspect import NEWER, OLDER, newer_than_installed
 
 from qnn_sd import qnn_provider
 from qnn_sd.binaries.found import find_binaries
+from qnn_sd.binaries.loading import emulator_qairt
 from qnn_sd.config import load_profile
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
@@ -51,12 +52,13 @@ def test_a_binary_of_an_older_qairt_computes_what_its_graph_says(small: Path, cl
     assert 40 < of_float["sqnr"]["worst_db"] < 60
 
 
+@newer_than_installed
 def test_a_binary_of_a_newer_qairt_is_refused_with_both_roads(reading_cli: CliHere) -> None:
     said = reading_cli.refused(20, "verify", str(NEWER))
-    assert "compiled by QAIRT 2.51.0, newer than the emulator's 2.50.40" in said
+    assert f"compiled by QAIRT 2.51.0, newer than the emulator's {emulator_qairt()}" in said
     assert "Using newer context binary on old SDK" in said
     assert "onnxruntime-qnn==2.7.0 (docs/toolchains.md)" in said
-    assert "--qairt_version 2.50" in said
+    assert "--qairt_version 2." in said
 
 
 def test_a_binary_for_another_htp_than_asked_is_refused(reading_cli: CliHere) -> None:
