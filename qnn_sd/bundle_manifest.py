@@ -67,6 +67,7 @@ class Bundle(Document):
         model: name of the model config.
         soc: None in a bundle for the CPU.
         further_socs: those that the same context binaries serve as well (``compile --multi-soc``).
+        shared_sizes: those that its context binaries hold beside its own (``compile --size`` typed more than once).
         height: of the image in pixels.
         width: of the image in pixels.
         factor: pixels per latent pixel along one side.
@@ -85,6 +86,7 @@ class Bundle(Document):
     model: str
     soc: Soc | None
     further_socs: tuple[Soc, ...] = ()
+    shared_sizes: tuple[str, ...] = ()
     height: int
     width: int
     factor: int
@@ -113,7 +115,15 @@ class Bundle(Document):
         floats = min(each.qdq_against_float.worst_db for each in self.verification.values())
         text = f"at the model's default guidance QDQ graphs against float at least {floats:.1f} dB SQNR"
         binaries = [each.binary_against_qdq.worst_db for each in self.verification.values() if each.binary_against_qdq]
-        return f"{text}, context binaries against QDQ graphs at least {min(binaries):.1f} dB" if binaries else text
+        if not binaries:
+            return text
+        text = f"{text}, context binaries against QDQ graphs at least {min(binaries):.1f} dB"
+        if self.shared_sizes:
+            # The emulator loads no file with shared weights.
+            text = (
+                f"{text}; unverified: loading a file with shared weights (the graphs ran in the process that wrote it)"
+            )
+        return text
 
     def passes(self, guidance: float) -> int:
         """Passes of the UNet in a sampling step: 2 with classifier-free guidance, else 1.

@@ -137,6 +137,17 @@ class RuntimeLibraryError(QnnSdError):
     exit_code = 18
 
 
+class BinaryError(QnnSdError):
+    """A file that was to be a context binary, and is something else, truncated or damaged; or one that isn't there.
+
+    Attributes:
+        is_other: whether it is whole, and something else.
+    """
+
+    exit_code = 19
+    is_other: bool = False
+
+
 class TargetError(QnnSdError):
     """A target can't load or run a component."""
 

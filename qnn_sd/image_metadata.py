@@ -156,6 +156,7 @@ class ImageDocument(Document):
         embeddings: textual inversions.
         target: where components ran.
         soc: whose context binaries ran; null for the CPU's graphs.
+        phone_soc: the phone's own, as it reports it, where the binaries are another SoC's; else null.
         quantization: null for float graphs.
         fallbacks: the components that ran elsewhere.
         build: key of the bundle: hash of all that it was made from and by.
@@ -178,6 +179,7 @@ class ImageDocument(Document):
     embeddings: list[ImageEmbedding]
     target: TargetKind
     soc: Soc | None
+    phone_soc: Name | None = None
     quantization: ImageQuantization | None
     fallbacks: list[ImageFallback]
     build: Hash

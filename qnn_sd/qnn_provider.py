@@ -53,6 +53,13 @@ def htp_options(soc_model: int | str, htp_arch: int | str) -> dict[str, str]:
     }
 
 
+def library(name: str) -> Path:
+    """Path of a QNN library that the plugin's wheel holds, such as ``libQnnSystem.so``."""
+    import onnxruntime_qnn  # noqa: PLC0415
+
+    return Path(onnxruntime_qnn.get_library_path()).with_name(name)
+
+
 def session(
     model: Path | bytes,
     provider_options: dict[str, str],

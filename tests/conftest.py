@@ -300,6 +300,12 @@ def cli_here(cache: Path, tmp_path: Path) -> CliHere:
     return CliHere(cache, tmp_path)
 
 
+@pytest.fixture
+def reading_cli(cli_here: CliHere) -> CliHere:
+    """The same for commands that read context binaries, which a child process does."""
+    return cli_here
+
+
 @pytest.fixture(scope="session")
 def shell(
     pipeline: BuildPipeline, cache: Path, adb: AdbHost, tmp_path_factory: pytest.TempPathFactory

@@ -9,9 +9,10 @@ import numpy as np
 
 from qnn_sd import qnn_provider
 from qnn_sd.config import load_profile
+from qnn_sd.export.blocks.attention import AttentionWeights, cross_attention, self_attention
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.checkpoint import RandomTensors
-from qnn_sd.export.graph import Graph
+from qnn_sd.export.graph import Graph, Value
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.quantize import QuantizationScheme, quantize_component
@@ -64,6 +65,31 @@ def htp_db(
     qdq = quantized(build, feeds, folder, scheme)
     session = qnn_provider.session(qdq / MODEL_FILE, qnn_provider.htp_options(profile.soc_model, profile.htp_arch))
     return sqnr_db(run(qdq, feeds), session.run(None, feeds)[0])
+
+
+def attending(side: int, peak: float, keys: int | None = None) -> tuple[Callable[[Graph], None], dict[str, np.ndarray]]:
+    """Two heads of 32; scores from all alike to some that stand out, and values with a mean, as real ones have.
+
+    Args:
+        side: of the image.
+        peak: what the queries are multiplied by.
+        keys: how many tokens are attended to; None for the image itself.
+    """
+    rng = np.random.default_rng(4)
+    # As a norm leaves pixels, before gamma and beta.
+    feeds = {"x": rng.standard_normal((1, 64, side, side), np.float32)}
+    feeds["x"] += rng.standard_normal((1, 64, 1, 1), np.float32) / 2
+    if keys:
+        feeds["c"] = rng.standard_normal((1, keys, 48), np.float32) + rng.standard_normal((1, 1, 48), np.float32)
+
+    def build(g: Graph) -> None:
+        given: list[Value] = [g.input(name, array.shape) for name, array in feeds.items()]
+        layer = AttentionWeights.read(RandomTensors(3), "attn", 64, 48 if keys else 64, 2)
+        layer = AttentionWeights(layer.query.scaled(peak), layer.key, layer.value, layer.out)
+        attend = cross_attention if keys else self_attention
+        g.output(attend(g, "attn", layer, 2, *given), "y")
+
+    return build, feeds
 
 
 def small_graph(g: Graph) -> None:

@@ -46,7 +46,14 @@ CONTRACTS = {
     *("test_config", "test_docs", "test_doctor", "test_documents", "test_drift", "test_help", "test_layers"),
     *("test_layout", "test_toolchain"),
 }
-FIXTURES = {"pipeline": "demo", "own_cache": "demo", "refused_cache": "demo", "adb": "phone", "wheel": "process"}
+FIXTURES = {
+    "reading_cli": "process",
+    "pipeline": "demo",
+    "own_cache": "demo",
+    "refused_cache": "demo",
+    "adb": "phone",
+    "wheel": "process",
+}
 # A package or module with all in it, or one name of it.
 NAMES = {
     "subprocess.Popen": "process",
@@ -57,10 +64,16 @@ NAMES = {
     "drift.Environment": "process",
     "drift.run_step": "process",
     "releases.newest_release": "process",
+    "soc_table.ask": "emulator",
+    "qnn_sd.binaries.binary_info.read_binary": "process",
+    "qnn_sd.binaries.found.find_binaries": "process",
+    "qnn_sd.binaries.run.run_graph": "emulator",
     "qnn_sd.qnn_provider.session": "emulator",
     "qnn_sd.compile.ahead_of_time": "emulator",
     "qnn_sd.compile.cost": "emulator",
     "qnn_sd.cli.cost_measure.measure_costs": "emulator",
+    "qnn_sd.compile.dlc": "emulator",
+    "qnn_sd.compile.shared_weights": "emulator",
     "qnn_sd.compile.verifier": "emulator",
     "qnn_sd.targets.emulator": "emulator",
     "qnn_sd.pipeline.pipeline.BuildPipeline": "demo",

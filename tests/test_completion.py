@@ -45,7 +45,8 @@ def offered(shell: str, *words: str) -> list[tuple[str, ...]]:
         case "zsh":
             lines = text.split("\n")
             return list(zip(lines[0:-1:3], lines[1::3], lines[2::3], strict=False))
-    return [tuple(line.replace("\t", ",", 1).split(",")) for line in text.splitlines() if line]
+    rows = [line.split(",", 1) for line in text.splitlines() if line]
+    return [(kind, *rest.split("\t", 1)) for kind, rest in rows]
 
 
 def values(shell: str, *words: str) -> list[str]:
@@ -56,13 +57,13 @@ def values(shell: str, *words: str) -> list[str]:
 def test_names_are_offered(shell: str) -> None:
     assert values(shell, "run", "x", "--soc", "") == config.socs()
     assert values(shell, "compile", "--soc", "") == [*config.socs(), "all"]
-    assert values(shell, "compile", "--soc", "sm8550,SM86") == ["sm8550,sm8650"]
+    assert values(shell, "compile", "--soc", "sm8550,SM865") == ["sm8550,sm8650"]
     assert values(shell, "run", "--model", "") == config.models()
     assert values(shell, "run", "x", "--scheduler", "") == list(SCHEDULERS)
     assert values(shell, "run", "x", "--sampler", "eu") == ["euler", "euler-a"]
     assert values(shell, "export", "--component", "vae") == ["vae_decoder", "vae_encoder"]
     assert values(shell, "bench", "--perf-mode", "bu") == ["burst"]
-    assert values(shell, "compile", "--soc", "SM86") == ["sm8650"]
+    assert values(shell, "compile", "--soc", "SM865") == ["sm8650"]
     assert "completion" in values(shell, "com")
     assert values(shell, "runtime", "f") == ["fetch"]
     assert "--scheduler" in values(shell, "run", "--sch")
@@ -173,7 +174,7 @@ def test_bash_completes(tmp_path: Path) -> None:
             printf '%s|' "${COMPREPLY[@]}"
             echo
         }
-        tab qnn-sd compile --soc sm
+        tab qnn-sd compile --soc sm86
         tab qnn-sd dev
         tab qnn-sd run x --checkpoint dr
     """
@@ -187,4 +188,4 @@ def test_bash_completes(tmp_path: Path) -> None:
         timeout=100,
     )
     assert done.stderr == ""
-    assert done.stdout.splitlines() == ["sm8550|sm8650|", "devices|", "drafts|dream one.safetensors|"]
+    assert done.stdout.splitlines() == ["sm8635|sm8650|", "devices|", "drafts|dream one.safetensors|"]

@@ -48,7 +48,7 @@ ONE_WORD = {
 def test_every_document_has_a_schema_and_every_schema_a_document() -> None:
     assert {path.name.removesuffix(".schema.json") for path in FOLDER.glob("*.json")} == set(MODELS)
     assert set(MODELS) >= {
-        *("export", "quantize", "compile", "verify", "cost", "run", "bench", "devices", "unstage", "doctor"),
+        *("export", "quantize", "compile", "verify", "report", "cost", "run", "bench", "devices", "unstage", "doctor"),
         *("runtime-fetch", "runtime-list", "virtual-phone", "plan", "error", "artifact", "bundle"),
     }
 

@@ -97,7 +97,7 @@ FIRST_HOURS: dict[str, tuple[Step, ...]] = {
         Step("qnn-sd runtime list", sees=("QAIRT", "2.50")),
         Step("qnn-sd run 'a green star' --target hub", 2, ("hub", "emulator")),
         Step("qnn-sd upload", 2, ("upload",)),
-        Step("qnn-sd compile --soc x1e80100", 4, ("error: ", "qcs9075")),
+        Step("qnn-sd compile --soc sm8845", 4, ("error: ", "qcs9075")),
     ),
     "a researcher": (
         Step("qnn-sd verify --prompt 'a red circle' --report report.md", sees=("report.md",), makes=("report.png",)),

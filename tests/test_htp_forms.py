@@ -11,18 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import SMALL_UNET, htp_db, run
+from graphs import SMALL_UNET, attending, htp_db, run
 
 from qnn_sd import qnn_provider
 from qnn_sd.export.blocks import attention, norm
-from qnn_sd.export.blocks.attention import AttentionWeights, cross_attention, self_attention
 from qnn_sd.export.blocks.basic import conv
 from qnn_sd.export.blocks.linear import Weights, linear, pointwise
 from qnn_sd.export.blocks.norm import affine_of, channel_norm, group_norm, layer_norm
 from qnn_sd.export.blocks.resnet import upsample
 from qnn_sd.export.blocks.transformer import spatial_transformer
 from qnn_sd.export.checkpoint import RandomTensors
-from qnn_sd.export.graph import Graph, Value
+from qnn_sd.export.graph import Graph
 from qnn_sd.export.unet import UnetBuilder
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.toolchain import load_toolchains, release
@@ -116,31 +115,6 @@ def test_upsampling_is_right_at_every_size(size: tuple[int, int], tmp_path: Path
         g.output(upsample(g, RandomTensors(4), "up", g.input("x", (1, 64, *size))), "y")
 
     assert htp_db(build, image(rng, 64, *size), tmp_path) >= FAITHFUL
-
-
-def attending(side: int, peak: float, keys: int | None = None) -> tuple[Build, dict[str, np.ndarray]]:
-    """Two heads of 32; scores from all alike to some that stand out, and values with a mean, as real ones have.
-
-    Args:
-        side: of the image.
-        peak: what the queries are multiplied by.
-        keys: how many tokens are attended to; None for the image itself.
-    """
-    rng = np.random.default_rng(4)
-    # As a norm leaves pixels, before gamma and beta.
-    feeds = image(rng, 64, side, side)
-    feeds["x"] += rng.standard_normal((1, 64, 1, 1), np.float32) / 2
-    if keys:
-        feeds["c"] = rng.standard_normal((1, keys, 48), np.float32) + rng.standard_normal((1, 1, 48), np.float32)
-
-    def build(g: Graph) -> None:
-        given: list[Value] = [g.input(name, array.shape) for name, array in feeds.items()]
-        layer = AttentionWeights.read(RandomTensors(3), "attn", 64, 48 if keys else 64, 2)
-        layer = AttentionWeights(layer.query.scaled(peak), layer.key, layer.value, layer.out)
-        attend = cross_attention if keys else self_attention
-        g.output(attend(g, "attn", layer, 2, *given), "y")
-
-    return build, feeds
 
 
 @pytest.mark.parametrize("soc", SOCS)

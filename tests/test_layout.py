@@ -13,8 +13,8 @@ from qnn_sd import errors
 
 PACKAGE = ROOT / "qnn_sd"
 STAGES = {"export", "quantize", "compile", "bundle", "generate", "targets", "virtual_phone"}
-# Who may know several stages: the pipeline, and the commands.
-ABOVE = {"pipeline", "cli", "__main__"}
+# Who may know several stages: the pipeline, the commands, and what they do with anybody's context binaries.
+ABOVE = {"pipeline", "cli", "__main__", "binaries"}
 
 
 def imported_modules(path: Path) -> set[str]:

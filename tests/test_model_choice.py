@@ -32,6 +32,7 @@ COMMANDS = {
     "quantize": (),
     "compile": (),
     "verify": (),
+    "report": (),
     "cost": (),
     "run": ("a red circle", "--target", "cpu"),
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from qnn_sd.device_properties import VIRTUAL_PHONE_PROPERTY
 from qnn_sd.errors import OutputError, StagingError, TargetError
 from qnn_sd.health_checks import CheckResult
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
+from qnn_sd.targets.adb.client import Phone
 from qnn_sd.targets.adb.diagnostics import Findings, Privacy, Step, document, markdown
 from qnn_sd.targets.adb.diagnostics.checklist import Checklist, Details
 from qnn_sd.targets.adb.diagnostics.comparison import (
@@ -33,6 +34,8 @@ from qnn_sd.targets.adb.diagnostics.comparison import (
     require_matching_image,
     require_matching_outputs,
 )
+from qnn_sd.targets.adb.diagnostics.connection_checks import ConnectionChecks
+from qnn_sd.targets.adb.diagnostics.soc_manufacturer import manufacturer_finding
 from qnn_sd.targets.adb.staging import MIN_FREE_BYTES, STAGING_FOLDER
 from qnn_sd.toolchain import load_toolchains
 from qnn_sd.virtual_phone import Faults
@@ -392,3 +395,53 @@ def test_the_words_of_the_format_stay_whatever_a_user_is_called() -> None:
         ("failed", "USER", "USER")
     ]
     assert "**A virtual phone**" in markdown(told, None)
+
+
+# The phone's maker.
+
+
+@pytest.mark.parametrize(
+    ("maker", "plugin", "text", "lacking"),
+    [
+        ("QTI", "2.6.0", "2.5 and later know QTI", False),
+        ("QTI", "2.4.0", "it looks into /dev instead", False),
+        ("Qualcomm", "2.4.0", "it looks into /dev instead", False),
+        ("Qualcomm", "2.6.0", "2.7 and later know Qualcomm, 2.5 and 2.6 only QTI", True),
+        ("Qualcomm", "2.7.0", "2.7 and later know Qualcomm", False),
+        ("Qualcomm", "2.10.0", "2.7 and later know Qualcomm", False),
+        ("Qualcomm", None, "the plugin's version isn't known", True),
+        ("", "2.6.0", "ro.soc.manufacturer is empty, the plugin is 2.6.0", True),
+        ("Mediatek", "2.6.0", "which is no name of Qualcomm's", True),
+    ],
+)
+def test_a_phones_maker_needs_a_plugin_that_knows_it(maker: str, plugin: str | None, text: str, lacking: bool) -> None:
+    said, found = manufacturer_finding(maker, plugin)
+    assert text in said
+    assert found is lacking
+
+
+class _Checks(ConnectionChecks):
+    """The step with a phone that has no more than its maker, and no libraries."""
+
+    def __init__(self, maker: str) -> None:
+        self.warned: list[str] = []
+
+        class _Phone:
+            @staticmethod
+            def ask(command: str) -> str:
+                assert command == "getprop ro.soc.manufacturer"
+                return f"{maker}\n"
+
+        class _Console:
+            warn = self.warned.append
+
+        self.phone, self._libraries, self._console = cast(Phone, _Phone()), None, cast(Any, _Console())
+
+
+@pytest.mark.parametrize(("maker", "warnings"), [("QTI", 0), ("Qualcomm", 1), ("", 1)])
+def test_the_doctor_names_maker_plugin_and_the_version_that_it_takes(maker: str, warnings: int) -> None:
+    checks, details = _Checks(maker), {}
+    said = checks._manufacturer(details)
+    assert details == {"soc_manufacturer": maker, "plugin": "2.6.0"}
+    assert "the plugin is 2.6.0" in said
+    assert len(checks.warned) == warnings

@@ -128,9 +128,16 @@ def test_a_whole_build_and_its_images_and_reports_name_nobody(tmp_path: Path) ->
     prompts.write_text("a red circle\na blue square on white\na green star\n" * 4)
     given = ("--checkpoint", str(checkpoint), "--prompts", str(prompts), "--rounding", "nearest", "--size", "64x64")
     command.run("verify", *given, "--report", str(command.left / "report.md"))
+    command.run("report", *given, "-o", str(command.left / "report.html"))
     command.run("run", PROMPT, *given, "--seed", "1", "-o", str(command.left / "e.png"))
     command.run("run", PROMPT, "--checkpoint", str(checkpoint), "--target", "cpu", "-o", str(command.left / "c.png"))
-    assert {path.name for path in command.left.iterdir()} == {"report.md", "report.png", "e.png", "c.png"}
+    assert {path.name for path in command.left.iterdir()} == {
+        "report.md",
+        "report.png",
+        "report.html",
+        "e.png",
+        "c.png",
+    }
     assert leaks(command.left, command.names) == []
     cache = command.home / ".cache" / "qnn-sd"
     stages = {"export", "calibrate", "quantize", "compile", "verify", "bundle"}

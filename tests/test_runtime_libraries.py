@@ -585,7 +585,7 @@ def test_nothing_fetched_names_the_command(libraries: Path) -> None:
     assert "Fetched: none" in caught.value.why
 
 
-@pytest.mark.parametrize(("arch", "soc"), [(73, "SOC (SOC: qcs9075 or sm8550);"), (75, "sm8650;")])
+@pytest.mark.parametrize(("arch", "soc"), [(75, "SOC (SOC: qcs8275 or sm8650);"), (79, "sm8750;")])
 def test_a_binary_newer_than_all_that_is_published_names_the_compiler(
     arch: int, soc: str, repository: Repository, libraries: Path
 ) -> None:

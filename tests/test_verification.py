@@ -405,16 +405,18 @@ def test_a_binary_that_the_gate_refuses_is_bundled_by_nobody(
     """The emulator's answer of the UNet is that of another graph."""
     shutil.rmtree(own_cache / "verify", ignore_errors=True)
     shutil.rmtree(own_cache / "bundle", ignore_errors=True)
-    honest = Verifier.sqnr
+    honest = Verifier.sqnr_of_groups
 
-    def lie(self: Verifier, component: str, *rest: Any) -> SqnrSummary:
+    def lie(self: Verifier, component: str, *rest: Any) -> list[SqnrSummary]:
         found = honest(self, component, *rest)
-        return found.model_copy(update={"worst_db": 20.0}) if component == "text_encoder" else found
+        return [each.model_copy(update={"worst_db": 20.0}) for each in found] if component == "text_encoder" else found
 
-    monkeypatch.setattr(Verifier, "sqnr", lie)
+    monkeypatch.setattr(Verifier, "sqnr_of_groups", lie)
     bad = BuildPipeline(pipeline.model, Console(quiet=True), cache=own_cache)
     with pytest.raises(VerificationError, match=r"text_encoder is refused: context binary against QDQ graph, 20\.0 dB"):
         bad.bundle(load_profile("sm8650"), ("text_encoder",))
+    assert bad.measured["text_encoder"].binary_against_qdq.worst_db == 20.0  # the report's: what is refused tells most
+    assert {each.sqnr.worst_db for each in bad.calls["text_encoder", "binary_against_qdq"]} == {20.0}
     assert not list(own_cache.glob("bundle/*"))
     assert not [path for path in own_cache.glob("verify/*") if "sm8650" in path.name]
 

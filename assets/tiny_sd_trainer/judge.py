@@ -67,6 +67,7 @@ def generate(
     workers: int | None = None,
     instead: Mapping[str, Path] | None = None,
     steps: int | None = None,
+    cores: Sequence[int] | None = None,
 ) -> list[Image]:
     """One image for each prompt with the model's default settings, where nothing else is given; the n-th has seed n.
 
@@ -77,8 +78,9 @@ def generate(
         workers: processes; None for one a core, and no more than 8.
         instead: files to run instead of the bundle's own, by component.
         steps: sampling steps; None for the model's default.
+        cores: those to use; None for all of this process.
     """
-    cores = sorted(os.sched_getaffinity(0))
+    cores = cores or sorted(os.sched_getaffinity(0))
     workers = workers or min(len(cores), 8)
     numbered = list(enumerate(prompts))
     shares = [numbered[start::workers] for start in range(workers)]

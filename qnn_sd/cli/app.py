@@ -23,8 +23,10 @@ from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.documents import ErrorDetail, ErrorDocument
 from qnn_sd.cli.export import export_command
 from qnn_sd.cli.help import OUTPUT, GroupedOption, HelpGroup
+from qnn_sd.cli.inspect import inspect_command
 from qnn_sd.cli.pages import docs_command
 from qnn_sd.cli.quantize import quantize_command
+from qnn_sd.cli.report import report_command
 from qnn_sd.cli.run import run_command
 from qnn_sd.cli.runtime import runtime_group
 from qnn_sd.cli.stopping import stopped
@@ -45,7 +47,10 @@ from qnn_sd.errors import (
 @click.group(
     cls=HelpGroup,
     sections={
-        "Build": (export_command, quantize_command, compile_command, verify_command, cost_command),
+        "Build": (
+            *(export_command, quantize_command, compile_command),
+            *(verify_command, inspect_command, report_command, cost_command),
+        ),
         "Generate": (run_command, bench_command),
         "Phone": (devices_command, unstage_command, runtime_group, virtual_phone_command),
         "Machine": (doctor_command, docs_command, completion_command),

@@ -46,6 +46,7 @@ class BuildRequest:
     Attributes:
         model: the config that was named, or the demo's; None where the checkpoint decides.
         size: width and height in pixels, if they were given.
+        further_sizes: those that were typed after the first.
         sources: a checkpoint instead of the model's own, and what is put into it.
         cache: folder of the artifacts; None for the user's.
         dry_run: whether nothing is to be made.
@@ -61,6 +62,7 @@ class BuildRequest:
     sources: Sources
     cache: Path | None
     size: tuple[int, int] | None = None
+    further_sizes: tuple[tuple[int, int], ...] = ()
     is_demo: bool = False
     dry_run: bool = False
     prompts: Path | None = None
@@ -101,6 +103,17 @@ class BuildRequest:
         )
 
 
+_SIZE_HELP = "Size of the image in pixels, in steps of 64; 512 is 512x512."
+_SIZE_DEFAULT = "the model's, or the checkpoint's own"
+_SIZE_OPTION = option("--size", group=MODEL, metavar="WIDTHxHEIGHT", default_text=_SIZE_DEFAULT, help=_SIZE_HELP)
+_SIZES = option(
+    "--size",
+    group=MODEL,
+    multiple=True,
+    metavar="WIDTHxHEIGHT",
+    default_text=_SIZE_DEFAULT,
+    help=f"{_SIZE_HELP} Repeatable: the sizes share one set of weights.",
+)
 _MODEL_OPTIONS = (
     option(
         "--model",
@@ -109,13 +122,7 @@ _MODEL_OPTIONS = (
         default_text=f"the one that fits the checkpoint; without one {DEMO_MODEL}",
         help="Model config to build, or the path of one, FILE.toml.",
     ),
-    option(
-        "--size",
-        group=MODEL,
-        metavar="WIDTHxHEIGHT",
-        default_text="the model's, or the checkpoint's own",
-        help="Size of the image in pixels, in steps of 64; 512 is 512x512.",
-    ),
+    _SIZE_OPTION,
     option(
         "--checkpoint",
         group=MODEL,
@@ -218,11 +225,17 @@ def build_options(command: Command) -> Command:
     return _with_building(command, (*_QUANTIZE_OPTIONS, _VERIFY, _DRY_RUN, _YES, *_MODEL_OPTIONS))
 
 
+def sizes_build_options(command: Command) -> Command:
+    """The same, with a ``--size`` that can be repeated."""
+    options = (_SIZES, *(each for each in _MODEL_OPTIONS if each is not _SIZE_OPTION))
+    return _with_building(command, (*_QUANTIZE_OPTIONS, _VERIFY, _DRY_RUN, _YES, *options))
+
+
 def _with_building(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     @functools.wraps(command)
     def with_building(
         model: str | None,
-        size: str | None,
+        size: str | tuple[str, ...] | None,
         checkpoint: str | None,
         vae: str | None,
         lora: tuple[str, ...],
@@ -242,13 +255,15 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         sources = Sources(
             checkpoint, vae, tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding)), tokenizer
         )
-        pixels = None if size is None else _parse_size(size)
-        if pixels is not None:
-            refuse_bad_size(*pixels)
+        typed = (size,) if isinstance(size, str) else size or ()
+        sizes = tuple(dict.fromkeys(map(_parse_size, typed)))
+        for each in sizes:
+            refuse_bad_size(*each)
         is_demo = model is None and checkpoint is None
         name = DEMO_MODEL if is_demo else model
         config = None if name is None else load_model(name)
-        request = BuildRequest(config, sources, cache, size=pixels, is_demo=is_demo, **how)
+        pixels = sizes[0] if sizes else None
+        request = BuildRequest(config, sources, cache, pixels, sizes[1:], is_demo, **how)
         return command(build_request=request, **rest)
 
     wrapped: Command = with_building

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import click
 
 from qnn_sd.artifact import Artifact
-from qnn_sd.cli.build_options import BuildRequest, build_options
+from qnn_sd.cli.build_options import BuildRequest, sizes_build_options
+from qnn_sd.cli.compile_dlc import compile_dlc
 from qnn_sd.cli.compile_report import Compiled, compile_document, show_compiled
+from qnn_sd.cli.compile_sizes import compile_sizes
 from qnn_sd.cli.docs import COMPILE
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import TARGET, HelpCommand, option
-from qnn_sd.cli.options import output_options, socs_option
+from qnn_sd.cli.options import open_profile, output_options, socs_option
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies, copies_options
-from qnn_sd.config import DeviceProfile, load_profile
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, QnnSdError, SettingError, VerificationError
 from qnn_sd.pipeline import BuildPipeline
@@ -40,12 +42,21 @@ from qnn_sd.pipeline import BuildPipeline
     is_flag=True,
     help="One bundle whose files serve every SoC that --soc names. The emulator can't run such a file.",
 )
+@option(
+    "--format",
+    "file_format",
+    group=TARGET,
+    type=click.Choice(["context-binary", "dlc"]),
+    default="context-binary",
+    help="What to make of each component: context binaries in a bundle, or DLCs for qnn-net-run and SNPE.",
+)
 @copies_options("the bundle, with each component's context binary; of several SoCs, a folder for each")
-@build_options
+@sizes_build_options
 @output_options
 def compile_command(
     socs: tuple[str, ...],
     multi_soc: bool,
+    file_format: str,
     copies: Copies,
     build_request: BuildRequest,
     console: Console,
@@ -55,11 +66,17 @@ def compile_command(
     Exports and quantizes first what isn't in the cache, once for all SoCs. The bundle that it makes is what qnn-sd run
     puts on a phone.
     """
+    if file_format == "dlc":
+        compile_dlc(socs, multi_soc, copies, build_request, console)
+        return
+    if build_request.further_sizes:
+        compile_sizes(socs, multi_soc, copies, build_request, console)
+        return
     if multi_soc and len(socs) == 1:
         raise SettingError(
             "--multi-soc has no meaning for one SoC", hint="Name several, such as --soc sm8550 --soc sm8650."
         )
-    groups = _groups([load_profile(soc) for soc in socs], multi_soc)
+    groups = _groups([open_profile(soc, console) for soc in socs], multi_soc)
     copies.check(list(groups), build_request.cache)
     pipeline = build_request.pipeline(console)
     copies.refuse_another(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from qnn_sd.cli.cost_measure import Costs
 from qnn_sd.cli.cost_report import FAR_FROM_SILICON, Line, figure
 from qnn_sd.output_files import written_aside
+from qnn_sd.report.markup import safe, shortened
 
 _WIDTH, _MARGIN, _ROW, _BAR = 960, 16, 20, 12
 # Where the names end and the two panels begin; a panel ends in room for its figures.
@@ -72,7 +72,7 @@ def svg(costs: Sequence[Costs], by: str) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
             f'viewBox="0 0 {_WIDTH} {height}" role="img">',
-            f"<title>{_safe(f'Estimated time and memory traffic by {by}')}</title>",
+            f"<title>{safe(f'Estimated time and memory traffic by {by}')}</title>",
             f"<style>{_STYLE}</style>",
             f'<rect class="page" x="0.5" y="0.5" width="{_WIDTH - 1}" height="{height - 1}" rx="6"/>',
             *drawn,
@@ -122,7 +122,7 @@ def _pair(name: str, line: Line, y: int, per_ms: float, per_byte: float) -> Iter
     base, middle, bar = y + 14, y + _ROW / 2, y + (_ROW - _BAR) / 2
     ms, lower, upper = line.times
     moved, stored = line.read + line.written, line.spilled + line.filled
-    yield f"<g><title>{_safe(name)}</title>{_text(_MARGIN + 4, base, _shortened(name))}</g>"
+    yield f"<g><title>{safe(name)}</title>{_text(_MARGIN + 4, base, shortened(name, _LONGEST_NAME))}</g>"
     yield _bar("time", _TIME, bar, ms * per_ms)
     left, right = _TIME + lower * per_ms, _TIME + upper * per_ms
     ends = " ".join(f"M{x:.1f} {middle - 3}v6" for x in (left, right))
@@ -140,14 +140,4 @@ def _bar(kind: str, x: float, y: float, width: float) -> str:
 
 def _text(x: float, y: float, text: str, kind: str = "") -> str:
     style = f' class="{kind}"' if kind else ""
-    return f'<text{style} x="{x:.1f}" y="{y}">{_safe(text)}</text>'
-
-
-def _shortened(name: str) -> str:
-    """Its end where it is long: that tells blocks apart."""
-    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
-
-
-def _safe(text: str) -> str:
-    """Text as XML takes it: names are whatever a graph's author wrote."""
-    return escape("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
+    return f'<text{style} x="{x:.1f}" y="{y}">{safe(text)}</text>'

@@ -11,6 +11,7 @@ from qnn_sd.cli.documents.phones import ListedDevice, PhoneDescription
 from qnn_sd.cli.help import OUTPUT, TARGET, HelpCommand, option
 from qnn_sd.cli.known_socs import show_known_socs
 from qnn_sd.cli.options import device_option, output_options
+from qnn_sd.config import stand_in
 from qnn_sd.console import Console
 from qnn_sd.targets.adb.client import READY, Adb, AdbDevice, choose_phone, phone_info
 from qnn_sd.targets.adb.session.warm_worker import stop_warm_worker
@@ -21,8 +22,7 @@ from qnn_sd.targets.adb.staging import unstage
     "devices",
     cls=HelpCommand,
     examples=(
-        ("List the phones", "qnn-sd devices"),
-        ("List them for a script", "qnn-sd devices --json"),
+        ("List the phones, for a script", "qnn-sd devices --json"),
         ("List the SoCs that there are profiles for; no phone is needed", "qnn-sd devices --known"),
     ),
     docs_page=PHONE,
@@ -53,10 +53,12 @@ def _described(adb: Adb, listed: AdbDevice) -> ListedDevice:
     if listed.state != READY:
         return ListedDevice(device=listed.serial, state=listed.state)
     info = phone_info(adb.phone(listed.serial))
+    other = stand_in(info.soc) if info.profile is None else None
     return ListedDevice(
         state=listed.state,
         **PhoneDescription.of(listed.serial, info).model_dump(),
         soc=info.profile,
+        stand_in=None if other is None else other.profile.soc,
         free_bytes=info.free_bytes,
         battery_percent=info.battery_percent,
         battery_celsius=info.celsius,
@@ -71,7 +73,7 @@ def _row(each: ListedDevice) -> list[object]:
         each.state,
         each.product,
         each.reported_soc or "unknown",
-        each.soc or "none",
+        each.soc or (f"{each.stand_in} (another's)" if each.stand_in else "none"),
         f"{each.free_bytes / 1e9:.1f} GB",
         "" if each.battery_celsius is None else f"{each.battery_celsius:.0f} °C",
         "" if each.battery_percent is None else f"{each.battery_percent} %",

@@ -63,8 +63,18 @@ class Comparison:
         return sheet
 
 
-def compare_images(pipeline: BuildPipeline, profile: DeviceProfile, prompt: str, console: Console) -> Comparison:
-    """Generates one image by the float graphs, the QDQ graphs and, where that takes no hours, the emulator."""
+def compare_images(
+    pipeline: BuildPipeline, profile: DeviceProfile, prompt: str, console: Console, *, emulator: bool = True
+) -> Comparison:
+    """Generates one image by the float graphs, the QDQ graphs and, where that takes no hours, the emulator.
+
+    Args:
+        pipeline: whose build was verified.
+        profile: the binaries' SoC.
+        prompt: of the image.
+        console: where progress is shown.
+        emulator: whether the emulator is to generate it, too.
+    """
     model = pipeline.model
     request = Request(prompt, "", model.steps, model.guidance, model.scheduler, model.verification.seed)
     bundle = pipeline.bundle(profile)
@@ -75,6 +85,8 @@ def compare_images(pipeline: BuildPipeline, profile: DeviceProfile, prompt: str,
     left_out = ""
     if model.verification.emulator_minutes:
         left_out = "The emulator takes minutes for each call of this model: it generated no image."
+    elif not emulator:
+        left_out = "The emulator generated the first prompt alone: it takes longest."
     else:
         runners[f"{profile.soc} on the emulator"] = EmulatorRunner(bundle.file, profile.soc_model, profile.htp_arch)
     images, seconds = {}, {}

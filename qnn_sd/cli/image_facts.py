@@ -49,6 +49,7 @@ def image_document(
     bundle: OpenBundle,
     target: TargetKind,
     fallbacks: Sequence[Fallback],
+    phone_soc: str | None = None,
 ) -> ImageDocument:
     """What makes the first of a request's images.
 
@@ -59,6 +60,7 @@ def image_document(
         bundle: whose components run.
         target: where.
         fallbacks: the components that run elsewhere.
+        phone_soc: what a phone reports that gets another SoC's binaries; else None.
     """
     info, identity = bundle.info, pipeline.identity
     return ImageDocument(
@@ -77,6 +79,7 @@ def image_document(
         embeddings=list(identity.embeddings),
         target=target,
         soc=info.soc,
+        phone_soc=phone_soc,
         quantization=_quantization(pipeline, build_request, info) if bundle.is_quantized else None,
         fallbacks=[
             ImageFallback(component=each.component, target="phone CPU" if target == "phone" else each.target)
@@ -138,6 +141,7 @@ def _for_people(made: ImageDocument, bundle: OpenBundle) -> Mapping[str, str]:
         "embeddings": ", ".join(f"{each.name} ({each.sha256[:10]})" for each in made.embeddings) or "none",
         "target": made.target,
         "soc": made.soc.name if made.soc else "none",
+        **({"phone_soc": made.phone_soc} if made.phone_soc else {}),
         "htp": f"v{made.soc.htp_arch}" if made.soc else "none",
         "fallbacks": ", ".join(f"{each.component}: {each.target}" for each in made.fallbacks) or "none",
         "precision": bundle.precision,

@@ -104,14 +104,15 @@ def _bundles(cache: Path) -> Iterator[tuple[str, CompiledBundle]]:
         if info.soc is None:
             continue
         worst = None
-        if info.verification is not None:
+        if info.verification is not None and not info.further_socs:
             measured = {name: each.binary_against_qdq for name, each in info.verification.items()}
             worst = {name: each.worst_db for name, each in measured.items() if each is not None}
+        socs = [each.name for each in (info.soc, *info.further_socs)]
         size = ImageSize(width=info.width, height=info.height)
-        yield (
-            info.soc.name,
-            CompiledBundle(folder=str(path.parent), model=info.model, size=size, binary_against_qdq_db=worst),
+        made = CompiledBundle(
+            folder=str(path.parent), model=info.model, size=size, socs=socs, binary_against_qdq_db=worst
         )
+        yield from ((name, made) for name in socs)
 
 
 def _row(each: KnownSocEntry) -> list[object]:
@@ -132,4 +133,4 @@ def _in_the_cache(made: CompiledBundle) -> str:
     where = f"{made.model} {made.size.width}x{made.size.height}"
     if made.binary_against_qdq_db:
         return f"{where}, {min(made.binary_against_qdq_db.values()):.1f} dB"
-    return f"{where}, not verified"
+    return f"{where}, not verified" if len(made.socs) == 1 else f"{where}, one file for {len(made.socs)} SoCs"

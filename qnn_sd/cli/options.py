@@ -15,6 +15,7 @@ from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.help import BUILD, OUTPUT, TARGET, option
 from qnn_sd.cli.typed_command import main_name
 from qnn_sd.cli.value_types import ALL_SOCS, SomeSocs
+from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 
@@ -102,6 +103,19 @@ def soc_option(purpose: str, default_text: str | None = None) -> Callable[[Comma
         help=f"SoC {purpose}. Any of its names will do: sm8650, 8gen3.",
         **default,
     )
+
+
+def open_profile(soc: str, console: Console) -> DeviceProfile:
+    """The device profile of a name; warns of one whose SoC the compiler isn't known to know.
+
+    Raises:
+        UnknownSocError: no profile has that name.
+        ConfigError: a profile's file is wrong.
+    """
+    profile = load_profile(soc)
+    if profile.caution:
+        console.warn(profile.caution)
+    return profile
 
 
 def socs_option(purpose: str) -> Callable[[Command], Command]:

@@ -37,6 +37,7 @@ from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
 from qnn_sd.shown_runner import ShownRunner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
+from qnn_sd.targets.adb.client import other_soc
 from qnn_sd.targets.adb.session.deployment import deployed
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
@@ -152,10 +153,11 @@ def run_command(
         if again is not None:
             again.check_build(console, bundle.key)
 
+        phone_soc = other_soc(phone, profile.soc) if phone and profile else None
         target: TargetKind = "cpu" if profile is None else "emulator" if phone is None else "phone"
 
         def made_by() -> ImageDocument:
-            return image_document(pipeline, build_request, request, bundle, target, runner.fallbacks)
+            return image_document(pipeline, build_request, request, bundle, target, runner.fallbacks, phone_soc)
 
         result = _generate(request, paths, bundle, runner, made_by, console)
         remark_on_prompts(console, request, result)

@@ -85,6 +85,7 @@ COMMANDS: Mapping[str, str] = {
     **dict.fromkeys(("quantise", "quant", "calibrate", "ptq"), "quantize"),
     **dict.fromkeys(("benchmark", "measure", "time"), "bench"),
     **dict.fromkeys(("validate", "test", "prove", "compare"), "verify"),
+    **dict.fromkeys(("html", "page", "summary", "summarize", "show", "view"), "report"),
     **dict.fromkeys(("estimate", "profile", "costs", "flops"), "cost"),
     **dict.fromkeys(("device", "phones", "phone", "list-devices", "adb", "list"), "devices"),
     **dict.fromkeys(("clean", "remove", "uninstall", "delete", "unpush"), "unstage"),
@@ -92,6 +93,7 @@ COMMANDS: Mapping[str, str] = {
     **dict.fromkeys(("fetch", "download", "install", "libraries"), "runtime fetch"),
     **dict.fromkeys(("emulate", "emulator", "phone-emulator", "vphone", "simulator"), "virtual-phone"),
     **dict.fromkeys(("completions", "complete", "autocomplete"), "completion"),
+    **dict.fromkeys(("show", "read", "dump", "describe"), "inspect"),
     "to-onnx": "export",
     "onnx": "export",
 }

@@ -10,8 +10,8 @@ import click
 
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.help import TARGET, option
-from qnn_sd.cli.options import DEFAULT_SOC, Command, device_option, soc_option
-from qnn_sd.config import DeviceProfile, load_profile
+from qnn_sd.cli.options import DEFAULT_SOC, Command, device_option, open_profile, soc_option
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.targets.adb.client import Adb, Phone, choose_phone, choose_profile
@@ -79,7 +79,7 @@ class TargetOptions:
         if self.target == "cpu":
             return None
         if phone is None:
-            return load_profile(self.soc or DEFAULT_SOC)
+            return open_profile(self.soc or DEFAULT_SOC, console)
         return chosen_profile(phone, self.soc, console)
 
 
@@ -90,8 +90,8 @@ def chosen_profile(phone: Phone, soc: str | None, console: Console) -> DevicePro
         UnknownSocError: no such profile, or none for the phone's SoC.
     """
     choice = choose_profile(phone, soc)
-    if choice.remark:
-        console.warn(choice.remark)
+    for remark in filter(None, (choice.remark, choice.profile.caution)):
+        console.warn(remark)
     return choice.profile
 
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from qnn_sd.config import load_profile
 from qnn_sd.markdown import cell, table
-from qnn_sd.verification import BINARY_AGAINST_QDQ, QDQ_AGAINST_FLOAT, SQNR_FIGURES, SettingSqnr, SqnrSummary
+from qnn_sd.verification import QDQ_AGAINST_FLOAT, SQNR_FIGURES, SettingSqnr, SqnrSummary, binary_gate
 
 
 def report_page(report: Mapping[str, Any], image: str | None) -> str:
@@ -18,6 +19,7 @@ def report_page(report: Mapping[str, Any], image: str | None) -> str:
         image: name of the images' file beside the page, or None.
     """
     model, size, machine = report["model"], report["model"]["size"], report["machine"]
+    of_binary = binary_gate(load_profile(report["soc"]).htp_arch)
     parts = [
         "# qnn-sd verification report",
         f"**{report['verdict'].capitalize()}.** {model['config']}{', another checkpoint' * model['own_checkpoint']}, "
@@ -31,8 +33,8 @@ def report_page(report: Mapping[str, Any], image: str | None) -> str:
         parts += [
             "## Gates",
             f"{SQNR_FIGURES}; dB, at guidance {model['guidance']:g}, the model's own. "
-            f"Refused below {BINARY_AGAINST_QDQ.least_db:.0f} and, for the difference, "
-            f"{BINARY_AGAINST_QDQ.least_difference_db:.0f} (binary against QDQ graph), "
+            f"Refused below {of_binary.least_db:.0f} and, for the difference, "
+            f"{of_binary.least_difference_db:.0f} (binary against QDQ graph), "
             f"{QDQ_AGAINST_FLOAT.least_db:.0f} and {QDQ_AGAINST_FLOAT.least_difference_db:.0f} (QDQ graph against "
             "float).",
             table(["component", "binary / QDQ", "worst input", "QDQ / float", "worst input"], _gates(report)),

@@ -22,10 +22,12 @@ from qnn_sd.cli.documents.verify import (
 )
 from qnn_sd.cli.image_comparison import Comparison
 from qnn_sd.cli.plan import component_and_subject
+from qnn_sd.cli.redacted import redacted
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.cli.verification_page import report_page
+from qnn_sd.cli.verified_build import Refusal
 from qnn_sd.config import DeviceProfile
-from qnn_sd.errors import VerificationError
+from qnn_sd.estimates import Machine, estimate
 from qnn_sd.generate import Request
 from qnn_sd.generate.png import save_png
 from qnn_sd.pipeline import COMPONENTS, BuildPipeline
@@ -42,7 +44,7 @@ def write_verification_report(
     profile: DeviceProfile,
     verified: Mapping[str, ComponentVerification],
     comparison: Comparison | None,
-    refused: VerificationError | None,
+    refused: Refusal | None,
     privacy: Privacy,
     own_checkpoint: bool,
 ) -> list[Path]:
@@ -58,24 +60,30 @@ def write_verification_report(
     else:
         save_png(path, comparison.sheet, {"forms": ", ".join(comparison.images), "software": f"qnn-sd {__version__}"})
         written.append(path)
-    document = _document(pipeline, profile, verified, comparison, refused, own_checkpoint)
-    told = privacy.redact(document.content)
-    # Words of the format, whatever a user or a checkpoint is called.
-    told |= {"schema": document.schema_id, "verdict": document.verdict}
-    told["model"]["rounding"] = document.model.rounding
+    told = redacted(verification_document(pipeline, profile, verified, comparison, refused, own_checkpoint), privacy)
     with output_files.written_aside(output) as aside:
         aside.write_text(report_page(told, written[0].name if written else None), "utf-8")
     return [output, *written]
 
 
-def _document(
+def verification_document(
     pipeline: BuildPipeline,
     profile: DeviceProfile,
     verified: Mapping[str, ComponentVerification],
     comparison: Comparison | None,
-    refused: VerificationError | None,
+    refused: Refusal | None,
     own_checkpoint: bool,
 ) -> VerificationReport:
+    """What the report holds.
+
+    Args:
+        pipeline: that built.
+        profile: the binaries' SoC.
+        verified: what was measured, by component.
+        comparison: one prompt's images; None where a gate refused.
+        refused: why there is no bundle.
+        own_checkpoint: whether another checkpoint than the config's was built.
+    """
     model = pipeline.model
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return VerificationReport(
@@ -93,7 +101,7 @@ def _document(
         soc=profile.soc,
         components={name: verified[name] for name in COMPONENTS if name in verified},
         images=None if comparison is None else comparison.document,
-        request=None if comparison is None else _request(comparison.request),
+        request=None if comparison is None else image_request(comparison.request),
         stages=[_stage(each, model.name) for each in pipeline.reports],
         peak_memory_bytes=peak * 1024,
         machine=ReportMachine(
@@ -113,7 +121,8 @@ def _document(
     )
 
 
-def _request(request: Request) -> ImageRequest:
+def image_request(request: Request) -> ImageRequest:
+    """What an image was asked for with."""
     return ImageRequest(
         prompt=request.prompt,
         negative=request.negative,
@@ -132,4 +141,12 @@ def _stage(report: StageReport, model: str) -> BuiltStage:
         subject=subject,
         seconds=round(report.seconds, 1),
         cached=report.cached,
+        expected_memory_bytes=_expected_memory(report),
     )
+
+
+def _expected_memory(report: StageReport) -> int | None:
+    if report.work is None:
+        return None
+    cores = len(os.sched_getaffinity(0))
+    return round(estimate(report.stage, report.work, Machine(cores, 1.0, cores)).memory)

@@ -13,17 +13,18 @@ from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import GENERATION, OUTPUT, HelpCommand, option
 from qnn_sd.cli.image_comparison import Comparison, compare_images
-from qnn_sd.cli.options import output_options, refuse_bad_output, soc_option
+from qnn_sd.cli.options import open_profile, output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.cli.verification_report import write_verification_report
-from qnn_sd.config import DeviceProfile, load_profile
+from qnn_sd.cli.verified_build import Refusal, show_figures, verified_build
+from qnn_sd.cli.verify_binary import binary_options, verify_foreign
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
-from qnn_sd.errors import VerificationError
 from qnn_sd.export.checkpoint import Sources
-from qnn_sd.pipeline import COMPONENTS, BuildPipeline
-from qnn_sd.verification import SQNR_FIGURES, ComponentVerification
+from qnn_sd.pipeline import BuildPipeline
+from qnn_sd.verification import ComponentVerification
 
 
 @click.command(
@@ -54,17 +55,27 @@ from qnn_sd.verification import SQNR_FIGURES, ComponentVerification
     default_text="one that wasn't calibrated with",
     help="Prompt of the report's images.",
 )
+@binary_options
 @quantize_options
 @output_options
 def verify_command(
-    soc: str, report: Path | None, prompt: str | None, build_request: BuildRequest, console: Console
+    source: Path | None,
+    against: Path | None,
+    soc: str,
+    report: Path | None,
+    prompt: str | None,
+    build_request: BuildRequest,
+    console: Console,
 ) -> None:
     """Verify QDQ graphs against the float model, and context binaries against QDQ graphs.
 
     QDQ graphs run on the CPU, context binaries on the HTP emulator. A component below a limit of SQNR is refused.
     Builds first what isn't in the cache.
     """
-    profile = load_profile(soc)
+    profile = open_profile(soc, console)
+    if source is not None or against is not None:
+        verify_foreign(source, against, profile, build_request.cache, console)
+        return
     if report is not None:
         refuse_bad_output(report, ".md", "The report is Markdown.", beside=".png")
     pipeline = build_request.pipeline(console)
@@ -84,17 +95,9 @@ def verify_command(
         build_request,
         afterwards=[("generate", each) for each in images],
     )
-    verified: dict[str, ComponentVerification] = {}
-    refused: VerificationError | None = None
-    try:
-        verified = pipeline.bundle(profile).info.verification or {}
-    except VerificationError as error:
-        if report is None:
-            raise
-        # Whoever gets the report learns most from a refusal.
-        refused = error
-        verified = pipeline.measured
-    _show(console, verified)
+    made = verified_build(pipeline, profile, reports=report is not None)
+    verified, refused = made.components, made.refused
+    show_figures(console, verified)
     comparison = None
     if report is not None:
         if refused is None:
@@ -109,27 +112,13 @@ def verify_command(
         raise refused
 
 
-def _show(console: Console, verified: dict[str, ComponentVerification]) -> None:
-    rows: list[list[object]] = []
-    for name in COMPONENTS:
-        if name in verified:
-            binary, floats = verified[name].binary_against_qdq, verified[name].qdq_against_float
-            rows.append([name, "-" if binary is None else binary.text, floats.text, floats.worst_input])
-    if not rows:
-        return
-    console.table(["component", "binary/QDQ, dB", "QDQ/float, dB", "worst input of QDQ/float"], rows)
-    console.result(SQNR_FIGURES)
-    settings = verified["unet"].settings if "unet" in verified else ()
-    console.table(["guidance", "negative prompt", "UNet: QDQ/float, dB"], [each.row for each in settings])
-
-
 def _document(
     pipeline: BuildPipeline,
     profile: DeviceProfile,
     verified: dict[str, ComponentVerification],
     comparison: Comparison | None,
     report: Path | None,
-    refused: VerificationError | None,
+    refused: Refusal | None,
 ) -> VerifyDocument:
     return VerifyDocument(
         model=pipeline.model.name,

@@ -100,7 +100,7 @@ def run(job: Job, listen: Callable[[str], None]) -> Outcome:
         "options": {"htp_graph_finalization_optimization_mode": str(job.optimization_mode), **job.options},
         "verbose": job.verbose,
     }
-    outcome = _run_child(request, listen, job.children or Children())
+    outcome = run_child("qnn_sd.compile.compiler_child", request, listen, job.children)
     if outcome.code > 0:
         raise CompileError(
             f"The QNN compiler refused {job.source}",
@@ -169,19 +169,22 @@ def start_child(module: str, request: Mapping[str, object]) -> subprocess.Popen[
     )
 
 
-def _run_child(request: Mapping[str, object], listen: Callable[[str], None], children: Children) -> Outcome:
-    """A child that Ctrl-C takes along.
+def run_child(
+    module: str, request: Mapping[str, object], listen: Callable[[str], None], children: Children | None = None
+) -> Outcome:
+    """Runs a module as a child to its end; Ctrl-C takes it along.
 
     A compiler holds gigabytes, so none may be left behind. Ctrl-C waits until the child is known:
     raised within Popen it would leave a process that nobody has a handle on. (Blocking the signal
     is not enough: the runtime's threads take it then, and Python raises it here all the same.)
     """
+    children = children or Children()
     child = None
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     errors: deque[str] = deque(maxlen=3)
     try:
         with interruption.deferred():
-            child = children.start("qnn_sd.compile.compiler_child", request)
+            child = children.start(module, request)
         assert child.stdout is not None, "it was asked for"
         for line in child.stdout:
             listen(line)
@@ -199,7 +202,7 @@ def _run_child(request: Mapping[str, object], listen: Callable[[str], None], chi
             if child.stdout is not None:
                 child.stdout.close()
     # Between a verbose run's errors and its last word lie thousands of lines.
-    told = [*errors, *list(last)[-1:]] if request["verbose"] else last
+    told = [*errors, *list(last)[-1:]] if request.get("verbose") else last
     return Outcome(child.returncode, last_lines(dict.fromkeys(told)))
 
 

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from qnn_sd.compile.process import Children, last_lines
+from qnn_sd.compile.sample_files import read_answers, write_samples
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Feeds, Outputs
 from qnn_sd.verification import (
@@ -64,12 +63,33 @@ class Verifier:
     def sqnr(self, component: str, binary: Binary, inputs: Sequence[VerificationInput]) -> SqnrSummary:
         """How near a context binary on the emulator is to the CPU's run of its QDQ graph.
 
+        Args:
+            component: for the messages.
+            binary: what to run.
+            inputs: what to feed it.
+
+        Raises:
+            TargetError: it can't be loaded or run, or ``close`` was called.
+            VerificationError: NaN or infinity in an output.
+        """
+        [of_all] = self.sqnr_of_groups(component, binary, inputs, [range(len(inputs))])
+        return of_all
+
+    def sqnr_of_groups(
+        self, component: str, binary: Binary, inputs: Sequence[VerificationInput], groups: Sequence[Sequence[int]]
+    ) -> list[SqnrSummary]:
+        """The same of several groups of the inputs.
+
         Blocks until there is a core and it is done; to be called from a thread for each binary.
 
         Args:
             component: for the messages.
             binary: what to run.
-            inputs: what to feed it.
+            inputs: what to feed it, each once.
+            groups: numbers of the inputs that are looked at together; one may be of several groups.
+
+        Returns:
+            The figures of each group.
 
         Raises:
             TargetError: it can't be loaded or run, or ``close`` was called.
@@ -83,21 +103,21 @@ class Verifier:
             self._cores.put(core)
         require_finite(component, inputs, expected, "the QDQ graph", QDQ_AGAINST_FLOAT.hint)
         require_finite(component, inputs, found, "the context binary", BINARY_AGAINST_QDQ.hint)
-        return sqnr_summary(inputs, expected, found)
+        return [
+            sqnr_summary([inputs[n] for n in group], [expected[n] for n in group], [found[n] for n in group])
+            for group in groups
+        ]
 
     def _run(
         self, binary: Binary, samples: Sequence[Feeds], core: int, scratch: Path
     ) -> tuple[list[Outputs], list[Outputs]]:
-        files = [scratch / f"{number}.npz" for number in range(len(samples))]
-        for file, feeds in zip(files, samples, strict=True):
-            np.savez(file, allow_pickle=False, **feeds)
         answer = scratch / "answer.npz"
         request = {
             "qdq": str(binary.qdq),
             "compiled": str(binary.compiled),
             "soc_model": binary.soc_model,
             "htp_arch": binary.htp_arch,
-            "samples": [str(file) for file in files],
+            "samples": write_samples(scratch, samples),
             "answer": str(answer),
             "core": core,
         }
@@ -110,11 +130,4 @@ class Verifier:
                 why=last_lines(printed.splitlines()) or f"It ended with status {child.returncode}.",
                 hint="Is there enough memory? A full-size UNet needs 8 GB. Else run qnn-sd doctor.",
             )
-        with np.load(answer, allow_pickle=False) as stored:
-            stacked = {name: stored[name] for name in stored.files}
-
-        def answers(side: str) -> list[Outputs]:
-            of_side = {name.partition("/")[2]: rows for name, rows in stacked.items() if name.startswith(f"{side}/")}
-            return [{name: rows[number] for name, rows in of_side.items()} for number in range(len(samples))]
-
-        return answers("expected"), answers("found")
+        return read_answers(answer)

@@ -7,9 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from qnn_sd.compile.compiler_child import die_with_parent
+from qnn_sd.compile.sample_files import read_samples, write_answers
 
 
 def main() -> int:
@@ -19,10 +18,7 @@ def main() -> int:
     os.sched_setaffinity(0, [request["core"]])
     from qnn_sd.compile.run_binary import run_both  # noqa: PLC0415 (loads the runtime: after the core is chosen)
 
-    samples = []
-    for path in request["samples"]:
-        with np.load(path, allow_pickle=False) as stored:
-            samples.append(dict(stored))
+    samples = read_samples(request["samples"])
     try:
         expected, found = run_both(
             Path(request["qdq"]), Path(request["compiled"]), request["soc_model"], request["htp_arch"], samples
@@ -30,12 +26,7 @@ def main() -> int:
     except Exception as error:
         print(error, flush=True)
         return 1
-    stacked = {
-        f"{side}/{name}": np.stack([answer[name] for answer in answers])
-        for side, answers in (("expected", expected), ("found", found))
-        for name in answers[0]
-    }
-    np.savez(request["answer"], allow_pickle=False, **stacked)
+    write_answers(Path(request["answer"]), expected, found)
     return 0
 
 

@@ -70,7 +70,7 @@ class DeviceProfile(StrictModel):
             underscores don't matter.
         dl_mode: the deployment's number for this generation of binaries; None for a SoC that has none.
         soc_model: QNN's number of the SoC (not Linux's ``soc_id``).
-        htp_arch: the Hexagon architecture, such as 75 for v75.
+        htp_arch: the Hexagon architecture, such as 75 for v75; what neither file nor compiler says is refused.
         vtcm_mb: on-chip memory of the HTP.
         optimization_mode: ``htp_graph_finalization_optimization_mode``.
         estimates: whether the compiler estimates how long a graph takes on it.
@@ -82,12 +82,12 @@ class DeviceProfile(StrictModel):
         sources: who says so, by field.
     """
 
-    soc: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+    soc: Annotated[str, Field(min_length=1, max_length=64)]
     title: Annotated[str, Field(min_length=1, max_length=100)]
     aliases: tuple[str, ...] = ()
     dl_mode: _Count | None = None
     soc_model: _Count
-    htp_arch: _Count
+    htp_arch: Annotated[int, Field(strict=True, ge=0, le=65535)] = 0
     vtcm_mb: _Count = _VTCM_MB
     optimization_mode: Annotated[int, Field(strict=True, ge=1, le=3)] = 3
     estimates: Annotated[bool, Field(strict=True)] = False
@@ -117,7 +117,8 @@ class DeviceProfile(StrictModel):
     def _readable(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         """A name that a terminal can't show can't be typed."""
         for name in (value,) if isinstance(value, str) else value:
-            if not name.strip() or not name.isprintable():
+            # A comma stands between two names of --soc.
+            if not name.strip() or not name.isprintable() or "," in name:
                 raise ValueError(f"{name!r} is no name")
         return value
 
@@ -132,6 +133,13 @@ class DeviceProfile(StrictModel):
     def label(self) -> str:
         """For people, such as ``Snapdragon 8 Gen 3 (dl_mode 2)``."""
         return self.title if self.dl_mode is None else f"{self.title} (dl_mode {self.dl_mode})"
+
+    @property
+    def caution(self) -> str:
+        """What to say whenever it is used, or nothing."""
+        if not self.unlisted:
+            return ""
+        return f"The profile {self.soc} has a soc_model that the compiler isn't known to know: {self.soc_model}"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +11,10 @@ from qnn_sd.config.known_socs import HtpArch, KnownSoc, known_qairt, known_soc, 
 from qnn_sd.errors import ConfigError
 
 HTP_ARCHS: tuple[int, ...] = get_args(HtpArch)
+# What --soc takes for every profile.
+ALL_SOCS = "all"
 _AI_HUB_VAE_FROM = 73
+_SOC = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 def check_profile(path: Path, profile: DeviceProfile) -> None:
@@ -23,6 +27,12 @@ def check_profile(path: Path, profile: DeviceProfile) -> None:
     Raises:
         ConfigError: it claims what isn't so.
     """
+    if not _SOC.fullmatch(profile.soc) or profile.soc == ALL_SOCS:
+        raise ConfigError(
+            f"{path} describes {profile.soc!r}",
+            why=f"Names have small letters, digits, dashes, dots and underscores; {ALL_SOCS!r} means every SoC.",
+            hint="Give file and soc another name, such as my-sm8845.",
+        )
     known = known_soc(profile.soc_model)
     if known is None:
         _check_unlisted(path, profile)
@@ -38,7 +48,7 @@ def _check_unlisted(path: Path, profile: DeviceProfile) -> None:
         return
     if profile.unlisted:
         raise ConfigError(
-            f"{path} says htp_arch = {htp}",
+            f"{path} says htp_arch = {htp}" if htp else f"{path} says no htp_arch",
             why=f"The HTP versions are {', '.join(map(str, HTP_ARCHS))}.",
             hint=f"Correct htp_arch in {path}.",
         )
@@ -110,7 +120,7 @@ def _swapped(number: int, htp: int) -> str:
         return f"{htp} is {other.described}: are the two swapped? "
     if number in HTP_ARCHS:
         return f"{number} is an HTP version, too: was it written in the place of the SoC's own number? "
-    if htp not in HTP_ARCHS:
+    if htp and htp not in HTP_ARCHS:
         return f"{htp} is no HTP version. "
     return ""
 

@@ -36,6 +36,8 @@ class StageReport:
         seconds: how long it took, now or when it was put into the cache.
         cached: whether it was in the cache already.
         metadata: of its artifact.
+        folder: of its artifact.
+        work: what there was to do; None where nobody said.
     """
 
     stage: str
@@ -43,6 +45,8 @@ class StageReport:
     name: str
     seconds: float
     cached: bool
+    folder: Path
+    work: Work | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -237,5 +241,9 @@ class ArtifactStore:
     def _keep(self, recipe: Recipe, component: str, made: Artifact) -> Artifact:
         self._made[recipe.key] = made
         self._console.kept.stages += 1
-        self.reports.append(StageReport(recipe.stage, component, recipe.name, made.seconds, made.cached, made.metadata))
+        self.reports.append(
+            StageReport(
+                recipe.stage, component, recipe.name, made.seconds, made.cached, made.folder, recipe.work, made.metadata
+            )
+        )
         return made

@@ -26,12 +26,14 @@ class Component:
         recorded_on: what its inputs are recorded on, to calibrate, to round and to verify.
         derive_feeds: makes its inputs from other components' calls; None for one that the generation loop calls.
         text_to_image: whether an image from a prompt needs it.
+        sized: whether its graph depends on the image's size.
     """
 
     export: ComponentExport
     recorded_on: RecordedOn
     derive_feeds: DeriveFeeds | None = None
     text_to_image: bool = True
+    sized: bool = True
 
     @property
     def name(self) -> str:
@@ -48,7 +50,7 @@ def _encoder_feeds(calls: Mapping[str, Sequence[Sample]]) -> list[Feeds]:
 
 
 STABLE_DIFFUSION_1 = (
-    Component(TEXT_ENCODER, "texts"),
+    Component(TEXT_ENCODER, "texts", sized=False),
     Component(UNET, "steps"),
     Component(VAE_DECODER, "images"),
     # For images as input.

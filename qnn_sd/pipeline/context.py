@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from qnn_sd.export.checkpoint import Checkpoint
 from qnn_sd.pipeline.artifact_store import ArtifactStore
 from qnn_sd.pipeline.components import Component
 from qnn_sd.quantize.calibration import PromptSet
-from qnn_sd.verification import ComponentVerification
+from qnn_sd.verification import CallSqnr, ComponentVerification
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class BuildContext:
         encodings: files of given encodings, by component.
         verify: whether graphs are verified before they are bundled.
         dry_run: whether nothing is made.
+        measured: figures of components so far, those that a gate refuses included.
+        calls: the same call by call, by component and by the comparison's field in ``ComponentVerification``.
     """
 
     model: ModelConfig
@@ -49,6 +51,8 @@ class BuildContext:
     encodings: Mapping[str, Path]
     verify: bool
     dry_run: bool
+    measured: dict[str, ComponentVerification] = field(default_factory=dict)
+    calls: dict[tuple[str, str], tuple[CallSqnr, ...]] = field(default_factory=dict)
 
     def component(self, name: str) -> Component:
         """The component of a name.

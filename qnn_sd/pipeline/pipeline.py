@@ -6,16 +6,17 @@ where it stopped. What a stage needs and makes is in ``stages/``; which componen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from qnn_sd import resources
 from qnn_sd.artifact import Artifact
 from qnn_sd.artifact_manifest import Work
 from qnn_sd.bundle_manifest import Kind, OpenBundle
+from qnn_sd.compile import why_no_dlc_runs
 from qnn_sd.config import DEMO_MODEL, DeviceProfile, ModelConfig, Rounding, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, did_you_mean
@@ -30,8 +31,10 @@ from qnn_sd.pipeline.stages import (
     bundle_stage,
     calibrate_stage,
     compile_stage,
+    dlc_stage,
     export_stage,
     quantize_stage,
+    sizes_stage,
     verify_stage,
 )
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
@@ -91,7 +94,8 @@ class BuildPipeline:
         checkpoint: the open checkpoint.
         encodings: files of given encodings, by component.
         rounding: of the weights whose ranges are measured.
-        measured: what was measured of components so far, those of a build that is refused included.
+        measured: what was measured of components so far, those that are refused included.
+        calls: the same call by call, by component and by the comparison's field in ``ComponentVerification``.
         warnings: about components that passed a gate, but barely.
         reports: what became of each stage.
         plan: of a dry run, the same.
@@ -112,7 +116,7 @@ class BuildPipeline:
         size: tuple[int, int] | None = None,
     ) -> None:
         self.rounding = rounding
-        self.measured: dict[str, ComponentVerification] = {}
+        self._weights_of: BuildPipeline | None = None
         self.warnings: list[str] = []
         cache = cache or resources.cache()
         store = ArtifactStore(cache, console, dry_run)
@@ -143,6 +147,7 @@ class BuildPipeline:
             verify,
             dry_run,
         )
+        self.measured, self.calls = self._context.measured, self._context.calls
 
     def planned(self, build: Callable[[BuildPipeline], object]) -> list[PlannedStage]:
         """What a build would do here, without doing it: the stages in their order. The checkpoint is read, to hash it.
@@ -152,10 +157,28 @@ class BuildPipeline:
         """
         twin = copy(self)
         store = twin._store = ArtifactStore(self._store.cache, self._context.console, dry_run=True)
-        twin.reports, twin.plan, twin.measured, twin.warnings = store.reports, store.plan, {}, []
-        twin._context = replace(self._context, store=store, dry_run=True)
+        twin.reports, twin.plan, twin.warnings = store.reports, store.plan, []
+        twin.measured, twin.calls = {}, {}
+        twin._context = replace(self._context, store=store, dry_run=True, measured=twin.measured, calls=twin.calls)
         build(twin)
         return twin.plan
+
+    def at_size(self, width: int, height: int) -> BuildPipeline:
+        """The same build at another size, in the same store.
+
+        Its weights are rounded as this one's, so that a context binary can hold them once for both; its activations
+        are calibrated by themselves.
+
+        Args:
+            width: of the image in pixels.
+            height: of the image in pixels.
+        """
+        other = copy(self)
+        other.__dict__.pop("_verification_plan", None)
+        other._weights_of, other.measured, other.warnings = self, {}, []
+        other.model = self.model.resized(width, height)
+        other._context = replace(self._context, model=other.model)
+        return other
 
     def expect(self, expected: ExpectedBuild) -> None:
         """From now on, stages say which of the plan they are, and what is left."""
@@ -258,7 +281,8 @@ class BuildPipeline:
             return quantize_stage.quantize_with_given_encodings(self._context, component, source, given)
         calibration = self.calibration()
         held_out = self.held_out() if self._context.rounding == "adaround" else None
-        return quantize_stage.quantize_graph(self._context, component, source, calibration, held_out)
+        weights = self._weights_of.quantize(component) if self._weights_of and held_out else None
+        return quantize_stage.quantize_graph(self._context, component, source, calibration, held_out, weights)
 
     def scheme(self, component: str) -> QuantizationScheme:
         """The bit widths of a component whose encodings aren't given."""
@@ -312,8 +336,15 @@ class BuildPipeline:
             self._context.console.warn(warning)
         return verified
 
-    def verify(self, components: Sequence[str], profile: DeviceProfile) -> dict[str, ComponentVerification]:
+    def verify(
+        self, components: Sequence[str], profile: DeviceProfile, dlcs: Mapping[str, Artifact] | None = None
+    ) -> dict[str, ComponentVerification]:
         """Verifies components: QDQ graphs against float, then context binaries against QDQ graphs, side by side.
+
+        Args:
+            components: names.
+            profile: the SoC.
+            dlcs: DLC of each, to be verified in the place of its context binary.
 
         Raises:
             VerificationError: a gate refuses one. Those that were verified before it stay so.
@@ -323,7 +354,7 @@ class BuildPipeline:
             self._context,
             profile,
             self._quantized(components),
-            self._compiled(components, (profile,)),
+            self._compiled(components, (profile,)) if dlcs is None else dlcs,
             self._verification_plan,
             self.verification(),
         )
@@ -332,11 +363,11 @@ class BuildPipeline:
                 found = _NOT_MEASURED
             else:
                 found = verify_stage.measured_figures(artifact, SqnrSummary)
+            verified[name] = verified[name].model_copy(update={"binary_against_qdq": found})
             if not self._context.dry_run:
+                self.measured[name] = verified[name]
                 gate = binary_gate(profile.htp_arch)
                 require_gate(gate, name, found, *verify_stage.likely_cause_in_versions())
-            verified[name] = verified[name].model_copy(update={"binary_against_qdq": found})
-        self.measured |= verified
         return verified
 
     def bundle(self, profile: DeviceProfile, components: Sequence[str] | None = None) -> OpenBundle:
@@ -375,6 +406,84 @@ class BuildPipeline:
                 self.verify(self.components, profile)
             verified = {name: self.verify_quantization(name) for name in self.components}
         return self._bundled(self.components, tuple(profiles), verified)
+
+    def build_dlcs(self, profile: DeviceProfile) -> Artifact:
+        """A folder with each component as a DLC, for the HTP of a SoC.
+
+        Raises:
+            VerificationError: a gate refuses a component.
+        """
+        graphs = self._quantized(self.components)
+        dlcs = {name: dlc_stage.build_dlc(self._context, name, qdq, profile) for name, qdq in graphs.items()}
+        not_run, verified = why_no_dlc_runs(), None
+        if self._context.verify and not_run:
+            verified = {name: self.verify_quantization(name) for name in self.components}
+        elif self._context.verify:
+            verified = self.verify(self.components, profile, dlcs)
+        pairs = {name: (qdq, dlcs[name]) for name, qdq in graphs.items()}
+        return dlc_stage.collect_dlcs(self._context, profile, pairs, verified, not_run)
+
+    def build_sizes(self, further: Sequence[tuple[int, int]], profile: DeviceProfile) -> Artifact:
+        """A folder with context binaries for this size and others, which hold the weights once.
+
+        Args:
+            further: width and height of the other sizes.
+            profile: the SoC.
+
+        Raises:
+            CompileError: the compiler refused a component.
+            VerificationError: a gate refuses a component at one of the sizes.
+        """
+        self._context.require_tokenizer()
+        builds = {each.size_name: each for each in (self, *(self.at_size(*size) for size in further))}
+        of_each = [name for name in self.components if self._context.component(name).sized]
+        of_all = [name for name in self.components if name not in of_each]
+        graphs = {c: {size: each.quantize(c) for size, each in builds.items()} for c in of_each}
+        compiled = {c: sizes_stage.compile_sizes(self._context, c, graphs[c], profile) for c in of_each}
+        verified: dict[str, dict[str, ComponentVerification]] = {}
+        if self._context.verify:
+            alone = self.verify(of_all, profile)
+            verified = {
+                size: alone | {name: each.verify_quantization(name) for name in of_each}
+                for size, each in builds.items()
+            }
+            for component in of_each:
+                found = self._verify_sizes(component, graphs[component], compiled[component], builds, profile)
+                for size, summary in found.items():
+                    whole = verified[size][component].model_copy(update={"binary_against_qdq": summary})
+                    verified[size][component] = whole
+        compiled |= self._compiled(of_all, (profile,))
+        infos = {
+            size: bundle_stage.size_info(
+                each._context, profile, size, list(builds), of_each, of_all, verified.get(size)
+            )
+            for size, each in builds.items()
+        }
+        return sizes_stage.bundle_sizes(self._context, profile, infos, compiled)
+
+    def _verify_sizes(
+        self,
+        component: str,
+        graphs: Mapping[str, Artifact],
+        compiled: Artifact,
+        builds: Mapping[str, BuildPipeline],
+        profile: DeviceProfile,
+    ) -> dict[str, SqnrSummary]:
+        """What was measured of a component's shared binary, by size."""
+        recorded = {size: each.verification() for size, each in builds.items()}
+        inputs = {size: partial(each._emulator_inputs, component) for size, each in builds.items()}
+        made = sizes_stage.verify_sizes(self._context, component, graphs, compiled, recorded, inputs, profile)
+        if self._context.dry_run and not made.metadata:
+            return dict.fromkeys(builds, _NOT_MEASURED)
+        return {size: SqnrSummary.model_validate(found) for size, found in made.metadata.items()}
+
+    def _emulator_inputs(self, component: str) -> list[VerificationInput]:
+        return verify_stage.emulator_inputs(self._context, component, self._verification_plan, self.verification())
+
+    @property
+    def size_name(self) -> str:
+        """Such as ``512x768``: width, then height."""
+        return f"{self.model.width}x{self.model.height}"
 
     def _bundled(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qnn_sd.quantize.adaround import RoundingData, round_layers
-from qnn_sd.quantize.adaround.report import REPORT_FILE, summary, write_report
+from qnn_sd.quantize.adaround.report import REPORT_FILE, LayerReport, summary, write_report
 from qnn_sd.quantize.encodings import (
     DEFAULT_SCHEME,
     Encodings,
@@ -32,6 +32,7 @@ from qnn_sd.quantize.ranges import (
     measure_or_resume,
     stand_in_ranges,
 )
+from qnn_sd.quantize.weights_from import weights_from
 from qnn_sd.runner import Feeds
 
 # AIMET's format in both of its versions: older tools take the first, newer ones either.
@@ -88,6 +89,7 @@ def quantize_by_adaround(
     input_ranges: Ranges = NO_RANGES,
     other_guidance_samples: Iterable[Feeds] = (),
     scheme: QuantizationScheme = DEFAULT_SCHEME,
+    weights: Path | None = None,
 ) -> dict[str, Any]:
     """The same with weights rounded by AdaRound, and ``rounding.json``, what each layer gained by it.
 
@@ -102,27 +104,40 @@ def quantize_by_adaround(
         input_ranges: what inputs may be, whatever the samples hold (``ranges.known``).
         other_guidance_samples: further samples, of other guidance scales: covered, but with no margin.
         scheme: the bit widths.
+        weights: folder of the QDQ graph of another size, whose weights are taken as they were rounded there, so that
+            a context binary can hold them once for both; nothing is rounded then.
 
     Returns:
         Metadata for the manifest.
 
     Raises:
-        QuantizeError: no samples, an activation that isn't finite, an op that no rule covers, or a pattern of the
-            scheme that no weight matches.
+        QuantizeError: no samples, an activation that isn't finite, an op that no rule covers, a pattern of the
+            scheme that no weight matches, or another size's graph that has none of this one's weights.
     """
     graph = FloatGraph(source)
     ranges = measure_or_resume(source, samples, other_guidance_samples, rounding.work, on_sample)
     chosen = _choose(graph, ranges, input_ranges, int8_operands=True, scheme=scheme)
-    nearest = rounding.work / "nearest"
+    if weights is None:
+        rounded, reports = _rounded(graph, chosen, rounding)
+        write_report(folder / REPORT_FILE, reports)
+        how = {"rounding": summary(reports), "rounded_with": rounding.backend.title}
+    else:
+        rounded, how = weights_from(chosen, weights), {"weights": "of another size"}
+    operands = select_int8_operands(graph, chosen, rounded, rounding.held_out, rounding.work, rounding.on_operand_run)
+    metadata = _write(graph, operands.encodings, folder, rounded)
+    shutil.rmtree(rounding.work)
+    return {**metadata, **operands.metadata, **how}
+
+
+def _rounded(
+    graph: FloatGraph, encodings: Encodings, data: RoundingData
+) -> tuple[dict[str, Integers], list[LayerReport]]:
+    """AdaRound's integers, and what each layer gained."""
+    nearest = data.work / "nearest"
     shutil.rmtree(nearest, ignore_errors=True)  # an interrupted run may have left half of it
     nearest.mkdir()
-    QdqWriter(graph, chosen, nearest).write()
-    rounded, reports = round_layers(graph, nearest, rounding)
-    write_report(folder / REPORT_FILE, reports)
-    operands = select_int8_operands(graph, chosen, rounded, rounding.held_out, rounding.work, rounding.on_operand_run)
-    metadata = {**_write(graph, operands.encodings, folder, rounded), "rounding": summary(reports)}
-    shutil.rmtree(rounding.work)
-    return {**metadata, **operands.metadata, "rounded_with": rounding.backend.title}
+    QdqWriter(graph, encodings, nearest).write()
+    return round_layers(graph, nearest, data)
 
 
 def quantize_with_stand_ins(source: Path, folder: Path, scheme: QuantizationScheme = DEFAULT_SCHEME) -> dict[str, Any]:

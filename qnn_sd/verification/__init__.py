@@ -8,10 +8,13 @@ conditioning a twentieth too weak each pass is over 30 dB, the difference under 
 
 from qnn_sd.verification.figures import (
     SQNR_FIGURES,
+    CallSqnr,
     ComponentVerification,
     SettingSqnr,
     SqnrSummary,
     VerificationInput,
+    groups_by_call,
+    label_calls,
     require_finite,
     sqnr_summary,
 )
@@ -31,6 +34,7 @@ __all__ = [
     "BINARY_WITH_INT8_OPERANDS",
     "QDQ_AGAINST_FLOAT",
     "SQNR_FIGURES",
+    "CallSqnr",
     "ComponentVerification",
     "Gate",
     "SettingSqnr",
@@ -38,6 +42,8 @@ __all__ = [
     "VerificationInput",
     "binary_gate",
     "gate_warning",
+    "groups_by_call",
+    "label_calls",
     "require_finite",
     "require_gate",
     "setting_warning",

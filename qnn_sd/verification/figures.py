@@ -27,6 +27,7 @@ class VerificationInput:
             a call that has no other.
         setting: of the trajectory that it is from; None where that changes nothing.
         trajectory: number of that trajectory, from 0; likewise.
+        step: number of its sampling step, from 1; likewise.
     """
 
     label: str
@@ -34,6 +35,7 @@ class VerificationInput:
     pair: int | None = None
     setting: GuidanceSetting | None = None
     trajectory: int | None = None
+    step: int | None = None
 
 
 class SqnrSummary(StrictModel):
@@ -59,6 +61,43 @@ class SqnrSummary(StrictModel):
         """All inputs, the worst one, the worst guidance difference, for a table: ``63.7 / 58.5 / 35.4``."""
         figures = [self.all_db, self.worst_db, *([] if self.difference_db is None else [self.difference_db])]
         return " / ".join(f"{figure:.1f}" for figure in figures)
+
+
+class CallSqnr(StrictModel):
+    """The figures of one call; of a sampling step with two guidance passes, of both together.
+
+    Attributes:
+        label: which call it is, of two passes the second.
+        trajectory: number of the trajectory that it is of, from 0; None for one that is of none.
+        step: number of the sampling step, from 1; likewise.
+        setting: of the trajectory; likewise.
+        sqnr: the figures.
+    """
+
+    label: str
+    trajectory: int | None
+    step: int | None
+    setting: GuidanceSetting | None
+    sqnr: SqnrSummary
+
+
+def groups_by_call(inputs: Sequence[VerificationInput]) -> list[list[int]]:
+    """Numbers of the inputs, those of two guidance passes together."""
+    groups: dict[object, list[int]] = {}
+    for number, one in enumerate(inputs):
+        groups.setdefault(("single", number) if one.pair is None else one.pair, []).append(number)
+    return list(groups.values())
+
+
+def label_calls(
+    inputs: Sequence[VerificationInput], groups: Sequence[Sequence[int]], found: Sequence[SqnrSummary]
+) -> tuple[CallSqnr, ...]:
+    """The figures of ``groups_by_call`` with what they are of."""
+    last = [inputs[group[-1]] for group in groups]
+    return tuple(
+        CallSqnr(label=one.label, trajectory=one.trajectory, step=one.step, setting=one.setting, sqnr=sqnr)
+        for one, sqnr in zip(last, found, strict=True)
+    )
 
 
 class SettingSqnr(StrictModel):

@@ -2,8 +2,10 @@
 
 from qnn_sd.cli.documents.bench import BenchDocument
 from qnn_sd.cli.documents.build import (
+    CompileDlcDocument,
     CompileDocument,
     CompileSeveralDocument,
+    CompileSizesDocument,
     ExportDocument,
     PlanDocument,
     QuantizeDocument,
@@ -11,6 +13,7 @@ from qnn_sd.cli.documents.build import (
 from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
+from qnn_sd.cli.documents.inspect import InspectDocument
 from qnn_sd.cli.documents.pages import DocsDocument
 from qnn_sd.cli.documents.phones import (
     DevicesDocument,
@@ -18,15 +21,19 @@ from qnn_sd.cli.documents.phones import (
     VirtualPhoneDocument,
     VirtualPhoneStopDocument,
 )
+from qnn_sd.cli.documents.report import ReportDocument
 from qnn_sd.cli.documents.run import RunDocument
 from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocument
 from qnn_sd.cli.documents.socs import KnownSocsDocument
 from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
+from qnn_sd.cli.documents.verify_binary import VerifyBinaryDocument
 
 __all__ = [
     "BenchDocument",
+    "CompileDlcDocument",
     "CompileDocument",
     "CompileSeveralDocument",
+    "CompileSizesDocument",
     "CostDocument",
     "DevicesDocument",
     "DocsDocument",
@@ -34,15 +41,18 @@ __all__ = [
     "ErrorDetail",
     "ErrorDocument",
     "ExportDocument",
+    "InspectDocument",
     "KnownSocsDocument",
     "PhoneReport",
     "PlanDocument",
     "QuantizeDocument",
+    "ReportDocument",
     "RunDocument",
     "RuntimeFetchDocument",
     "RuntimeListDocument",
     "UnstageDocument",
     "VerificationReport",
+    "VerifyBinaryDocument",
     "VerifyDocument",
     "VirtualPhoneDocument",
     "VirtualPhoneStopDocument",

@@ -230,6 +230,90 @@ class CompileSeveralDocument(Document):
     refused: list[RefusedSoc]
 
 
+class WrittenDlc(StrictModel):
+    """A component's DLC.
+
+    Attributes:
+        dlc: the file.
+        cached: whether it was in the cache already.
+        int8_operands: how many keys and values of attention have 8 bits in the DLC and 16 in the QDQ graph, because the
+            SoC's HTP takes no other.
+    """
+
+    dlc: BuiltFile
+    cached: bool
+    int8_operands: int
+
+
+class CompileDlcDocument(Document):
+    """DLCs for a SoC, as ``qnn-sd compile --format dlc`` makes them.
+
+    Attributes:
+        model: name of the model config.
+        size: of the image that the DLCs are for.
+        soc: whose HTP they are for.
+        folder: of the files: in the cache, or the copy that -o asked for.
+        verification: what was verified, a sentence each; those that begin with ``unverified`` say what wasn't.
+        components: the DLCs, by component.
+    """
+
+    schema_id: Literal["qnn-sd/compile-dlc/1"] = Field("qnn-sd/compile-dlc/1", alias="schema")
+    model: str
+    size: ImageSize
+    soc: str
+    folder: str
+    verification: list[str]
+    components: dict[str, WrittenDlc]
+
+
+class SharedComponent(StrictModel):
+    """A component at several sizes.
+
+    Attributes:
+        context_binary: what the HTP loads, for all sizes.
+        epcontext_models: the ONNX model of each size, which names its graph in the context binary.
+        cached: whether it was in the cache already.
+        optimization_mode: level of QNN's ``htp_graph_finalization_optimization_mode`` that was compiled with.
+        compiler_crashes: how the compiler crashed at higher levels, highest first.
+        int8_operands: how many keys and values of attention, of all sizes, have 8 bits in the binary and 16 in the QDQ
+            graphs.
+        weight_bytes: of integer constants in the first size's QDQ graph; null where all sizes have the same graph.
+        equal_weight_bytes: of them, those that are the same in every size's; null likewise.
+        verification: what was measured at each size; null with --no-verify.
+    """
+
+    context_binary: BuiltFile
+    epcontext_models: dict[str, BuiltFile]
+    cached: bool
+    optimization_mode: int
+    compiler_crashes: list[str]
+    int8_operands: int
+    weight_bytes: int | None
+    equal_weight_bytes: int | None
+    verification: dict[str, ComponentVerification] | None
+
+
+class CompileSizesDocument(Document):
+    """Context binaries for several sizes, as ``qnn-sd compile`` makes them where --size is typed more than once.
+
+    Attributes:
+        model: name of the model config.
+        sizes: of the images that the binaries are for.
+        soc: whose binaries they are.
+        folder: of the files: in the cache, or the copy that -o asked for.
+        verified: whether each size was verified, and its lowest SQNR, in words, by the size's name.
+        components: what was compiled, by component.
+    """
+
+    schema_id: Literal["qnn-sd/compile-sizes/1"] = Field("qnn-sd/compile-sizes/1", alias="schema")
+    model: str
+    sizes: list[ImageSize]
+    soc: str
+    folder: str
+    verified: dict[str, str]
+    components: dict[str, SharedComponent]
+
+
 class StageToBuild(StrictModel):
     """One stage of a dry run.
 

@@ -76,6 +76,7 @@ class ListedDevice(StrictModel):
         product: what its maker calls it (``ro.product.model``).
         reported_soc: ``ro.soc.model``, such as SM8650; empty where the phone doesn't say.
         soc: the matching device profile; null where there is none.
+        stand_in: the device profile whose binaries it gets where there is none; null where none load.
         sdk: Android's API level.
         free_bytes: free space where qnn-sd stages files.
         battery_percent: charge; null where it can't be read.
@@ -87,6 +88,7 @@ class ListedDevice(StrictModel):
     product: str | None = None
     reported_soc: str | None = None
     soc: str | None = None
+    stand_in: str | None = None
     sdk: int | None = None
     free_bytes: int | None = None
     battery_percent: int | None = None

@@ -17,13 +17,15 @@ class CompiledBundle(StrictModel):
         folder: where it is.
         model: name of the model config.
         size: of its images.
+        socs: all that its binaries serve.
         binary_against_qdq_db: the worst SQNR of each component's context binary against its QDQ graph, dB; null where
-            verifying was switched off.
+            verifying was switched off, and of one file for several SoCs, which the emulator doesn't load.
     """
 
     folder: str
     model: str
     size: ImageSize
+    socs: list[str]
     binary_against_qdq_db: dict[str, float] | None
 
 

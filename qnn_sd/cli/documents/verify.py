@@ -108,6 +108,7 @@ class BuiltStage(StrictModel):
         subject: what tells it from other such stages, as in a plan.
         seconds: how long it took, now or when it was put into the cache.
         cached: whether it was in the cache already.
+        expected_memory_bytes: what it is expected to hold at once; null where nobody knows.
     """
 
     stage: str
@@ -115,6 +116,7 @@ class BuiltStage(StrictModel):
     subject: str | None
     seconds: float
     cached: bool
+    expected_memory_bytes: int | None
 
 
 class ReportMachine(StrictModel):

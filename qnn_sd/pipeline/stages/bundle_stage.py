@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.bundle import assemble
 from qnn_sd.bundle_manifest import Bundle, Kind, Part, Soc
 from qnn_sd.compile.process import CONTEXT_FILE
+from qnn_sd.compile.shared_weights import wrapper_name
 from qnn_sd.config import DeviceProfile
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline.artifact_store import tool_versions
@@ -44,11 +45,39 @@ def bundle_binaries(
             fallback=f"{name}/cpu/{MODEL_FILE}",
             scheme=qdq.metadata.get("scheme"),
         )
-    soc, *further = [
-        Soc(name=each.soc, dl_mode=each.dl_mode, soc_model=each.soc_model, htp_arch=each.htp_arch) for each in profiles
-    ]
+    soc, *further = [_soc(each) for each in profiles]
     info = context.bundle_info(parts, soc, verified).model_copy(update={"further_socs": tuple(further)})
     return _bundle(context, "+".join(each.soc for each in profiles), info, sources)
+
+
+def size_info(
+    context: BuildContext,
+    profile: DeviceProfile,
+    size: str,
+    sizes: Sequence[str],
+    of_each: Sequence[str],
+    of_all: Sequence[str],
+    verified: Verified | None,
+) -> Bundle:
+    """What is said of one size in a folder that holds several.
+
+    Args:
+        context: of the build at that size.
+        profile: the SoC.
+        size: its name.
+        sizes: the names of all.
+        of_each: components that have a wrapper for each size.
+        of_all: components that are the same at every size.
+        verified: what was measured of each at that size; None if verifying was switched off.
+    """
+    files = {name: wrapper_name(size) for name in of_each} | dict.fromkeys(of_all, CONTEXT_FILE)
+    parts = {name: Part(file=f"{name}/{files[name]}", kind="context_binary") for name in sorted(files)}
+    shared = tuple(each for each in sizes if each != size)
+    return context.bundle_info(parts, _soc(profile), verified).model_copy(update={"shared_sizes": shared})
+
+
+def _soc(profile: DeviceProfile) -> Soc:
+    return Soc(name=profile.soc, dl_mode=profile.dl_mode, soc_model=profile.soc_model, htp_arch=profile.htp_arch)
 
 
 def bundle_cpu_graphs(

@@ -53,7 +53,12 @@ def quantize_with_given_encodings(context: BuildContext, component: str, source:
 
 
 def quantize_graph(
-    context: BuildContext, component: str, source: Artifact, calibration: Artifact, held_out: Artifact | None
+    context: BuildContext,
+    component: str,
+    source: Artifact,
+    calibration: Artifact,
+    held_out: Artifact | None,
+    weights: Artifact | None = None,
 ) -> Artifact:
     """A component's QDQ graph by measured ranges.
 
@@ -63,6 +68,7 @@ def quantize_graph(
         source: its float graph.
         calibration: what ranges are measured on.
         held_out: what judges AdaRound; None to round to nearest.
+        weights: the QDQ graph of another size, whose weights are taken as AdaRound left them there; None to round.
 
     Raises:
         QuantizeError: no samples, an activation that isn't finite, or an op that no rule covers.
@@ -77,6 +83,8 @@ def quantize_graph(
     if held_out:
         inputs["held_out"] = held_out.key
         settings |= context.model.rounding.model_dump()
+        if weights:
+            inputs["weights"] = weights.key
     recipe = Recipe(
         "quantize",
         f"{context.model.name}.{component}",
@@ -86,7 +94,7 @@ def quantize_graph(
         _work(context, component),
     )
 
-    build = partial(_quantize, context, component, source, calibration, held_out)
+    build = partial(_quantize, context, component, source, calibration, held_out, weights)
     return context.store.get_or_build(recipe, component, build, resumable=held_out is not None)
 
 
@@ -107,6 +115,7 @@ def _quantize(
     source: Artifact,
     calibration: Artifact,
     held_out: Artifact | None,
+    weights: Artifact | None,
     folder: Path,
 ) -> dict[str, Any]:
     samples, others = by_guidance(context, calibration, component)
@@ -124,7 +133,17 @@ def _quantize(
                 scheme=scheme,
             )
         rounding = _rounding_data(context, component, samples, held_out, folder, bars)
-        return quantize_by_adaround(source.folder, samples, folder, rounding, ranging, known, others, scheme)
+        return quantize_by_adaround(
+            source.folder,
+            samples,
+            folder,
+            rounding,
+            ranging,
+            known,
+            others,
+            scheme,
+            weights=weights.folder if weights else None,
+        )
 
 
 def _rounding_data(

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from qnn_sd import qnn_provider
 from qnn_sd.artifact import Artifact, Recipe
@@ -19,16 +19,19 @@ from qnn_sd.pipeline.artifact_store import ParallelBuild, tool_versions
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan, planned_samples
 from qnn_sd.quantize import sqnr_against_float
-from qnn_sd.quantize.calibration import Samples, unit_name
+from qnn_sd.quantize.calibration import Samples, Trajectory, unit_name
 from qnn_sd.resources import usable_cores
 from qnn_sd.toolchain import load_toolchains
 from qnn_sd.verification import (
     QDQ_AGAINST_FLOAT,
+    CallSqnr,
     ComponentVerification,
     SettingSqnr,
     SqnrSummary,
     VerificationInput,
     binary_gate,
+    groups_by_call,
+    label_calls,
     require_gate,
 )
 
@@ -39,6 +42,10 @@ CACHE_KEY_SOURCES = (
     *("pipeline", "config"),
 )
 Figures = TypeVar("Figures", ComponentVerification, SqnrSummary)
+# The two comparisons, by their field in ``ComponentVerification``.
+OF_QDQ, OF_BINARY = "qdq_against_float", "binary_against_qdq"
+CALLS_FILE = "calls.json"
+_CALLS = TypeAdapter(tuple[CallSqnr, ...])
 
 
 def measured_figures(artifact: Artifact, kind: type[Figures]) -> Figures:
@@ -73,6 +80,21 @@ def likely_cause_in_versions() -> tuple[str, str]:
     return f"Nobody tried {listed} together, and the compiler is of these", known.chosen.install
 
 
+def _keep_calls(
+    context: BuildContext, component: str, comparison: str, calls: tuple[CallSqnr, ...], folder: Path
+) -> None:
+    """Keeps the figures of each call, also in a file of the artifact: a bundle carries the summary alone."""
+    context.calls[component, comparison] = calls
+    (folder / CALLS_FILE).write_bytes(_CALLS.dump_json(calls, indent=1))
+
+
+def _with_calls(context: BuildContext, component: str, comparison: str, made: Artifact) -> Artifact:
+    """The same artifact, its figures of each call read."""
+    if not context.dry_run:
+        context.calls[component, comparison] = _CALLS.validate_json(made.file(CALLS_FILE).read_bytes())
+    return made
+
+
 def verification_inputs(
     context: BuildContext, component: str, recording: RecordingPlan, recorded: Artifact
 ) -> list[VerificationInput]:
@@ -84,23 +106,50 @@ def verification_inputs(
         recording: the verification's plan.
         recorded: its artifact.
     """
-    recorded_on = context.component(component).recorded_on
+    return labelled_inputs(
+        recorded.folder,
+        component,
+        context.component(component).recorded_on,
+        recording.trajectories,
+        recording.steps,
+        context.passes,
+    )
+
+
+def labelled_inputs(
+    recorded: Path,
+    component: str,
+    recorded_on: str,
+    trajectories: Sequence[Trajectory],
+    steps: int,
+    passes_at: Callable[[float], int],
+) -> list[VerificationInput]:
+    """What a component is verified with, labelled, by what a recording says of itself.
+
+    Args:
+        recorded: folder of the recording.
+        component: its name.
+        recorded_on: what its inputs were recorded on.
+        trajectories: of the recording's plan.
+        steps: of its sampling.
+        passes_at: guidance passes at a guidance scale.
+    """
     if recorded_on != "steps":
         kind = recorded_on.removesuffix("s")
-        samples = Samples(recorded.folder, component)
+        samples = Samples(recorded, component)
         return [VerificationInput(f"{kind} {number + 1}", feeds) for number, feeds in enumerate(samples)]
-    steps, kept = context.model.verification.steps, context.model.verification.kept
     inputs: list[VerificationInput] = []
-    for number, trajectory in enumerate(recording.trajectories):
-        passes = context.passes(trajectory.guidance)
-        of_unit = Samples(recorded.folder, component, partial(operator.eq, unit_name(number)))
+    for number, trajectory in enumerate(trajectories):
+        kept, passes = trajectory.kept, passes_at(trajectory.guidance)
+        of_unit = Samples(recorded, component, partial(operator.eq, unit_name(number)))
         for place, feeds in enumerate(of_unit):
             negative = ", negative prompt" if trajectory.negative else ""
             which = f", {('negative', 'prompt')[place % 2]} pass" if passes == 2 else ""
             where = f"prompt {number + 1}, guidance {trajectory.guidance:g}{negative}"
             label = f"{where}, step {kept[place // passes] + 1} of {steps}{which}"
             pair = number * len(kept) + place // passes if passes == 2 else None
-            inputs.append(VerificationInput(label, feeds, pair, trajectory.setting, number))
+            step = kept[place // passes] + 1
+            inputs.append(VerificationInput(label, feeds, pair, trajectory.setting, number, step))
     return inputs
 
 
@@ -121,26 +170,29 @@ def verify_qdq(
         context.work(component, "qdq", {"inputs": planned_samples(context, recording, component)}),
     )
 
-    def build(_folder: Path) -> dict[str, Any]:
+    def build(folder: Path) -> dict[str, Any]:
         inputs = verification_inputs(context, component, recording, recorded)
         settings = list(dict.fromkeys(each.setting for each in inputs if each.setting is not None))
         numbers = range(len(inputs))
         default = [n for n in numbers if inputs[n].setting in (None, *context.model.default_settings)]
         groups = [default, *([n for n in numbers if inputs[n].setting == each] for each in settings)]
+        calls = groups_by_call(inputs)
         with context.console.progress(f"{component} against float", 2 * len(inputs)) as bar:
-            at_default, *at_settings = sqnr_against_float(
-                component, source.folder, qdq.folder, inputs, groups, bar.advance
-            )
-        require_gate(QDQ_AGAINST_FLOAT, component, at_default, *likely_cause_in_encodings(context, component))
+            found = sqnr_against_float(component, source.folder, qdq.folder, inputs, [*groups, *calls], bar.advance)
+        at_default, *at_settings = found[: len(groups)]
         verified = ComponentVerification(
             qdq_against_float=at_default,
             settings=tuple(
                 SettingSqnr(setting=setting, sqnr=sqnr) for setting, sqnr in zip(settings, at_settings, strict=True)
             ),
         )
+        # Before the gate: of what is refused, its figures tell most.
+        context.measured[component] = verified
+        _keep_calls(context, component, OF_QDQ, label_calls(inputs, calls, found[len(groups) :]), folder)
+        require_gate(QDQ_AGAINST_FLOAT, component, at_default, *likely_cause_in_encodings(context, component))
         return verified.model_dump(mode="json")
 
-    return context.store.get_or_build(recipe, component, build)
+    return _with_calls(context, component, OF_QDQ, context.store.get_or_build(recipe, component, build))
 
 
 def verify_binaries(
@@ -182,12 +234,14 @@ def verify_binaries(
             context.work(component, "binary", calls, profile.soc),
         )
         binary = Binary(qdq.folder, made.folder, profile.soc_model, profile.htp_arch)
-        inputs = partial(_emulator_inputs, context, component, recording, recorded)
-        builds[component] = ParallelBuild(recipe, partial(_verify_binary, verifier, component, binary, inputs))
-    return context.store.get_or_build_in_parallel(builds, "verifying on the emulator", verifier.close)
+        inputs = partial(emulator_inputs, context, component, recording, recorded)
+        build = partial(_verify_binary, context, verifier, component, binary, inputs)
+        builds[component] = ParallelBuild(recipe, build)
+    found = context.store.get_or_build_in_parallel(builds, "verifying on the emulator", verifier.close)
+    return {component: _with_calls(context, component, OF_BINARY, each) for component, each in found.items()}
 
 
-def _emulator_inputs(
+def emulator_inputs(
     context: BuildContext, component: str, recording: RecordingPlan, recorded: Artifact
 ) -> list[VerificationInput]:
     """The inputs that the emulator is asked for: it takes minutes for a call of a large model."""
@@ -198,12 +252,18 @@ def _emulator_inputs(
 
 
 def _verify_binary(
+    context: BuildContext,
     verifier: Verifier,
     component: str,
     binary: Binary,
     inputs: Callable[[], Sequence[VerificationInput]],
-    _folder: Path,
+    folder: Path,
 ) -> dict[str, Any]:
-    found = verifier.sqnr(component, binary, inputs())
+    fed = inputs()
+    calls = groups_by_call(fed)
+    found, *of_calls = verifier.sqnr_of_groups(component, binary, fed, [range(len(fed)), *calls])
+    # Before the gate, as above.
+    context.measured[component] = context.measured[component].model_copy(update={OF_BINARY: found})
+    _keep_calls(context, component, OF_BINARY, label_calls(fed, calls, of_calls), folder)
     require_gate(binary_gate(binary.htp_arch), component, found, *likely_cause_in_versions())
     return found.model_dump(mode="json")

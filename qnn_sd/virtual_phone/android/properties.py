@@ -9,7 +9,14 @@ MODEL = "qnn-sd virtual phone"
 # Android 15; ONNX Runtime's QNN plugin is known to work from API level 27 on.
 _SDK, _RELEASE = "35", "15"
 # Qualcomm's names of the SoCs' platforms; a SoC that isn't here is named by its number.
-_PLATFORMS = {"sm8550": "kalama", "sm8650": "pineapple"}
+_PLATFORMS = {
+    "sm8350": "lahaina",
+    "sm8450": "taro",
+    "sm8475": "cape",
+    "sm8550": "kalama",
+    "sm8650": "pineapple",
+    "sm8750": "sun",
+}
 
 
 def system_properties(profile: DeviceProfile, serial: str, overrides: dict[str, str]) -> dict[str, str]:

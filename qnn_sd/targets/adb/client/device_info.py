@@ -151,6 +151,21 @@ def profile_of(phone: Phone, soc: str | None) -> DeviceProfile:
     return choose_profile(phone, soc).profile
 
 
+def other_soc(phone: Phone, soc: str) -> str | None:
+    """``ro.soc.model`` of a phone that isn't a profile's SoC; None where it is, or where it doesn't report one.
+
+    Args:
+        phone: asked for it.
+        soc: the profile's name.
+
+    Raises:
+        DeviceError: the connection was lost.
+    """
+    model = phone.ask("getprop ro.soc.model").strip()
+    own = find_profile(model)
+    return None if not model or (own is not None and own.soc == soc) else model
+
+
 def is_virtual(phone: Phone) -> bool:
     """Whether it is ``qnn-sd virtual-phone``, which runs the worker with this machine's own libraries.
 

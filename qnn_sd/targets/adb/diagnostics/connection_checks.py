@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 
-from qnn_sd import runtime_libraries
+from qnn_sd import qnn_provider, runtime_libraries
 from qnn_sd.adb_program import adb_path
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.config import DeviceProfile
@@ -26,6 +27,7 @@ from qnn_sd.targets.adb.client import (
 from qnn_sd.targets.adb.diagnostics.checklist import Details
 from qnn_sd.targets.adb.diagnostics.context import DiagnosticsRequest
 from qnn_sd.targets.adb.diagnostics.privacy import Privacy
+from qnn_sd.targets.adb.diagnostics.soc_manufacturer import manufacturer_finding
 from qnn_sd.targets.adb.session.deployment import Layout, lay_out, libraries_for
 from qnn_sd.targets.adb.staging import missing_files, stage
 
@@ -43,6 +45,7 @@ _PROPERTIES = (
     "ro.soc.model",
     "ro.board.platform",
 )
+_PLUGIN_VERSION = re.compile(r"onnxruntime-android-qnn:(\d+\.\d+\.\d+)")
 _SERIAL_PROPERTIES = ("ro.serialno", "ro.boot.serialno")
 
 
@@ -149,8 +152,9 @@ class ConnectionChecks:
     def select_libraries(self, details: Details) -> str:
         """The runtime libraries that load its binaries."""
         self._libraries = libraries_for(self.phone, self.bundle, self._request.components, self._request.cache)
+        found = self._manufacturer(details)
         if self._libraries is None:
-            return "the virtual phone's own: this machine's desktop libraries"
+            return f"the virtual phone's own: this machine's desktop libraries; {found}"
         details |= {"qairt": self._libraries.qairt, "origins": dict(self._libraries.origins)}
         pins = {pin.coordinate: pin for published in runtime_libraries.load_pins().published for pin in published.pins}
         details["hashes"] = {
@@ -158,7 +162,20 @@ class ConnectionChecks:
             for origin in sorted(set(self._libraries.origins.values()))
         }
         hashes = ", ".join(f"{origin} ({source})" for origin, source in details["hashes"].items())
-        return f"QAIRT {self._libraries.qairt}, {len(self._libraries.files)} files; hashes: {hashes}"
+        return f"QAIRT {self._libraries.qairt}, {len(self._libraries.files)} files; hashes: {hashes}; {found}"
+
+    def _manufacturer(self, details: Details) -> str:
+        """What the plugin makes of the phone's maker; warned of where it may offer no device."""
+        plugin: str | None = qnn_provider.versions()["onnxruntime-qnn"]
+        if self._libraries is not None:
+            origins = filter(None, map(_PLUGIN_VERSION.search, self._libraries.origins.values()))
+            plugin = next((match[1] for match in origins), None)
+        maker = system_properties(self.phone, ("ro.soc.manufacturer",))["ro.soc.manufacturer"]
+        text, lacking = manufacturer_finding(maker, plugin)
+        details |= {"soc_manufacturer": maker, "plugin": plugin}
+        if lacking:
+            self._console.warn(f"{text}. Where it offers no NPU, that is why.")
+        return text
 
     def stage(self, details: Details) -> str:
         """The files: sent, not sent a second time, and hashed on the phone."""

@@ -11,7 +11,7 @@ from qnn_sd.errors import QnnSdError, TargetError
 from qnn_sd.targets.adb.client import phone_info
 from qnn_sd.targets.adb.diagnostics.checklist import Details
 from qnn_sd.targets.adb.diagnostics.connection_checks import ConnectionChecks, battery_text
-from qnn_sd.targets.adb.session.deployment import PERF_MODES, htp_options, soc_of
+from qnn_sd.targets.adb.session.deployment import PERF_MODES, htp_options, soc_of, soc_of_phone
 from qnn_sd.targets.adb.session.runner import AdbRunner
 from qnn_sd.targets.adb.session.worker_session import MAIN, WorkerSession
 from qnn_sd.targets.adb.worker.client import WorkerClient
@@ -57,7 +57,8 @@ class WorkerChecks:
         info = self._session.info
         assert info is not None  # it was started
         details |= {**asdict(info), "start_seconds": round(self._session.start_seconds, 3)}
-        options = htp_options(soc_of(self._connection.bundle), PERF_MODES[0])
+        soc = soc_of_phone(self._connection.phone, soc_of(self._connection.bundle))
+        options = htp_options(soc, PERF_MODES[0])
         self.runner = AdbRunner(
             self._client, "the phone", ComputeUnit.HTP, options, self._connection.layout.file, self._session.log
         )

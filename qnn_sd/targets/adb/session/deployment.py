@@ -9,11 +9,12 @@ from pathlib import Path
 
 from qnn_sd.artifact import sha256_of_json
 from qnn_sd.bundle_manifest import OpenBundle, Soc
+from qnn_sd.config import soc_named
 from qnn_sd.console import Console
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Runner
 from qnn_sd.runtime_libraries import RuntimeLibraries, qairt_version_of, select_libraries
-from qnn_sd.targets.adb.client import Phone, is_virtual
+from qnn_sd.targets.adb.client import Phone, is_virtual, other_soc
 from qnn_sd.targets.adb.session.runner import AdbRunner, ComponentTimings
 from qnn_sd.targets.adb.session.worker_session import WorkerSession
 from qnn_sd.targets.adb.staging import FileSet, StagingResult, stage
@@ -116,11 +117,31 @@ def soc_of(bundle: OpenBundle) -> Soc:
     return bundle.info.soc
 
 
+def soc_of_phone(phone: Phone, soc: Soc) -> Soc:
+    """The SoC that a phone's libraries and the plugin's options must be for: its own, whosever binaries it gets.
+
+    A runtime loads stub and skel of the phone's HTP, and refuses another one's number (14001).
+
+    Args:
+        phone: asked for its SoC.
+        soc: the bundle's, which holds for a phone that reports none or an unknown one, and for a virtual one: that
+            one's emulator is the binary's SoC.
+
+    Raises:
+        DeviceError: the phone went away.
+    """
+    model = None if is_virtual(phone) else other_soc(phone, soc.name)
+    chip = None if model is None else soc_named(model)
+    if chip is None or chip.htp_arch is None or chip.soc_model == soc.soc_model:
+        return soc
+    return Soc(name=chip.name.lower(), soc_model=chip.soc_model, htp_arch=chip.htp_arch)
+
+
 def htp_options(soc: Soc, perf_mode: str) -> dict[str, str]:
     """Provider options of a component on a phone's HTP.
 
     Args:
-        soc: the bundle's.
+        soc: the phone's (``soc_of_phone``).
         perf_mode: QNN's ``htp_performance_mode``.
     """
     return {
@@ -163,7 +184,6 @@ def deployed(
         DeviceError: it went away.
         TargetError: the worker doesn't start.
     """
-    soc = soc_of(bundle)
     layout = lay_out(bundle, components, libraries_for(phone, bundle, components, cache))
     staged = stage(phone, layout.sets, console)
 
@@ -176,7 +196,7 @@ def deployed(
         staged.kept_bytes += more.kept_bytes
         return f"{files.folder}/{path.name}"
 
-    options = htp_options(soc, perf_mode)
+    options = htp_options(soc_of_phone(phone, soc_of(bundle)), perf_mode)
     # Folders are named after what is in them: where all agree, so does everything that the worker has open.
     deployment_key = sha256_of_json([[files.folder for files in layout.sets], options])
     session = WorkerSession(phone, layout.jar, layout.home, deployment_key, cold=cold, keep=keep_alive)
@@ -225,4 +245,4 @@ def libraries_for(
     if is_virtual(phone):
         return None
     newest = max((qairt_version_of(bundle.file(name)) for name in components), key=version)
-    return select_libraries(soc_of(bundle).htp_arch, newest, cache)
+    return select_libraries(soc_of_phone(phone, soc_of(bundle)).htp_arch, newest, cache)
