@@ -37,6 +37,7 @@ def quantized(
     feeds: dict[str, np.ndarray],
     folder: Path,
     scheme: QuantizationScheme = DEFAULT_SCHEME,
+    int8_operands: bool = True,
 ) -> Path:
     """Writes a float graph and its QDQ graph, calibrated on the feeds; returns the latter's folder."""
     floats, qdq = folder / "float", folder / "qdq"
@@ -44,7 +45,7 @@ def quantized(
     qdq.mkdir()
     with Graph("test", floats) as g:
         build(g)
-    quantize_component(floats, [feeds], qdq, int8_operands=True, scheme=scheme)
+    quantize_component(floats, [feeds], qdq, int8_operands=int8_operands, scheme=scheme)
     return qdq
 
 

@@ -15,8 +15,8 @@ import pytest
 from cli_here import CliHere
 from onnx import TensorProto, helper
 
+from qnn_sd import qnn_structs as qnn
 from qnn_sd.artifact import sha256_of_file
-from qnn_sd.binaries import qnn_structs as qnn
 from qnn_sd.binaries import read_child
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryInfo, BinaryTensor, TensorEncoding
 from qnn_sd.binaries.contradictions import contradictions

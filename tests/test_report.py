@@ -256,6 +256,7 @@ onload = () => {
     return {
       width: root.clientWidth, scroll: root.scrollWidth, outside,
       fetched: frame.contentWindow.performance.getEntriesByType("resource").map(each => each.name),
+      beside: [...page.querySelectorAll(".images figure")].map(each => each.getBoundingClientRect().top),
       images: [...page.images].filter(each => each.naturalWidth === 0).length,
       smallest: Math.min(...[...page.querySelectorAll("svg text")].map(each => each.getBoundingClientRect().height)),
     };
@@ -288,11 +289,12 @@ def test_a_browser_shows_the_page_at_the_width_of_a_phone(refused: VerificationE
         assert shown["scroll"] == shown["width"], "nothing is wider than the page"
         assert (shown["outside"], shown["fetched"], shown["images"]) == ([], [], 0)
         assert shown["smallest"] >= 10, "text in plots can be read"
+        assert len(set(shown["beside"])) == (0 if refused else 1), "images stand side by side"
     assert (phone["width"], desktop["width"]) == (360, 1200)
     # What is looked for would be found.
     assert (faulty["images"], faulty["scroll"] > faulty["width"], faulty["smallest"] < 10) == (1, True, True)
     assert [name.rpartition("/")[2] for name in faulty["fetched"]] == ["missing.png"]
-    assert sorted(asked) == ["/faulty.html", "/frames.html", "/missing.png", "/page.html", "/page.html"]
+    assert set(asked) == {"/faulty.html", "/frames.html", "/missing.png", "/page.html"}
     complaints = [line for line in said.stderr.splitlines() if "CONSOLE" in line]
     assert [line for line in complaints if "faulty.html" not in line] == []
     assert any("a fault" in line for line in complaints)

@@ -166,4 +166,5 @@ def test_options_of_a_build_mean_nothing_with_a_file(cli_here: CliHere) -> None:
     assert "--report has no meaning with a file or folder" in cli_here.refused(
         3, "verify", str(OLDER), "--report", "report.md"
     )
+    assert "Type qnn-sd verify --soc sm8650" in cli_here.refused(2, "verify", "sm8650")
     assert "--against has no meaning without a file" in cli_here.refused(3, "verify", "--against", "qdq")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qnn_sd.binaries import qnn_structs as qnn
+from qnn_sd import qnn_structs as qnn
 from qnn_sd.compile.compiler_child import die_with_parent
 
 # Beyond what any network has: a description that says more is damaged.

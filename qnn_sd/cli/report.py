@@ -17,7 +17,7 @@ from qnn_sd.cli.documents import ReportDocument
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import GENERATION, MEASUREMENT, OUTPUT, HelpCommand, option
 from qnn_sd.cli.image_comparison import Comparison, compare_images
-from qnn_sd.cli.options import output_options, refuse_bad_output, soc_option
+from qnn_sd.cli.options import open_profile, output_options, refuse_bad_output, soc_option
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.redacted import redacted
@@ -25,7 +25,7 @@ from qnn_sd.cli.report_commands import commands_to_type
 from qnn_sd.cli.report_document import measured_cost, report_document
 from qnn_sd.cli.verification_report import verification_document
 from qnn_sd.cli.verified_build import Refusal, show_figures, verified_build
-from qnn_sd.config import DeviceProfile, ModelConfig, load_profile
+from qnn_sd.config import DeviceProfile, ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.errors import QnnSdError, VerificationError
 from qnn_sd.export.checkpoint import Sources
@@ -86,7 +86,7 @@ def report_command(
     Builds and verifies first what isn't in the cache. A build that is refused gets its page, too. The page fetches
     nothing: it can be sent as it is.
     """
-    profile = load_profile(soc)
+    profile = open_profile(soc, console)
     refuse_bad_output(output, ".html", "The report is HTML.")
     pipeline = build_request.pipeline(console)
     texts = prompt_texts or _default_prompts(pipeline)
@@ -100,37 +100,26 @@ def report_command(
         return
     announce(pipeline, build, console, build_request, afterwards=[("generate", each) for each in images])
     made = verified_build(pipeline, profile, reports=True)
+    refused = made.refused
     show_figures(console, made.components)
-    if made.refused is None:
+    if refused is None:
         comparisons = [
             compare_images(pipeline, profile, text, console, emulator=number == 0) for number, text in enumerate(texts)
         ]
     else:
-        comparisons = _images_of_refused(build_request, profile, texts[0], made.refused, console)
-    verification = verification_document(
-        pipeline,
-        profile,
-        made.components,
-        comparisons[0] if comparisons else None,
-        made.refused,
-        build_request.sources != Sources(),
-    )
+        comparisons = _images_of_refused(build_request, profile, texts[0], refused, console)
+    measured = measured_cost(build_request, profile, console) if cost and refused is None else None
     privacy = private_names(build_request, output)
-    document = report_document(
-        verification,
-        pipeline,
-        profile,
-        comparisons,
-        measured_cost(build_request, profile, console) if cost and made.refused is None else None,
-        commands_to_type(
-            build_request, profile.soc, [each.request for each in comparisons], made.refused is None, privacy
-        ),
-    )
+    requests = [each.request for each in comparisons]
+    commands = commands_to_type(build_request, profile.soc, requests, refused is None, privacy)
+    first, is_own = comparisons[0] if refused is None else None, build_request.sources != Sources()
+    verification = verification_document(pipeline, profile, made.components, first, refused, is_own)
+    document = report_document(verification, pipeline, profile, comparisons, measured, commands)
     _write(output, document, comparisons, privacy)
     console.result(str(output))
     console.document(document.model_copy(update={"file": str(output)}))
-    if made.refused is not None:
-        raise made.refused
+    if refused is not None:
+        raise refused
 
 
 def _images_of_refused(

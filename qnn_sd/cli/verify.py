@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from qnn_sd.artifact import Artifact
+from qnn_sd.cli.bisect import run_bisection
+from qnn_sd.cli.bisect_options import BisectRequest, bisect_options
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
 from qnn_sd.cli.docs import VERIFICATION
 from qnn_sd.cli.documents import ErrorDetail, VerifyDocument
@@ -39,6 +41,7 @@ from qnn_sd.verification import ComponentVerification
     ),
     docs_page=VERIFICATION,
 )
+@bisect_options
 @soc_option("whose context binaries are verified")
 @option(
     "--report",
@@ -64,6 +67,7 @@ def verify_command(
     soc: str,
     report: Path | None,
     prompt: str | None,
+    bisect_request: BisectRequest | None,
     build_request: BuildRequest,
     console: Console,
 ) -> None:
@@ -75,6 +79,9 @@ def verify_command(
     profile = open_profile(soc, console)
     if source is not None or against is not None:
         verify_foreign(source, against, profile, build_request.cache, console)
+        return
+    if bisect_request is not None:
+        run_bisection(bisect_request, profile, build_request, console)
         return
     if report is not None:
         refuse_bad_output(report, ".md", "The report is Markdown.", beside=".png")

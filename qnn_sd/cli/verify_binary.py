@@ -23,9 +23,9 @@ from qnn_sd.cli.kept_inputs import KeptInputs, kept_inputs
 from qnn_sd.cli.options import Command, refuse_typed
 from qnn_sd.cli.verify_binary_report import show_verified, what_it_shows
 from qnn_sd.cli.verify_binary_runs import require_verified, verify_with_kept, verify_with_random
-from qnn_sd.config import DeviceProfile
+from qnn_sd.config import DeviceProfile, find_profile
 from qnn_sd.console import Console
-from qnn_sd.errors import SettingError, TargetError, VerificationError
+from qnn_sd.errors import SettingError, TargetError, UsageError, VerificationError
 
 MEANINGFUL = frozenset({"source", "against", "soc", "cache", "as_json", "quiet", "debug"})
 
@@ -61,6 +61,7 @@ def verify_foreign(
 
     Raises:
         SettingError: --against without a file, or an option that says what is built.
+        UsageError: a SoC in the place of the file.
     """
     if source is None:
         raise SettingError(
@@ -68,6 +69,8 @@ def verify_foreign(
             why="What is built is compared with its own graphs.",
             hint="Type qnn-sd verify FILE --against FOLDER.",
         )
+    if not source.exists() and find_profile(str(source)) is not None:
+        raise UsageError(f"{source} is no file", hint=f"Type qnn-sd verify --soc {source}")
     refuse_typed(
         MEANINGFUL,
         "with a file or folder",

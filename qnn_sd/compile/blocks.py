@@ -7,7 +7,7 @@ import math
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import onnx
@@ -148,7 +148,7 @@ class QdqGraph:
             raise SettingError("Nothing lies between the named tensors", hint="Name the inputs before the outputs.")
         return ops
 
-    def extract(self, ops: Iterable[onnx.NodeProto], folder: Path) -> None:
+    def extract(self, ops: Iterable[onnx.NodeProto], folder: Path, outputs: Iterable[str] | None = None) -> list[str]:
         """Writes some ops as a QDQ graph of their own, with the weights that they need.
 
         What they read of others becomes an input, and what others read of them an output, each with
@@ -157,6 +157,10 @@ class QdqGraph:
         Args:
             ops: nodes of this graph, none of them a QuantizeLinear or DequantizeLinear.
             folder: existing empty folder.
+            outputs: what becomes an output instead, by the names under which ops read it.
+
+        Returns:
+            Names of the part's inputs: graph inputs, or what another op computes, before its QuantizeLinear.
         """
         chosen = {node.output[0] for node in ops}
         kept: set[str] = set()
@@ -168,20 +172,20 @@ class QdqGraph:
                 constants[name] = None
             elif name in self._inputs or self._foreign(name, chosen):
                 inputs[name] = None
-            elif name and name not in kept and self.maker[name].op_type in _PAIR:
+            elif name and name not in kept and self.maker[name].op_type in (*_PAIR, "Constant"):
                 kept.add(name)
                 for read in self.maker[name].input:
                     pull(read)
 
-        outputs: dict[str, None] = {}
+        seen: dict[str, None] = {}
         for node in self.ops:
             if node.output[0] in chosen:
                 kept.add(node.output[0])
                 for name in node.input:
                     pull(name)
-                for name in node.output:
-                    outputs.update(dict.fromkeys(self._seen_outside(name, chosen)))
-        for name in outputs:
+                seen.update(dict.fromkeys(self.read_outside([node], chosen)))
+        ends = list(seen if outputs is None else outputs)
+        for name in ends:
             pull(name)
         data = ExternalData(folder)
         initializers = [data.add(name, read_array(self.constants[name], self.folder)) for name in constants]
@@ -190,19 +194,29 @@ class QdqGraph:
             [node for node in self.model.graph.node if node.output[0] in kept],
             "part",
             [self.values[name] for name in inputs],
-            [self.values[name] for name in outputs],
+            [self.values[name] for name in ends],
             initializers,
         )
         model = helper.make_model(graph, opset_imports=self.model.opset_import, producer_name="qnn-sd")
         model.ir_version = self.model.ir_version
         onnx.save_model(model, folder / MODEL_FILE)
+        return list(inputs)
 
-    def _foreign(self, name: str, chosen: set[str]) -> bool:
+    def read_outside(self, ops: Iterable[onnx.NodeProto], chosen: Collection[str]) -> list[str]:
+        """Under which names other ops, or the whole graph's outputs, read what some ops compute.
+
+        Args:
+            ops: those that compute it.
+            chosen: first outputs of the ops that don't count as others.
+        """
+        return [name for node in ops for made in node.output for name in self._seen_outside(made, chosen)]
+
+    def _foreign(self, name: str, chosen: Collection[str]) -> bool:
         """Whether an op outside makes a tensor."""
         maker = self.maker.get(name)
-        return maker is not None and maker.op_type not in _PAIR and maker.output[0] not in chosen
+        return maker is not None and maker.op_type not in (*_PAIR, "Constant") and maker.output[0] not in chosen
 
-    def _seen_outside(self, name: str, chosen: set[str]) -> list[str]:
+    def _seen_outside(self, name: str, chosen: Collection[str]) -> list[str]:
         """Under which names ops outside, or the whole graph's outputs, read a tensor."""
         found = [name] if name in self._outputs else []
         for reader in self.readers[name]:

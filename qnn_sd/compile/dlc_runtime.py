@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnn_sd import qnn_provider
-from qnn_sd.binaries.qnn_structs import Fields, Graph, Tensor, Version
 from qnn_sd.errors import TargetError
+from qnn_sd.qnn_structs import Fields, Graph, Tensor, Version
 from qnn_sd.runner import Feeds, Outputs
 
 # How many functions QnnInterface_t has, by the version of onnxruntime-qnn. It is handed over by value, with further

@@ -95,18 +95,26 @@ class Verifier:
             TargetError: it can't be loaded or run, or ``close`` was called.
             VerificationError: NaN or infinity in an output.
         """
-        core = self._cores.get()
-        try:
-            with tempfile.TemporaryDirectory() as scratch:
-                expected, found = self._run(binary, [one.feeds for one in inputs], core, Path(scratch))
-        finally:
-            self._cores.put(core)
+        expected, found = self.outputs(binary, [one.feeds for one in inputs])
         require_finite(component, inputs, expected, "the QDQ graph", QDQ_AGAINST_FLOAT.hint)
         require_finite(component, inputs, found, "the context binary", BINARY_AGAINST_QDQ.hint)
         return [
             sqnr_summary([inputs[n] for n in group], [expected[n] for n in group], [found[n] for n in group])
             for group in groups
         ]
+
+    def outputs(self, binary: Binary, samples: Sequence[Feeds]) -> tuple[list[Outputs], list[Outputs]]:
+        """The outputs of a QDQ graph on the CPU, and of its context binary on the emulator, for each sample.
+
+        Raises:
+            TargetError: the binary can't be loaded or run, or ``close`` was called.
+        """
+        core = self._cores.get()
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                return self._run(binary, samples, core, Path(scratch))
+        finally:
+            self._cores.put(core)
 
     def _run(
         self, binary: Binary, samples: Sequence[Feeds], core: int, scratch: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +50,13 @@ class ExpectedBuild:
     def __init__(
         self, stages: Sequence[ExpectedStage] = (), afterwards: float = 0.0, seconds: float | None = None
     ) -> None:
-        self._numbers = {(each.stage, each.name): number for number, each in enumerate(stages, 1)}
-        self._left = {(each.stage, each.name): each.seconds for each in stages}
+        # Of the same stage and name there may be several, one after the other: of several sizes.
+        self._ahead: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+        for number, each in enumerate(stages, 1):
+            self._ahead[each.stage, each.name].append((number, each.seconds))
+        self._count = len(stages)
         self._afterwards = afterwards
-        alone = sum(self._left.values())
+        alone = sum(each.seconds for each in stages)
         # Of stages that run side by side only the longest counts, or what the cores leave.
         self._beside = 1.0 if seconds is None or not alone else seconds / alone
         self._started = time.monotonic()
@@ -65,7 +69,11 @@ class ExpectedBuild:
         Args:
             stages: stage and recipe's name of each.
         """
-        return makespan([self._left.get(each, 0.0) for each in stages], len(usable_cores()))
+        return makespan([self._next(each)[1] for each in stages], len(usable_cores()))
+
+    def _next(self, stage: tuple[str, str]) -> tuple[int, float]:
+        """Number and seconds of the next stage with this name; (0, 0.0) where the plan has none."""
+        return next(iter(self._ahead.get(stage, ())), (0, 0.0))
 
     def place(self, stages: Sequence[tuple[str, str]]) -> str:
         """``stage 4 of 19`` of one stage, ``stages 4 to 7 of 19`` of several at once; empty where there is no plan.
@@ -73,14 +81,14 @@ class ExpectedBuild:
         Args:
             stages: stage and recipe's name of each.
         """
-        numbers = sorted(self._numbers[each] for each in stages if each in self._numbers)
+        numbers = sorted(number for number, _seconds in map(self._next, stages) if number)
         if not numbers:
             return ""
         if len(numbers) == 1:
-            return f"stage {numbers[0]} of {len(self._numbers)}"
+            return f"stage {numbers[0]} of {self._count}"
         joint = " to " if numbers[-1] - numbers[0] == len(numbers) - 1 else " and "
         listed = (numbers[0], numbers[-1]) if joint == " to " else numbers
-        return f"stages {joint.join(map(str, listed))} of {len(self._numbers)}"
+        return f"stages {joint.join(map(str, listed))} of {self._count}"
 
     def left(self, running: Sequence[tuple[str, str]] = (), since: float | None = None) -> float:
         """Seconds that the whole command is expected to go on, at the pace of what is done.
@@ -91,7 +99,8 @@ class ExpectedBuild:
             running: the stages that run now.
             since: when they were started, by ``time.monotonic``.
         """
-        ahead = sum(seconds for each, seconds in self._left.items() if each not in running) * self._beside
+        whole = sum(seconds for ahead in self._ahead.values() for _number, seconds in ahead)
+        ahead = (whole - sum(self._next(each)[1] for each in running)) * self._beside
         elapsed = 0.0 if since is None else time.monotonic() - since
         expected = self.expected(running)
         pace = _pace(self._taken, self._expected)
@@ -115,7 +124,7 @@ class ExpectedBuild:
         self._expected += self.expected(stages)
         self._taken += seconds
         for each in stages:
-            self._left.pop(each, None)
+            del self._ahead[each][:1]
         self._bytes += sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
 
     def usage(self) -> str:

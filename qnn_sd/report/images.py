@@ -19,6 +19,7 @@ Pixels = NDArray[np.uint8]
 _FACTORS = (1, 2, 4, 8, 16, 32, 64)
 # So much of a difference map may be brighter than can be shown.
 _CLIPPED = 0.005
+_FEW_PIXELS = 256
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _of_prompt(prompt: PromptImages) -> str:
         [
             f'<h3 class="prompt"><bdi>{safe(request["prompt"])}</bdi></h3>',
             paragraph(safe(f"{asked}. Time on this machine: {seconds}."), "note"),
-            f'<div class="prompts">{"".join(forms)}</div>',
+            f'<div class="images">{"".join(forms)}</div>',
             paragraph(safe(prompt.comparison["left_out"] or ""), "note"),
         ]
     )
@@ -93,10 +94,13 @@ def _likeness(floats: Pixels, image: Pixels) -> str:
 
 def _form(name: str, image: Pixels, told: str, below: str) -> str:
     height, width, _ = image.shape
+    # Pixels are shown as they are where there are few.
+    kind = ' class="small"' if width < _FEW_PIXELS else ""
     alternative = safe(f"The image that {name} generates")
     return (
-        f'<figure><figcaption><strong>{safe(name)}</strong></figcaption><img src="{data_uri(image)}" width="{width}" '
-        f'height="{height}" alt="{alternative}"><p class="told">{safe(told)}</p>{below}</figure>'
+        f"<figure{kind}><figcaption><strong>{safe(name)}</strong></figcaption>"
+        f'<img src="{data_uri(image)}" width="{width}" height="{height}" alt="{alternative}">'
+        f'<p class="told">{safe(told)}</p>{below}</figure>'
     )
 
 

@@ -1,6 +1,7 @@
 """The JSON documents of the commands, one model each; their schemas are in ``qnn_sd/schemas/``."""
 
 from qnn_sd.cli.documents.bench import BenchDocument
+from qnn_sd.cli.documents.bisect import BisectDocument
 from qnn_sd.cli.documents.build import (
     CompileDlcDocument,
     CompileDocument,
@@ -30,6 +31,7 @@ from qnn_sd.cli.documents.verify_binary import VerifyBinaryDocument
 
 __all__ = [
     "BenchDocument",
+    "BisectDocument",
     "CompileDlcDocument",
     "CompileDocument",
     "CompileSeveralDocument",
