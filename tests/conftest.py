@@ -29,6 +29,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # diffusers and transformers must not look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+# Torch's threads wait for each other in a busy loop: beside another worker they get in each other's way.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # Tests start hundreds of commands: without bytecode each compiles the package's 300 modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

@@ -263,9 +263,11 @@ def test_ctrl_c_while_generating(target: str, cli: Cli) -> None:
 def test_ctrl_c_while_compiling(cli: Cli, own_cache: Path) -> None:
     shutil.rmtree(own_cache / "compile")
     with cli.start("compile", environment={"QNN_SD_CACHE": str(own_cache)}) as process:
-        said = interrupt_at(process, "compile   tiny-sd.text_encoder.sm8650")
+        said = interrupt_at(process, "compiling: text_encoder, unet, ")
     assert process.returncode == 130, said
-    assert list(own_cache.glob("compile/*")) == []
+    # The text encoder takes half a second and may be done. The UNet takes four.
+    assert not list(own_cache.glob("compile/*unet*"))
+    assert not list(own_cache.glob("compile/.*"))
     assert compilers(own_cache) == []
 
 
@@ -286,7 +288,7 @@ def test_a_killed_command_takes_its_compiler_along(cli: Cli, own_cache: Path) ->
     shutil.rmtree(own_cache / "compile")
     with cli.start("compile", environment={"QNN_SD_CACHE": str(own_cache)}) as process:
         assert process.stderr is not None
-        assert any("compile   tiny-sd.unet" in line for line in process.stderr)
+        assert any("compiling: text_encoder, unet, " in line for line in process.stderr)
         deadline = time.monotonic() + 60
         while not (found := compilers(own_cache)):
             assert time.monotonic() < deadline, "no compiler was started"
