@@ -4,8 +4,8 @@ from __future__ import annotations
 
 # Versions that multiply two activations exactly where the second one is int16, on the emulators of QAIRT 2.48 to 2.51.
 # v68 and v69: their op validation refuses it ("has incorrect Value 68, expected >= 73"). v85: the compiler takes it,
-# and a head of attention comes out as noise (one product alone is right). tests/test_htp_versions.py holds both, so
-# that a newer compiler that can do it is noticed.
+# and the conv behind a head of attention comes out as noise (MatMul, Concat, Transpose, Conv; the product alone is
+# right). tests/test_htp_versions.py holds both, so that a newer compiler that can do it is noticed.
 _INT16_OPERANDS = frozenset({73, 75, 79, 81})
 
 

@@ -41,7 +41,8 @@ BINARY_AGAINST_QDQ = Gate(
     0.0,
     0.0,
     "The HTP compiler computes something else than the graph says",
-    "See docs/htp-forms.md for the forms that it gets wrong; qnn-sd doctor tells whether your versions were tried.",
+    "qnn-sd verify --bisect finds the op; docs/htp-forms.md has the forms that are known to go wrong, and qnn-sd doctor "
+    "tells whether your versions were tried.",
 )
 # Where keys and values have 8 bits in the binary and 16 in the QDQ graph. Of the demo's binaries for v68 and v69, which
 # compute less exactly besides, the worst input reaches 39.0 dB (text encoder), 42.5 (UNet) and 51.5 (VAE).
