@@ -41,7 +41,7 @@ BINARY_AGAINST_QDQ = Gate(
     0.0,
     0.0,
     "The HTP compiler computes something else than the graph says",
-    "qnn-sd verify --bisect finds the op; docs/htp-forms.md has the forms that are known to go wrong, and qnn-sd doctor "
+    "qnn-sd verify --bisect finds the op; docs/htp-forms.md has the forms that are known to go wrong; qnn-sd doctor "
     "tells whether your versions were tried.",
 )
 # Where keys and values have 8 bits in the binary and 16 in the QDQ graph. Of the demo's binaries for v68 and v69, which
