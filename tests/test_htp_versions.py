@@ -10,6 +10,7 @@ import pytest
 from graphs import attending, quantized, run
 
 from qnn_sd import qnn_provider
+from qnn_sd.binaries.binary_info import read_binary
 from qnn_sd.compile import CONTEXT_FILE, compile_component, process
 from qnn_sd.compile.optimization_level import no_op
 from qnn_sd.config import load_profile, takes_int16_operands
@@ -129,3 +130,12 @@ def compatibility(folder: Path) -> str:
     """What a wrapper's metadata says of its binary's compatibility."""
     model = onnx.load(folder / CONTEXT_FILE, load_external_data=False)
     return " ".join(each.value for each in model.metadata_props)
+
+
+@pytest.mark.parametrize(("soc", "megabytes"), [("sm7550", 2), ("sm8550", 4)])
+def test_a_binary_asks_for_no_more_memory_than_its_chip_has(soc: str, megabytes: int, pipeline: BuildPipeline) -> None:
+    """By itself the compiler asks for 4 MB of VTCM whatever the SoC has; with less the runtime refuses it (5005)."""
+    [file] = pipeline.compile("text_encoder", load_profile(soc)).folder.glob("*.bin")
+    info = read_binary(file)
+    assert [graph.vtcm_bytes for graph in info.graphs] == [megabytes << 20]
+    assert megabytes <= load_profile(soc).vtcm_mb

@@ -19,6 +19,7 @@ def compile_component(
     *,
     report: Report = no_op,
     further_socs: tuple[tuple[int, int], ...] = (),
+    vtcm_mb: int | None = None,
     children: Children | None = None,
 ) -> dict[str, Any]:
     """Compiles a QDQ model to ``model_ctx.onnx`` (an EPContext wrapper) and its context binary.
@@ -33,6 +34,7 @@ def compile_component(
         report: gets a line for each level at which the compiler crashed.
         further_socs: soc_model and htp_arch of further SoCs, whose binaries the same file is to hold. The HTP emulator
             doesn't load a file for several.
+        vtcm_mb: on-chip memory that the graph may take; None for the compiler's default, 4 MB.
         children: that the compiler's process is one of.
 
     Returns:
@@ -42,7 +44,8 @@ def compile_component(
     Raises:
         CompileError: the compiler refused the graph, or crashed at every level; nothing usable is left.
     """
-    job = Job(source, folder, soc_model, htp_arch, optimization_mode, further_socs=further_socs, children=children)
+    options = {} if vtcm_mb is None else {"vtcm_mb": str(vtcm_mb)}
+    job = Job(source, folder, soc_model, htp_arch, optimization_mode, options, False, further_socs, None, children)
     compiled = run_at_best_level(job, report, lambda: no_op)
     simplify_wrapper(folder / CONTEXT_FILE)
     binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))

@@ -16,6 +16,8 @@ from qnn_sd.pipeline.context import BuildContext
 
 # With the rule which HTP gets which form of a graph.
 CACHE_KEY_SOURCES = ("compile", "qnn_provider.py", "config/htp_versions.py")
+# What a binary asks for by itself, whatever its SoC has; on a chip with less the runtime refuses it (5005).
+DEFAULT_VTCM_MB = 4
 # One file for several SoCs: those that it is for.
 Socs = tuple[DeviceProfile, ...]
 
@@ -50,17 +52,27 @@ def _build(context: BuildContext, component: str, qdq: Artifact, socs: Socs, chi
     profile, *further = socs
     settings = profile.model_dump(include={"soc_model", "htp_arch", "optimization_mode"})
     others = tuple((each.soc_model, each.htp_arch) for each in further)
-    name = soc_names(socs)
+    name, vtcm_mb = soc_names(socs), _vtcm_mb(socs)
     recipe = Recipe(
         "compile",
         f"{context.model.name}.{component}.{name}",
         {"qdq": qdq.key},
-        {**settings, **({"further_socs": [list(each) for each in others]} if others else {})},
+        {
+            **settings,
+            **({"further_socs": [list(each) for each in others]} if others else {}),
+            **({"vtcm_mb": vtcm_mb} if vtcm_mb else {}),
+        },
         {**tool_versions(CACHE_KEY_SOURCES), **qnn_provider.versions()},
         context.work(component, detail=f"{name}, level {profile.optimization_mode}"),
     )
-    build = partial(_compile, context, qdq, profile, others, children)
+    build = partial(_compile, context, qdq, profile, others, vtcm_mb, children)
     return ParallelBuild(recipe, build)
+
+
+def _vtcm_mb(socs: Socs) -> int | None:
+    """What the compiler is told, where a chip has less on-chip memory than its binaries ask for by default."""
+    least = min(each.vtcm_mb for each in socs)
+    return least if least < DEFAULT_VTCM_MB else None
 
 
 def _compile(
@@ -68,6 +80,7 @@ def _compile(
     qdq: Artifact,
     profile: DeviceProfile,
     further_socs: tuple[tuple[int, int], ...],
+    vtcm_mb: int | None,
     children: Children,
     folder: Path,
 ) -> dict[str, Any]:
@@ -79,5 +92,6 @@ def _compile(
         folder,
         report=context.console.warn,
         further_socs=further_socs,
+        vtcm_mb=vtcm_mb,
         children=children,
     )
