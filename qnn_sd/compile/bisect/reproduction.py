@@ -15,6 +15,7 @@ import onnx
 from qnn_sd.compile.bisect import reproduction_script
 from qnn_sd.compile.bisect.anonymous import embedded, weights_of, with_random_weights
 from qnn_sd.compile.bisect.bisection import Bisection
+from qnn_sd.compile.bisect.reproduction_contents import Reproduction
 from qnn_sd.compile.bisect.reproduction_page import page
 from qnn_sd.compile.bisect.search import Culprit
 from qnn_sd.compile.bisect.shrinking import halvings, resized
@@ -28,29 +29,6 @@ _SEED = 1
 # How far below what is allowed the smaller graph must be: a fault that barely shows may be gone tomorrow.
 _CLEAR_DB = -3.0
 _MOST_SIZES = 30
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """What was written.
-
-    Attributes:
-        path: of the zip file.
-        size: its bytes.
-        sqnr_db: of its worst output; None where the compiler refuses it or crashes.
-        ops: how many ops it has, beside QuantizeLinear and DequantizeLinear.
-        own_weights: whether weights of the graph are inside: with random ones the fault was gone.
-        own_inputs: whether the graph's inputs are inside, for the same reason.
-        own_names: whether the graph's names are.
-    """
-
-    path: Path
-    size: int
-    sqnr_db: float | None
-    ops: int
-    own_weights: bool
-    own_inputs: bool
-    own_names: bool
 
 
 @dataclass(frozen=True)

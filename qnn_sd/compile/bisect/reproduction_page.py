@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import onnx
 
 from qnn_sd.compile.bisect.bisection import Bisection
+from qnn_sd.compile.bisect.reproduction_contents import Reproduction
 from qnn_sd.compile.bisect.trial import Target
 from qnn_sd.markdown import table
-
-if TYPE_CHECKING:
-    from qnn_sd.compile.bisect.reproduction import Reproduction
 
 
 def page(
