@@ -113,6 +113,10 @@ def _other(path: Path, what: str, hint: str) -> BinaryError:
     return error
 
 
+# The compiler knows some 110.
+_MOST_SOCS = 128
+
+
 def _zipped(path: Path) -> FileKind:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -125,6 +129,12 @@ def _zipped(path: Path) -> FileKind:
         ) from error
     names = [each.filename for each in members]
     caches = [each for each in members if CACHE_MEMBER.fullmatch(each.filename)]
+    if len(caches) > _MOST_SOCS:
+        raise BinaryError(
+            f"{path} claims to hold binaries for {len(caches):,} SoCs",
+            why=f"No compiler writes more than {_MOST_SOCS} into a file.",
+            hint="Get it again.",
+        )
     if caches:
         return FileKind("several context binaries", tuple(_stored(path, each) for each in caches))
     unpack = "Unpack it, then inspect the folder."
@@ -147,7 +157,13 @@ def _stored(path: Path, member: zipfile.ZipInfo) -> Stored:
         file.seek(member.header_offset)
         head = file.read(30)
     name, extra = struct.unpack_from("<HH", head, 26) if len(head) == 30 else (0, 0)
-    if member.compress_type != zipfile.ZIP_STORED or head[:4] != b"PK\x03\x04":
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise BinaryError(
+            f"{path} was compressed again",
+            why=f"{shown(member.filename)} in it is deflated.",
+            hint="Get the file itself.",
+        )
+    if head[:4] != b"PK\x03\x04":
         raise BinaryError(
             f"{path} is damaged", why=f"{shown(member.filename)} in it can't be found.", hint="Get it again."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from qnn_sd.onnx_files import MODEL_FILE
 # A folder of somebody's that holds more is none of a model.
 _MOST_FILES = 2000
 Kind = Literal["context binary", "EPContext model", "several context binaries", "bundle", "artifact", "folder"]
+_AGAIN = "Get or build the file again."
 _SUFFIXES = (".onnx", ".bin", ".dlc")
 
 
@@ -102,6 +104,12 @@ def find_binaries(place: Path) -> Found:
             f"{place} isn't there", hint="Give a context binary (.bin), its EPContext .onnx, or a folder."
         )
     if not place.is_dir():
+        if not place.is_file():
+            raise BinaryError(
+                f"{place} is no regular file",
+                why="It is a pipe, a socket or a device.",
+                hint="Give a file or a folder.",
+            )
         found = _in_file(place)
         return replace(found, binaries=tuple(_described(each, strict=not each.nodes) for each in found.binaries))
     found = _in_folder(place)
@@ -114,7 +122,8 @@ def find_binaries(place: Path) -> Found:
         other_files=(*found.other_files, *(f"{each.path.name} ({each.problems[-1].rstrip('.')})" for each in others)),
     )
     if not found.binaries and not found.problems:
-        listed = shown(", ".join(found.other_files[:3]), 400)
+        more = f" and {len(found.other_files) - 3} more" if len(found.other_files) > 3 else ""
+        listed = shown(", ".join(found.other_files[:3]), 400) + more
         raise BinaryError(
             f"{place} holds no context binary",
             why=f"Looked at: {listed}." if listed else "It has no .bin, .onnx or .dlc file.",
@@ -129,7 +138,16 @@ def _in_file(path: Path) -> Found:
         binaries = [FoundBinary(path, each, is_certain=kind.is_certain) for each in kind.stored]
         return Found(path, kind.name, tuple(binaries))
     model = read_epcontext(path)
-    return Found(path, kind.name, tuple(_of_model(model)), problems=model.problems)
+    return Found(path, kind.name, tuple(_of_model(model)), problems=(*model.problems, *_no_binaries(model)))
+
+
+def _no_binaries(model: EpContextModel) -> list[str]:
+    """What an EPContext model refers to that is none itself."""
+    return [
+        f"{shown(path.name)}, which a node names, is an ONNX model, not a context binary"
+        for path in model.files
+        if not file_kind(path).stored
+    ]
 
 
 def _of_model(model: EpContextModel, component: str | None = None) -> Iterator[FoundBinary]:
@@ -183,8 +201,10 @@ def _files(folder: Path) -> Iterator[Path]:
             raise BinaryError(
                 f"{folder} has more than {_MOST_FILES:,} files", hint="Give the folder of one model, or a file."
             )
-        if path.is_file():
-            yield path
+        # What may not be looked at isn't ours to read.
+        with suppress(OSError):
+            if path.is_file():
+                yield path
 
 
 def _manifest_of(folder: Path) -> tuple[list[str], Mapping[str, Any]]:
@@ -212,7 +232,7 @@ def _in_bundle(folder: Path) -> Found:
             continue
         try:
             model = read_epcontext(folder / part.file)
-            problems += [f"{name}: {each}" for each in model.problems]
+            problems += [f"{name}: {each}" for each in (*model.problems, *_no_binaries(model))]
             binaries += _of_model(model, name)
         except BinaryError as error:
             problems.append(f"{name}: {error.what}: {error.why}")
@@ -251,7 +271,12 @@ def _read(found: FoundBinary) -> BinaryInfo:
         path = Path(scratch) / "embedded.bin"
         path.write_bytes(found.embedded or b"")
         # What is cut off in a node is cut off in its file, too.
-        return read_binary(path, 0, file_kind(path).stored[0].size)
+        stored = file_kind(path).stored
+        if not stored:
+            raise BinaryError(
+                f"{found.path}: what a node holds is no context binary", why="It is an ONNX model.", hint=_AGAIN
+            )
+        return read_binary(path, 0, stored[0].size)
 
 
 def qdq_beside(found: Found) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from qnn_sd import qnn_provider
 from qnn_sd.cli.bisect_options import BisectRequest
@@ -27,9 +28,12 @@ from qnn_sd.compile.process import Job
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
+from qnn_sd.metrics import MIN_SQNR_DB
+from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.runner import Feeds
 from qnn_sd.toolchain import load_toolchains
+from qnn_sd.verification import binary_gate
 
 _SEED = 1
 
@@ -45,7 +49,10 @@ def run_bisection(
     """
     found: list[BisectedGraph] = []
     for name, folder, samples, labels in _graphs(request, profile, build_request, console):
-        found.append(_bisect_one(name, folder, samples, labels, request.path_for(name, profile), profile, console))
+        # A build for this SoC may be held to less than a graph that is given as it is.
+        gate_db = MIN_SQNR_DB if request.graph is not None else binary_gate(profile.htp_arch).least_db
+        path = request.path_for(name, profile)
+        found.append(_bisect_one(name, folder, samples, labels, path, profile, gate_db, console))
         show_bisected(console, found[-1], profile.soc)
     if not found:
         return  # a dry run
@@ -63,9 +70,16 @@ def _graphs(
     """What there is to bisect: name, folder, inputs, and what each of them is called."""
     if request.graph is not None:
         with given_graph(request.graph, "").quantized() as folder:
+            _refuse_invalid(folder)
             graph = QdqGraph(folder)
             feeds = seeded_inputs(graph, _SEED) if request.inputs is None else _read_inputs(request.inputs, graph)
             label = f"random inputs of seed {_SEED}" if request.inputs is None else request.inputs.name
+            with with_fitting_operands(_job(folder, profile)) as (_fitting, narrowed):
+                if narrowed:
+                    console.say(
+                        f"this graph is compiled as it is; in a build for {profile.soc} {narrowed} int16 operands of "
+                        f"its products have int8, since the HTP v{profile.htp_arch} takes no others (docs/compile.md)"
+                    )
             yield request.graph.resolve().name, folder, [feeds], [label]
         return
     pipeline = build_request.pipeline(console)
@@ -85,11 +99,28 @@ def _graphs(
             yield name, folder, [each.feeds for each in inputs], [each.label for each in inputs]
 
 
+def _refuse_invalid(folder: Path) -> None:
+    """Raises for a graph that no compile could tell anything of."""
+    try:
+        onnx.checker.check_model(str(folder / MODEL_FILE), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise SettingError(
+            f"The graph in {folder} is no valid ONNX model",
+            why=str(error).strip().splitlines()[0][:300],
+            hint="onnx.checker.check_model(PATH, full_check=True) tells the same: correct the graph.",
+        ) from error
+    if not QdqGraph(folder).model.graph.output:
+        raise SettingError(f"The graph in {folder} has no output", hint="Give one that computes something.")
+
+
+def _job(source: Path, profile: DeviceProfile) -> Job:
+    return Job(source, source, profile.soc_model, profile.htp_arch, profile.optimization_mode)
+
+
 @contextmanager
 def _as_built(source: Path, profile: DeviceProfile, console: Console) -> Iterator[Path]:
     """The graph that a build compiles for a SoC."""
-    job = Job(source, source, profile.soc_model, profile.htp_arch, profile.optimization_mode)
-    with with_fitting_operands(job) as (fitting, narrowed):
+    with with_fitting_operands(_job(source, profile)) as (fitting, narrowed):
         if narrowed:
             console.say(f"as in a build for {profile.soc}, {narrowed} int16 operands of products have int8")
         yield fitting.graph or source
@@ -102,6 +133,7 @@ def _bisect_one(
     labels: Sequence[str],
     path: Path,
     profile: DeviceProfile,
+    gate_db: float,
     console: Console,
 ) -> BisectedGraph:
     target = Target(profile.soc, profile.soc_model, profile.htp_arch, profile.optimization_mode)
@@ -109,7 +141,8 @@ def _bisect_one(
     def say(line: str) -> None:
         console.say(f"{name}: {line}")
 
-    bisection = bisect(folder, samples, compile_and_run(target), functools.partial(refused_ops, target), say)
+    refusals = functools.partial(refused_ops, target)
+    bisection = bisect(folder, samples, compile_and_run(target), refusals, say, gate_db)
     written = None
     if bisection.culprit is not None:
         refuse_bad_output(path, ".zip", "A reproduction is a zip file.")
@@ -139,6 +172,14 @@ def _read_inputs(path: Path, graph: QdqGraph) -> Feeds:
         raise SettingError(f"{path} can't be read", why=str(error), hint=hint) from error
     for value in graph.model.graph.input:
         shape = graph.shape(value.name)
+        given = feeds.get(value.name)
+        if given is not None and not (given.dtype.kind in "biuf" and np.isfinite(given).all()):
+            raise SettingError(
+                f"{path} has an input that can't be fed",
+                why=f"{value.name} is of {given.dtype}"
+                + ("." if given.dtype.kind not in "biuf" else ", not all finite."),
+                hint=hint,
+            )
         if value.name not in feeds or feeds[value.name].shape != shape:
             found = "none" if value.name not in feeds else f"shape {feeds[value.name].shape}"
             raise SettingError(

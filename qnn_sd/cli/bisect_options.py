@@ -17,7 +17,7 @@ from qnn_sd.config import DeviceProfile
 from qnn_sd.errors import SettingError
 from qnn_sd.pipeline import COMPONENTS
 
-_OF_A_GRAPH = ("wanted", "components", "graph", "inputs", "reproduction", "soc", "as_json", "quiet", "debug")
+_OF_A_GRAPH = ("wanted", "graph", "inputs", "reproduction", "soc", "as_json", "quiet", "debug")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from qnn_sd.cli.help import TARGET, HelpCommand, option
 from qnn_sd.cli.options import open_profile, output_options, socs_option
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies, copies_options
-from qnn_sd.config import DeviceProfile
+from qnn_sd.config import DeviceProfile, takes_int16_operands
 from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, QnnSdError, SettingError, VerificationError
 from qnn_sd.pipeline import BuildPipeline
@@ -109,8 +109,21 @@ def compile_command(
         raise next(iter(refused.values()))
 
 
+def _refuse_mixed(profiles: Sequence[DeviceProfile]) -> None:
+    """Raises for SoCs that get different graphs: a file for several has one, and that of others was verified."""
+    narrow = [each.soc for each in profiles if not takes_int16_operands(each.htp_arch)]
+    if narrow and len(narrow) < len(profiles):
+        raise SettingError(
+            f"One file can't serve {' and '.join(each.soc for each in profiles)}",
+            why=f"Keys and values of attention have 8 bits for {', '.join(narrow)}, and 16 for the others.",
+            hint="Leave --multi-soc out, or name SoCs of one kind (docs/compile.md).",
+        )
+
+
 def _groups(profiles: Sequence[DeviceProfile], multi_soc: bool) -> dict[str, tuple[DeviceProfile, ...]]:
     """The SoCs of each bundle, by the name of its folder in the one that -o names."""
+    if multi_soc:
+        _refuse_mixed(profiles)
     if multi_soc or len(profiles) == 1:
         return {WHOLE: tuple(profiles)}
     return {profile.soc: (profile,) for profile in profiles}

@@ -49,6 +49,11 @@ def compile_dlc(
     console.table(["component", "MB", ""], rows)
     for line in document.verification:
         console.result(line)
+    if narrowed := sum(each.int8_operands for each in document.components.values()):
+        console.result(
+            f"{narrowed} keys and values of attention have 8 bits in the DLCs and 16 in the QDQ graphs: the HTP "
+            f"v{profile.htp_arch} takes no others"
+        )
     for each in document.components.values():
         console.result(each.dlc.file)
     console.result(f"{profile.title}, DLCs: {folder}")

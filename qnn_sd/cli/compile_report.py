@@ -65,9 +65,10 @@ def show_compiled(console: Console, pipeline: BuildPipeline, compiled: Sequence[
         console.result(SQNR_FIGURES)
     for each, bundle in bundles:
         if narrowed := sum(part.int8_operands for part in bundle.components.values()):
+            versions = ", ".join(f"v{arch}" for arch in sorted({one.htp_arch for one in each.profiles}))
             console.result(
                 f"{each.soc}: {narrowed} keys and values of attention have 8 bits in the binaries and 16 in the QDQ "
-                f"graphs: the HTP v{min(one.htp_arch for one in each.profiles)} takes no other"
+                f"graphs: the HTP {versions} takes no others"
             )
     for each, bundle in bundles:
         for part in bundle.components.values():

@@ -14,7 +14,7 @@ from qnn_sd.cli.docs import INSPECT
 from qnn_sd.cli.documents import ErrorDetail, InspectDocument
 from qnn_sd.cli.documents.inspect import InspectedBinary, RuntimeVersion
 from qnn_sd.cli.help import HelpCommand
-from qnn_sd.cli.inspect_report import show
+from qnn_sd.cli.inspect_report import shares_weights, show
 from qnn_sd.cli.options import cache_option, output_options
 from qnn_sd.config import known_soc, profiles
 from qnn_sd.console import Console
@@ -68,14 +68,20 @@ def _document(found: Found, cache: Path, error: BinaryError | None) -> InspectDo
     return InspectDocument(
         source=str(found.place),
         kind=found.kind,
-        bytes=sum(each.size for each in found.binaries),
+        bytes=_bytes_of(found),
         model=found.bundle.model if found.bundle else None,
         binaries=binaries,
-        runtimes=_runtimes([each.qairt for each in binaries], cache),
+        runtimes=_runtimes([each.qairt for each in binaries], cache, found),
         other_files=list(found.other_files),
         problems=found.all_problems,
         error=None if error is None else ErrorDetail.of(error),
     )
+
+
+def _bytes_of(found: Found) -> int:
+    """Of all files, each once: several SoCs' binaries in one share their weights."""
+    files = {each.path for each in found.binaries if each.stored is not None}
+    return sum(path.stat().st_size for path in files) + sum(len(each.embedded or b"") for each in found.binaries)
 
 
 def _inspected(found: Found, binary: FoundBinary) -> InspectedBinary:
@@ -84,6 +90,7 @@ def _inspected(found: Found, binary: FoundBinary) -> InspectedBinary:
     measured = (found.bundle.verification or {}) if found.bundle else {}
     return InspectedBinary(
         file=str(binary.path),
+        name=_name(found, binary),
         member=binary.stored.label or None if binary.stored else None,
         embedded=binary.stored is None,
         bytes=binary.size,
@@ -98,7 +105,19 @@ def _inspected(found: Found, binary: FoundBinary) -> InspectedBinary:
     )
 
 
-def _runtimes(binaries: list[str | None], cache: Path) -> list[RuntimeVersion]:
+def _name(found: Found, binary: FoundBinary) -> str:
+    """What tells it from the others."""
+    name = binary.component or binary.path.name
+    if not binary.component and found.place.is_dir() and binary.path.is_relative_to(found.place):
+        name = binary.path.relative_to(found.place).as_posix()
+    soc_model = binary.info.soc_model if binary.info and binary.stored and binary.stored.label else None
+    known = known_soc(soc_model) if soc_model else None
+    if known is not None:
+        return f"{name}, {known.name}"
+    return f"{name}, {binary.stored.label}" if binary.stored and binary.stored.label else name
+
+
+def _runtimes(binaries: list[str | None], cache: Path, found: Found) -> list[RuntimeVersion]:
     compilers = [each for each in binaries if each is not None]
     newest = max(compilers, key=version, default=None)
 
@@ -107,8 +126,9 @@ def _runtimes(binaries: list[str | None], cache: Path) -> list[RuntimeVersion]:
         return RuntimeVersion.model_validate({"runtime": name, "qairt": qairt, "loads": able})
 
     fetched = dict.fromkeys(each.qairt for each in fetched_folders(cache))
+    emulator = runtime("emulator", emulator_qairt())
     return [
-        runtime("emulator", emulator_qairt()),
+        emulator.model_copy(update={"loads": False}) if shares_weights(found) else emulator,
         *(runtime("fetched phone libraries", each) for each in fetched),
         runtime("published phone libraries", load_pins().newest.qairt),
     ]

@@ -30,7 +30,7 @@ def show(console: Console, found: Found, document: InspectDocument) -> None:
         )
         console.result("")
         _show_loading(console, read)
-        _show_runtimes(console, document.runtimes, [each.qairt for each in read if each.qairt])
+        _show_runtimes(console, document.runtimes, [each.qairt for each in read if each.qairt], shares_weights(found))
     _show_figures(console, document)
     _remarks(console, found, document)
     for problem in document.problems:
@@ -40,8 +40,13 @@ def show(console: Console, found: Found, document: InspectDocument) -> None:
 def _show_head(console: Console, found: Found, document: InspectDocument) -> None:
     count = len(document.binaries)
     of = f" of {shown(document.model)}" if document.model else ""
-    soc = f" for {shown(found.bundle.soc.name)}" if found.bundle and found.bundle.soc else ""
+    bundle = found.bundle
+    named = [bundle.soc, *bundle.further_socs] if bundle and bundle.soc else []
+    soc = f" for {shown('+'.join(each.name for each in named))}" if named else ""
+    files = len({each.file for each in document.binaries})
     binaries = "1 context binary" if count == 1 else f"{count} context binaries"
+    if files < count:
+        binaries += f" in {files} file{'s' * (files > 1)}"
     console.result(f"{found.kind}{of}{soc}: {binaries}, {document.bytes / 1e6:,.2f} MB")
     for line in dict.fromkeys(_origin(each.info) for each in document.binaries if each.info):
         console.result(line)
@@ -56,10 +61,15 @@ def _origin(info: BinaryInfo) -> str:
     )
 
 
+def shares_weights(found: Found) -> bool:
+    """Whether a file holds binaries for several SoCs, or graphs of several sizes: the emulator loads neither."""
+    stored = [each for each in found.binaries if each.stored is not None]
+    several_graphs = any(each.info is not None and len(each.info.graphs) > 1 for each in stored)
+    return several_graphs or len({each.path for each in stored}) < len(stored)
+
+
 def _name(binary: InspectedBinary) -> str:
-    if binary.component:
-        return binary.component
-    return shown(binary.member or binary.file.rpartition("/")[2])
+    return shown(binary.name)
 
 
 def _row(binary: InspectedBinary) -> list[object]:
@@ -121,12 +131,18 @@ def _show_loading(console: Console, binaries: list[InspectedBinary]) -> None:
         console.result("")
 
 
-def _show_runtimes(console: Console, runtimes: list[RuntimeVersion], compilers: list[str]) -> None:
+def _show_runtimes(console: Console, runtimes: list[RuntimeVersion], compilers: list[str], shared: bool) -> None:
     words = {True: "loads it", False: "refuses it", None: "unknown"}
     console.table(
         ["runtime", "QAIRT", ""], [[each.runtime, each.qairt or "unknown", words[each.loads]] for each in runtimes]
     )
-    refusing = [each.qairt for each in runtimes if each.loads is False and each.qairt]
+    if shared:
+        console.say("the emulator loads no file for several SoCs or sizes, which share their weights")
+    refusing = [
+        each.qairt
+        for each in runtimes
+        if each.loads is False and each.qairt and not (shared and each.runtime == "emulator")
+    ]
     if refusing and compilers:
         console.say(f"newer than {' and '.join(dict.fromkeys(refusing))}: {roads_to(max(compilers), refusing[0])}")
 

@@ -54,6 +54,7 @@ def report_document(
                 float_bytes=_bytes(made.get(("export", name)), ("model.onnx", "weights.bin")),
                 qdq_bytes=_bytes(made.get(("quantize", name)), ("model.onnx", "weights.bin")),
                 binary_bytes=_bytes(made.get(("compile", name)), ("*.bin",)),
+                narrowed_operands=made[key].metadata["int8_operands"] if (key := ("compile", name)) in made else 0,
             )
             for name in of_graphs
         },

@@ -89,9 +89,10 @@ class SomeSocs(click.ParamType[tuple[str, ...]]):
         """
         if isinstance(value, tuple):
             return value
-        if value.strip().lower() == ALL_SOCS:
-            return tuple(soc for soc, _title in _socs())
-        return tuple(dict.fromkeys(_soc_named(each) for each in value.split(",")))
+        named: list[str] = []
+        for each in value.split(","):
+            named += [soc for soc, _title in _socs()] if each.strip().lower() == ALL_SOCS else [_soc_named(each)]
+        return tuple(dict.fromkeys(named))
 
     def shell_complete(
         self,

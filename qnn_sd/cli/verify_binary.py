@@ -25,7 +25,7 @@ from qnn_sd.cli.verify_binary_report import show_verified, what_it_shows
 from qnn_sd.cli.verify_binary_runs import require_verified, verify_with_kept, verify_with_random
 from qnn_sd.config import DeviceProfile, find_profile
 from qnn_sd.console import Console
-from qnn_sd.errors import SettingError, TargetError, UsageError, VerificationError
+from qnn_sd.errors import BinaryError, SettingError, TargetError, UsageError, VerificationError
 
 MEANINGFUL = frozenset({"source", "against", "soc", "cache", "as_json", "quiet", "debug"})
 
@@ -106,6 +106,8 @@ def verify_source(asked: Asked, console: Console) -> None:
         except VerificationError as raised:
             error = raised
             break
+    if not graphs and error is None:
+        raise BinaryError(f"{asked.source} holds no graph to run", hint="qnn-sd inspect says what is in it.")
     shows, does_not_show = what_it_shows(graphs)
     show_verified(console, graphs, shows, does_not_show)
     console.document(

@@ -56,6 +56,8 @@ def _run_at_best_level(job: Job, report: Report, listener: Callable[[], Callable
         outcome = run(here, listener())
         if outcome.code == 0:
             return Compiled(level, tuple(crashes))
+        if job.children is not None and job.children.closed:
+            raise CompileError("The compile was called off", hint="Start it again: what is done stays so.")
         for left in job.folder.iterdir():
             left.unlink()
         crashes.append(f"crashed with {outcome.crash_reason} at level {level} ({_culprits(here, outcome)})")

@@ -136,6 +136,11 @@ class Children:
             self._running.add(child)
             return child
 
+    @property
+    def closed(self) -> bool:
+        """Whether they were ended: none of them crashed then."""
+        return self._closed
+
     def ended(self, child: subprocess.Popen[str]) -> None:
         """Forgets one that has ended."""
         with self._lock:

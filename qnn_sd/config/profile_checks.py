@@ -14,6 +14,8 @@ HTP_ARCHS: tuple[int, ...] = get_args(HtpArch)
 # What --soc takes for every profile.
 ALL_SOCS = "all"
 _AI_HUB_VAE_FROM = 73
+# By soc_model: the deployments of sm8550 and sm8650.
+_DL_MODES = {43: 1, 57: 2}
 _SOC = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
@@ -40,6 +42,12 @@ def check_profile(path: Path, profile: DeviceProfile) -> None:
         _check_numbers(path, profile, known)
         _check_claims(path, profile, known)
     _check_names(path, profile)
+    if profile.dl_mode not in (None, _DL_MODES.get(profile.soc_model)):
+        raise ConfigError(
+            f"{path} says dl_mode = {profile.dl_mode}",
+            why="Only the Snapdragon 8 Gen 2 has one (1), and the 8 Gen 3 (2).",
+            hint=f"Leave it out of {path}.",
+        )
 
 
 def _check_unlisted(path: Path, profile: DeviceProfile) -> None:
@@ -104,6 +112,10 @@ def _check_claims(path: Path, profile: DeviceProfile, known: KnownSoc) -> None:
 
 def _check_names(path: Path, profile: DeviceProfile) -> None:
     for name in profile.names:
+        if name.strip().lower() == ALL_SOCS:
+            raise ConfigError(
+                f"{path} claims the name {name!r}", why="It means every SoC.", hint=f"Remove it from {path}."
+            )
         other = soc_named(name)
         if other is not None and other.soc_model != profile.soc_model:
             raise ConfigError(

@@ -58,7 +58,9 @@ def profiles() -> dict[str, DeviceProfile]:
     Raises:
         ConfigError: a file doesn't follow the schema, or says what isn't so.
     """
-    return {soc: _read(path, _stamp(path)) for soc, path in profile_paths().items()}
+    found = {soc: _read(path, _stamp(path)) for soc, path in profile_paths().items()}
+    _names(found)
+    return found
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -168,11 +170,19 @@ def _names(known: Mapping[str, DeviceProfile]) -> dict[str, str]:
     owners: dict[str, str] = {}
     for soc, profile in known.items():
         for name in profile.names:
-            owner = owners.setdefault(name_key(name), soc)
-            if owner != soc:
-                raise ConfigError(
-                    f"The device profiles {owner} and {soc} both claim the name {name!r}",
-                    why="--soc must mean one of them.",
-                    hint=f"Remove it from {profile_paths()[soc]}.",
-                )
+            for key in _keys(name):
+                owner = owners.setdefault(key, soc)
+                if owner != soc:
+                    raise ConfigError(
+                        f"The device profiles {owner} and {soc} both claim the name {name!r}",
+                        why="--soc must mean one of them.",
+                        hint=f"Remove it from {profile_paths()[soc]}.",
+                    )
     return owners
+
+
+def _keys(name: str) -> tuple[str, ...]:
+    """A name with and without what people put before it: ``8 Gen 3``, ``SD 8 Gen 3``, ``Snapdragon 8 Gen 3``."""
+    key = name_key(name)
+    short = key.removeprefix("snapdragon")
+    return (key, short, f"sd{short}", f"snapdragon{short}") if short[:1].isdigit() else (key,)

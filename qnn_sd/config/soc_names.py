@@ -26,9 +26,9 @@ _VARIANT = re.compile(r"([a-z]{2,3}\d{4,5})(a[a-z]|p)")
 
 
 def name_key(name: str) -> str:
-    """What names of one SoC have in common: without case, spaces, dashes, underscores and the maker."""
+    """What names of one SoC have in common: without case, spaces, dashes, underscores and the maker, of a phone too."""
     key = re.sub(r"[\s_\-®™]", "", name.lower()).replace("plus", "+")
-    return key.removeprefix("qualcomm").removesuffix("5g")
+    return key.removeprefix("qualcomm").removeprefix("samsung").removesuffix("5g")
 
 
 def without_variant(key: str) -> str:

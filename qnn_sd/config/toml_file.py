@@ -46,10 +46,10 @@ def read_toml(path: Path, kind: type[Model]) -> Model:
         ConfigError: it can't be read, no TOML, an unknown key (the nearest is suggested) or a bad value.
     """
     try:
-        return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return kind.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
     except OSError as error:
         raise ConfigError(f"{path} can't be read", why=str(error.strerror), hint=f"Correct {path}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML", why=str(error), hint=f"Correct {path}.") from error
     except ValidationError as error:
         # A misspelt key is also a missing one: what was written comes before what is lacking.

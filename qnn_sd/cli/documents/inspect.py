@@ -34,6 +34,7 @@ class InspectedBinary(StrictModel):
 
     Attributes:
         file: the file that it is in.
+        name: what tells it from the others: its component or file, and its SoC where a file holds several.
         member: its name in an archive of several; null where it is the only one.
         embedded: whether it is in a node of an EPContext model instead of a file of its own.
         bytes: its size.
@@ -48,6 +49,7 @@ class InspectedBinary(StrictModel):
     """
 
     file: str
+    name: str
     member: str | None
     embedded: bool
     bytes: int

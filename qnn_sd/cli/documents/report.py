@@ -46,11 +46,14 @@ class ComponentBytes(StrictModel):
         float_bytes: of the float graph with its weights.
         qdq_bytes: of the QDQ graph with its weights.
         binary_bytes: of the context binary.
+        narrowed_operands: keys and values of attention that have 8 bits in the binary and 16 in the QDQ graph, because
+            the SoC's HTP takes no others.
     """
 
     float_bytes: int | None
     qdq_bytes: int | None
     binary_bytes: int | None
+    narrowed_operands: int = 0
 
 
 class RoundedLayer(StrictModel):

@@ -9,9 +9,10 @@ from pathlib import Path
 import onnx
 
 from qnn_sd.compile.bisect.cuts import Cuts, Measured
-from qnn_sd.compile.bisect.search import LEVELS, Culprit, Search
+from qnn_sd.compile.bisect.search import FIRST_LEVEL, Culprit, Search
 from qnn_sd.compile.bisect.trial import Fault, Trial, output_errors
 from qnn_sd.compile.blocks import QdqGraph
+from qnn_sd.metrics import MIN_SQNR_DB
 from qnn_sd.runner import Feeds
 
 # Tells which ops a compiler refuses, of the graph in a folder, and what it says of each.
@@ -47,7 +48,12 @@ class Bisection:
 
 
 def bisect(
-    folder: Path, samples: Sequence[Feeds], trial: Trial, refusals: Refusals, report: Callable[[str], None]
+    folder: Path,
+    samples: Sequence[Feeds],
+    trial: Trial,
+    refusals: Refusals,
+    report: Callable[[str], None],
+    gate_db: float = MIN_SQNR_DB,
 ) -> Bisection:
     """Finds the first op at which a QDQ graph parts from the CPU, is refused, or crashes the compiler.
 
@@ -60,16 +66,18 @@ def bisect(
         trial: compiles and runs.
         refusals: names what the compiler refuses.
         report: gets a line for each compile.
+        gate_db: SQNR that the graph's binary is held to.
 
     Raises:
         CompileError: the compiler was killed from outside.
         TargetError: the QNN plugin can't be loaded.
     """
     graph = QdqGraph(folder)
-    whole, why, worst = _whole(graph, samples, trial, report)
+    whole, why, worst = _whole(graph, samples, trial, report, gate_db)
     cuts = Cuts(graph, samples[worst], trial, report)
     cuts.compiles = 1
-    least = [each for each in LEVELS if whole.fault or whole.margin_db(each) < 0]
+    levels = dict.fromkeys((min(FIRST_LEVEL, gate_db), gate_db))
+    least = [each for each in levels if whole.fault or whole.margin_db(each) < 0]
     fault: Fault | None = whole.fault or ("parts" if least else None)
     if fault is None:
         return Bisection(None, "", whole, worst, None, None, False, {}, cuts)
@@ -78,7 +86,7 @@ def bisect(
         cuts.compiles += 1
         report(f"compile {cuts.compiles}: the whole graph, with the compiler's log")
         told = dict(refusals(folder))
-        culprit = _refused_alone(cuts, told)
+        culprit = _refused_alone(cuts, told, gate_db)
     for level in least if culprit is None else []:
         if (culprit := Search(cuts, fault, level).find()) is not None:
             break
@@ -90,7 +98,7 @@ def bisect(
 
 
 def _whole(
-    graph: QdqGraph, samples: Sequence[Feeds], trial: Trial, report: Callable[[str], None]
+    graph: QdqGraph, samples: Sequence[Feeds], trial: Trial, report: Callable[[str], None], gate_db: float
 ) -> tuple[Measured, str, int]:
     """What the whole graph shows on its worst sample, what was printed, and which sample that is."""
     report(f"compile 1: the whole graph, {len(graph.ops)} ops")
@@ -101,16 +109,16 @@ def _whole(
         Measured(None, "", tuple(output_errors(graph, expected, found)))
         for expected, found in zip(ran.expected, ran.found, strict=True)
     ]
-    worst = min(range(len(measured)), key=lambda number: measured[number].margin_db(LEVELS[-1]))
+    worst = min(range(len(measured)), key=lambda number: measured[number].margin_db(gate_db))
     return measured[worst], "", worst
 
 
-def _refused_alone(cuts: Cuts, told: Mapping[str, str]) -> Culprit | None:
+def _refused_alone(cuts: Cuts, told: Mapping[str, str], gate_db: float) -> Culprit | None:
     """The first op that the compiler names, where it refuses it alone as well."""
     for node in cuts.ops:
         if node.name in told:
             measured = cuts.measure([node])
-            return Culprit((node,), None, measured, LEVELS[-1]) if measured.fault == "refused" else None
+            return Culprit((node,), None, measured, gate_db) if measured.fault == "refused" else None
     return None
 
 

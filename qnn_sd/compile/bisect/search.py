@@ -9,11 +9,10 @@ import onnx
 
 from qnn_sd.compile.bisect.cuts import Cuts, Measured, Ops
 from qnn_sd.compile.bisect.trial import Fault
-from qnn_sd.metrics import MIN_SQNR_DB
 
 # A fault of one op is mostly far below the gate; what adds up over many ops is mostly near it. So the first search
 # passes over what the second one, at the gate's own level, may find.
-LEVELS = (35.0, MIN_SQNR_DB)
+FIRST_LEVEL = 35.0
 # A cut that loses an op at either end must be better by this, or the error only adds up from op to op.
 _SHARP_DB = 3.0
 _MOST_COMPILES = 150

@@ -18,6 +18,7 @@ from qnn_sd.onnx_files import load_structure
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.pipeline.stages.compile_stage import CACHE_KEY_SOURCES as COMPILE_SOURCES
+from qnn_sd.toolchain import load_toolchains
 from qnn_sd.verification import ComponentVerification
 
 CACHE_KEY_SOURCES = COMPILE_SOURCES
@@ -113,7 +114,7 @@ def _readme(
             f"# DLCs of {context.model.name}, {size}, for {profile.title}",
             "",
             "Each file is one quantized graph. It isn't compiled yet: the tools of a QAIRT SDK that is as new as the",
-            f"compiler's, {qnn_provider.versions()['onnxruntime-qnn']} of onnxruntime-qnn, do that on the phone.",
+            f"compiler's, {_compiler()}, do that on the phone.",
             "",
             "## Run one",
             "",
@@ -157,3 +158,10 @@ def _values(qdq: Artifact, side: str) -> list[tuple[str, str, str]]:
         shape = ", ".join(str(each.dim_value) for each in tensor.shape.dim)
         found.append((value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name))
     return found
+
+
+def _compiler() -> str:
+    """The compiler's release, such as ``QAIRT 2.50.40 (onnxruntime-qnn 2.6.0)``."""
+    versions = qnn_provider.versions()
+    known, plugin = load_toolchains().of(versions), f"onnxruntime-qnn {versions['onnxruntime-qnn']}"
+    return plugin if known is None else f"QAIRT {known.qairt} ({plugin})"
