@@ -11,7 +11,9 @@ from cli_here import CliHere
 from qnn_sd import config
 from qnn_sd.artifact_manifest import Work
 from qnn_sd.cli.forecast import make_forecast
-from qnn_sd.compile import narrow_operands
+from qnn_sd.cli.value_types import SomeSocs
+from qnn_sd.compile import narrow_operands, optimization_level, process
+from qnn_sd.errors import CompileError
 from qnn_sd.estimates import Machine, how_many_fit
 from qnn_sd.pipeline import COMPONENTS, BuildPipeline
 from qnn_sd.pipeline.artifact_store import PlannedStage
@@ -79,6 +81,10 @@ def test_a_plan_for_every_soc_has_their_stages_and_the_shared_ones_once(
 def test_multi_soc_needs_several(cli_here: CliHere) -> None:
     assert "--multi-soc has no meaning for one SoC" in cli_here.refused(3, "compile", "--multi-soc")
     assert "Unknown SoC" in cli_here.refused(4, "compile", "--soc", "sm8550,sm0001")
+    assert "One file can't serve sm8350 and sm8650" in cli_here.refused(
+        3, "compile", "--soc", "sm8350,sm8650", "--multi-soc"
+    )
+    assert SomeSocs().convert("all,8gen3", None, None) == tuple(config.socs())
 
 
 def test_as_many_compilers_run_as_memory_allows() -> None:
@@ -102,3 +108,18 @@ def test_the_forecast_knows_that_compilers_run_side_by_side(monkeypatch: pytest.
         monkeypatch.setattr("qnn_sd.cli.forecast.available_memory", lambda free=free: (free, "of this machine"))
         beside[free] = make_forecast(plan, [], Machine(2, 1.0, 2.0)).build_seconds
     assert beside == {64e9: 10.0, 7e9: 20.0}
+
+
+def test_compilers_that_were_ended_did_not_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-C no lower level is tried, and nothing is said of memory."""
+    children, said = process.Children(), []
+
+    def killed(_job: process.Job, _listen: object) -> process.Outcome:
+        children.close()
+        return process.Outcome(-9, "")
+
+    monkeypatch.setattr(optimization_level, "run", killed)
+    job = process.Job(tmp_path, tmp_path, 57, 75, 3, children=children)
+    with pytest.raises(CompileError, match="called off"):
+        optimization_level.run_at_best_level(job, said.append, lambda: optimization_level.no_op)
+    assert said == []

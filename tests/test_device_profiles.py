@@ -381,3 +381,37 @@ def test_the_compilers_log_is_read() -> None:
     known = config.known_soc(42)
     assert soc_table.written(known) == soc_table.Answer("SM8475", 68, 8, True, False)
     assert soc_table.written(known).row(42).strip() in (ROOT / "qnn_sd/config/known_socs.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ("dl_mode = 99\n", "dl_mode = 99"),
+        ("dl_mode = 1\n", "dl_mode = 1"),
+        ('aliases = ["All"]\n', "claims the name 'All'"),
+        (f"a = {'[' * 5000}", "is not TOML"),
+        ('aliases = ["8 gen 3"]\n', "both claim the name"),
+    ],
+)
+def test_what_a_file_of_ones_own_may_not_claim(more: str, what: str, own: Callable[..., Path]) -> None:
+    """Wherever profiles are read, also where they are only listed."""
+    own("mychip", WRITTEN.format(soc="mychip", number=87) + more)
+    with pytest.raises(ConfigError) as caught:
+        config.profiles()
+    assert what in caught.value.what
+
+
+def test_a_file_that_an_editor_marked_as_utf_8_is_read(own: Callable[..., Path]) -> None:
+    own("mychip", "\ufeff" + WRITTEN.format(soc="mychip", number=87))
+    assert config.load_profile("mychip").htp_arch == 81
+
+
+@pytest.mark.parametrize(
+    ("name", "soc"),
+    [
+        *(("Snapdragon 8 Gen 4", "sm8750"), ("8 Gen 3 Leading Version", "sm8650"), ("8 Gen 1+", "sm8475")),
+        *(("Galaxy S24", "sm8650"), ("SD 8s Gen 3", "sm8635")),
+    ],
+)
+def test_a_name_is_known_with_and_without_what_people_put_before_it(name: str, soc: str) -> None:
+    assert config.load_profile(name).soc == soc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import shutil
 import struct
 import zipfile
@@ -375,3 +376,33 @@ def _sign(folder: Path) -> None:
         path = folder / name
         manifest["files"][name] = {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_node_that_names_or_holds_an_onnx_model_is_a_fault(reading_cli: CliHere) -> None:
+    """Not a sound file without graphs: nothing is run then, and nothing may be said of it."""
+    folder = reading_cli.folder / "given"
+    folder.mkdir()
+    model = _epcontext(folder, _named("it.bin"))
+    shutil.copy(model, folder / "it.bin")
+    [problem] = find_binaries(model).all_problems
+    assert problem == "it.bin, which a node names, is an ONNX model, not a context binary"
+    for command in ("inspect", "verify"):
+        assert reading_cli(command, str(model)).returncode == 19
+    embedding = folder / "embedding"
+    embedding.mkdir()
+    content = (folder / "it.bin").read_bytes()
+    embedded = _epcontext(embedding, {**_named("it.bin"), "embed_mode": 1, "ep_cache_context": content})
+    assert reading_cli("inspect", str(embedded)).returncode == 19
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BinaryError, match="no regular file"):
+        find_binaries(tmp_path / "pipe")
+
+
+def test_an_archive_with_more_socs_than_there_are_is_not_read_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "many.bin"
+    _zip(*(f"htp.cache.{number}.0" for number in range(500)))(path)
+    with pytest.raises(BinaryError, match="claims to hold binaries for 500 SoCs"):
+        find_binaries(path)
