@@ -19,6 +19,9 @@ def workers_for(recipes: Iterable[Recipe]) -> int:
     cores = len(usable_cores())
     # Its speed changes no memory.
     machine = Machine(cores, 1.0, float(cores))
-    held = [estimate(each.stage, each.work, machine).memory for each in recipes if each.work is not None]
     free = available_memory()
+    try:
+        held = [estimate(each.stage, each.work, machine).memory for each in recipes if each.work is not None]
+    except KeyError:  # a component that nobody has measured
+        return 1
     return how_many_fit(held, cores, None if free is None else free[0])
