@@ -26,7 +26,8 @@ from qnn_sd.schemas import Document
 from qnn_sd.table_layout import print_table
 
 # Of C0 and C1, all but the tab and the line's end.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Also what turns the direction of the text around.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def json_text(value: object) -> str:

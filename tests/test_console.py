@@ -208,10 +208,10 @@ def test_only_yes_is_yes(typed: bytes, answer: str, tmp_path: Path) -> None:
 
 def test_control_characters_of_a_strangers_file_are_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console()
-    hostile = "a\x1b[2J\x1b]0;title\x07b\x9bc"
+    hostile = "a\x1b[2J\x1b]0;title\x07b\x9bc\u202ed"
     console.error(SettingError(hostile, why=hostile, hint=hostile))
     console.result(hostile)
     console.table(["name"], [[hostile]])
     out, err = capsys.readouterr()
-    assert not set(out + err) & set("\x1b\x07\x9b")
+    assert not set(out + err) & set("\x1b\x07\x9b\u202e")
     assert out.startswith("a?[2J?]0;title?b?c")

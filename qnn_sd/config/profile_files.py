@@ -26,7 +26,7 @@ def profile_paths() -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     own = resources.user_device_profiles()
-    if resources.USER_PROFILES in os.environ and not own.is_dir():
+    if os.environ.get(resources.USER_PROFILES) and not own.is_dir():
         raise ConfigError(
             f"{resources.USER_PROFILES} names {own}, which is no folder",
             hint=f"Correct {resources.USER_PROFILES}, or unset it.",
