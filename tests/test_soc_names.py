@@ -66,7 +66,7 @@ def test_a_name_means_its_soc(name: str, soc: str) -> None:
         ("Tensor G3", "'Tensor G3' is Google's, not Qualcomm's"),
         ("Exynos 2400", "'Exynos 2400' is Samsung's, not Qualcomm's"),
         ("A17 Pro", "'A17 Pro' is Apple's, not Qualcomm's"),
-        ("galaxy s24", "'galaxy s24' reads like a phone, not like a SoC"),
+        ("pixel 9", "'pixel 9' reads like a phone, not like a SoC"),
         ("sm8560", "Unknown SoC 'sm8560'"),
         ("sn8650", "Unknown SoC 'sn8650'"),
         ("sm865", "Unknown SoC 'sm865'"),
