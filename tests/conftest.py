@@ -25,6 +25,8 @@ sys.path.insert(0, str(ROOT))  # the build hook
 
 # A shell starts background jobs with Ctrl-C ignored, which our commands would inherit from us.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# And nohup those with SIGHUP ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # diffusers and transformers must not look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
