@@ -88,6 +88,13 @@ class Found:
     other_files: tuple[str, ...] = ()
 
     @property
+    def shares_weights(self) -> bool:
+        """Whether a file holds binaries for several SoCs, or graphs of several sizes: the emulator loads neither."""
+        stored = [each for each in self.binaries if each.stored is not None]
+        several_graphs = any(each.info is not None and len(each.info.graphs) > 1 for each in stored)
+        return several_graphs or len({each.path for each in stored}) < len(stored)
+
+    @property
     def all_problems(self) -> list[str]:
         """Of the place and of each binary."""
         return [*self.problems, *(f"{each.label}: {text}" for each in self.binaries for text in each.problems)]

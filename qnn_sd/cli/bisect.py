@@ -23,9 +23,9 @@ from qnn_sd.cli.options import refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.compile.bisect import Target, bisect, compile_and_run, refused_ops, seeded_inputs, write_reproduction
 from qnn_sd.compile.blocks import QdqGraph
-from qnn_sd.compile.narrow_operands import with_fitting_operands
+from qnn_sd.compile.narrow_operands import int16_operands, with_fitting_operands
 from qnn_sd.compile.process import Job
-from qnn_sd.config import DeviceProfile
+from qnn_sd.config import DeviceProfile, takes_int16_operands
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.metrics import MIN_SQNR_DB
@@ -74,12 +74,12 @@ def _graphs(
             graph = QdqGraph(folder)
             feeds = seeded_inputs(graph, _SEED) if request.inputs is None else _read_inputs(request.inputs, graph)
             label = f"random inputs of seed {_SEED}" if request.inputs is None else request.inputs.name
-            with with_fitting_operands(_job(folder, profile)) as (_fitting, narrowed):
-                if narrowed:
-                    console.say(
-                        f"this graph is compiled as it is; in a build for {profile.soc} {narrowed} int16 operands of "
-                        f"its products have int8, since the HTP v{profile.htp_arch} takes no others (docs/compile.md)"
-                    )
+            narrowed = 0 if takes_int16_operands(profile.htp_arch) else len(int16_operands(graph))
+            if narrowed:
+                console.say(
+                    f"this graph is compiled as it is; in a build for {profile.soc} {narrowed} int16 operands of "
+                    f"its products have int8, since the HTP v{profile.htp_arch} takes no others (docs/compile.md)"
+                )
             yield request.graph.resolve().name, folder, [feeds], [label]
         return
     pipeline = build_request.pipeline(console)
@@ -113,14 +113,11 @@ def _refuse_invalid(folder: Path) -> None:
         raise SettingError(f"The graph in {folder} has no output", hint="Give one that computes something.")
 
 
-def _job(source: Path, profile: DeviceProfile) -> Job:
-    return Job(source, source, profile.soc_model, profile.htp_arch, profile.optimization_mode)
-
-
 @contextmanager
 def _as_built(source: Path, profile: DeviceProfile, console: Console) -> Iterator[Path]:
     """The graph that a build compiles for a SoC."""
-    with with_fitting_operands(_job(source, profile)) as (fitting, narrowed):
+    job = Job(source, source, profile.soc_model, profile.htp_arch, profile.optimization_mode)
+    with with_fitting_operands(job) as (fitting, narrowed):
         if narrowed:
             console.say(f"as in a build for {profile.soc}, {narrowed} int16 operands of products have int8")
         yield fitting.graph or source

@@ -17,7 +17,7 @@ from qnn_sd.cli.help import TARGET, HelpCommand, option
 from qnn_sd.cli.options import open_profile, output_options, socs_option
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies, copies_options
-from qnn_sd.config import DeviceProfile, takes_int16_operands
+from qnn_sd.config import DeviceProfile, joint_name, takes_int16_operands
 from qnn_sd.console import Console
 from qnn_sd.errors import CompileError, QnnSdError, SettingError, VerificationError
 from qnn_sd.pipeline import BuildPipeline
@@ -80,7 +80,7 @@ def compile_command(
     copies.check(list(groups), build_request.cache)
     pipeline = build_request.pipeline(console)
     copies.refuse_another(
-        "bundle", {folder: f"{pipeline.model.name}.{_name(profiles)}" for folder, profiles in groups.items()}
+        "bundle", {folder: f"{pipeline.model.name}.{joint_name(profiles)}" for folder, profiles in groups.items()}
     )
 
     def build(planned: BuildPipeline) -> list[Artifact]:
@@ -99,8 +99,8 @@ def compile_command(
             if len(groups) == 1:
                 raise
             # What one SoC's compiler refuses, another's may take.
-            refused[_name(profiles)] = error
-            console.warn(f"{_name(profiles)}: {error.what}")
+            refused[joint_name(profiles)] = error
+            console.warn(f"{joint_name(profiles)}: {error.what}")
             continue
         compiled.append(Compiled(profiles, made, copies.put({folder: made}, console)[folder]))
     show_compiled(console, pipeline, compiled)
@@ -127,10 +127,6 @@ def _groups(profiles: Sequence[DeviceProfile], multi_soc: bool) -> dict[str, tup
     if multi_soc or len(profiles) == 1:
         return {WHOLE: tuple(profiles)}
     return {profile.soc: (profile,) for profile in profiles}
-
-
-def _name(profiles: Sequence[DeviceProfile]) -> str:
-    return "+".join(each.soc for each in profiles)
 
 
 def _build(pipeline: BuildPipeline, profiles: tuple[DeviceProfile, ...]) -> Artifact:

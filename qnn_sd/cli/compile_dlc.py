@@ -8,7 +8,7 @@ from qnn_sd.cli.documents import CompileDlcDocument
 from qnn_sd.cli.documents.build import BuiltFile, WrittenDlc
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.stage_output import WHOLE, Copies, bundle_files, image_size
+from qnn_sd.cli.stage_output import WHOLE, Copies, bundle_files, image_size, narrowed_remark
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
@@ -50,10 +50,7 @@ def compile_dlc(
     for line in document.verification:
         console.result(line)
     if narrowed := sum(each.int8_operands for each in document.components.values()):
-        console.result(
-            f"{narrowed} keys and values of attention have 8 bits in the DLCs and 16 in the QDQ graphs: the HTP "
-            f"v{profile.htp_arch} takes no others"
-        )
+        console.result(narrowed_remark(narrowed, "DLCs", [profile]))
     for each in document.components.values():
         console.result(each.dlc.file)
     console.result(f"{profile.title}, DLCs: {folder}")

@@ -11,8 +11,8 @@ from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.documents import CompileDocument, CompileSeveralDocument, ErrorDetail
 from qnn_sd.cli.documents.build import BuiltFile, Calibration, CompiledBundle, CompiledComponent, RefusedSoc
-from qnn_sd.cli.stage_output import bundle_files, image_size
-from qnn_sd.config import DeviceProfile
+from qnn_sd.cli.stage_output import bundle_files, image_size, narrowed_remark
+from qnn_sd.config import DeviceProfile, joint_name
 from qnn_sd.console import Console
 from qnn_sd.errors import ArtifactError, QnnSdError
 from qnn_sd.pipeline import BuildPipeline
@@ -36,7 +36,7 @@ class Compiled:
     @property
     def soc(self) -> str:
         """``sm8650``, or ``sm8550+sm8650``."""
-        return "+".join(each.soc for each in self.profiles)
+        return joint_name(self.profiles)
 
     @property
     def title(self) -> str:
@@ -65,11 +65,7 @@ def show_compiled(console: Console, pipeline: BuildPipeline, compiled: Sequence[
         console.result(SQNR_FIGURES)
     for each, bundle in bundles:
         if narrowed := sum(part.int8_operands for part in bundle.components.values()):
-            versions = ", ".join(f"v{arch}" for arch in sorted({one.htp_arch for one in each.profiles}))
-            console.result(
-                f"{each.soc}: {narrowed} keys and values of attention have 8 bits in the binaries and 16 in the QDQ "
-                f"graphs: the HTP {versions} takes no others"
-            )
+            console.result(f"{each.soc}: {narrowed_remark(narrowed, 'binaries', each.profiles)}")
     for each, bundle in bundles:
         for part in bundle.components.values():
             console.result(part.context_binary.file)

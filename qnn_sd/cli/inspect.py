@@ -14,7 +14,7 @@ from qnn_sd.cli.docs import INSPECT
 from qnn_sd.cli.documents import ErrorDetail, InspectDocument
 from qnn_sd.cli.documents.inspect import InspectedBinary, RuntimeVersion
 from qnn_sd.cli.help import HelpCommand
-from qnn_sd.cli.inspect_report import shares_weights, show
+from qnn_sd.cli.inspect_report import show
 from qnn_sd.cli.options import cache_option, output_options
 from qnn_sd.config import known_soc, profiles
 from qnn_sd.console import Console
@@ -128,7 +128,7 @@ def _runtimes(binaries: list[str | None], cache: Path, found: Found) -> list[Run
     fetched = dict.fromkeys(each.qairt for each in fetched_folders(cache))
     emulator = runtime("emulator", emulator_qairt())
     return [
-        emulator.model_copy(update={"loads": False}) if shares_weights(found) else emulator,
+        emulator.model_copy(update={"loads": False}) if found.shares_weights else emulator,
         *(runtime("fetched phone libraries", each) for each in fetched),
         runtime("published phone libraries", load_pins().newest.qairt),
     ]

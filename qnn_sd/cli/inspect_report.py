@@ -30,7 +30,7 @@ def show(console: Console, found: Found, document: InspectDocument) -> None:
         )
         console.result("")
         _show_loading(console, read)
-        _show_runtimes(console, document.runtimes, [each.qairt for each in read if each.qairt], shares_weights(found))
+        _show_runtimes(console, document.runtimes, [each.qairt for each in read if each.qairt], found.shares_weights)
     _show_figures(console, document)
     _remarks(console, found, document)
     for problem in document.problems:
@@ -59,13 +59,6 @@ def _origin(info: BinaryInfo) -> str:
         f"compiled by QAIRT {shown(info.build_id)} for {soc_title(info.soc_model)}{htp}{backend}; "
         f"QNN API {info.core_api}, HTP API {info.backend_api}, format {info.context_version}"
     )
-
-
-def shares_weights(found: Found) -> bool:
-    """Whether a file holds binaries for several SoCs, or graphs of several sizes: the emulator loads neither."""
-    stored = [each for each in found.binaries if each.stored is not None]
-    several_graphs = any(each.info is not None and len(each.info.graphs) > 1 for each in stored)
-    return several_graphs or len({each.path for each in stored}) < len(stored)
 
 
 def _name(binary: InspectedBinary) -> str:

@@ -14,8 +14,8 @@ from qnn_sd import output_files
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.help import BUILD, OUTPUT, TARGET, option
 from qnn_sd.cli.typed_command import main_name
-from qnn_sd.cli.value_types import ALL_SOCS, SomeSocs
-from qnn_sd.config import DeviceProfile, load_profile
+from qnn_sd.cli.value_types import SomeSocs
+from qnn_sd.config import ALL_SOCS, DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 

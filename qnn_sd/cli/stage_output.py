@@ -17,7 +17,7 @@ from qnn_sd.artifact_manifest import ArtifactManifest
 from qnn_sd.cli.documents.build import BuiltFile, StageOutput
 from qnn_sd.cli.help import OUTPUT, option
 from qnn_sd.cli.options import Command
-from qnn_sd.config import ModelConfig
+from qnn_sd.config import DeviceProfile, ModelConfig
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
 from qnn_sd.schemas import ImageSize
@@ -236,3 +236,18 @@ def bundle_files(folder: Path) -> dict[str, BuiltFile]:
 def image_size(model: ModelConfig) -> ImageSize:
     """Of a model's images."""
     return ImageSize(width=model.width, height=model.height)
+
+
+def narrowed_remark(count: int, forms: str, profiles: Iterable[DeviceProfile]) -> str:
+    """That what was compiled has fewer bits in some places than its QDQ graph.
+
+    Args:
+        count: of keys and values.
+        forms: what was compiled, such as ``binaries``.
+        profiles: the SoCs.
+    """
+    versions = ", ".join(f"v{arch}" for arch in sorted({each.htp_arch for each in profiles}))
+    return (
+        f"{count} keys and values of attention have 8 bits in the {forms} and 16 in the QDQ graphs: the HTP {versions} "
+        "takes no others"
+    )

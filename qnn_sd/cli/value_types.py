@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-ALL_SOCS = "all"
+from qnn_sd.config import ALL_SOCS
 
 
 class Text(click.ParamType[str]):

@@ -45,7 +45,16 @@ def compile_component(
         CompileError: the compiler refused the graph, or crashed at every level; nothing usable is left.
     """
     options = {} if vtcm_mb is None else {"vtcm_mb": str(vtcm_mb)}
-    job = Job(source, folder, soc_model, htp_arch, optimization_mode, options, False, further_socs, None, children)
+    job = Job(
+        source,
+        folder,
+        soc_model,
+        htp_arch,
+        optimization_mode,
+        options,
+        further_socs=further_socs,
+        children=children,
+    )
     compiled = run_at_best_level(job, report, lambda: no_op)
     simplify_wrapper(folder / CONTEXT_FILE)
     binaries = sum(path.stat().st_size for path in folder.glob("*.bin"))

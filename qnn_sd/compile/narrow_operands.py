@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,22 +43,28 @@ def with_fitting_operands(job: Job) -> Iterator[tuple[Job, int]]:
         return
     with tempfile.TemporaryDirectory(prefix="qnn-sd-narrow-") as aside:
         graph.save(Path(aside))
-        yield job.on_graph(Path(aside)), narrowed
+        yield replace(job, graph=Path(aside)), narrowed
 
 
 def _narrow(graph: QdqGraph) -> int:
     """Gives int16 second operands of products int8; returns how many there were."""
-    narrowed: set[str] = set()
+    operands = int16_operands(graph)
+    for dequantize in operands:
+        _set_int8(graph, dequantize)
+    return len(operands)
+
+
+def int16_operands(graph: QdqGraph) -> list[onnx.NodeProto]:
+    """The DequantizeLinear of each int16 second operand of a product, in the graph's order."""
+    found: dict[str, onnx.NodeProto] = {}
     for node in graph.ops:
         dequantize = graph.maker.get(node.input[1]) if node.op_type == "MatMul" else None
         if dequantize is None or dequantize.op_type != "DequantizeLinear" or dequantize.input[0] not in graph.maker:
             continue
         zero_point = graph.constants.get(dequantize.input[2]) if len(dequantize.input) > 2 else None
-        if zero_point is None or zero_point.data_type != TensorProto.INT16 or dequantize.input[0] in narrowed:
-            continue
-        narrowed.add(dequantize.input[0])
-        _set_int8(graph, dequantize)
-    return len(narrowed)
+        if zero_point is not None and zero_point.data_type == TensorProto.INT16:
+            found.setdefault(dequantize.input[0], dequantize)
+    return list(found.values())
 
 
 def _set_int8(graph: QdqGraph, dequantize: onnx.NodeProto) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qnn_sd import interruption
@@ -57,10 +57,6 @@ class Job:
     def socs(self) -> tuple[tuple[int, int], ...]:
         """soc_model and htp_arch of every SoC that it is compiled for."""
         return ((self.soc_model, self.htp_arch), *self.further_socs)
-
-    def on_graph(self, folder: Path) -> Job:
-        """The same job with another graph in the source's place."""
-        return replace(self, graph=folder)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from qnn_sd.config.architecture import Architecture
 from qnn_sd.config.compatibility import caution_for
-from qnn_sd.config.device_profile import DeviceProfile, PublishedMs
+from qnn_sd.config.device_profile import DeviceProfile, PublishedMs, joint_name
 from qnn_sd.config.htp_versions import takes_int16_operands
 from qnn_sd.config.known_socs import KnownSoc, known_qairt, known_soc, known_socs, soc_named
 from qnn_sd.config.model_config import (
@@ -32,10 +32,11 @@ from qnn_sd.config.profile_files import (
     socs,
     stand_in,
 )
-from qnn_sd.config.soc_names import soc_label
+from qnn_sd.config.soc_names import ALL_SOCS, soc_label
 from qnn_sd.config.toml_file import StrictModel, read_toml
 
 __all__ = [
+    "ALL_SOCS",
     "DEMO_MODEL",
     "LCM_STEPS",
     "Architecture",
@@ -55,6 +56,7 @@ __all__ = [
     "caution_for",
     "find_profile",
     "is_possible_size",
+    "joint_name",
     "known_qairt",
     "known_soc",
     "known_socs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -145,3 +146,8 @@ class DeviceProfile(StrictModel):
     def names(self) -> tuple[str, ...]:
         """All that it is called."""
         return (self.soc, self.title, *self.aliases, *self.ai_hub.chipsets, *self.ai_hub.devices)
+
+
+def joint_name(socs: Iterable[DeviceProfile]) -> str:
+    """What a binary for these SoCs is called: ``sm8650``, ``sm8550+sm8650``."""
+    return "+".join(each.soc for each in socs)

@@ -8,11 +8,10 @@ from typing import get_args
 
 from qnn_sd.config.device_profile import DeviceProfile
 from qnn_sd.config.known_socs import HtpArch, KnownSoc, known_qairt, known_soc, soc_named
+from qnn_sd.config.soc_names import ALL_SOCS
 from qnn_sd.errors import ConfigError
 
 HTP_ARCHS: tuple[int, ...] = get_args(HtpArch)
-# What --soc takes for every profile.
-ALL_SOCS = "all"
 _AI_HUB_VAE_FROM = 73
 # By soc_model: the deployments of sm8550 and sm8650.
 _DL_MODES = {43: 1, 57: 2}
@@ -32,7 +31,7 @@ def check_profile(path: Path, profile: DeviceProfile) -> None:
     if not _SOC.fullmatch(profile.soc) or profile.soc == ALL_SOCS:
         raise ConfigError(
             f"{path} describes {profile.soc!r}",
-            why=f"Names have small letters, digits, dashes, dots and underscores; {ALL_SOCS!r} means every SoC.",
+            why="Names have small letters, digits, dashes, dots and underscores; 'all' means every SoC.",
             hint="Give file and soc another name, such as my-sm8845.",
         )
     known = known_soc(profile.soc_model)

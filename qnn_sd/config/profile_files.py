@@ -58,9 +58,13 @@ def profiles() -> dict[str, DeviceProfile]:
     Raises:
         ConfigError: a file doesn't follow the schema, or says what isn't so.
     """
+    return _profiles_and_names()[0]
+
+
+def _profiles_and_names() -> tuple[dict[str, DeviceProfile], dict[str, str]]:
+    """All profiles by SoC, and the SoC of every name."""
     found = {soc: _read(path, _stamp(path)) for soc, path in profile_paths().items()}
-    _names(found)
-    return found
+    return found, _names(found)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -82,8 +86,8 @@ def find_profile(name: str) -> DeviceProfile | None:
     Raises:
         ConfigError: a file doesn't follow the schema, or two profiles claim one name.
     """
-    known = profiles()
-    soc = _meant(name, _names(known))
+    known, names = _profiles_and_names()
+    soc = _meant(name, names)
     return None if soc is None else known[soc]
 
 
@@ -94,8 +98,7 @@ def load_profile(name: str) -> DeviceProfile:
         UnknownSocError: no profile has that name; those that there are are listed.
         ConfigError: a file doesn't follow the schema, or two profiles claim one name.
     """
-    known = profiles()
-    names = _names(known)
+    known, names = _profiles_and_names()
     soc = _meant(name, names)
     if soc is None:
         chip = soc_named(known_part(name) or name)

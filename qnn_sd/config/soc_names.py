@@ -25,6 +25,10 @@ _PART_NUMBER = re.compile(r"[a-z]{2,3}\d+\w*")
 _VARIANT = re.compile(r"([a-z]{2,3}\d{4,5})(a[a-z]|p)")
 
 
+# What --soc takes for every profile.
+ALL_SOCS = "all"
+
+
 def name_key(name: str) -> str:
     """What names of one SoC have in common: without case, spaces, dashes, underscores and the maker, of a phone too."""
     key = re.sub(r"[\s_\-®™]", "", name.lower()).replace("plus", "+")

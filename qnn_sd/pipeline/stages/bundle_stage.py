@@ -11,7 +11,7 @@ from qnn_sd.bundle import assemble
 from qnn_sd.bundle_manifest import Bundle, Kind, Part, Soc
 from qnn_sd.compile.process import CONTEXT_FILE
 from qnn_sd.compile.shared_weights import wrapper_name
-from qnn_sd.config import DeviceProfile
+from qnn_sd.config import DeviceProfile, joint_name
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
@@ -47,7 +47,7 @@ def bundle_binaries(
         )
     soc, *further = [_soc(each) for each in profiles]
     info = context.bundle_info(parts, soc, verified).model_copy(update={"further_socs": tuple(further)})
-    return _bundle(context, "+".join(each.soc for each in profiles), info, sources)
+    return _bundle(context, joint_name(profiles), info, sources)
 
 
 def size_info(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from qnn_sd import qnn_provider
 from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.compile import Children, compile_component
-from qnn_sd.config import DeviceProfile
+from qnn_sd.config import DeviceProfile, joint_name
 from qnn_sd.pipeline.artifact_store import ParallelBuild, tool_versions
 from qnn_sd.pipeline.context import BuildContext
 
@@ -43,16 +41,11 @@ def compile_binaries(context: BuildContext, graphs: Mapping[str, Artifact], socs
     return context.store.get_or_build_in_parallel(builds, "compiling", children.close)
 
 
-def soc_names(socs: Socs) -> str:
-    """What a binary for these SoCs is called: ``sm8650``, ``sm8550+sm8650``."""
-    return "+".join(each.soc for each in socs)
-
-
 def _build(context: BuildContext, component: str, qdq: Artifact, socs: Socs, children: Children) -> ParallelBuild:
     profile, *further = socs
     settings = profile.model_dump(include={"soc_model", "htp_arch", "optimization_mode"})
     others = tuple((each.soc_model, each.htp_arch) for each in further)
-    name, vtcm_mb = soc_names(socs), _vtcm_mb(socs)
+    name, vtcm_mb = joint_name(socs), _vtcm_mb(socs)
     recipe = Recipe(
         "compile",
         f"{context.model.name}.{component}.{name}",
@@ -65,7 +58,17 @@ def _build(context: BuildContext, component: str, qdq: Artifact, socs: Socs, chi
         {**tool_versions(CACHE_KEY_SOURCES), **qnn_provider.versions()},
         context.work(component, detail=f"{name}, level {profile.optimization_mode}"),
     )
-    build = partial(_compile, context, qdq, profile, others, vtcm_mb, children)
+    build = partial(
+        compile_component,
+        qdq.folder,
+        profile.soc_model,
+        profile.htp_arch,
+        profile.optimization_mode,
+        report=context.console.warn,
+        further_socs=others,
+        vtcm_mb=vtcm_mb,
+        children=children,
+    )
     return ParallelBuild(recipe, build)
 
 
@@ -73,25 +76,3 @@ def _vtcm_mb(socs: Socs) -> int | None:
     """What the compiler is told, where a chip has less on-chip memory than its binaries ask for by default."""
     least = min(each.vtcm_mb for each in socs)
     return least if least < DEFAULT_VTCM_MB else None
-
-
-def _compile(
-    context: BuildContext,
-    qdq: Artifact,
-    profile: DeviceProfile,
-    further_socs: tuple[tuple[int, int], ...],
-    vtcm_mb: int | None,
-    children: Children,
-    folder: Path,
-) -> dict[str, Any]:
-    return compile_component(
-        qdq.folder,
-        profile.soc_model,
-        profile.htp_arch,
-        profile.optimization_mode,
-        folder,
-        report=context.console.warn,
-        further_socs=further_socs,
-        vtcm_mb=vtcm_mb,
-        children=children,
-    )
