@@ -63,7 +63,7 @@ lock:
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet uv
 	$(LOCK) --output-file requirements/base.txt
-	$(LOCK) --extra phone --extra dev --output-file requirements/dev.txt
+	$(LOCK) --extra phone --extra hub --extra dev --output-file requirements/dev.txt
 
 # Needs Maven Central once. The bytes are the committed ones, whichever Java there is.
 worker: $(VENV)/.dev

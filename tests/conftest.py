@@ -169,9 +169,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_cache(pipeline: BuildPipeline, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the cache that a test may damage."""
-    return _copy(cache, tmp_path_factory)
+def own_cache(pipeline: BuildPipeline, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the cache that a test may damage; gone after it, since it has up to half a GB."""
+    copy = _copy(cache, tmp_path_factory)
+    yield copy
+    shutil.rmtree(copy)
 
 
 def _copy(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
