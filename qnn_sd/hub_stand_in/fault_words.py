@@ -22,6 +22,8 @@ def _noise(value: str) -> Noise:
 
 def _weakened(value: str) -> Weakened:
     component, name, share = value.split(":")
+    if not 0 <= float(share) <= 1:
+        raise ValueError(value)
     return Weakened(component, name, float(share))
 
 

@@ -103,7 +103,8 @@ class JobRunner:
         return copy
 
     def _stuck_in(self, job: api.Job) -> Any:
-        faults = self._faults.now.stuck
+        """The state in which it stays; None for a job that goes on or has ended."""
+        faults = () if is_finished(job) else self._faults.now.stuck
         return next((each.state for each in faults if concerns(each.component, *self._names(job))), None)
 
     def _slow_polls(self, job: api.Job) -> int:

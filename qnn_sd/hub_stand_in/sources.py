@@ -115,6 +115,8 @@ def _check_weights(path: Path) -> None:
         graph = onnx.load(str(path), load_external_data=False).graph
     except Exception as error:  # protobuf's own error is not importable everywhere
         raise _corrupt("The ONNX model can't be read.") from error
+    if not graph.node:  # to protobuf an empty file is a message
+        raise _corrupt("The ONNX model is empty.")
     for tensor in graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
             location = ExternalDataInfo(tensor).location
