@@ -22,7 +22,17 @@ from qai_hub.client import Client, CompileJob, Job, Model
 from qnn_sd import qnn_provider
 from qnn_sd.compile import CONTEXT_FILE, compile_component
 from qnn_sd.config import load_profile
-from qnn_sd.hub_stand_in import STAND_IN_ATTRIBUTE, Faults, JobFailure, Noise, Slow, StandIn, Stuck, Weakened
+from qnn_sd.hub_stand_in import (
+    STAND_IN_ATTRIBUTE,
+    Faults,
+    JobFailure,
+    Noise,
+    Slow,
+    StandIn,
+    Stuck,
+    Weakened,
+    WrongModel,
+)
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.quantize import quantize_component
 from qnn_sd.reference import outputs_of
@@ -201,7 +211,13 @@ def test_64_bit_inputs_need_the_option(client: Client, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [("--qairt_version 2.51", "2.51 is not available"), ("--quantize_io", "doesn't do what --quantize_io")],
+    [
+        ("--qairt_version 2.51", "2.51 is not available"),
+        ("--quantize_io", "doesn't do what --quantize_io"),
+        ("--compute_unit gpu", "no compute unit"),
+        ("--target_runtime tflite", "the runtime tflite"),
+        ("--output_names other", "keeps the outputs' names, y"),
+    ],
 )
 def test_an_option_that_it_cannot_act_on_fails_the_job(
     client: Client, qdq: Path, tmp_path: Path, options: str, text: str
@@ -307,6 +323,22 @@ def test_a_job_that_is_to_fail_tells_why_and_the_next_one_does_not(
     assert failure(client, jobs[0]) == (api.JOB_FAILURE_TYPE_RUNTIME_DEVICE_OOM, text)
     assert f"RUNTIME_DEVICE_OOM: {text}" in log_of(jobs[0], tmp_path)
     assert jobs[1].wait().success
+
+
+def test_a_fault_may_be_of_jobs_of_one_kind_and_a_model_another_one(
+    hub: StandIn, client: Client, qdq: Path, binary: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.bin"
+    shutil.copy(binary, other)
+    failing = JobFailure("profile/unet", api.JOB_FAILURE_TYPE_RUNTIME_TIMEOUT)
+    hub.set_faults(Faults(failures=(failing,), wrong_models=(WrongModel("unet", other),)))
+    model = client.upload_model(str(upload_folder(qdq, "unet", tmp_path)), name="unet")
+    job = submit_compile(client, model)
+    assert filecmp.cmp(other, job.download_target_model(str(tmp_path / "made.bin")), shallow=False)
+    run = client.submit_inference_job(job.get_target_model(), DEVICE, name="unet", profile=True)
+    assert failure(client, run) == (api.JOB_FAILURE_TYPE_RUNTIME_TIMEOUT, "RUNTIME_TIMEOUT")
+    job = submit_compile(client, model, input_specs={"x": ((1, 3, 8, 8), "float32")})
+    assert failure(client, job)[0] == api.JOB_FAILURE_TYPE_INVALID_INPUTS
 
 
 def test_a_slow_job_is_seen_on_its_way_and_a_stuck_one_never_ends(hub: StandIn, client: Client, binary: Path) -> None:

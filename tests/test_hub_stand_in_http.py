@@ -18,7 +18,18 @@ from qai_hub.client import Client, InternalError, Model, RateLimitedError, UserE
 from qai_hub.public_rest_api import get_model_download_url
 
 from qnn_sd.errors import SettingError
-from qnn_sd.hub_stand_in import Faults, JobFailure, Noise, Slow, StandIn, StatusFault, Stuck, Weakened, parse_faults
+from qnn_sd.hub_stand_in import (
+    Faults,
+    JobFailure,
+    Noise,
+    Slow,
+    StandIn,
+    StatusFault,
+    Stuck,
+    Weakened,
+    WrongModel,
+    parse_faults,
+)
 
 PART = 1000
 
@@ -243,12 +254,14 @@ def test_a_folder_is_one_stand_ins_and_nothing_elses(hub: StandIn, tmp_path: Pat
 def test_faults_as_they_are_typed() -> None:
     typed = (
         *("noise=unet:30", "weaken=unet:h:0.5", "fail=vae:12001:no: more", "stuck=a", "slow=3", "slow=unet:1"),
+        f"wrong-model=unet:{__file__}",
         *("status=500:jobs:2", "retry-after=5", "drop-upload=1", "no-etag", "quota=2", "qairt=2.49", "gone=Galaxy S24"),
     )
     assert parse_faults(typed) == Faults(
         noises=(Noise("unet", 30.0),),
         weakened=(Weakened("unet", "h", 0.5),),
         failures=(JobFailure("vae", 12001, "no: more"),),
+        wrong_models=(WrongModel("unet", Path(__file__)),),
         stuck=(Stuck("a", 60),),
         slow=(Slow(3), Slow(1, "unet")),
         statuses=(StatusFault(500, "jobs", 2),),
@@ -269,6 +282,7 @@ def test_faults_as_they_are_typed() -> None:
         ("weaken=unet:h:2", "weaken=COMPONENT:INPUT:SHARE"),
         ("fail=unet:7", "fail=COMPONENT:TYPE"),
         ("stuck=unet:7", "stuck=COMPONENT"),
+        ("wrong-model=unet:nowhere.bin", "wrong-model=COMPONENT:FILE"),
         ("status=200", "status=CODE"),
         ("slow=unet:-1", "slow="),
         ("no-etag=1", "Write --fault no-etag."),

@@ -35,10 +35,11 @@ class Source:
 
 def zip_members(path: Path) -> tuple[str, ...] | None:
     """The files in a zip; None where it is none."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(each.filename for each in archive.infolist() if not each.is_dir())
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         return None
-    with zipfile.ZipFile(path) as archive:
-        return tuple(each.filename for each in archive.infolist() if not each.is_dir())
 
 
 def unpacked(content: Path, model: api.Model, folder: Path) -> Source:

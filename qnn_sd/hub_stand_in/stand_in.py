@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qnn_sd.compile import Children
+from qnn_sd.compile.optimization_level import no_op
 from qnn_sd.errors import SettingError
 from qnn_sd.hub_stand_in.counts import Counts
 from qnn_sd.hub_stand_in.faults import NO_FAULTS, FaultBox, Faults
@@ -31,6 +33,7 @@ class StandIn:
         part_bytes: the most of a model's upload in one request.
         hold_seconds: how long an answer about a running job waits for its end.
         delay_seconds: how long each job waits before its work.
+        say: gets a line for each job that begins or ends.
 
     Attributes:
         url: its address.
@@ -51,6 +54,7 @@ class StandIn:
         part_bytes: int = PART_BYTES,
         hold_seconds: float = 20.0,
         delay_seconds: float = 0.0,
+        say: Callable[[str], None] = no_op,
     ) -> None:
         self.counts = Counts()
         self._faults, self._children = FaultBox(faults), Children()
@@ -61,7 +65,13 @@ class StandIn:
         service = Service(store, self._faults, self.counts)
         work = Work(store, self._faults, service.profile_of, service.qairt, self._children)
         self._runner = JobRunner(
-            store, self._faults, work, self._children, hold_seconds=hold_seconds, delay_seconds=delay_seconds
+            store,
+            self._faults,
+            work,
+            self._children,
+            hold_seconds=hold_seconds,
+            delay_seconds=delay_seconds,
+            say=say,
         )
         try:
             self._server = server = _listening(port, folder / "port")
