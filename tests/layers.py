@@ -53,6 +53,7 @@ FIXTURES = {
     "refused_cache": "demo",
     "adb": "phone",
     "wheel": "process",
+    "hub": "emulator",
 }
 # A package or module with all in it, or one name of it.
 NAMES = {
@@ -76,6 +77,7 @@ NAMES = {
     "qnn_sd.compile.shared_weights": "emulator",
     "qnn_sd.compile.verifier": "emulator",
     "qnn_sd.targets.emulator": "emulator",
+    "qnn_sd.hub_stand_in": "emulator",
     "qnn_sd.pipeline.pipeline.BuildPipeline": "demo",
     "adbutils": "phone",
     "adb_host": "phone",
