@@ -86,7 +86,7 @@ def _named(
     pages = _pages(api, doing, list_page, read, since)
     found = {each.id: each for page in pages for each in page if each.name == name and each.id}
     # Times are whole seconds: within one, what is listed last was first.
-    return sorted(reversed(found.values()), key=lambda each: each.at)
+    return sorted(list(found.values())[::-1], key=lambda each: each.at)
 
 
 def _pages(
