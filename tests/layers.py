@@ -47,6 +47,7 @@ CONTRACTS = {
     *("test_layout", "test_toolchain"),
 }
 FIXTURES = {
+    "hub": "emulator",
     "reading_cli": "process",
     "pipeline": "demo",
     "own_cache": "demo",
@@ -76,6 +77,7 @@ NAMES = {
     "qnn_sd.compile.dlc": "emulator",
     "qnn_sd.compile.shared_weights": "emulator",
     "qnn_sd.compile.verifier": "emulator",
+    "qnn_sd.hub_stand_in.stand_in.StandIn": "emulator",
     "qnn_sd.targets.emulator": "emulator",
     "qnn_sd.hub_stand_in": "emulator",
     "qnn_sd.pipeline.pipeline.BuildPipeline": "demo",
