@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from qnn_sd.ai_hub import CloudDevice, DeviceBinaries
 from qnn_sd.ai_hub.journal import JobEntry
@@ -85,7 +85,7 @@ def facts_from(entry: JobEntry) -> tuple[ProfileFacts, str] | None:
     if kept.get("command") != _COMMAND:
         return None
     try:
-        values = {
+        values: dict[str, Any] = {
             name: kept[name] if kind is str else kind(int(kept[name]))
             for name, kind in get_type_hints(ProfileFacts).items()
         }
