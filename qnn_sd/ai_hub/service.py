@@ -203,7 +203,7 @@ class HubService:
     def _note(self, job: HubJob, state: JobState) -> None:
         entry = self.journal.job(job.key)
         if entry is not None and entry.id == job.id:
-            ended = {"state": "failed" if state.is_failed else "done", "failure_type": state.failure_type or None}
+            ended = {"state": "failed", "failure_type": state.failure_type} if state.is_failed else {"state": "done"}
             self.journal.write(entry.model_copy(update=ended))
 
     def job_error(self, job: HubJob, state: JobState) -> HubJobError:

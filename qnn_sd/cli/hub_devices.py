@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -36,7 +37,7 @@ def hub_devices_command(cache: Path | None, console: Console) -> None:
     document = HubDevicesDocument(stand_in=service.is_stand_in, qairt=service.qairt_versions(), devices=entries)
     if service.is_stand_in:
         console.result(STAND_IN_NOTE)
-    console.table(["device", "system", "HTP", "binaries", "chip at AI Hub"], [_row(each) for each in entries])
+    console.table(["device", "systems", "HTP", "binaries", "chip at AI Hub"], _rows(entries))
     console.result(f"QAIRT: {', '.join(document.qairt) or 'AI Hub lists none'}")
     console.document(document)
 
@@ -60,7 +61,16 @@ def _entry(device: CloudDevice) -> HubDeviceEntry:
     )
 
 
-def _row(each: HubDeviceEntry) -> list[object]:
+def _rows(entries: Sequence[HubDeviceEntry]) -> list[list[object]]:
+    """A row for each name, with all its systems."""
+    systems: dict[str, list[str]] = {}
+    for each in entries:
+        systems.setdefault(each.name, []).append(each.os)
+    last = {each.name: each for each in entries}
+    return [[name, ", ".join(systems[name]), *_facts(each)] for name, each in last.items()]
+
+
+def _facts(each: HubDeviceEntry) -> list[object]:
     htp = "-" if each.htp_arch is None else f"v{each.htp_arch}"
     binaries = "none" if each.soc is None else each.soc if each.own else f"{each.soc} (another SoC's)"
-    return [each.name, each.os, htp, binaries, ", ".join(each.chipsets)]
+    return [htp, binaries, ", ".join(each.chipsets)]

@@ -118,7 +118,7 @@ def profile_command(
     if build_request.dry_run:
         show_plan(console, pipeline, lambda planned: _build_all(planned, profiles))
         return
-    what = f"the context binaries of {' and '.join(components)}"
+    what = f"the context binaries of {', '.join(components)}"
     require_consent(service, Upload(pipeline.identity, what), allow_upload, console)
     announce(pipeline, lambda planned: _build_all(planned, profiles), console, build_request)
     bundles = {each.soc: pipeline.bundle(each, TEXT_TO_IMAGE_COMPONENTS) for each in profiles}

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from qnn_sd.cli.documents import HubProfileDocument
 from qnn_sd.cli.documents.hub_profile import HubProfiledComponent, HubProfiledDevice
+from qnn_sd.cli.profile_report import in_seconds
 from qnn_sd.cli.svg_image import MARGIN, bar, page, text, write_image
 
 _ROW, _BAR = 18, 11
 _NAMES, _BARS, _LONGEST_BAR = 150, 250, 560
-_NOTE = "Milliseconds a call: the median on the device; our estimate and the vendor's published figure, if there are any."
+_NOTE = (
+    "Milliseconds a call: the median on the device; our estimate and the vendor's published figure, if there are any."
+)
 # The bars of a component, with their colours.
 _KINDS = (("median", "time"), ("estimate", "traffic"), ("published", "stored"))
 
@@ -53,7 +56,7 @@ def _bars(each: HubProfiledComponent) -> list[tuple[str, float, str]]:
 
 def _device(device: HubProfiledDevice, top: int, per_ms: float) -> Iterator[tuple[str, int]]:
     """Elements, each with where it ends."""
-    whole = "" if device.image_seconds is None else f": an image {device.image_seconds:,.2f} s, computed"
+    whole = "" if device.image_seconds is None else f": an image {in_seconds(device.image_seconds)}, computed"
     y = top + 14
     yield text(MARGIN, y, f"{device.name}, {device.title}{whole}", "title"), y
     y += 10

@@ -25,9 +25,9 @@ def _show_device(console: Console, device: HubProfiledDevice) -> None:
         console.result(device.remark)
     measured = [each for each in device.components if each.measured]
     columns, further = ["component", "median ms", "best ms", "load ms", "peak MB", "layers"], _further(measured)
-    rows = [[*_row(each), *(cell for _, cell in _cells(each, further))] for each in measured]
+    rows = [[*_row(each), *_cells(each, further)] for each in measured]
     if rows:
-        console.table([*columns, *further], rows)
+        console.table([*columns, *further], rows, lambda value: f"{value:,.2f}")
     for each in device.components:
         if each.measured is None:
             console.result(f"{each.component}: {each.state}")
@@ -35,9 +35,14 @@ def _show_device(console: Console, device: HubProfiledDevice) -> None:
     for name, text in _sources(measured):
         console.result(f"{name}: {text}")
     if device.image_seconds is not None:
-        console.result(f"an image: {device.image_seconds:,.2f} s. {device.image}")
+        console.result(f"an image: {in_seconds(device.image_seconds)}. {device.image}")
     for each in device.components:
         console.result(f"{each.component}: {each.url}")
+
+
+def in_seconds(seconds: float) -> str:
+    """A computed time for people; the demo's is milliseconds."""
+    return f"{seconds:,.2f} s" if seconds >= 1 else f"{seconds * 1000:,.0f} ms"
 
 
 def _qairt(device: HubProfiledDevice) -> str:
@@ -53,9 +58,9 @@ def _further(measured: Sequence[HubProfiledComponent]) -> list[str]:
     return [name for name, is_there in columns if is_there]
 
 
-def _cells(each: HubProfiledComponent, columns: Sequence[str]) -> list[tuple[str, str]]:
+def _cells(each: HubProfiledComponent, columns: Sequence[str]) -> list[object]:
     values = {"estimate ms": each.estimate_ms, "published ms": each.published_ms}
-    return [(name, "-" if values[name] is None else f"{values[name]:,.1f}") for name in columns]
+    return ["-" if values[name] is None else values[name] for name in columns]
 
 
 def _row(each: HubProfiledComponent) -> list[object]:
@@ -64,23 +69,23 @@ def _row(each: HubProfiledComponent) -> list[object]:
     load = found.first_load_ms if found.first_load_ms is not None else found.warm_load_ms
     return [
         each.component,
-        f"{found.median_ms:,.2f}",
-        f"{found.best_ms:,.2f}",
-        "-" if load is None else f"{load:,.0f}",
-        "-" if found.peak_memory_bytes is None else f"{found.peak_memory_bytes / 1e6:,.0f}",
+        found.median_ms,
+        found.best_ms,
+        "-" if load is None else round(load),
+        "-" if found.peak_memory_bytes is None else round(found.peak_memory_bytes / 1e6),
         ", ".join(f"{count:,} {unit}" for unit, count in found.layers.items()) or "-",
     ]
 
 
 def _show_slowest(console: Console, measured: Sequence[HubProfiledComponent]) -> None:
     rows = [
-        [each.component, op.name, op.type or "-", op.unit, "-" if op.ms is None else f"{op.ms:,.3f}"]
+        [each.component, op.name, op.type or "-", op.unit, "-" if op.ms is None else op.ms]
         for each in measured
         for op in (each.measured.slowest if each.measured else [])[:_SLOWEST_SHOWN]
     ]
     if rows:
         console.result("the slowest layers")
-        console.table(["component", "layer", "op", "unit", "ms"], rows)
+        console.table(["component", "layer", "op", "unit", "ms"], rows, lambda value: f"{value:,.3f}")
 
 
 def _sources(measured: Sequence[HubProfiledComponent]) -> list[tuple[str, str]]:
