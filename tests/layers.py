@@ -78,6 +78,7 @@ NAMES = {
     "qnn_sd.compile.verifier": "emulator",
     "qnn_sd.hub_stand_in.stand_in.StandIn": "emulator",
     "qnn_sd.targets.emulator": "emulator",
+    "qnn_sd.hub_stand_in": "emulator",
     "qnn_sd.pipeline.pipeline.BuildPipeline": "demo",
     "adbutils": "phone",
     "adb_host": "phone",
