@@ -14,7 +14,7 @@ from qnn_sd import errors
 PACKAGE = ROOT / "qnn_sd"
 STAGES = {"export", "quantize", "compile", "bundle", "generate", "targets", "virtual_phone"}
 # Who may know several stages: the pipeline, the commands, and what they do with anybody's context binaries.
-ABOVE = {"pipeline", "cli", "__main__", "binaries"}
+ABOVE = {"pipeline", "cli", "__main__", "binaries", "published"}
 
 
 def imported_modules(path: Path) -> set[str]:
