@@ -71,7 +71,10 @@ class _Rewritten:
         """An input of integers in place of one of float values, whose own encoding holds unless it is scaled."""
         first = next(node for node in self.graph.node if own in node.input)
         at: list[onnx.NodeProto] = []
-        encoding = list(first.input[1:3]) if scaling == 1 else list(self._encoding(-4 * scaling, 4 * scaling))
+        encoding = list(first.input[1:3])
+        if scaling != 1:
+            scale = next(each for each in self.graph.initializer if each.name == encoding[0])
+            encoding[0] = self.constant(np.float32(numpy_helper.to_array(scale) * scaling))
         at.append(helper.make_node("DequantizeLinear", [published, *encoding], [f"{own}.values"]))
         value = f"{own}.values"
         if len(dims) == 4:
