@@ -15,6 +15,7 @@ from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.generating import generate_images, image_paths, local_runner
 from qnn_sd.cli.generation_options import GenerationOptions
 from qnn_sd.cli.image_facts import bundle_image_document
+from qnn_sd.cli.like_command import like_of
 from qnn_sd.cli.options import refuse_typed
 from qnn_sd.cli.run_report import remark_on_marks, remark_on_prompts, remark_on_verification, report
 from qnn_sd.cli.target_options import TargetOptions, chosen_profile
@@ -30,7 +31,7 @@ from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 MEANINGFUL = frozenset(
     {
-        *("prompt", "output", "bundle", "negative", "steps", "seed", "guidance", "scheduler", "count"),
+        *("prompt", "output", "like", "bundle", "negative", "steps", "seed", "guidance", "scheduler", "count"),
         *("target", "device", "fallback", "keep_alive", "cache", "as_json", "quiet", "debug"),
     }
 )
@@ -101,10 +102,13 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
     console.kept.of_images = len(paths)
     phone = asked.where.phone(console)
     _say_origin(bundle, asked.where, console)
+    target: TargetKind = "cpu" if info.soc is None else "emulator" if phone is None else "phone"
+    again = like_of(click.get_current_context())
+    if again is not None:
+        again.announce_bundle(console, target, bundle)
     with _placed(asked, bundle, phone, console) as (runner, deployment):
         remark_on_verification(console, request, info)
         phone_soc = other_soc(phone, info.soc.name) if phone and info.soc else None
-        target: TargetKind = "cpu" if info.soc is None else "emulator" if phone is None else "phone"
 
         def made_by() -> ImageDocument:
             return bundle_image_document(request, bundle, target, runner.fallbacks, phone_soc)
@@ -112,6 +116,8 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
         result = generate_images(request, paths, bundle, runner, made_by, console)
         remark_on_prompts(console, request, result)
         report(console, runner, result, paths, made_by(), phone.serial if phone else None, deployment)
+        if again is not None:
+            again.compare(console, paths[0])
     if asked.where.keep_alive:
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
 
@@ -130,7 +136,7 @@ def _refuse_other_target(asked: BundleRun, bundle: OpenBundle) -> None:
         raise TargetError(
             f"{asked.folder} is no bundle for a phone", why="It is for the CPU.", hint="qnn-sd compile makes one."
         )
-    if (is_for_cpu and typed and wanted != "cpu") or (not is_for_cpu and wanted == "cpu"):
+    if typed and is_for_cpu != (wanted == "cpu"):
         kind = "graphs for the CPU" if is_for_cpu else "context binaries"
         raise SettingError(
             f"--target {wanted} has no meaning with {asked.folder}", why=f"It holds {kind}.", hint="Leave it out."
