@@ -68,6 +68,11 @@ class Published(StrictModel):
     chipset: str
     licence: str
 
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"published by {self.by} {self.release} for {self.chipset}; weights under {self.licence}"
+
 
 class Part(StrictModel):
     """One component in a bundle.
@@ -157,7 +162,7 @@ class Bundle(Document):
     def verified(self) -> str:
         """Whether what it holds was verified, for people."""
         if self.published is not None:
-            return f"NOT VERIFIED (published by {self.published.by}, without the graphs to compare with)"
+            return f"NOT VERIFIED (published by {self.published.by}, with no graphs to compare with)"
         if self.verification is None:
             return "NOT VERIFIED (--no-verify)"
         if not self.verification:

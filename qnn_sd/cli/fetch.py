@@ -32,8 +32,11 @@ from qnn_sd.tokenizer_files import Vocabulary, read_vocabulary
     "fetch",
     cls=HelpCommand,
     examples=(
-        ("Fetch Qualcomm's binaries for a Snapdragon 8 Gen 3 into a folder", "qnn-sd fetch --soc sm8650 -o qualcomm"),
-        ("Generate an image with them on the HTP emulator", 'qnn-sd run "a lighthouse at dusk" --bundle qualcomm'),
+        ("Fetch them for a Snapdragon 8 Gen 3 into a folder for run --bundle", "qnn-sd fetch --soc sm8650 -o qualcomm"),
+        (
+            "Fetch an earlier release's from a mirror",
+            "qnn-sd fetch --release 0.64.0 --repository https://mirror.example",
+        ),
     ),
     docs_page=FETCH,
 )
@@ -72,10 +75,11 @@ def fetch_command(
     cache: Path | None,
     console: Console,
 ) -> None:
-    """Download the context binaries of Stable Diffusion 1.5 (W8A16) that Qualcomm has published, and adopt them.
+    """Download the binaries of Stable Diffusion that Qualcomm has published, and make a bundle of them.
 
-    They are checked and become a bundle for qnn-sd run --bundle, inspect and verify. A download that was interrupted
-    goes on where it stopped. The weights are under their own licence, CreativeML OpenRAIL-M.
+    They are of Stable Diffusion 1.5 in W8A16, of AI Hub Models. They are checked, and become a bundle for qnn-sd run
+    --bundle, inspect and verify. The weights are under a licence of their own, CreativeML OpenRAIL-M. A download that
+    was interrupted goes on where it stopped.
     """
     release = release_number(release)
     store = open_store(repository)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from qnn_sd import artifact, resources
-from qnn_sd.bundle_manifest import OpenBundle
+from qnn_sd.bundle_manifest import Bundle, OpenBundle
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.generating import generate_images, image_paths, local_runner
 from qnn_sd.cli.generation_options import GenerationOptions
@@ -22,7 +22,9 @@ from qnn_sd.cli.target_options import TargetOptions, chosen_profile
 from qnn_sd.config import find_profile, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import ArtifactError, SettingError, TargetError
+from qnn_sd.generate import Request
 from qnn_sd.image_metadata import ImageDocument, TargetKind
+from qnn_sd.in_words import shown
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.client import Phone, other_soc
@@ -35,6 +37,8 @@ MEANINGFUL = frozenset(
         *("target", "device", "fallback", "keep_alive", "cache", "as_json", "quiet", "debug"),
     }
 )
+# Pixels from which on a call on the emulator takes minutes.
+_FULL_SIZE = 512 * 512
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
     phone = asked.where.phone(console)
     _say_origin(bundle, asked.where, console)
     target: TargetKind = "cpu" if info.soc is None else "emulator" if phone is None else "phone"
+    if target == "emulator":
+        _warn_of_hours(info, request, console)
     again = like_of(click.get_current_context())
     if again is not None:
         again.announce_bundle(console, target, bundle)
@@ -146,9 +152,18 @@ def _refuse_other_target(asked: BundleRun, bundle: OpenBundle) -> None:
 def _say_origin(bundle: OpenBundle, where: TargetOptions, console: Console) -> None:
     info = bundle.info
     if info.published is not None:
-        console.say(f"binaries by {info.published.by} {info.published.release}; weights under {info.published.licence}")
+        console.say(f"the binaries are {shown(info.published.text, 200)}")
     if info.soc is not None and where.fallback and not bundle.has_fallbacks:
         console.say("the bundle holds no QDQ graphs: nothing runs on the CPU in the place of a binary")
+
+
+def _warn_of_hours(info: Bundle, request: Request, console: Console) -> None:
+    if info.height * info.width >= _FULL_SIZE:
+        calls = request.steps * request.count * info.passes(request.guidance)
+        console.warn(
+            f"at {info.width}x{info.height} the emulator takes minutes for each of the UNet's {calls} calls "
+            "(docs/estimates.md): a phone takes seconds (--device SERIAL)"
+        )
 
 
 @contextmanager

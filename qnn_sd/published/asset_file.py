@@ -12,8 +12,8 @@ from qnn_sd.published.release import MODEL_ID, PublishedAsset
 from qnn_sd.published.store import Store
 from qnn_sd.runtime_libraries import (
     ExpectedHash,
-    download,
-    download_folder,
+    download_file,
+    folder_of_downloads,
     hash_record_file,
     record_hash,
     recorded_hash,
@@ -82,12 +82,12 @@ def ensure_asset(asset: PublishedAsset, store: Store, cache: Path, console: Cons
         )
     recorded = recorded_hash(_record_name(asset))
     expected = recorded and ExpectedHash(recorded, f"the hash recorded at the first fetch, in {hash_record_file()},")
-    path = download_folder(cache) / f"v{asset.release}-{asset.file_name}"
+    path = folder_of_downloads(cache) / f"v{asset.release}-{asset.file_name}"
     if path.is_file():
         with console.reading(f"checking {path.name}", path.stat().st_size) as on_bytes:
             found = sha256_of_file(path, on_bytes)
         if not expected or found == expected.sha256:
             return AssetFile(asset, path, found, bool(expected), downloaded=False)
         console.warn(f"{path} has the SHA-256 {found}; {expected.owner} is {expected.sha256}: fetching it again")
-    result = download(store, asset.url, path, expected or None, console, _MOST_BYTES)
+    result = download_file(store, asset.url, path, expected or None, console, _MOST_BYTES)
     return AssetFile(asset, path, result.sha256, bool(expected), downloaded=True)
