@@ -14,10 +14,64 @@ from qnn_sd.errors import ArtifactError
 from qnn_sd.schemas import Document
 from qnn_sd.tokenizer_files import Vocabulary, read_vocabulary
 from qnn_sd.verification import ComponentVerification
+from qnn_sd.wrapped_binary import ENTRIES, check_wrapped
 
 BUNDLE_FILE = "bundle.json"
 TOKENIZER_FOLDER = "tokenizer"
 Kind = Literal["context_binary", "qdq", "float"]
+
+
+class WrappedTensor(StrictModel):
+    """An input or output of a component whose binary has another one.
+
+    Attributes:
+        name: the component's.
+        binary: that of the binary.
+        steps: ops that turn one into the other, in the order in which they run.
+    """
+
+    name: str
+    binary: str
+    steps: list[str]
+
+
+class WrappedIO(StrictModel):
+    """How the ONNX file of a component turns its inputs and outputs into those of somebody else's binary.
+
+    Attributes:
+        contract: whose inputs and outputs the binary has.
+        inputs: all of them, in the binary's order.
+        outputs: likewise.
+    """
+
+    contract: str
+    inputs: list[WrappedTensor]
+    outputs: list[WrappedTensor]
+
+
+class Published(StrictModel):
+    """Where binaries are from that somebody else compiled.
+
+    Attributes:
+        by: who published them.
+        release: of what they published.
+        file: name of the file.
+        sha256: of that file, in hex.
+        chipset: that it is for, as the publisher calls it.
+        licence: of the weights.
+    """
+
+    by: str
+    release: str
+    file: str
+    sha256: str
+    chipset: str
+    licence: str
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"published by {self.by} {self.release} for {self.chipset}; weights under {self.licence}"
 
 
 class Part(StrictModel):
@@ -28,12 +82,14 @@ class Part(StrictModel):
         kind: what that file is.
         fallback: the QDQ graph that the CPU runs where the file can't be used, or None.
         scheme: the bit widths of what is quantized, such as ``W8A16``; None for a float graph.
+        wrapped: how the file wraps a binary with other inputs and outputs; None where they are the component's own.
     """
 
     file: str
     kind: Kind
     fallback: str | None = None
     scheme: str | None = None
+    wrapped: WrappedIO | None = None
 
     @field_validator("file", "fallback")
     @classmethod
@@ -80,6 +136,7 @@ class Bundle(Document):
         added_tokens: names of textual inversions, with the ids of the tokens that each stands for.
         components: by name.
         verification: what was measured of each component; None if verifying was switched off, empty for float graphs.
+        published: where its binaries are from; None where they were built here.
     """
 
     schema_id: Literal["qnn-sd/bundle/1"] = Field("qnn-sd/bundle/1", alias="schema")
@@ -99,10 +156,13 @@ class Bundle(Document):
     added_tokens: dict[str, list[int]]
     components: dict[str, Part]
     verification: dict[str, ComponentVerification] | None
+    published: Published | None = None
 
     @property
     def verified(self) -> str:
         """Whether what it holds was verified, for people."""
+        if self.published is not None:
+            return f"NOT VERIFIED (published by {self.published.by}, with no graphs to compare with)"
         if self.verification is None:
             return "NOT VERIFIED (--no-verify)"
         if not self.verification:
@@ -167,6 +227,23 @@ class OpenBundle:
     def file(self, component: str) -> Path:
         """Path of a component's ONNX file."""
         return self.folder / self.info.components[component].file
+
+    def session_entries(self, component: str) -> dict[str, str]:
+        """Session config entries that a component's file needs: none, unless it wraps somebody else's binary.
+
+        Raises:
+            ArtifactError: a file that is said to wrap a binary has more in it.
+        """
+        if self.info.components[component].wrapped is None:
+            return {}
+        check_wrapped(self.file(component))
+        return dict(ENTRIES)
+
+    @property
+    def has_fallbacks(self) -> bool:
+        """Whether each context binary has a graph that the CPU can run in its place."""
+        parts = self.info.components.values()
+        return all(part.fallback is not None for part in parts if part.kind == "context_binary")
 
     @property
     def is_quantized(self) -> bool:

@@ -15,7 +15,7 @@ from qnn_sd.bundle_manifest import Soc
 from qnn_sd.config import Rounding, StrictModel
 from qnn_sd.schemas import Document, ImageSize
 
-SourceKind = Literal["kit", "hub", "file", "folder", "checkpoint"]
+SourceKind = Literal["kit", "hub", "file", "folder", "checkpoint", "published", "bundle"]
 TargetKind = Literal["cpu", "emulator", "phone"]
 # The text chunk with the document.
 DOCUMENT = "qnn-sd"
@@ -48,8 +48,10 @@ class ImageSource(StrictModel):
 
     Attributes:
         name: a file's or folder's own name without the path to it, or the hub id.
-        kind: where it is from. ``kit`` is what the project brings; ``checkpoint`` is a VAE that the checkpoint has.
-        sha256: of a file; of a folder, of the hashes of its weights and of its configs.
+        kind: where it is from. ``kit`` is what the project brings; ``checkpoint`` is a VAE that the checkpoint has;
+            ``published`` is a file of context binaries that somebody else compiled; ``bundle`` is a bundle that was
+            named, which doesn't say what it was built from.
+        sha256: of a file; of a folder, of the hashes of its weights and of its configs; of a bundle its key.
     """
 
     name: str
@@ -112,14 +114,14 @@ class ImageQuantization(StrictModel):
 
     Attributes:
         schemes: bit widths by component, such as ``W8A16``.
-        rounding: of the weights whose ranges were measured.
+        rounding: of the weights whose ranges were measured; null where a bundle was named, which doesn't say it.
         encodings: SHA-256 of the encodings that were given, by component; those of the others were measured.
         prompts: SHA-256 of the prompts that were calibrated with; null for the model's own.
         verification: by component; null if verifying was switched off.
     """
 
     schemes: dict[str, str]
-    rounding: Rounding
+    rounding: Rounding | None
     encodings: dict[str, Hash]
     prompts: Hash | None
     verification: dict[str, VerifiedComponent] | None

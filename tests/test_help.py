@@ -45,9 +45,9 @@ each_command = pytest.mark.parametrize(("path", "command"), ALL.items(), ids=ALL
 
 def test_no_command_is_left_out() -> None:
     assert {path.partition(" ")[2] for path in ALL} == {
-        *("", "export", "quantize", "compile", "cost", "verify", "inspect", "report", "run", "bench", "devices"),
-        *("unstage", "virtual-phone", "doctor", "docs", "completion", "runtime", "runtime fetch", "runtime list"),
-        *("profile", "hub", "hub jobs", "hub resume", "hub devices", "hub stand-in"),
+        *("", "export", "quantize", "compile", "cost", "verify", "inspect", "fetch", "report", "run", "bench"),
+        *("devices", "unstage", "virtual-phone", "doctor", "docs", "completion", "runtime", "runtime fetch"),
+        *("runtime list", "profile", "hub", "hub jobs", "hub resume", "hub devices", "hub stand-in"),
     }
 
 

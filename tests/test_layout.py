@@ -13,9 +13,9 @@ from qnn_sd import errors
 
 PACKAGE = ROOT / "qnn_sd"
 STAGES = {"export", "quantize", "compile", "bundle", "generate", "targets", "virtual_phone"}
-# Who may know several stages: the pipeline, the commands, what they do with anybody's context binaries, and the
-# stand-in for AI Hub, which compiles and runs what a client uploads.
-ABOVE = {"pipeline", "cli", "__main__", "binaries", "hub_stand_in"}
+# Who may know several stages: the pipeline, the commands, what they do with anybody's context binaries and with
+# Qualcomm's published ones, and the stand-in for AI Hub, which compiles and runs what a client uploads.
+ABOVE = {"pipeline", "cli", "__main__", "binaries", "hub_stand_in", "published"}
 
 
 def imported_modules(path: Path) -> set[str]:

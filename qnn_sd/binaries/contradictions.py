@@ -8,6 +8,7 @@ from qnn_sd.binaries.binary_info import BinaryInfo
 from qnn_sd.binaries.epcontext import ContextNode
 from qnn_sd.binaries.network import network_of
 from qnn_sd.in_words import shown
+from qnn_sd.wrapped_binary import PREFIX
 
 
 def contradictions(
@@ -34,7 +35,7 @@ def contradictions(
             ("outputs", node.outputs, graph.outputs),
         ):
             own = {each.name for each in tensors}
-            if set(of_node) != own:
+            if {name.removeprefix(PREFIX) for name in of_node} != own:
                 yield (
                     f"{node.file.name} has the {what} {_listed(of_node)}, "
                     f"its binary has {_listed(sorted(own))}: it is another network's"

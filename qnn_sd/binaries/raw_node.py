@@ -6,6 +6,7 @@ graph's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,39 @@ def numpy_type(tensor: BinaryTensor) -> np.dtype[np.generic]:
     return np.dtype(helper.tensor_dtype_to_np_dtype(onnx_type(tensor)))
 
 
+def context_node(
+    graph: BinaryGraph, binary: str, inputs: Sequence[str], outputs: Sequence[str], build_id: str = ""
+) -> onnx.NodeProto:
+    """The EPContext node that runs a graph.
+
+    Args:
+        graph: of the binary.
+        binary: name of its file, which is in the folder of the model.
+        inputs: names for its inputs, in the binary's order.
+        outputs: names for its outputs, likewise.
+        build_id: of the QAIRT that compiled it; empty to leave it unsaid.
+    """
+    more = {"ep_sdk_version": build_id} if build_id else {}
+    return helper.make_node(
+        "EPContext",
+        list(inputs),
+        list(outputs),
+        name=graph.name,
+        domain="com.microsoft",
+        main_context=1,
+        embed_mode=0,
+        ep_cache_context=binary,
+        source="QNN",
+        **more,
+    )
+
+
+def save_model(graph: onnx.GraphProto, path: Path) -> None:
+    """Writes a model with an EPContext node."""
+    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION), str(path))
+
+
 def write_raw_model(graph: BinaryGraph, binary: str, path: Path) -> None:
     """Writes the model.
 
@@ -60,22 +94,8 @@ def write_raw_model(graph: BinaryGraph, binary: str, path: Path) -> None:
         [helper.make_tensor_value_info(each.name, onnx_type(each), each.dims) for each in tensors]
         for tensors in (graph.inputs, graph.outputs)
     )
-    node = helper.make_node(
-        "EPContext",
-        [each.name for each in graph.inputs],
-        [each.name for each in graph.outputs],
-        name=graph.name,
-        domain="com.microsoft",
-        main_context=1,
-        embed_mode=0,
-        ep_cache_context=binary,
-        source="QNN",
-    )
-    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(
-        helper.make_graph([node], "raw", inputs, outputs), opset_imports=opsets, ir_version=IR_VERSION
-    )
-    onnx.save(model, str(path))
+    node = context_node(graph, binary, [each.name for each in graph.inputs], [each.name for each in graph.outputs])
+    save_model(helper.make_graph([node], "raw", inputs, outputs), path)
 
 
 def to_integers(tensor: BinaryTensor, values: NDArray[np.floating]) -> NDArray[np.generic]:

@@ -22,6 +22,7 @@ from qnn_sd.cli.docs import README
 from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.documents import ErrorDetail, ErrorDocument
 from qnn_sd.cli.export import export_command
+from qnn_sd.cli.fetch import fetch_command
 from qnn_sd.cli.help import OUTPUT, GroupedOption, HelpGroup
 from qnn_sd.cli.hub import hub_group
 from qnn_sd.cli.inspect import inspect_command
@@ -51,7 +52,7 @@ from qnn_sd.errors import (
     sections={
         "Build": (
             *(export_command, quantize_command, compile_command),
-            *(verify_command, inspect_command, report_command, cost_command),
+            *(verify_command, inspect_command, report_command, cost_command, fetch_command),
         ),
         "Generate": (run_command, bench_command),
         "Phone": (devices_command, unstage_command, runtime_group, virtual_phone_command),

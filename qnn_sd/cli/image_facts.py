@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from qnn_sd import __version__, qnn_provider
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.bundle_manifest import Bundle, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
+from qnn_sd.config import Rounding
 from qnn_sd.errors import RuntimeLibraryError
 from qnn_sd.generate import Request
 from qnn_sd.image_metadata import (
     DOCUMENT,
     ImageDocument,
+    ImageEmbedding,
     ImageFallback,
+    ImageLora,
     ImageQuantization,
+    ImageSource,
     TargetKind,
     VerifiedComponent,
     plain_text,
@@ -62,7 +67,59 @@ def image_document(
         fallbacks: the components that run elsewhere.
         phone_soc: what a phone reports that gets another SoC's binaries; else None.
     """
-    info, identity = bundle.info, pipeline.identity
+    identity, info = pipeline.identity, bundle.info
+    origin = _Origin(
+        identity.checkpoint,
+        identity.vae,
+        pipeline.tokenizer_sha256,
+        list(identity.loras),
+        list(identity.embeddings),
+        _quantization(pipeline, build_request, info) if bundle.is_quantized else None,
+    )
+    return _document(origin, request, bundle, target, fallbacks, phone_soc)
+
+
+def bundle_image_document(
+    request: Request,
+    bundle: OpenBundle,
+    target: TargetKind,
+    fallbacks: Sequence[Fallback],
+    phone_soc: str | None = None,
+) -> ImageDocument:
+    """What makes the first of a request's images with a bundle that was named; the arguments as ``image_document``."""
+    info = bundle.info
+    if info.published is None:
+        checkpoint = ImageSource(name=info.model, kind="bundle", sha256=bundle.key)
+    else:
+        checkpoint = ImageSource(name=info.published.file, kind="published", sha256=info.published.sha256)
+    vae = checkpoint.model_copy(update={"kind": "checkpoint"})
+    quantization = _quantized(info, None, {}, None) if bundle.is_quantized else None
+    # Of LoRAs and embeddings a bundle doesn't tell where they came from.
+    origin = _Origin(checkpoint, vae, bundle.tokenizer.sha256, [], [], quantization)
+    return _document(origin, request, bundle, target, fallbacks, phone_soc)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a bundle was made from, as an image says it."""
+
+    checkpoint: ImageSource
+    vae: ImageSource
+    tokenizer: str
+    loras: list[ImageLora]
+    embeddings: list[ImageEmbedding]
+    quantization: ImageQuantization | None
+
+
+def _document(
+    origin: _Origin,
+    request: Request,
+    bundle: OpenBundle,
+    target: TargetKind,
+    fallbacks: Sequence[Fallback],
+    phone_soc: str | None,
+) -> ImageDocument:
+    info = bundle.info
     return ImageDocument(
         prompt=plain_text(request.prompt),
         negative_prompt=plain_text(request.negative),
@@ -72,15 +129,15 @@ def image_document(
         guidance=float(request.guidance),
         size=ImageSize(width=info.width, height=info.height),
         model=info.model,
-        checkpoint=identity.checkpoint,
-        vae=identity.vae,
-        tokenizer=pipeline.tokenizer_sha256,
-        loras=list(identity.loras),
-        embeddings=list(identity.embeddings),
+        checkpoint=origin.checkpoint,
+        vae=origin.vae,
+        tokenizer=origin.tokenizer,
+        loras=origin.loras,
+        embeddings=origin.embeddings,
         target=target,
         soc=info.soc,
         phone_soc=phone_soc,
-        quantization=_quantization(pipeline, build_request, info) if bundle.is_quantized else None,
+        quantization=origin.quantization,
         fallbacks=[
             ImageFallback(component=each.component, target="phone CPU" if target == "phone" else each.target)
             for each in fallbacks
@@ -92,6 +149,13 @@ def image_document(
 
 def _quantization(pipeline: BuildPipeline, build_request: BuildRequest, info: Bundle) -> ImageQuantization:
     given = {name: sha256_of_file(path) for name, path in pipeline.encodings.items() if name in info.components}
+    prompts = None if build_request.prompts is None else sha256_of_file(build_request.prompts)
+    return _quantized(info, pipeline.rounding, given, prompts)
+
+
+def _quantized(
+    info: Bundle, rounding: Rounding | None, encodings: dict[str, str], prompts: str | None
+) -> ImageQuantization:
     verification = None
     if info.verification is not None:
         verification = {
@@ -103,9 +167,9 @@ def _quantization(pipeline: BuildPipeline, build_request: BuildRequest, info: Bu
         }
     return ImageQuantization(
         schemes={name: part.scheme or "float" for name, part in info.components.items()},
-        rounding=pipeline.rounding,
-        encodings=given,
-        prompts=None if build_request.prompts is None else sha256_of_file(build_request.prompts),
+        rounding=rounding,
+        encodings=encodings,
+        prompts=prompts,
         verification=verification,
     )
 
@@ -145,7 +209,7 @@ def _for_people(made: ImageDocument, bundle: OpenBundle) -> Mapping[str, str]:
         "htp": f"v{made.soc.htp_arch}" if made.soc else "none",
         "fallbacks": ", ".join(f"{each.component}: {each.target}" for each in made.fallbacks) or "none",
         "precision": bundle.precision,
-        "rounding": quantization.rounding if quantization else "none",
+        "rounding": (quantization.rounding or "unknown") if quantization else "none",
         "given_encodings": given,
         "verified": bundle.info.verified,
         "software": f"qnn-sd {made.versions['qnn-sd']}",

@@ -70,6 +70,7 @@ def _document(found: Found, cache: Path, error: BinaryError | None) -> InspectDo
         kind=found.kind,
         bytes=_bytes_of(found),
         model=found.bundle.model if found.bundle else None,
+        published=found.bundle.published if found.bundle else None,
         binaries=binaries,
         runtimes=_runtimes([each.qairt for each in binaries], cache, found),
         other_files=list(found.other_files),

@@ -13,6 +13,7 @@ from qnn_sd.verification import SQNR_FIGURES
 
 # A SoC's process on the HTP holds no more (reported by AI Hub's compiler).
 _PROCESS_BYTES = 2 << 30
+_LONGEST_ORIGIN = 200
 
 
 def show(console: Console, found: Found, document: InspectDocument) -> None:
@@ -48,6 +49,8 @@ def _show_head(console: Console, found: Found, document: InspectDocument) -> Non
     if files < count:
         binaries += f" in {files} file{'s' * (files > 1)}"
     console.result(f"{found.kind}{of}{soc}: {binaries}, {document.bytes / 1e6:,.2f} MB")
+    if document.published is not None:
+        console.result(shown(document.published.text, _LONGEST_ORIGIN))
     for line in dict.fromkeys(_origin(each.info) for each in document.binaries if each.info):
         console.result(line)
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
+from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.image_facts import versions_here
@@ -52,8 +53,18 @@ class Like:
         """The options that name files, with what was found by name and hash.
 
         Raises:
-            CheckpointError: a file isn't there.
+            CheckpointError: a file isn't there, or the image was made with a bundle that isn't named.
         """
+        if params.get("bundle") is not None:
+            return {}
+        if self._made is not None and self._made.checkpoint.kind in ("published", "bundle"):
+            origin, fetch = self._made.checkpoint, " (qnn-sd fetch makes it)"
+            raise CheckpointError(
+                f"{self.image.path} was made with the bundle of {shown(origin.name)}, which isn't given",
+                why=f"Its hash begins {origin.sha256[:12]}.",
+                hint=f"Add --bundle FOLDER{fetch if origin.kind == 'published' else ''}: "
+                f"qnn-sd run --like {shlex.quote(str(self.image.path))} --bundle FOLDER",
+            )
         if self._made is not None:
             files = self._sources(self._made).options(params)
             for option in ("checkpoint", "vae", "lora", "embedding"):
@@ -87,6 +98,35 @@ class Like:
         Raises:
             SettingError: files that its graphs were quantized with are missing.
         """
+        self._say_settings(console)
+        quantized = where.target != "cpu" or where.precision == "w8a16"
+        self.differing += self.image.remarks
+        self.differing += self._other_place(where.target, None if profile is None else profile.soc, quantized)
+        if self._made is not None:
+            self.differing += _other_versions(self._made.versions, versions_here())
+            if quantized:
+                self._sources(self._made).check_calibration_files(build_request.encodings, build_request.prompts)
+                self.differing += _other_quantization(self._made, build_request)
+        for line in self.differing:
+            console.warn(line)
+
+    def announce_bundle(self, console: Console, target: str, bundle: OpenBundle) -> None:
+        """The same where a bundle was named, and nothing is built."""
+        self._say_settings(console)
+        self.differing += self.image.remarks
+        self.differing += self._other_place(
+            target, bundle.info.soc.name if bundle.info.soc else None, bundle.is_quantized
+        )
+        if self._made is not None:
+            self.differing += _other_versions(self._made.versions, versions_here())
+            if self._made.build != bundle.key:
+                self.differing.append(
+                    f"the image was made by another bundle ({self._made.build[:12]}), this one is {bundle.key[:12]}"
+                )
+        for line in self.differing:
+            console.warn(line)
+
+    def _say_settings(self, console: Console) -> None:
         options = self.image.options
         known = [
             f"{name} {shown(options[name])}"
@@ -96,26 +136,16 @@ class Like:
         console.say(f"like {self.image.path}: {', '.join(known)}")
         for line in self.typed:
             console.say(f"  {line}")
-        quantized = where.target != "cpu" or where.precision == "w8a16"
-        self.differing += self.image.remarks
-        self.differing += self._other_place(where.target, profile, quantized)
-        if self._made is not None:
-            self.differing += _other_versions(self._made.versions, versions_here())
-            if quantized:
-                self._sources(self._made).check_calibration_files(build_request.encodings, build_request.prompts)
-                self.differing += _other_quantization(self._made, build_request)
-        for line in self.differing:
-            console.warn(line)
 
-    def _other_place(self, target: str, profile: DeviceProfile | None, quantized: bool) -> Iterator[str]:
+    def _other_place(self, target: str, soc: str | None, quantized: bool) -> Iterator[str]:
         image = self.image
         if image.target is None:
             return
         if target != image.target:
             more = "; --device SERIAL or --target phone takes a phone" if image.target == "phone" else ""
             yield f"the image was made on the target {image.target}, this one is made on the target {target}{more}"
-        if profile is not None and image.soc is not None and profile.soc != image.soc:
-            yield f"the image was made by binaries for {shown(image.soc)}, this one by those for {profile.soc}"
+        if soc is not None and image.soc is not None and soc != image.soc:
+            yield f"the image was made by binaries for {shown(image.soc)}, this one by those for {soc}"
         if quantized != image.is_quantized:
             kinds = {True: "quantized", False: "float"}
             yield f"the image was made by {kinds[image.is_quantized]} graphs, this one by {kinds[quantized]} ones"

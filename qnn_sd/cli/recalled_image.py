@@ -95,7 +95,8 @@ def _of_document(path: Path, made: ImageDocument, pixels: str) -> RecalledImage:
         "model": made.model,
     }
     if made.quantization is not None:
-        options["rounding"] = made.quantization.rounding
+        if made.quantization.rounding is not None:
+            options["rounding"] = made.quantization.rounding
         options["verify"] = "no" if made.quantization.verification is None else "yes"
     remarks = () if size == pixels else (f"it was made with {size} pixels and has {pixels} now",)
     soc = None if made.soc is None else made.soc.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,16 +9,18 @@ import click
 
 from qnn_sd import resources
 from qnn_sd.artifact import Artifact
-from qnn_sd.bundle_manifest import Kind, OpenBundle
+from qnn_sd.bundle_manifest import Kind
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import GENERATE
 from qnn_sd.cli.forecast import announce
+from qnn_sd.cli.generating import generate_images, image_paths, local_runner
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
-from qnn_sd.cli.help import GENERATION, OUTPUT, option
-from qnn_sd.cli.image_facts import image_document, text_chunks
+from qnn_sd.cli.help import GENERATION, MODEL, OUTPUT, option
+from qnn_sd.cli.image_facts import image_document
 from qnn_sd.cli.like_command import LikeCommand, like_of
 from qnn_sd.cli.options import output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
+from qnn_sd.cli.run_bundle import BundleRun, run_bundle
 from qnn_sd.cli.run_report import (
     remark_on_marks,
     remark_on_prompts,
@@ -29,14 +30,8 @@ from qnn_sd.cli.run_report import (
 )
 from qnn_sd.cli.target_options import TargetOptions, target_options
 from qnn_sd.console import Console
-from qnn_sd.generate import Generation, Request, TextToImage
-from qnn_sd.generate.png import save_png
-from qnn_sd.generate.text_to_image import Image
 from qnn_sd.image_metadata import ImageDocument, TargetKind
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
-from qnn_sd.runner import Runner
-from qnn_sd.shown_runner import ShownRunner
-from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
 from qnn_sd.targets.adb.client import other_soc
 from qnn_sd.targets.adb.session.deployment import deployed
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
@@ -75,6 +70,14 @@ from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
     default_text="none",
     help="Make this image again: its prompt and settings hold where nothing is typed.",
 )
+@option(
+    "--bundle",
+    group=MODEL,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default_text="the one that the other options build",
+    help="Bundle to run as it is: of qnn-sd fetch, or a copy of qnn-sd compile's.",
+)
 @generation_options
 @target_options
 @build_options
@@ -83,6 +86,7 @@ def run_command(
     prompt: str,
     output: Path,
     like: Path | None,  # noqa: ARG001 (LikeCommand has read it)
+    bundle: Path | None,
     generation: GenerationOptions,
     where: TargetOptions,
     build_request: BuildRequest,
@@ -91,12 +95,15 @@ def run_command(
     """Generate an image of PROMPT and save it as PNG.
 
     Runs on the HTP emulator, on this machine's CPU, or on a phone. Builds first what isn't in the cache. With --like
-    an image is made again, and PROMPT can be left out.
+    an image is made again, and PROMPT can be left out. With --bundle nothing is built.
     """
     generation.check()
     where.check(build_request)
     refuse_bad_output(output, ".png", "Images are saved as PNG.")
     remark_on_typed_prompt(console, prompt)
+    if bundle is not None:
+        run_bundle(BundleRun(bundle, prompt, output, generation, where, build_request.cache), console)
+        return
     build_request.announce(console)
     phone = where.phone(console)
     profile = where.profile(phone, console)
@@ -130,17 +137,17 @@ def run_command(
         afterwards=[("generate", each) for each in images],
         shortcut="" if profile is None else "--target cpu",
     )
-    paths = _paths(output, request)
+    paths = image_paths(output, request)
     console.kept.of_images = len(paths)
-    bundle = pipeline.cpu_bundle(cpu_kind) if profile is None else pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
+    built = pipeline.cpu_bundle(cpu_kind) if profile is None else pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
     with ExitStack() as stack:
         deployment = None
         if phone is None:
-            runner = _runner(bundle, where.fallback, console)
+            runner = local_runner(built, where.fallback, console)
         else:
             place = deployed(
                 phone,
-                bundle,
+                built,
                 TEXT_TO_IMAGE_COMPONENTS,
                 build_request.cache or resources.cache(),
                 console,
@@ -149,60 +156,20 @@ def run_command(
             )
             deployment = stack.enter_context(place)
             runner = deployment.runner
-        remark_on_verification(console, request, bundle.info)
+        remark_on_verification(console, request, built.info)
         if again is not None:
-            again.check_build(console, bundle.key)
+            again.check_build(console, built.key)
 
         phone_soc = other_soc(phone, profile.soc) if phone and profile else None
         target: TargetKind = "cpu" if profile is None else "emulator" if phone is None else "phone"
 
         def made_by() -> ImageDocument:
-            return image_document(pipeline, build_request, request, bundle, target, runner.fallbacks, phone_soc)
+            return image_document(pipeline, build_request, request, built, target, runner.fallbacks, phone_soc)
 
-        result = _generate(request, paths, bundle, runner, made_by, console)
+        result = generate_images(request, paths, built, runner, made_by, console)
         remark_on_prompts(console, request, result)
         report(console, runner, result, paths, made_by(), phone.serial if phone else None, deployment)
         if again is not None:
             again.compare(console, paths[0])
     if where.keep_alive:
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
-
-
-def _generate(
-    request: Request,
-    paths: list[Path],
-    bundle: OpenBundle,
-    runner: Runner,
-    made_by: Callable[[], ImageDocument],
-    console: Console,
-) -> Generation:
-    """Generates the images and saves each as soon as it is there, with what made it."""
-    info = bundle.info
-
-    def save(image: Image, number_seed: int) -> None:
-        path = paths[number_seed - request.seed]
-        # By now all components are loaded, so it is known which ran elsewhere.
-        save_png(path, image, text_chunks(made_by().model_copy(update={"seed": number_seed}), bundle))
-        console.kept.images.append(path)
-        console.result(f"{path} (seed {number_seed})")
-
-    with console.progress(f"generating on {runner.target}", request.steps * request.count) as bar:
-        loop = TextToImage(ShownRunner(runner, bar.doing), info, bundle.tokenizer)
-        return loop.generate(request, lambda seconds: bar.advance(f"{seconds:.2f} s a step"), save)
-
-
-def _paths(output: Path, request: Request) -> list[Path]:
-    """Where the images go."""
-    if request.count == 1:
-        return [output]
-    return [output.with_stem(f"{output.stem}-{request.seed + n}") for n in range(request.count)]
-
-
-def _runner(bundle: OpenBundle, fallback: bool, console: Console) -> Runner:
-    soc = bundle.info.soc
-    if soc is None:
-        return CpuRunner(bundle.file, optimize=not bundle.is_quantized)
-    emulator = EmulatorRunner(bundle.file, soc.soc_model, soc.htp_arch)
-    if not fallback:
-        return emulator
-    return FallbackRunner(emulator, CpuRunner(bundle.fallback), lambda event: console.warn(event.text))

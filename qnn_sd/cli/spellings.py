@@ -90,7 +90,7 @@ COMMANDS: Mapping[str, str] = {
     **dict.fromkeys(("device", "phones", "phone", "list-devices", "adb", "list"), "devices"),
     **dict.fromkeys(("clean", "remove", "uninstall", "delete", "unpush"), "unstage"),
     **dict.fromkeys(("check", "health", "diagnose", "status", "info", "diag"), "doctor"),
-    **dict.fromkeys(("fetch", "download", "install", "libraries"), "runtime fetch"),
+    **dict.fromkeys(("download", "install", "libraries"), "runtime fetch"),
     **dict.fromkeys(("emulate", "emulator", "phone-emulator", "vphone", "simulator"), "virtual-phone"),
     **dict.fromkeys(("completions", "complete", "autocomplete"), "completion"),
     **dict.fromkeys(("show", "read", "dump", "describe"), "inspect"),

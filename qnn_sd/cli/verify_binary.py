@@ -26,6 +26,7 @@ from qnn_sd.cli.verify_binary_runs import require_verified, verify_with_kept, ve
 from qnn_sd.config import DeviceProfile, find_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import BinaryError, SettingError, TargetError, UsageError, VerificationError
+from qnn_sd.in_words import shown
 
 MEANINGFUL = frozenset({"source", "against", "soc", "cache", "as_json", "quiet", "debug"})
 
@@ -109,11 +110,15 @@ def verify_source(asked: Asked, console: Console) -> None:
     if not graphs and error is None:
         raise BinaryError(f"{asked.source} holds no graph to run", hint="qnn-sd inspect says what is in it.")
     shows, does_not_show = what_it_shows(graphs)
+    published = found.bundle.published if found.bundle else None
+    if published is not None:
+        console.result(shown(published.text, 200))
     show_verified(console, graphs, shows, does_not_show)
     console.document(
         VerifyBinaryDocument(
             source=str(asked.source),
             kind=found.kind,
+            published=published,
             graphs=graphs,
             shows=shows,
             does_not_show=does_not_show,

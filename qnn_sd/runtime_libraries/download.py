@@ -1,4 +1,8 @@
-"""Downloads a file over HTTP: resumes it, and checks it against the known hash and the repository's checksums."""
+"""Downloads a file over HTTP: resumes it, and checks it against the known hash and the repository's checksums.
+
+A file of which neither is known is resumed by its entity tag (RFC 9110, ``If-Range``): where the repository has
+another file by then, it sends that from its beginning.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,14 @@ from typing import Any
 from qnn_sd.console import Console
 from qnn_sd.errors import DownloadError, IntegrityError
 from qnn_sd.output_files import output_error
-from qnn_sd.runtime_libraries.repository import Repository, connection_error, http_error, without_credentials
+from qnn_sd.runtime_libraries.repository import Repository, connection_error, without_credentials
 
 # An interrupted chunk is lost: small ones lose little.
 _CHUNK_BYTES = 1 << 14
-# The largest artifact has 66 MB. A repository that never stops sending doesn't fill the disk.
+# The largest artifact of the runtime has 66 MB. A repository that never stops sending doesn't fill the disk.
 MAX_BYTES = 1 << 30
+# A weak entity tag (W/"…") doesn't promise the same bytes.
+_STRONG_TAG = re.compile(r'"[^"\r\n]*"')
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,12 @@ class DownloadResult:
 
 
 def download(
-    repository: Repository, url: str, target: Path, expected: ExpectedHash | None, console: Console
+    repository: Repository,
+    url: str,
+    target: Path,
+    expected: ExpectedHash | None,
+    console: Console,
+    most_bytes: int = MAX_BYTES,
 ) -> DownloadResult:
     """Downloads a file to ``<target>.part``, checks it, and renames it to ``target``.
 
@@ -58,42 +69,51 @@ def download(
         target: replaced if it exists, by a file that passed all checks.
         expected: its known hash, or None.
         console: shows the progress.
+        most_bytes: a larger file is refused.
 
     Raises:
         DownloadError: it can't be downloaded. The part stays, and the next call resumes.
-        IntegrityError: it has another hash than the known one, or than the repository's checksums.
+        IntegrityError: it has another hash than the known one, or than the repository's checksums, or is too large.
         OutputError: it can't be written.
     """
     part = target.with_name(f"{target.name}.part")
     checksums = repository.checksums(url)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if expected is None and not checksums:
+        if expected is None and not checksums and not _tag_file(part).is_file():
             # Without a hash, a part continued from a different file would go unnoticed.
             part.unlink(missing_ok=True)
-        _complete(repository, url, part, console)
+        _complete(repository, url, part, console, most_bytes)
         digests = _digests(part, {"sha256", *checksums})
         _check_hashes(digests, checksums, expected, url, part)
         part.replace(target)
+        _tag_file(part).unlink(missing_ok=True)
     except OSError as error:
         raise output_error(target, error) from error
     return DownloadResult(digests["sha256"], tuple(checksums))
 
 
-def _complete(repository: Repository, url: str, part: Path, console: Console) -> None:
+def _tag_file(part: Path) -> Path:
+    """Where the entity tag of a file is kept whose part is there."""
+    return part.with_name(f"{part.name}.etag")
+
+
+def _complete(repository: Repository, url: str, part: Path, console: Console, most_bytes: int) -> None:
     """Requests the missing bytes of a file and appends them."""
     present = part.stat().st_size if part.exists() else 0
     # With a content encoding, the ranges of a file couldn't be joined.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={present}-"} if present else {})
+    if present and _tag_file(part).is_file():
+        headers["If-Range"] = _tag_file(part).read_text("ascii")
     with closing(repository.get(url, headers)) as answer:
         if answer.status_code == 416:
             # There is nothing from that byte on: the part is complete, or it is of another file.
             if _total_of_range(answer) != present:
                 part.unlink()
-                _complete(repository, url, part, console)
+                _complete(repository, url, part, console, most_bytes)
             return
         if answer.status_code not in (200, 206):
-            raise http_error(url, answer.status_code)
+            raise repository.refusal(url, answer.status_code)
         if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {present}-"):
             raise DownloadError(
                 f"{without_credentials(url)} can't be resumed",
@@ -102,19 +122,30 @@ def _complete(repository: Repository, url: str, part: Path, console: Console) ->
             )
         if answer.status_code == 200:
             present = 0
+            _note_tag(answer, part)
         length = answer.headers.get("Content-Length", "")
         total = present + int(length) if length.isdecimal() else None
-        _append(answer, url, part, present, total, console)
+        _append(answer, url, part, present, total, console, most_bytes)
 
 
-def _append(answer: Any, url: str, part: Path, present: int, total: int | None, console: Console) -> None:
-    if total is not None and total > MAX_BYTES:
-        raise _too_large(url)
+def _note_tag(answer: Any, part: Path) -> None:
+    tag = answer.headers.get("ETag", "")
+    if _STRONG_TAG.fullmatch(tag) and tag.isascii():
+        _tag_file(part).write_text(tag, "ascii")
+    else:
+        _tag_file(part).unlink(missing_ok=True)
+
+
+def _append(
+    answer: Any, url: str, part: Path, present: int, total: int | None, console: Console, most_bytes: int
+) -> None:
+    if total is not None and total > most_bytes:
+        raise _too_large(url, most_bytes)
     with part.open("r+b" if present else "wb") as file, console.transfer(part.stem, total, present) as transfer:
         file.seek(present)
         for chunk in _body_chunks(answer, url):
-            if present + transfer.moved + len(chunk) > MAX_BYTES:
-                raise _too_large(url)
+            if present + transfer.moved + len(chunk) > most_bytes:
+                raise _too_large(url, most_bytes)
             file.write(chunk)
             transfer.advance(len(chunk))
         if total is not None and present + transfer.moved != total:
@@ -173,9 +204,9 @@ def _interrupted(url: str, why: str) -> DownloadError:
     )
 
 
-def _too_large(url: str) -> IntegrityError:
+def _too_large(url: str, most_bytes: int) -> IntegrityError:
     return IntegrityError(
         f"{without_credentials(url)} is too large",
-        why=f"No artifact of the runtime has more than {MAX_BYTES >> 20:,} MiB.",
+        why=f"No file of its kind has more than {most_bytes >> 20:,} MiB.",
         hint="Name another repository with --repository.",
     )

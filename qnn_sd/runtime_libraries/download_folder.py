@@ -35,6 +35,6 @@ def download_lock(cache: Path, console: Console) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                console.say(f"waiting for another qnn-sd that fetches runtime libraries (it holds {lock})")
+                console.say(f"waiting for another qnn-sd that downloads (it holds {lock})")
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -58,6 +58,10 @@ class Repository:
         except (OSError, ValueError) as error:
             raise connection_error(url, error) from error
 
+    def refusal(self, url: str, status: int) -> DownloadError:
+        """The error for an HTTP status other than success."""
+        return http_error(url, status)
+
     def checksums(self, url: str) -> dict[str, str]:
         """The repository's own checksums of a file: hex digests by algorithm.
 

@@ -16,6 +16,7 @@ from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
 from qnn_sd.cli.documents.hub import HubDevicesDocument, HubJobsDocument, HubResumeDocument, HubStandInDocument
 from qnn_sd.cli.documents.hub_profile import HubProfileDocument
+from qnn_sd.cli.documents.fetch import FetchDocument
 from qnn_sd.cli.documents.inspect import InspectDocument
 from qnn_sd.cli.documents.pages import DocsDocument
 from qnn_sd.cli.documents.phones import (
@@ -50,6 +51,7 @@ __all__ = [
     "HubProfileDocument",
     "HubResumeDocument",
     "HubStandInDocument",
+    "FetchDocument",
     "InspectDocument",
     "KnownSocsDocument",
     "PhoneReport",

@@ -9,6 +9,7 @@ from pydantic import Field
 from qnn_sd.binaries.binary_info import BinaryInfo
 from qnn_sd.binaries.found import Kind
 from qnn_sd.binaries.loading import LoadingOnSoc
+from qnn_sd.bundle_manifest import Published
 from qnn_sd.cli.documents.failure import ErrorDetail
 from qnn_sd.config import StrictModel
 from qnn_sd.schemas import Document
@@ -71,6 +72,7 @@ class InspectDocument(Document):
         kind: what it is.
         bytes: of all binaries together.
         model: that a bundle is of; null elsewhere.
+        published: where a bundle's binaries are from that somebody else compiled; null elsewhere.
         binaries: all of them.
         runtimes: those that are known here.
         other_files: files of a folder that are no context binaries, with the reason.
@@ -83,6 +85,7 @@ class InspectDocument(Document):
     kind: Kind
     bytes: int
     model: str | None
+    published: Published | None
     binaries: list[InspectedBinary]
     runtimes: list[RuntimeVersion]
     other_files: list[str]

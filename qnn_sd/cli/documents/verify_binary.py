@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from qnn_sd.binaries.found import Kind
+from qnn_sd.bundle_manifest import Published
 from qnn_sd.cli.documents.failure import ErrorDetail
 from qnn_sd.config import StrictModel
 from qnn_sd.schemas import Document
@@ -51,6 +52,7 @@ class VerifyBinaryDocument(Document):
     Attributes:
         source: the file or folder, as it was typed.
         kind: what it is.
+        published: where a bundle's binaries are from that somebody else compiled; null elsewhere.
         graphs: all that were run.
         shows: what that says of the binary, in words.
         does_not_show: what it doesn't say, in words.
@@ -60,6 +62,7 @@ class VerifyBinaryDocument(Document):
     schema_id: Literal["qnn-sd/verify-binary/1"] = Field("qnn-sd/verify-binary/1", alias="schema")
     source: str
     kind: Kind
+    published: Published | None
     graphs: list[VerifiedGraph]
     shows: str
     does_not_show: str

@@ -197,6 +197,8 @@ def deployed(
         return f"{files.folder}/{path.name}"
 
     options = htp_options(soc_of_phone(phone, soc_of(bundle)), perf_mode)
+    for component in components:
+        options |= bundle.session_entries(component)
     # Folders are named after what is in them: where all agree, so does everything that the worker has open.
     deployment_key = sha256_of_json([[files.folder for files in layout.sets], options])
     session = WorkerSession(phone, layout.jar, layout.home, deployment_key, cold=cold, keep=keep_alive)

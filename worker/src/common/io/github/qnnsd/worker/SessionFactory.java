@@ -11,12 +11,13 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.Map;
 
-/** Makes ONNX Runtime sessions: all of a graph on the HTP, or all of it on the CPU. */
+/** Makes ONNX Runtime sessions: all of a graph on the HTP unless the host says otherwise, or all of it on the CPU. */
 final class SessionFactory {
     private static final String PROVIDER = "QNNExecutionProvider";
     private static final String PLUGIN = "plugin";
     private static final String BACKEND = "backend_path";
     private static final String THREADS = "threads";
+    private static final String NO_FALLBACK = "session.disable_cpu_ep_fallback";
     private static final String DEFAULT_PLUGIN = "libonnxruntime_providers_qnn.so";
 
     private final OrtEnvironment environment;
@@ -37,9 +38,11 @@ final class SessionFactory {
             Map<String, String> provider = new HashMap<String, String>(wanted.options);
             String library = provider.remove(PLUGIN);
             setThreads(options, provider.remove(THREADS));
+            if (wanted.unit == Protocol.UNIT_HTP && !provider.containsKey(NO_FALLBACK)) {
+                options.addConfigEntry(NO_FALLBACK, "1");
+            }
             addEntries(options, provider);
             if (wanted.unit == Protocol.UNIT_HTP) {
-                options.addConfigEntry("session.disable_cpu_ep_fallback", "1");
                 resolveBackend(provider);
                 OrtEpDevice device = device(library == null ? DEFAULT_PLUGIN : library);
                 options.addExecutionProvider(Collections.singletonList(device), provider);
