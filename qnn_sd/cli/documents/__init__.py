@@ -28,6 +28,7 @@ from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocume
 from qnn_sd.cli.documents.socs import KnownSocsDocument
 from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
 from qnn_sd.cli.documents.verify_binary import VerifyBinaryDocument
+from qnn_sd.cli.documents.verify_hub import VerifyHubDocument
 
 __all__ = [
     "BenchDocument",
@@ -56,6 +57,7 @@ __all__ = [
     "VerificationReport",
     "VerifyBinaryDocument",
     "VerifyDocument",
+    "VerifyHubDocument",
     "VirtualPhoneDocument",
     "VirtualPhoneStopDocument",
 ]

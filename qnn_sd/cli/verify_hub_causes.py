@@ -1,0 +1,97 @@
+"""What it may come from where a device parts from its emulator, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qnn_sd.cli.documents.verify_hub import ComparedComponent
+from qnn_sd.cli.verify_hub_comparison import nearest_figures, parts
+from qnn_sd.cli.verify_hub_options import HubRequest
+from qnn_sd.toolchain import release
+from qnn_sd.verification import Gate
+
+# Wrongly compiled graphs measure less (docs/htp-forms.md).
+_MISCOMPILED_DB = 20.0
+# Noise alone leaves the strength of the guidance difference as it is.
+_GAIN_MARGIN = 0.03
+
+
+def likely_causes(
+    components: Mapping[str, ComparedComponent], limit: Gate, htp_arch: int, emulator_qairt: str | None
+) -> list[str]:
+    """What may be the cause, most likely first; empty where no component parts.
+
+    Args:
+        components: what was measured, in the order that an image needs them.
+        limit: below which silicon and emulator part.
+        htp_arch: Hexagon architecture of the device.
+        emulator_qairt: version of the emulator; None where nobody knows.
+    """
+    apart = {name: each for name, each in components.items() if parts(each, name, limit)}
+    if not apart:
+        return []
+    name, first = next(iter(apart.items()))
+    causes = [_conditioning(name, first, limit), _versions(first, emulator_qairt)]
+    if nearest_figures(first).all_db < _MISCOMPILED_DB:
+        causes.append(
+            f"A miscompile that only shows on an HTP v{htp_arch}: below {_MISCOMPILED_DB:.0f} dB is what wrongly "
+            "compiled graphs give (docs/htp-forms.md)"
+        )
+    else:
+        causes.append(
+            "Paths in fp16: the device may compute in half precision what the emulator computes in float32, which "
+            "costs an even, small error in every call"
+        )
+    causes.append(_calls(name, first))
+    if len(apart) == len(components) > 1:
+        causes.append("Something that all components share, such as the device's libraries: all of them part")
+    return [each for each in causes if each]
+
+
+def _versions(first: ComparedComponent, emulator: str | None) -> str:
+    device = first.job.qairt
+    if device is None or emulator is None:
+        return f"Another QAIRT on the device than the emulator's {emulator or '(unknown)'}: the job's page names it"
+    if release(device) != release(emulator):
+        return f"The device ran QAIRT {device}, the emulator here is of {emulator}: other releases compute otherwise"
+    return ""
+
+
+def _conditioning(name: str, first: ComparedComponent, limit: Gate) -> str:
+    figures, gain = nearest_figures(first), first.difference_gain
+    if gain is None or figures.difference_db is None or figures.difference_db >= limit.least_difference_db:
+        return ""
+    if abs(gain - 1) > _GAIN_MARGIN:
+        change = f"{abs(gain - 1):.0%} {'weaker' if gain < 1 else 'stronger'}"
+        return f"The conditioning: what the prompt changes is {change} on the device, so {name} takes in less or more of it"
+    if figures.worst_db >= limit.least_db:
+        return (
+            f"A small error of {name} as a whole, which hides what the prompt changes: each pass is near enough, their "
+            "difference isn't"
+        )
+    return ""
+
+
+def _calls(name: str, first: ComparedComponent) -> str:
+    low = [
+        each for each in first.by_call if each.sqnr.worst_db < max(call.sqnr.worst_db for call in first.by_call) - 10
+    ]
+    if first.parts_at is None or not low or len(low) == len(first.by_call):
+        return ""
+    return f"Values that only some calls of {name} have: {len(low)} of {len(first.by_call)} are 10 dB below the best"
+
+
+def next_steps(request: HubRequest, device: str, component: str, *, reported: bool) -> str:
+    """What to type after a refusal.
+
+    Args:
+        request: what was typed.
+        device: its name.
+        component: the one that was refused.
+        reported: whether a report is written.
+    """
+    other = "onnx" if request.form == "bin" else "bin"
+    again = f'qnn-sd verify --hub "{device}" --component {component} --hub-form {other}'
+    runtime = "ONNX Runtime" if other == "onnx" else "QNN itself"
+    report = "" if reported else "; --report FILE.md writes a page to send, with the jobs' links"
+    return f"{again} runs it through {runtime}{report}."

@@ -1,0 +1,125 @@
+"""Which binaries run on which device, and what a build has to run them with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qnn_sd.ai_hub import CloudDevice, HubService, profile_of
+from qnn_sd.binaries.binary_info import BinaryGraph
+from qnn_sd.binaries.found import FoundBinary, find_binaries
+from qnn_sd.cli.options import open_profile
+from qnn_sd.cli.verify_hub_references import ComponentOfBuild
+from qnn_sd.config import DeviceProfile
+from qnn_sd.console import Console
+from qnn_sd.errors import BinaryError, HubDeviceError
+from qnn_sd.pipeline import BuildPipeline
+
+
+@dataclass(frozen=True)
+class HubTarget:
+    """A device, and whose binaries run on it.
+
+    Attributes:
+        device: at AI Hub.
+        profile: of the binaries' SoC.
+    """
+
+    device: CloudDevice
+    profile: DeviceProfile
+
+
+def open_targets(service: HubService, names: Sequence[str], soc: str | None, console: Console) -> list[HubTarget]:
+    """The devices that were named, each once.
+
+    Args:
+        service: whose devices they are.
+        names: as they were typed.
+        soc: whose binaries are to run; None for each device's own.
+        console: gets warnings.
+
+    Raises:
+        HubDeviceError: there is none of that name, its SoC has no profile, or its HTP isn't that of the binaries.
+        UnknownSocError: no profile has the SoC's name.
+    """
+    targets: dict[CloudDevice, HubTarget] = {}
+    for name in names:
+        device = service.find_device(name)
+        if device not in targets:
+            targets[device] = HubTarget(device, _profile_for(device, soc, console))
+    return list(targets.values())
+
+
+def _profile_for(device: CloudDevice, soc: str | None, console: Console) -> DeviceProfile:
+    own = profile_of(device)
+    if soc is None:
+        if own is None:
+            raise HubDeviceError(
+                f"No device profile is of the SoC of {device.name}",
+                why=f"AI Hub calls it {', '.join(device.chipsets) or 'by no name'}.",
+                hint="Name whose binaries run: --soc SOC (qnn-sd compile --list-socs lists the profiles).",
+            )
+        return own
+    profile = open_profile(soc, console)
+    _refuse_other_htp(device, device.hexagon or (own.htp_arch if own else None), profile)
+    if own is not None and own.soc != profile.soc:
+        console.warn(
+            f"{device.name} has another chip of the same HTP, {own.title}: binaries for {profile.soc} run on it"
+        )
+    return profile
+
+
+def _refuse_other_htp(device: CloudDevice, htp_arch: int | None, profile: DeviceProfile) -> None:
+    """Refuses a device on which the binaries would be something else, before anything is uploaded."""
+    if htp_arch is None or htp_arch == profile.htp_arch:
+        return
+    raise HubDeviceError(
+        f"{device.name} can't show what binaries for {profile.soc} compute",
+        why=f"They are for HTP v{profile.htp_arch}, and it has an HTP v{htp_arch}.",
+        hint="Leave --soc out: the device's own binaries are built.",
+    )
+
+
+def components_of_build(
+    pipeline: BuildPipeline, profile: DeviceProfile, names: Sequence[str]
+) -> list[ComponentOfBuild]:
+    """The components of a build that is there, with the inputs that the emulator was asked for.
+
+    Raises:
+        BinaryError: a binary can't be read, or holds several graphs.
+    """
+    asked = (None, *range(pipeline.model.verification.images))
+    recorded, found = pipeline.verification(), []
+    for name in names:
+        compiled, qdq, source = pipeline.compile(name, profile), pipeline.quantize(name), pipeline.export(name)
+        binary, graph = _only_graph(compiled.folder)
+        found.append(
+            ComponentOfBuild(
+                pipeline.model.name,
+                name,
+                profile.soc,
+                binary,
+                graph,
+                {"float": source.folder, "qdq": qdq.folder},
+                {"float": source.key, "qdq": qdq.key, "binary": compiled.key, "verification": recorded.key},
+                [each for each in pipeline.verification_inputs(name) if each.trajectory in asked],
+                sum(
+                    each.seconds
+                    for each in pipeline.reports
+                    if (each.stage, each.name) == ("verify", f"{pipeline.model.name}.{name}.{profile.soc}")
+                ),
+            )
+        )
+    return found
+
+
+def _only_graph(folder: Path) -> tuple[FoundBinary, BinaryGraph]:
+    [binary] = find_binaries(folder).binaries
+    graphs = binary.info.graphs if binary.info else []
+    if len(graphs) != 1:
+        raise BinaryError(
+            f"{binary.path} holds {len(graphs)} graphs where one is expected",
+            hint=f"Delete {folder} and run the command again: it will be made anew.",
+        )
+    return binary, graphs[0]
