@@ -12,6 +12,8 @@ from qnn_sd.verification import Gate
 
 # Wrongly compiled graphs measure less (docs/htp-forms.md).
 _MISCOMPILED_DB = 20.0
+# Of calls of one component.
+_FAR_APART_DB = 10.0
 # Noise alone leaves the strength of the guidance difference as it is.
 _GAIN_MARGIN = 0.03
 
@@ -63,7 +65,7 @@ def _conditioning(name: str, first: ComparedComponent, limit: Gate) -> str:
         return ""
     if abs(gain - 1) > _GAIN_MARGIN:
         change = f"{abs(gain - 1):.0%} {'weaker' if gain < 1 else 'stronger'}"
-        return f"The conditioning: what the prompt changes is {change} on the device, so {name} takes in less or more of it"
+        return f"The conditioning of {name}: what the prompt changes is {change} on the device"
     if figures.worst_db >= limit.least_db:
         return (
             f"A small error of {name} as a whole, which hides what the prompt changes: each pass is near enough, their "
@@ -73,12 +75,14 @@ def _conditioning(name: str, first: ComparedComponent, limit: Gate) -> str:
 
 
 def _calls(name: str, first: ComparedComponent) -> str:
-    low = [
-        each for each in first.by_call if each.sqnr.worst_db < max(call.sqnr.worst_db for call in first.by_call) - 10
-    ]
-    if first.parts_at is None or not low or len(low) == len(first.by_call):
+    best = max(each.sqnr.worst_db for each in first.by_call)
+    low = [each for each in first.by_call if each.sqnr.worst_db < best - _FAR_APART_DB]
+    if not low or len(low) == len(first.by_call):
         return ""
-    return f"Values that only some calls of {name} have: {len(low)} of {len(first.by_call)} are 10 dB below the best"
+    return (
+        f"Values that only some calls of {name} have: {len(low)} of {len(first.by_call)} are more than "
+        f"{_FAR_APART_DB:.0f} dB below the best"
+    )
 
 
 def next_steps(request: HubRequest, device: str, component: str, *, reported: bool) -> str:

@@ -128,7 +128,7 @@ def _difference_gain(
     one that is furthest from 1.
     """
     pairs = [group for group in groups_by_call(inputs) if len(group) == 2]
-    gains = []
+    gains: list[float] = []
     for name in expected[0] if pairs else ():
         ours = [_difference(expected, name, pair) for pair in pairs]
         theirs = [_difference(found, name, pair) for pair in pairs]

@@ -98,7 +98,12 @@ def collect(run: SiliconRun, job: HubJob, service: HubService) -> tuple[SiliconJ
 def _figures(job: HubJob, service: HubService) -> SiliconJob:
     profile = service.profile(job)
     return SiliconJob(
-        id=job.id, url=job.url, kept=False, median_ms=profile.median_ms, best_ms=profile.best_ms, qairt=profile.qairt
+        id=job.id,
+        url=job.url,
+        kept=False,
+        median_ms=round(profile.median_ms, 3),
+        best_ms=round(profile.best_ms, 3),
+        qairt=service.qairt_of(job),
     )
 
 
@@ -165,6 +170,6 @@ def qairt_option(component: ComponentOfBuild, service: HubService) -> str:
         return f"--qairt_version {newer[0]}"
     raise HubServiceError(
         f"AI Hub has no QAIRT that loads {component.name}",
-        why=f"QAIRT {component.qairt} compiled it; AI Hub has {', '.join(there)}, and none loads what a newer one made.",
+        why=f"QAIRT {component.qairt} compiled it. AI Hub has {', '.join(there)}: an older one doesn't load it.",
         hint=roads_to(component.qairt, f"{there[-1]}.0"),
     )

@@ -17,6 +17,8 @@ from qnn_sd.errors import SettingError
 from qnn_sd.pipeline import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS
 
 _OF_OTHERS = ("wanted", "graph", "inputs", "reproduction", "prompt", "source", "against")
+# A device that many ask for is waited for.
+_DEADLINE_SECONDS = 4 * 3600.0
 _OF_HUB = {"form": "--hub-form", "emulator": "--no-emulator", "allow_upload": "--allow-upload"}
 
 
@@ -30,8 +32,8 @@ class HubRequest:
         form: what is uploaded: the binary itself, or an EPContext ONNX around it.
         emulator: whether the emulator is asked, too.
         allow_upload: whether a user's checkpoint may be uploaded without asking.
-        deadline_seconds: how long jobs are waited for.
         soc: whose binaries run; None for each device's own.
+        deadline_seconds: how long jobs are waited for.
     """
 
     devices: tuple[str, ...]
@@ -39,8 +41,8 @@ class HubRequest:
     form: HubForm
     emulator: bool
     allow_upload: bool
-    deadline_seconds: float
     soc: str | None
+    deadline_seconds: float
 
 
 def hub_options(command: Command) -> Command:
@@ -63,7 +65,7 @@ def hub_options(command: Command) -> Command:
             named = rest["components"] if is_typed(context, "components") else TEXT_TO_IMAGE_COMPONENTS
             typed_soc = soc if is_typed(context, "soc") else None
             devices = tuple(dict.fromkeys(hubs))
-            request = HubRequest(devices, named, form, emulator, allow_upload, typed_soc)
+            request = HubRequest(devices, named, form, emulator, allow_upload, typed_soc, _DEADLINE_SECONDS)
             rest["components"] = COMPONENTS
         else:
             _refuse_without_hub(context)

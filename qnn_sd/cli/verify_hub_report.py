@@ -38,7 +38,7 @@ def row(name: str, compared: ComparedComponent) -> list[object]:
         compared.against_qdq.text,
         compared.against_float.text,
         compared.qdq_against_float.text,
-        "-" if compared.job.median_ms is None else f"{compared.job.median_ms:.2f}",
+        f"{compared.job.median_ms:.2f}",
         compared.job.id,
     ]
 

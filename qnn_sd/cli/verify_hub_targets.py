@@ -89,14 +89,15 @@ def components_of_build(
     Raises:
         BinaryError: a binary can't be read, or holds several graphs.
     """
-    asked = (None, *range(pipeline.model.verification.images))
+    asked, model = (None, *range(pipeline.model.verification.images)), pipeline.model.name
+    seconds = {each.name: each.seconds for each in pipeline.reports if each.stage == "verify"}
     recorded, found = pipeline.verification(), []
     for name in names:
         compiled, qdq, source = pipeline.compile(name, profile), pipeline.quantize(name), pipeline.export(name)
         binary, graph = _only_graph(compiled.folder)
         found.append(
             ComponentOfBuild(
-                pipeline.model.name,
+                model,
                 name,
                 profile.soc,
                 binary,
@@ -104,11 +105,7 @@ def components_of_build(
                 {"float": source.folder, "qdq": qdq.folder},
                 {"float": source.key, "qdq": qdq.key, "binary": compiled.key, "verification": recorded.key},
                 [each for each in pipeline.verification_inputs(name) if each.trajectory in asked],
-                sum(
-                    each.seconds
-                    for each in pipeline.reports
-                    if (each.stage, each.name) == ("verify", f"{pipeline.model.name}.{name}.{profile.soc}")
-                ),
+                seconds.get(f"{model}.{name}.{profile.soc}", 0.0),
             )
         )
     return found

@@ -21,16 +21,16 @@ class SiliconJob(StrictModel):
         id: at AI Hub.
         url: of its page.
         kept: whether its outputs were kept from an earlier command, which asked AI Hub for nothing.
-        median_ms: of a call, in ms; null where the job has no profile.
-        best_ms: of the fastest one; likewise.
+        median_ms: of a call, in ms, as the job measured it.
+        best_ms: of the fastest one.
         qairt: version that the device ran; null where the job doesn't say.
     """
 
     id: str
     url: str
     kept: bool
-    median_ms: float | None
-    best_ms: float | None
+    median_ms: float
+    best_ms: float
     qairt: str | None
 
 
