@@ -135,7 +135,11 @@ def _difference_gain(
         power = sum(float(np.vdot(each, each)) for each in ours)
         if power > 0:
             gains.append(sum(float(np.vdot(a, b)) for a, b in zip(ours, theirs, strict=True)) / power)
-    return round(max(gains, key=lambda gain: abs(gain - 1)), 4) if gains else None
+    return round(max(gains, key=_off_one), 4) if gains else None
+
+
+def _off_one(gain: float) -> float:
+    return abs(gain - 1)
 
 
 def _difference(outputs: Sequence[Outputs], name: str, pair: Sequence[int]) -> Array:

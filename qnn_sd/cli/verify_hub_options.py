@@ -79,6 +79,12 @@ def hub_options(command: Command) -> Command:
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     option(
+        "--allow-upload",
+        group=CHECKS,
+        is_flag=True,
+        help="With --hub: upload what was built from your own checkpoint without asking.",
+    ),
+    option(
         "--emulator/--no-emulator",
         group=CHECKS,
         default=True,

@@ -39,7 +39,8 @@ def hub_page(document: VerifyHubDocument, told: Mapping[str, Any]) -> str:
     size, which = document.size, ", another checkpoint" * document.own_checkpoint
     parts = [
         "# qnn-sd on a device at Qualcomm AI Hub",
-        f"**{document.verdict.capitalize()}.** {cell(told['model'])}{which}, {size.width}x{size.height}. Made {document.made_at}.",
+        f"**{document.verdict.capitalize()}.** {cell(told['model'])}{which}, {size.width}x{size.height}. "
+        f"Made {document.made_at}.",
     ]
     for each, as_told in zip(document.devices, told["devices"], strict=True):
         parts += _device(each, as_told)
