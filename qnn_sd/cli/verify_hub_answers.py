@@ -8,8 +8,9 @@ from pathlib import Path
 
 from qnn_sd.ai_hub import CloudDevice, HubService
 from qnn_sd.cli.documents.verify_hub import SiliconJob
+from qnn_sd.cli.verify_hub_causes import other_road
 from qnn_sd.cli.verify_hub_jobs import SiliconRun, collect, qairt_option, submit
-from qnn_sd.cli.verify_hub_options import HubRequest, other_form
+from qnn_sd.cli.verify_hub_options import HubRequest
 from qnn_sd.cli.verify_hub_references import ComponentOfBuild, cpu_outputs, emulator_outputs, has_emulator_outputs
 from qnn_sd.cli.verify_hub_targets import HubTarget
 from qnn_sd.console import Console
@@ -89,7 +90,7 @@ def answers_of(
     try:
         service.wait(list(jobs.values()), request.deadline_seconds)
     except HubJobError as error:
-        error.hint = f"{error.hint}. {other_form(request.form)}"
+        error.hint = f"{error.hint} {other_road(request.form)}"
         raise
     for run, job in jobs.items():
         with console.working(f"downloading what {run.device.name} computed: {run.component.name}"):

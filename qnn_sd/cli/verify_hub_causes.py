@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qnn_sd.cli.documents.verify_hub import ComparedComponent
+from qnn_sd.cli.documents.verify_hub import ComparedComponent, HubForm
 from qnn_sd.cli.verify_hub_comparison import nearest_figures, parts
-from qnn_sd.cli.verify_hub_options import HubRequest
 from qnn_sd.toolchain import release
 from qnn_sd.verification import Gate
 
@@ -85,17 +84,26 @@ def _calls(name: str, first: ComparedComponent) -> str:
     )
 
 
-def next_steps(request: HubRequest, device: str, component: str, *, reported: bool) -> str:
+def next_steps(form: HubForm, component: str, *, reported: bool) -> str:
     """What to type after a refusal.
 
     Args:
-        request: what was typed.
-        device: its name.
+        form: what was uploaded.
         component: the one that was refused.
         reported: whether a report is written.
     """
-    other = "onnx" if request.form == "bin" else "bin"
-    again = f'qnn-sd verify --hub "{device}" --component {component} --hub-form {other}'
+    report = "" if reported else " --report FILE.md writes a page to send, with the jobs' links."
+    return f"{other_road(form, component)}{report}"
+
+
+def other_road(form: HubForm, component: str = "") -> str:
+    """What to type to have the same run by the other of two runtimes.
+
+    Args:
+        form: what was uploaded.
+        component: that is meant; empty for all.
+    """
+    other = "onnx" if form == "bin" else "bin"
     runtime = "ONNX Runtime" if other == "onnx" else "QNN itself"
-    report = "" if reported else "; --report FILE.md writes a page to send, with the jobs' links"
-    return f"{again} runs it through {runtime}{report}."
+    named = f"--component {component} " if component else ""
+    return f"Add {named}--hub-form {other}: then {runtime} runs the binary, and shows whether the road matters."

@@ -64,7 +64,7 @@ def judge(
             refusals[each.name] = error
     causes = likely_causes(components, gate, target.profile.htp_arch, emulator_qairt())
     for name, compared in components.items():
-        again = next_steps(request, device.name, name, reported=reported)
+        again = next_steps(request.form, name, reported=reported)
         if refused := _refusal(gate, f"{name} on {place}", compared, causes, again):
             refusals[name] = refused
     refusal = next((refusals[each.name] for each in built if each.name in refusals), None)
@@ -94,7 +94,7 @@ def _refusal(
         f"With the same inputs the emulator reaches {emulator.text} dB" if emulator else "The emulator wasn't asked"
     )
     if causes:
-        suspect = f"{suspect}. May come from: {'; '.join(causes)}"
+        suspect = f"{suspect}. May come from: {causes[0]}"
     try:
         require_gate(gate, label, compared.against_qdq, suspect, again)
     except VerificationError as error:

@@ -114,10 +114,3 @@ def _refuse_without_hub(context: click.Context) -> None:
     for parameter, name in _OF_HUB.items():
         if is_typed(context, parameter):
             raise SettingError(f"{name} has no meaning without --hub", hint="Add --hub DEVICE, or leave it out.")
-
-
-def other_form(form: HubForm) -> str:
-    """What to type where a job failed: the other of two roads."""
-    other = "onnx" if form == "bin" else "bin"
-    runtime = "ONNX Runtime" if other == "onnx" else "QNN itself"
-    return f"Or take the other road: --hub-form {other} runs the binary through {runtime}"
