@@ -65,7 +65,7 @@ class Api:
         """One call; the client prints to stdout, which is for results.
 
         Args:
-            doing: what is tried, after "can't": ``upload unet``.
+            doing: what is tried, after "can't": ``upload unet to AI Hub``.
             function: of the client or of ``rest``.
             args: its own.
             named: likewise.

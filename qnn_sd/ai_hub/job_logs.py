@@ -26,8 +26,8 @@ def log_of(api: Api, job_id: str) -> str:
     """
     with tempfile.TemporaryDirectory(prefix="qnn-sd-") as folder:
         try:
-            job = api.attempt("be asked for a job", api.client.get_job, job_id)
-            paths = api.attempt("be asked for a job's logs", job.download_job_logs, folder)
+            job = api.attempt(f"look at the job {job_id} at AI Hub", api.client.get_job, job_id)
+            paths = api.attempt(f"fetch the logs of {job_id} from AI Hub", job.download_job_logs, folder)
         except CallFailed:
             # What is known without it is told all the same.
             return ""

@@ -65,7 +65,7 @@ def state_of(api: Api, job_id: str) -> JobState:
     Raises:
         CallFailed: AI Hub can't be asked, or has no such job.
     """
-    answer: Any = api.attempt("be asked for a job", api.rest.get_job, api.config, job_id)
+    answer: Any = api.attempt(f"look at the job {job_id} at AI Hub", api.rest.get_job, api.config, job_id)
     kind = answer.WhichOneof("job")
     if kind is None:
         return JobState(0)

@@ -49,7 +49,7 @@ def jobs_named(api: Api, name: str, since: float | None) -> list[Listed]:
         # A kind of job that this client doesn't know still counts for the page.
         return listed + [Listed("", "", 0.0, False)] * (len(page.job_summaries) - len(listed))
 
-    found = _named(api, "list the account's jobs", api.rest.get_job_summary_list, read, name, since)
+    found = _named(api, "list the account's jobs at AI Hub", api.rest.get_job_summary_list, read, name, since)
     return [each for each in found if each.is_whole]
 
 
@@ -59,7 +59,7 @@ def models_named(api: Api, name: str, since: float | None) -> list[Listed]:
     def read(page: Any) -> list[Listed]:
         return [_listed(each.model_id, each, each.file_upload_complete) for each in page.models]
 
-    return _named(api, "list the account's models", api.rest.get_model_list, read, name, since)
+    return _named(api, "list the account's models at AI Hub", api.rest.get_model_list, read, name, since)
 
 
 def datasets_named(api: Api, name: str, since: float | None) -> list[Listed]:
@@ -68,7 +68,7 @@ def datasets_named(api: Api, name: str, since: float | None) -> list[Listed]:
     def read(page: Any) -> list[Listed]:
         return [_listed(each.dataset_id, each, each.file_upload_complete) for each in page.datasets]
 
-    return _named(api, "list the account's datasets", api.rest.get_dataset_list, read, name, since)
+    return _named(api, "list the account's datasets at AI Hub", api.rest.get_dataset_list, read, name, since)
 
 
 def _listed(identifier: str, message: Any, is_whole: bool) -> Listed:

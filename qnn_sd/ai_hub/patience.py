@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from qnn_sd.ai_hub.api import Api, CallFailed
+from qnn_sd.ai_hub.client_package import client_version
 from qnn_sd.ai_hub.configuration import Configuration
 from qnn_sd.ai_hub.service_errors import Failure
 from qnn_sd.console import Console
@@ -19,6 +21,7 @@ MOST_SECONDS = 300.0
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _ANSWER_SECONDS = (3.05, 28.0)
+_RECONNECTING_SECONDS = (0.5, 2.0)
 
 
 def patiently(
@@ -49,7 +52,7 @@ def too_long(failure: Failure, pause: float) -> HubServiceError:
     """The service asks for a longer pause than a command waits."""
     wanted = f"It wants a pause of {duration(pause)}; {duration(MOST_SECONDS)} are waited in all."
     return HubServiceError(
-        f"AI Hub doesn't {failure.doing}: it asks for fewer requests",
+        f"Can't {failure.doing}: AI Hub asks for fewer requests",
         why=f"{wanted} {failure.text}".strip(),
         hint=f"Run the command again in {duration(max(pause, 60.0))}: what was uploaded and submitted is found again.",
     )
@@ -65,8 +68,12 @@ def retry_after(account: Configuration) -> float | None:
 
     The client swallows the header that says it: so a small request of our own asks.
     """
-    answer = ask_for_account(account)
-    return None if answer is None else _pause_of(answer)
+    import requests  # noqa: PLC0415 (comes with the extra)
+
+    try:
+        return _pause_of(_ask_for_account(account))
+    except requests.exceptions.RequestException:
+        return None
 
 
 def _pause_of(answer: Any) -> float | None:
@@ -81,25 +88,37 @@ def check_account(api: Api, console: Console) -> None:
         HubAccountError: it doesn't know it, or wants a newer client.
         HubServiceError: it doesn't answer, or asks for a long pause.
     """
-    waited = 0.0
-    while (pause := retry_after(api.account)) is not None:
+    doing, waited = "ask AI Hub for the account", 0.0
+    while (pause := _pause_of(answer := _answer(api, doing))) is not None:
         if waited + pause > MOST_SECONDS:
-            failure = Failure(RuntimeError(""), "take requests", api.account)
-            raise too_long(failure, pause)
+            raise too_long(Failure(RuntimeError(""), doing, api.account), pause)
         _wait(console, pause)
         waited += max(pause, 1.0)
-    api.call("be asked for the account", api.rest.get_auth_user, api.config)
+    if answer.status_code != HTTPStatus.OK:
+        # The client asks again where that may help, and says why not.
+        api.call(doing, api.rest.get_auth_user, api.config)
 
 
-def ask_for_account(account: Configuration) -> Any:
-    """The service's answer to who the account is; None where none came."""
-    import requests  # noqa: PLC0415 (comes with the extra)
+def _answer(api: Api, doing: str) -> Any:
+    """The service's first answer; the client would try for most of a minute before it says that there is none."""
+    import requests  # noqa: PLC0415
 
+    for pause in _RECONNECTING_SECONDS:
+        try:
+            return _ask_for_account(api.account)
+        except requests.exceptions.RequestException:
+            time.sleep(pause)
     try:
-        return requests.get(
-            f"{account.api_url.rstrip('/')}/api/v1/users/auth/user/",
-            headers={"Authorization": f"token {account.token.reveal()}"},
-            timeout=_ANSWER_SECONDS,
-        )
-    except requests.exceptions.RequestException:
-        return None
+        return _ask_for_account(api.account)
+    except requests.exceptions.RequestException as raised:
+        raise Failure(raised, doing, api.account).error() from raised
+
+
+def _ask_for_account(account: Configuration) -> Any:
+    import requests  # noqa: PLC0415
+
+    return requests.get(
+        f"{account.api_url.rstrip('/')}/api/v1/users/auth/user/",
+        headers={"Authorization": f"token {account.token.reveal()}", "Client-Version": client_version()},
+        timeout=_ANSWER_SECONDS,
+    )

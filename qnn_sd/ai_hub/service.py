@@ -82,7 +82,7 @@ class HubService:
             HubServiceError: the service or network failed.
         """
         if self._devices is None:
-            found = self._api.call("list its devices", self._api.client.get_devices)
+            found = self._api.call("list AI Hub's devices", self._api.client.get_devices)
             self._devices = [CloudDevice(each.name, each.os, tuple(each.attributes)) for each in found]
         return self._devices
 
@@ -101,7 +101,7 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed.
         """
-        found = self._api.call("list its frameworks", self._api.client.get_frameworks)
+        found = self._api.call("list AI Hub's QAIRT versions", self._api.client.get_frameworks)
         versions = {each.api_version for each in found if each.name.lower() in (_QAIRT, "qnn")}
         return sorted(versions, key=lambda each: [int(part) if part.isdecimal() else 0 for part in each.split(".")])
 
@@ -228,7 +228,7 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed, or the job has no profile.
         """
-        found = self._api.call(f"hand out the profile of {job.id}", self._hub_job(job).download_profile)
+        found = self._api.call(f"fetch the profile of {job.id} from AI Hub", self._hub_job(job).download_profile)
         if not isinstance(found, dict) or not found.get("execution_summary"):
             raise HubServiceError(
                 f"AI Hub has no profile of {job.id}, {title_of(job)}", hint=f"Look at the job's page: {job.url}"
@@ -255,7 +255,7 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed, or the job has no outputs.
         """
-        found = self._api.call(f"hand out the outputs of {job.id}", self._hub_job(job).download_output_data)
+        found = self._api.call(f"fetch the outputs of {job.id} from AI Hub", self._hub_job(job).download_output_data)
         if not isinstance(found, dict):
             raise HubServiceError(
                 f"AI Hub has no outputs of {job.id}, {title_of(job)}",
@@ -270,7 +270,7 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed, or the job made none.
         """
-        model = self._api.call(f"hand out the model of {job.id}", self._hub_job(job).get_target_model)
+        model = self._api.call(f"look at the model of {job.id} at AI Hub", self._hub_job(job).get_target_model)
         if model is None:
             raise HubServiceError(
                 f"AI Hub has no model of {job.id}, {title_of(job)}", hint=f"Look at the job's page: {job.url}"
@@ -294,12 +294,12 @@ class HubService:
             OutputError: it can't be written.
         """
         made = self.target_model(job)
-        model = self._api.call("be asked for a model", self._api.client.get_model, made.id)
+        model = self._api.call(f"look at the model {made.id} at AI Hub", self._api.client.get_model, made.id)
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{to.name}.", suffix=".part", dir=to.parent) as folder:
                 with self._console.working(f"downloading {job.label} from AI Hub"):
-                    doing = f"hand out {job.label}"
+                    doing = f"download {job.label} from AI Hub"
                     arrived = Path(self._api.call(doing, model.download, str(Path(folder, to.name))))
                 return arrived.replace(to.parent / arrived.name)
         except OSError as error:
@@ -314,4 +314,4 @@ class HubService:
         return HubJob(entry.id, entry.kind, entry.label, entry.device, self._api.job_url(entry.id), entry.key)
 
     def _hub_job(self, job: HubJob) -> Any:
-        return self._api.call(f"be asked for {job.id}", self._api.client.get_job, job.id)
+        return self._api.call(f"look at the job {job.id} at AI Hub", self._api.client.get_job, job.id)

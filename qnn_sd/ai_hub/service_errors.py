@@ -28,7 +28,7 @@ class Failure:
 
     Args:
         raised: by the client.
-        doing: what was tried, after "can't": ``upload unet``.
+        doing: what was tried, after "can't": ``upload unet to AI Hub``.
         account: whose token is hidden.
 
     Attributes:
@@ -89,7 +89,7 @@ class Failure:
             )
         if self.status == 403 and not self.is_quota:
             return HubAccountError(
-                f"AI Hub doesn't let this account {self.doing}",
+                f"Can't {self.doing}: this account isn't allowed to",
                 why=self.text,
                 hint=f"Open {self._account.web_url} with the account of {path}: it may have to accept terms, or lack a "
                 "permission that its organization gives.",
@@ -97,10 +97,10 @@ class Failure:
         return None
 
     def _of_limits(self) -> QnnSdError | None:
-        what = f"AI Hub doesn't {self.doing}"
+        what = f"Can't {self.doing}"
         if self.status == 413:
             return HubServiceError(
-                f"{what}: it is larger than the service takes",
+                f"{what}: it is larger than AI Hub takes",
                 why=self.text,
                 hint="Build a smaller size, or fewer sizes in one binary: --size.",
             )
@@ -112,23 +112,23 @@ class Failure:
             )
         if self.status == 429:
             return HubServiceError(
-                f"{what}: it asks for fewer requests",
+                f"{what}: AI Hub asks for fewer requests",
                 why=self.text,
                 hint="Run the command again in some minutes: what was uploaded and submitted is found again.",
             )
         return None
 
     def _of_answer(self) -> QnnSdError:
-        what = f"AI Hub can't {self.doing}"
+        what = f"Can't {self.doing}"
         if self.status in TRANSIENT:
             return HubServiceError(
                 what,
-                why=f"It answers with an error of its own, {self.status}, repeatedly. {self.text}".strip(),
+                why=f"AI Hub answers with an error of its own, {self.status}, repeatedly. {self.text}".strip(),
                 hint=f"Look at {self._account.web_url}, and run the command again later: it goes on from here.",
             )
         return HubServiceError(
             what,
-            why=f"It answered {self.status}: {self.text or 'no reason given'}",
+            why=f"AI Hub answered {self.status}: {self.text or 'no reason given'}",
             hint=f"Look at {self._account.web_url}; if you can't tell why, report it with what --debug prints.",
         )
 
@@ -137,13 +137,13 @@ class Failure:
         raised = self.raised
         if isinstance(raised, AssertionError) and "ETag" in str(raised):
             return HubServiceError(
-                f"AI Hub's storage took {self.doing.removeprefix('upload ')}, and its answer had no ETag",
+                f"Can't {self.doing}: the answer of AI Hub's storage has no ETag",
                 why="A proxy in between removes that header; without it an upload can't be completed.",
                 hint="Run the command without the proxy (unset HTTPS_PROXY), or let the proxy pass the header ETag.",
             )
         if "is not available" in str(raised) and _module(raised) == "qai_hub":
             return HubDeviceError(
-                f"AI Hub can't {self.doing}: the device is gone",
+                f"Can't {self.doing}: the device is gone",
                 why=self.text,
                 hint="qnn-sd hub devices lists the devices that there are.",
             )
@@ -155,7 +155,7 @@ class Failure:
             )
         if not self._is_of_the_network:
             return HubServiceError(
-                f"AI Hub's client can't {self.doing}",
+                f"Can't {self.doing}: AI Hub's client gave up",
                 why=self.text or type(raised).__name__,
                 hint="Run the command again; if it stays so, report it with what --debug prints.",
             )

@@ -73,7 +73,7 @@ class Submission:
 
     def _send(self, work: Work, name: str, at: float) -> str:
         """Posts a job. Where no answer came it may be there all the same: then it is looked for."""
-        doing = f"take the job {work.label} on {work.device.name}"
+        doing = f"submit {work.label} on {work.device.name} to AI Hub"
         try:
             return patiently(self._api, self._console, doing, self._post(work, name))
         except CallFailed as failed:
@@ -133,13 +133,13 @@ class Submission:
         )
 
     def _model(self, model: HubModel) -> Any:
-        return self._api.call("be asked for a model", self._api.client.get_model, model.id)
+        return self._api.call(f"look at the model {model.id} at AI Hub", self._api.client.get_model, model.id)
 
     def _inputs(self, work: ProfileWork | InferenceWork) -> Any:
         if isinstance(work, ProfileWork):
             return None
         identifier = self._uploads.dataset(work.inputs, work.label)
-        return self._api.call("be asked for inputs", self._api.client.get_dataset, identifier)
+        return self._api.call(f"look at the inputs {identifier} at AI Hub", self._api.client.get_dataset, identifier)
 
 
 def _device(device: CloudDevice) -> Any:

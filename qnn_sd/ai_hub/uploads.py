@@ -64,7 +64,7 @@ class Uploads:
         if known is None or known.id is None:
             return None
         try:
-            self._api.attempt("be asked for a model", self._api.client.get_model, known.id)
+            self._api.attempt(f"look at the model {known.id} at AI Hub", self._api.client.get_model, known.id)
         except CallFailed as failed:
             if failed.failure.is_missing:
                 return None
@@ -99,7 +99,7 @@ class Uploads:
         raise AssertionError("the last attempt returns or raises")
 
     def _send_once(self, sent: Path, source: Path, label: str, name: str, begun: str | None) -> str:
-        api, doing, size = self._api, f"upload {label}", sent.stat().st_size
+        api, doing, size = self._api, f"upload {label} to AI Hub", sent.stat().st_size
         title = f"uploading {label} to AI Hub ({gigabytes(size)})"
         if not self._console.shows_rows:
             self._console.say(title)
@@ -155,7 +155,9 @@ class Uploads:
     def _is_kept(self, identifier: str) -> bool:
         """Whether AI Hub still has a dataset: it keeps them for 30 days."""
         try:
-            return not self._api.attempt("be asked for inputs", self._api.client.get_dataset, identifier).is_expired()
+            return not self._api.attempt(
+                f"look at the inputs {identifier} at AI Hub", self._api.client.get_dataset, identifier
+            ).is_expired()
         except CallFailed as failed:
             if failed.failure.is_missing:
                 return False
@@ -178,7 +180,12 @@ class Uploads:
             try:
                 with self._console.working(title):
                     sent = patiently(
-                        api, self._console, f"upload {label}", api.client.upload_dataset, dict(inputs), name=name
+                        api,
+                        self._console,
+                        f"upload the {label} to AI Hub",
+                        api.client.upload_dataset,
+                        dict(inputs),
+                        name=name,
                     )
                 return str(sent.dataset_id)
             except CallFailed as failed:

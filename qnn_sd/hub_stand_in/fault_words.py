@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from qai_hub import public_api_pb2 as api
@@ -89,11 +88,11 @@ def parse_faults(texts: Sequence[str]) -> Faults:
     Raises:
         SettingError: one is unknown or has an impossible value.
     """
-    faults = Faults()
+    values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if name in _BARE and not equals:
-            faults = replace(faults, **{_BARE[name]: True})
+            values[_BARE[name]] = True
             continue
         if name not in {*_SEVERAL, *_ONE, *_BARE}:
             raise SettingError(f"Unknown fault {name!r}", hint=did_you_mean(name, {*_SEVERAL, *_ONE, *_BARE}))
@@ -105,6 +104,5 @@ def parse_faults(texts: Sequence[str]) -> Faults:
         except ValueError as error:
             written = f"{name}={usage}" if usage else name
             raise SettingError(f"--fault {text} is not possible", hint=f"Write --fault {written}.") from error
-        before = getattr(faults, field)
-        faults = replace(faults, **{field: (*before, found) if name in _SEVERAL else found})
-    return faults
+        values[field] = (*values.get(field, ()), found) if name in _SEVERAL else found
+    return Faults(**values)

@@ -123,6 +123,9 @@ class Faults:
     qairt: str | None = None
 
 
+NO_FAULTS = Faults()
+
+
 class FaultBox:
     """The faults as they are now, and how often those with a number have shown.
 
