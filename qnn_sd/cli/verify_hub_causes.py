@@ -13,8 +13,12 @@ from qnn_sd.verification import Gate
 _MISCOMPILED_DB = 20.0
 # Of calls of one component.
 _FAR_APART_DB = 10.0
-# Noise alone leaves the strength of the guidance difference as it is.
-_GAIN_MARGIN = 0.03
+# Of the strength of the guidance difference; less is no cause of anything that could be seen.
+_LEAST_CHANGE = 0.01
+_HALF_PRECISION = (
+    "Paths in fp16: the device may compute in half precision what the emulator computes in float32; the error is as large "
+    "in every call"
+)
 
 
 def likely_causes(
@@ -32,21 +36,23 @@ def likely_causes(
     if not apart:
         return []
     name, first = next(iter(apart.items()))
-    causes = [_conditioning(name, first, limit), _versions(first, emulator_qairt)]
-    if nearest_figures(first).all_db < _MISCOMPILED_DB:
-        causes.append(
-            f"A miscompile that only shows on an HTP v{htp_arch}: below {_MISCOMPILED_DB:.0f} dB is what wrongly "
-            "compiled graphs give (docs/htp-forms.md)"
-        )
-    else:
-        causes.append(
-            "Paths in fp16: the device may compute in half precision what the emulator computes in float32, which "
-            "costs an even, small error in every call"
-        )
-    causes.append(_calls(name, first))
+    causes = [
+        _conditioning(name, first, limit),
+        _versions(first, emulator_qairt),
+        _miscompiled(first, htp_arch) or _single_calls(name, first) or _HALF_PRECISION,
+    ]
     if len(apart) == len(components) > 1:
         causes.append("Something that all components share, such as the device's libraries: all of them part")
     return [each for each in causes if each]
+
+
+def _miscompiled(first: ComparedComponent, htp_arch: int) -> str:
+    if nearest_figures(first).all_db >= _MISCOMPILED_DB:
+        return ""
+    return (
+        f"A miscompile that shows on an HTP v{htp_arch} alone: below {_MISCOMPILED_DB:.0f} dB is what wrongly compiled "
+        "graphs give (docs/htp-forms.md)"
+    )
 
 
 def _versions(first: ComparedComponent, emulator: str | None) -> str:
@@ -59,13 +65,13 @@ def _versions(first: ComparedComponent, emulator: str | None) -> str:
 
 
 def _conditioning(name: str, first: ComparedComponent, limit: Gate) -> str:
-    figures, gain = nearest_figures(first), first.difference_gain
-    if gain is None or figures.difference_db is None or figures.difference_db >= limit.least_difference_db:
+    figures, strength = nearest_figures(first), first.difference_gain
+    if strength is None or figures.difference_db is None:
         return ""
-    if abs(gain - 1) > _GAIN_MARGIN:
-        change = f"{abs(gain - 1):.0%} {'weaker' if gain < 1 else 'stronger'}"
+    if abs(strength.gain - 1) > max(strength.margin, _LEAST_CHANGE):
+        change = f"{abs(strength.gain - 1):.0%} {'weaker' if strength.gain < 1 else 'stronger'}"
         return f"The conditioning of {name}: what the prompt changes is {change} on the device"
-    if figures.worst_db >= limit.least_db:
+    if figures.difference_db < limit.least_difference_db and figures.worst_db >= limit.least_db:
         return (
             f"A small error of {name} as a whole, which hides what the prompt changes: each pass is near enough, their "
             "difference isn't"
@@ -73,10 +79,10 @@ def _conditioning(name: str, first: ComparedComponent, limit: Gate) -> str:
     return ""
 
 
-def _calls(name: str, first: ComparedComponent) -> str:
+def _single_calls(name: str, first: ComparedComponent) -> str:
     best = max(each.sqnr.worst_db for each in first.by_call)
     low = [each for each in first.by_call if each.sqnr.worst_db < best - _FAR_APART_DB]
-    if not low or len(low) == len(first.by_call):
+    if not low:
         return ""
     return (
         f"Values that only some calls of {name} have: {len(low)} of {len(first.by_call)} are more than "

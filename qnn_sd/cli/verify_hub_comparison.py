@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qnn_sd.cli.documents.verify_hub import ComparedComponent, SiliconJob
+from qnn_sd.cli.documents.verify_hub import ComparedComponent, DifferenceGain, SiliconJob
 from qnn_sd.errors import VerificationError
 from qnn_sd.runner import Array, Outputs
 from qnn_sd.verification import (
@@ -22,6 +22,9 @@ from qnn_sd.verification import (
     require_gate,
     sqnr_summary,
 )
+
+# What noise alone does to a gain stays within.
+_SIGMAS = 4.0
 
 
 @dataclass(frozen=True)
@@ -121,25 +124,23 @@ def _by_call(
 
 def _difference_gain(
     inputs: Sequence[VerificationInput], expected: Sequence[Outputs], found: Sequence[Outputs]
-) -> float | None:
-    """How strong the guidance differences are: the factor by which the expected ones come nearest to those found.
-
-    The least squares one over all pairs, ``<found, expected> / <expected, expected>``. Of several outputs that of the
-    one that is furthest from 1.
-    """
+) -> DifferenceGain | None:
+    """How strong the guidance differences are; of several outputs that of the one that is furthest from 1."""
     pairs = [group for group in groups_by_call(inputs) if len(group) == 2]
-    gains: list[float] = []
+    gains: list[DifferenceGain] = []
     for name in expected[0] if pairs else ():
-        ours = [_difference(expected, name, pair) for pair in pairs]
-        theirs = [_difference(found, name, pair) for pair in pairs]
-        power = sum(float(np.vdot(each, each)) for each in ours)
+        ours = np.stack([_difference(expected, name, pair) for pair in pairs])
+        theirs = np.stack([_difference(found, name, pair) for pair in pairs])
+        power = float(np.vdot(ours, ours))
         if power > 0:
-            gains.append(sum(float(np.vdot(a, b)) for a, b in zip(ours, theirs, strict=True)) / power)
-    return round(max(gains, key=_off_one), 4) if gains else None
-
-
-def _off_one(gain: float) -> float:
-    return abs(gain - 1)
+            error = float(np.vdot(theirs - ours, theirs - ours))
+            gains.append(
+                DifferenceGain(
+                    gain=round(float(np.vdot(ours, theirs)) / power, 4),
+                    margin=round(_SIGMAS * float(np.sqrt(error / power / ours.size)), 4),
+                )
+            )
+    return max(gains, key=lambda each: abs(each.gain - 1), default=None)
 
 
 def _difference(outputs: Sequence[Outputs], name: str, pair: Sequence[int]) -> Array:

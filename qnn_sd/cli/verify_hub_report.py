@@ -57,7 +57,7 @@ def where_it_parts(verified: DeviceVerification) -> list[str]:
     compared = verified.components[verified.parts_in]
     lines = [f"parts from {reference} in: {verified.parts_in}, {nearest_figures(compared).text} dB"]
     if (call := compared.parts_at) is not None:
-        lines.append(f"first in the call: {call.sqnr.worst_input}, {call.sqnr.text} dB")
-    if compared.difference_gain is not None:
-        lines.append(f"strength of the guidance difference: {compared.difference_gain:.3f} of what it should be")
+        lines.append(f"first in the call: {call.label}, {call.sqnr.text} dB")
+    if (strength := compared.difference_gain) is not None:
+        lines.append(f"strength of the guidance difference: {strength.gain:.3f} of what it should be")
     return [*lines, *(f"may come from: {cause}" for cause in verified.causes)]

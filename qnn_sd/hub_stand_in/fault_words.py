@@ -9,12 +9,17 @@ from typing import Any
 from qai_hub import public_api_pb2 as api
 
 from qnn_sd.errors import SettingError, did_you_mean
-from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck
+from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck, Weakened
 
 
 def _noise(value: str) -> Noise:
     component, _, db = value.rpartition(":")
     return Noise(component, float(db))
+
+
+def _weakened(value: str) -> Weakened:
+    component, name, share = value.split(":")
+    return Weakened(component, name, float(share))
 
 
 def _failure(value: str) -> JobFailure:
@@ -59,6 +64,7 @@ def _release(value: str) -> str:
 # several times.
 _SEVERAL: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "noise": ("noises", _noise, "COMPONENT:DB, such as noise=unet:30"),
+    "weaken": ("weakened", _weakened, "COMPONENT:INPUT:SHARE, such as weaken=unet:encoder_hidden_states:0.2"),
     "fail": ("failures", _failure, "COMPONENT:TYPE[:TEXT], such as fail=unet:12001"),
     "stuck": ("stuck", _stuck, "COMPONENT[:STATE], such as stuck=unet:60"),
     "slow": ("slow", _slow, "[COMPONENT:]POLLS, such as slow=3"),

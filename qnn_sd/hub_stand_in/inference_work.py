@@ -148,6 +148,23 @@ def _fed(tensor: BinaryTensor, array: Array) -> Array:
     raise _invalid(f"The input {tensor.name} has the type {dtype}; the dataset has {array.dtype}.")
 
 
+def with_weakened(inputs: Entries, graph: BinaryGraph, name: str, share: float) -> Entries:
+    """Inputs of which one differs less from sample to sample.
+
+    Args:
+        inputs: as they were sent.
+        graph: whose they are.
+        name: of the input; one that the graph hasn't stays as it is.
+        share: of each sample's distance from the mean of all that is lost.
+    """
+    weak = dict(inputs)
+    for tensor in (each for each in graph.inputs if each.name == name and name in inputs):
+        values = [np.asarray(to_values(tensor, _fed(tensor, each)), np.float64) for each in inputs[name]]
+        mean = np.mean(values, axis=0)
+        weak[name] = [to_integers(tensor, each + share * (mean - each)) for each in values]
+    return weak
+
+
 def with_noise(outputs: Entries, graph: BinaryGraph, db: float) -> Entries:
     """Outputs with noise on them, the same for the same outputs.
 

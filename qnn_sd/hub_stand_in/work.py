@@ -33,7 +33,7 @@ class Work:
 
     Args:
         store: with models and datasets.
-        faults: of them the noise.
+        faults: of them the noise and the weakened inputs.
         profile_of: gives the profile of a device's SoC.
         qairt: gives the version of QAIRT that there is now.
         children: that every process is among.
@@ -115,8 +115,12 @@ class Work:
         loaded = inference_work.load(source, profile, options, self._qairt())
         dataset = part.dataset.dataset_id
         inputs = inference_work.read_entries(self._store.content_of(dataset)) if dataset else None
-        outputs = inference_work.run(loaded, inputs, options, self._children)
         lines = [f"ran {loaded.binary.label} on the HTP emulator"]
+        for weak in self._faults.now.weakened:
+            if inputs is not None and concerns(weak.component, part.name, model.name):
+                inputs = inference_work.with_weakened(inputs, loaded.graph, weak.input, weak.share)
+                lines.append(f"weakened {weak.input} by {weak.share:g}, as the stand-in was told")
+        outputs = inference_work.run(loaded, inputs, options, self._children)
         for noise in self._faults.now.noises:
             if concerns(noise.component, part.name, model.name):
                 outputs = inference_work.with_noise(outputs, loaded.graph, noise.db)

@@ -34,6 +34,20 @@ class SiliconJob(StrictModel):
     qairt: str | None
 
 
+class DifferenceGain(StrictModel):
+    """How strong the guidance difference is on silicon: the factor by which the expected ones come nearest to it.
+
+    By least squares over all pairs of passes: <found, expected> / <expected, expected>.
+
+    Attributes:
+        gain: 1 is as it should be, 0.9 a tenth weaker.
+        margin: how far from 1 an error that has nothing to do with the conditioning may bring it.
+    """
+
+    gain: float
+    margin: float
+
+
 class ComparedComponent(StrictModel):
     """How near a component on the device is to what is computed here, from the same inputs; SQNR in dB.
 
@@ -45,8 +59,8 @@ class ComparedComponent(StrictModel):
         against_float: silicon against the float graph on the CPU.
         emulator_against_qdq: the emulator against the QDQ graph; null with --no-emulator.
         qdq_against_float: the QDQ graph against the float graph.
-        difference_gain: how strong the guidance difference is on silicon: 1 is as in what it is compared with, 0.9 a
-            tenth weaker; null where no input has two passes.
+        difference_gain: how strong the guidance difference is on silicon, against what it is nearest to; null where no
+            input has two passes.
         by_call: silicon call by call against the emulator; with --no-emulator against the QDQ graph.
         parts_at: the first of these that is below the limit; null where none is.
     """
@@ -58,7 +72,7 @@ class ComparedComponent(StrictModel):
     against_float: SqnrSummary
     emulator_against_qdq: SqnrSummary | None
     qdq_against_float: SqnrSummary
-    difference_gain: float | None
+    difference_gain: DifferenceGain | None
     by_call: tuple[CallSqnr, ...]
     parts_at: CallSqnr | None
 
