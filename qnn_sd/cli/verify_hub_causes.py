@@ -16,8 +16,8 @@ _FAR_APART_DB = 10.0
 # Of the strength of the guidance difference; less is no cause of anything that could be seen.
 _LEAST_CHANGE = 0.01
 _HALF_PRECISION = (
-    "Paths in fp16: the device may compute in half precision what the emulator computes in float32; the error is as large "
-    "in every call"
+    "Paths in fp16: the device may compute in half precision what the emulator computes in float32; every call has an "
+    "error of that size"
 )
 
 

@@ -72,7 +72,8 @@ def submit(run: SiliconRun, service: HubService) -> HubJob:
         model = service.upload(component.binary.path, component.name)
     else:
         with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
+            folder = Path(scratch, component.name)
+            folder.mkdir()
             write_raw_model(component.graph, _BINARY, folder / MODEL_FILE)
             (folder / _BINARY).symlink_to(component.binary.path.resolve())
             model = service.upload(folder, component.name)
