@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -14,11 +17,12 @@ from conftest import json_document
 
 from qnn_sd.ai_hub import CloudDevice, HubJob, HubService
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryTensor, TensorEncoding
+from qnn_sd.binaries.found import FoundBinary
 from qnn_sd.cli import verify_hub, verify_hub_options
 from qnn_sd.cli.documents.verify_hub import ComparedComponent, SiliconJob
+from qnn_sd.cli.hub_network import HubNetwork, outputs_of_job, qairt_option
 from qnn_sd.cli.verify_hub_causes import likely_causes
 from qnn_sd.cli.verify_hub_comparison import OutputsOfAll, compare, silicon_gate
-from qnn_sd.cli.verify_hub_jobs import outputs_of_job, qairt_option
 from qnn_sd.cli.verify_hub_references import ComponentOfBuild
 from qnn_sd.cli.verify_hub_targets import components_of_build, open_targets
 from qnn_sd.console import Console
@@ -120,21 +124,19 @@ TENSORS = [
 SENT = HubJob("j1", "inference", "unet", "Samsung Galaxy S24", "https://hub/jobs/j1/", "0")
 
 
-def component(calls: int = 1, **changes: Any) -> ComponentOfBuild:
+def network() -> HubNetwork:
     """One whose binary has an integer output and a float one."""
     graph = BinaryGraph.model_construct(name="unet", inputs=[], outputs=TENSORS)
-    inputs = [VerificationInput(f"call {n}", {}) for n in range(calls)]
-    made: Any = ComponentOfBuild("tiny-sd", "unet", "sm8650", None, graph, {}, {}, inputs, 0.0)  # type: ignore[arg-type]
-    return replace(made, **changes)
+    return HubNetwork("unet", FoundBinary(Path("model.bin"), None), graph)
 
 
 def test_integers_of_the_binary_become_values_and_values_stay() -> None:
     a, b = np.array([[4, 5, 2]], np.uint16), np.array([1.5, 2.5], np.float32)
-    [answer] = outputs_of_job(component(), {"b": [b], "a": [a]}, SENT)
+    [answer] = outputs_of_job(network(), 1, {"b": [b], "a": [a]}, SENT)
     assert list(answer) == ["a", "b"]
     assert answer["a"].tolist() == [[0.0, 0.5, -1.0]]
     assert answer["b"].tolist() == [1.5, 2.5]
-    [same] = outputs_of_job(component(), {"a": [np.array([[0.0, 0.5, -1.0]], np.float32)], "b": [b]}, SENT)
+    [same] = outputs_of_job(network(), 1, {"a": [np.array([[0.0, 0.5, -1.0]], np.float32)], "b": [b]}, SENT)
     assert same["a"].tolist() == [[0.0, 0.5, -1.0]]
 
 
@@ -150,7 +152,7 @@ def test_integers_of_the_binary_become_values_and_values_stay() -> None:
 def test_outputs_that_are_not_the_graph_s_are_refused(a: list[np.ndarray] | None, why: str) -> None:
     given: Mapping[str, list[np.ndarray]] = {"b": [np.zeros(2, np.float32)], **({} if a is None else {"a": a})}
     with pytest.raises(HubJobError, match="The job's outputs aren't those of unet") as raised:
-        outputs_of_job(component(), given, SENT)
+        outputs_of_job(network(), 1, given, SENT)
     assert why in raised.value.why
     assert SENT.url in raised.value.why
 
@@ -197,17 +199,17 @@ def test_a_device_without_a_profile_needs_a_soc() -> None:
     ("there", "option"), [(["2.45", "2.50", "2.51"], "2.50"), (["2.45", "2.51", "2.52"], "2.51"), ([], "2.50")]
 )
 def test_the_libraries_asked_for_load_the_binary(there: list[str], option: str) -> None:
-    with patch.object(ComponentOfBuild, "qairt", "2.50.40"):
-        assert qairt_option(component(), Account(releases=there)) == f"--qairt_version {option}"  # type: ignore[arg-type]
+    with patch.object(HubNetwork, "qairt", "2.50.40"):
+        assert qairt_option(network(), Account(releases=there)) == f"--qairt_version {option}"  # type: ignore[arg-type]
 
 
 def test_a_service_with_older_libraries_alone_is_refused_with_both_roads() -> None:
     account: Any = Account(releases=["2.45", "2.47"])
     with (
-        patch.object(ComponentOfBuild, "qairt", "2.50.40"),
+        patch.object(HubNetwork, "qairt", "2.50.40"),
         pytest.raises(HubServiceError, match="AI Hub has no QAIRT that loads unet") as raised,
     ):
-        qairt_option(component(), account)
+        qairt_option(network(), account)
     assert "AI Hub has 2.45, 2.47" in raised.value.why
     assert "compile it again with QAIRT 2.47" in raised.value.hint
 
@@ -217,7 +219,7 @@ def test_a_service_with_older_libraries_alone_is_refused_with_both_roads() -> No
 
 @pytest.fixture
 def few_inputs() -> Iterator[None]:
-    """A text, an image, and the sampling step whose guidance difference is smallest: the emulator takes a second each."""
+    """A text, an image, and the sampling step whose guidance difference is smallest: seconds on the emulator."""
 
     def few(*arguments: Any) -> list[ComponentOfBuild]:
         every = components_of_build(*arguments)
@@ -299,7 +301,21 @@ def test_weakened_conditioning_is_named(command: CliHere, hub: StandIn) -> None:
     assert "weaker on the device" in done.stdout
 
 
-def test_what_a_real_device_computed_is_kept(command: CliHere, hub: StandIn) -> None:
+@pytest.fixture
+def nothing_kept(cache: Path) -> Iterator[None]:
+    """What stands in the cache as a device's outputs goes before and after: here it is the stand-in's."""
+
+    def clear() -> None:
+        for manifest in (cache / "outputs").glob("*/manifest.json"):
+            if json.loads(manifest.read_text())["settings"]["kind"] == "silicon":
+                shutil.rmtree(manifest.parent)
+
+    clear()
+    yield
+    clear()
+
+
+def test_what_a_real_device_computed_is_kept(command: CliHere, hub: StandIn, nothing_kept: None) -> None:
     text_encoder = (*S24, "--component", "text_encoder", "--no-emulator")
     with patch.object(HubService, "is_stand_in", new=False):
         first = command.json(*text_encoder)

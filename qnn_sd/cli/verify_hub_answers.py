@@ -8,8 +8,9 @@ from pathlib import Path
 
 from qnn_sd.ai_hub import CloudDevice, HubService
 from qnn_sd.cli.documents.verify_hub import SiliconJob
+from qnn_sd.cli.hub_network import qairt_option
 from qnn_sd.cli.verify_hub_causes import other_road
-from qnn_sd.cli.verify_hub_jobs import SiliconRun, collect, qairt_option, submit
+from qnn_sd.cli.verify_hub_jobs import SiliconRun, collect, submit
 from qnn_sd.cli.verify_hub_options import HubRequest
 from qnn_sd.cli.verify_hub_references import ComponentOfBuild, cpu_outputs, emulator_outputs, has_emulator_outputs
 from qnn_sd.cli.verify_hub_targets import HubTarget
@@ -78,7 +79,7 @@ def answers_of(
     keeps, jobs = not service.is_stand_in, {}
     for target in targets:
         for component in built[target.profile.soc]:
-            option = qairt_option(component, service)
+            option = qairt_option(component.network, service)
             run = SiliconRun(component, target.device, request.form, option, keeps, cache)
             if (kept := run.kept()) is not None:
                 answers.silicon[target.device, component.name] = kept

@@ -76,7 +76,7 @@ def judge(
         htp_arch=target.profile.htp_arch,
         form=request.form,
         limit=SiliconLimit(least_db=gate.least_db, least_difference_db=gate.least_difference_db),
-        binary_qairt=built[0].qairt,
+        binary_qairt=built[0].network.qairt,
         emulator_qairt=emulator_qairt(),
         components=components,
         parts_in=next((name for name, each in components.items() if parts(each, name, gate)), None),

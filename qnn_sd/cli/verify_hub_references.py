@@ -11,15 +11,12 @@ import numpy as np
 
 from qnn_sd import qnn_provider
 from qnn_sd.artifact import Recipe, artifact_folder, load_or_build
-from qnn_sd.binaries.binary_info import BinaryGraph
-from qnn_sd.binaries.found import FoundBinary
-from qnn_sd.binaries.loading import qairt_of
-from qnn_sd.binaries.raw_node import to_integers, to_values
 from qnn_sd.binaries.run import run_graph
+from qnn_sd.cli.hub_network import HubNetwork
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.reference import check_reference, outputs_of, reference_session
-from qnn_sd.runner import Feeds, Outputs
+from qnn_sd.runner import Outputs
 from qnn_sd.verification import QDQ_AGAINST_FLOAT, VerificationInput, require_finite
 
 _STAGE, _FILE = "outputs", "outputs.npz"
@@ -32,10 +29,8 @@ class ComponentOfBuild:
 
     Attributes:
         model: name of the model config.
-        name: of the component.
         soc: whose binary it is.
-        binary: its context binary, which has been read.
-        graph: of it.
+        network: its context binary.
         folders: of its float graph and its QDQ graph, by ``float`` and ``qdq``.
         keys: of the artifacts that it is made of, by ``float``, ``qdq``, ``binary`` and ``verification``.
         inputs: what is run.
@@ -43,10 +38,8 @@ class ComponentOfBuild:
     """
 
     model: str
-    name: str
     soc: str
-    binary: FoundBinary
-    graph: BinaryGraph
+    network: HubNetwork
     folders: Mapping[str, Path]
     keys: Mapping[str, str]
     inputs: Sequence[VerificationInput]
@@ -70,23 +63,9 @@ class ComponentOfBuild:
         )
 
     @property
-    def qairt(self) -> str | None:
-        """The QAIRT version that compiled the binary."""
-        return None if self.binary.info is None else qairt_of(self.binary.info)
-
-    @property
-    def integers(self) -> list[Feeds]:
-        """Its inputs as the binary takes them: rounded once, here."""
-        return [
-            {tensor.name: to_integers(tensor, one.feeds[tensor.name]) for tensor in self.graph.inputs}
-            for one in self.inputs
-        ]
-
-    def values(self, answers: Sequence[Outputs]) -> list[Outputs]:
-        """What the binary's outputs stand for, in its own order."""
-        return [
-            {tensor.name: to_values(tensor, answer[tensor.name]) for tensor in self.graph.outputs} for answer in answers
-        ]
+    def name(self) -> str:
+        """Of the component."""
+        return self.network.name
 
 
 def cpu_outputs(component: ComponentOfBuild, kind: str, cache: Path) -> list[Outputs]:
@@ -125,7 +104,9 @@ def emulator_outputs(component: ComponentOfBuild, cache: Path) -> list[Outputs]:
     """
 
     def compute() -> list[Outputs]:
-        return component.values(run_graph(component.binary, component.graph, component.integers))
+        network = component.network
+        integers = [network.integers(one.feeds) for one in component.inputs]
+        return [network.values(each) for each in run_graph(network.binary, network.graph, integers)]
 
     return kept_outputs(cache, component.recipe("binary", {}), compute)
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from qnn_sd.ai_hub import CloudDevice, HubService, profile_of
-from qnn_sd.binaries.binary_info import BinaryGraph
-from qnn_sd.binaries.found import FoundBinary, find_binaries
+from qnn_sd.binaries.found import find_binaries
+from qnn_sd.cli.hub_network import networks_of
 from qnn_sd.cli.options import open_profile
 from qnn_sd.cli.verify_hub_references import ComponentOfBuild
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
-from qnn_sd.errors import BinaryError, HubDeviceError
+from qnn_sd.errors import HubDeviceError
 from qnn_sd.pipeline import BuildPipeline
 
 
@@ -94,14 +93,11 @@ def components_of_build(
     recorded, found = pipeline.verification(), []
     for name in names:
         compiled, qdq, source = pipeline.compile(name, profile), pipeline.quantize(name), pipeline.export(name)
-        binary, graph = _only_graph(compiled.folder)
         found.append(
             ComponentOfBuild(
                 model,
-                name,
                 profile.soc,
-                binary,
-                graph,
+                networks_of(find_binaries(compiled.folder), [name])[name],
                 {"float": source.folder, "qdq": qdq.folder},
                 {"float": source.key, "qdq": qdq.key, "binary": compiled.key, "verification": recorded.key},
                 [each for each in pipeline.verification_inputs(name) if each.trajectory in asked],
@@ -109,14 +105,3 @@ def components_of_build(
             )
         )
     return found
-
-
-def _only_graph(folder: Path) -> tuple[FoundBinary, BinaryGraph]:
-    [binary] = find_binaries(folder).binaries
-    graphs = binary.info.graphs if binary.info else []
-    if len(graphs) != 1:
-        raise BinaryError(
-            f"{binary.path} holds {len(graphs)} graphs where one is expected",
-            hint=f"Delete {folder} and run the command again: it will be made anew.",
-        )
-    return binary, graphs[0]
