@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFa
 
 def _noise(value: str) -> Noise:
     component, _, db = value.rpartition(":")
+    if not math.isfinite(float(db)):
+        raise ValueError(value)
     return Noise(component, float(db))
 
 

@@ -39,7 +39,7 @@ class StandIn:
 
     Raises:
         OutputError: the folder can't be written.
-        SettingError: the port isn't free.
+        SettingError: the port isn't free, the folder is in use or holds something else.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class StandIn:
         )
         self._server = server = _listening(port, folder / "port")
         self.url = server.url
-        server.token, server.store = store.secret("token"), store
+        server.token, server.store = store.token, store
         server.faults, server.counts = self._faults, self.counts
         server.transfers = Transfers(store, self.url, part_bytes)
         server.routes = Routes(service, store, self._runner, server.transfers)
@@ -89,6 +89,7 @@ class StandIn:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self._store.close()
 
 
 def _listening(port: int, remembered: Path) -> Server:
