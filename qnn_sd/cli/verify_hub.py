@@ -14,6 +14,7 @@ from qnn_sd.cli.options import refuse_bad_output
 from qnn_sd.cli.phone_report import private_names
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import image_size
+from qnn_sd.cli.upload_consent import Upload, require_consent
 from qnn_sd.cli.verify_hub_answers import answers_of
 from qnn_sd.cli.verify_hub_judgement import Judged, judge
 from qnn_sd.cli.verify_hub_options import HubRequest
@@ -53,6 +54,8 @@ def run_hub_verification(
     if build_request.dry_run:
         show_plan(console, pipeline, build)
         return
+    what = f"the context binaries of {', '.join(request.components)}, with recorded inputs"
+    require_consent(service, Upload(pipeline.identity, what), request.allow_upload, console)
     announce(pipeline, build, console, build_request)
     build(pipeline)
     built = {each.soc: components_of_build(pipeline, each, request.components) for each in profiles}

@@ -13,6 +13,7 @@ from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.documents.verify_hub import HubForm
 from qnn_sd.cli.help import CHECKS, TARGET, option
 from qnn_sd.cli.options import Command, refuse_typed
+from qnn_sd.cli.upload_consent import allow_upload_option
 from qnn_sd.errors import SettingError
 from qnn_sd.pipeline import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS
 
@@ -78,12 +79,7 @@ def hub_options(command: Command) -> Command:
 
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
-    option(
-        "--allow-upload",
-        group=CHECKS,
-        is_flag=True,
-        help="With --hub: upload what was built from your own checkpoint without asking.",
-    ),
+    allow_upload_option,
     option(
         "--emulator/--no-emulator",
         group=CHECKS,

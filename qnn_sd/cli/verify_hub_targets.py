@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qnn_sd.ai_hub import CloudDevice, HubService, profile_of
+from qnn_sd.ai_hub import CloudDevice, HubService, binaries_for, profile_of
 from qnn_sd.binaries.found import find_binaries
 from qnn_sd.cli.hub_network import networks_of
 from qnn_sd.cli.options import open_profile
@@ -39,7 +39,7 @@ def open_targets(service: HubService, names: Sequence[str], soc: str | None, con
         console: gets warnings.
 
     Raises:
-        HubDeviceError: there is none of that name, its SoC has no profile, or its HTP isn't that of the binaries.
+        HubDeviceError: there is none of that name, no binaries load there, or its HTP isn't that of the binaries.
         UnknownSocError: no profile has the SoC's name.
     """
     targets: dict[CloudDevice, HubTarget] = {}
@@ -53,19 +53,15 @@ def open_targets(service: HubService, names: Sequence[str], soc: str | None, con
 def _profile_for(device: CloudDevice, soc: str | None, console: Console) -> DeviceProfile:
     own = profile_of(device)
     if soc is None:
-        if own is None:
-            raise HubDeviceError(
-                f"No device profile is of the SoC of {device.name}",
-                why=f"AI Hub calls it {', '.join(device.chipsets) or 'by no name'}.",
-                hint="Name whose binaries run: --soc SOC (qnn-sd compile --list-socs lists the profiles).",
-            )
-        return own
-    profile = open_profile(soc, console)
+        chosen = binaries_for(device)
+        profile, remark = chosen.profile, chosen.remark
+    else:
+        profile, remark = open_profile(soc, console), ""
+        if own is not None and own.soc != profile.soc:
+            remark = f"{device.name} has another chip, {own.title}: binaries for {profile.soc} run on it"
     _refuse_other_htp(device, device.hexagon or (own.htp_arch if own else None), profile)
-    if own is not None and own.soc != profile.soc:
-        console.warn(
-            f"{device.name} has another chip of the same HTP, {own.title}: binaries for {profile.soc} run on it"
-        )
+    if remark:
+        console.warn(remark)
     return profile
 
 
