@@ -341,7 +341,7 @@ def test_a_job_that_fails_names_the_other_road_which_runs(command: CliHere, hub:
 def test_a_job_that_does_not_end_is_found_again(command: CliHere, hub: StandIn) -> None:
     hub.set_faults(Faults(stuck=(Stuck("text_encoder"),)))
     text_encoder = (*S24, "--component", "text_encoder", "--no-emulator")
-    with patch.object(verify_hub_options, "_DEADLINE_SECONDS", 0.2):
+    with patch.object(verify_hub_options, "DEADLINE_SECONDS", 0.2):
         command.refused(54, *text_encoder)
         command.refused(54, *text_encoder)
     assert hub.counts.jobs == {"inference": 1}

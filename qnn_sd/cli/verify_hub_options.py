@@ -19,7 +19,7 @@ from qnn_sd.pipeline import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS
 
 _OF_OTHERS = ("wanted", "graph", "inputs", "reproduction", "prompt", "source", "against")
 # A device that many ask for is waited for.
-_DEADLINE_SECONDS = 4 * 3600.0
+DEADLINE_SECONDS = 4 * 3600.0
 _OF_HUB = {"form": "--hub-form", "emulator": "--no-emulator", "allow_upload": "--allow-upload"}
 
 
@@ -66,7 +66,7 @@ def hub_options(command: Command) -> Command:
             named = rest["components"] if is_typed(context, "components") else TEXT_TO_IMAGE_COMPONENTS
             typed_soc = soc if is_typed(context, "soc") else None
             devices = tuple(dict.fromkeys(hubs))
-            request = HubRequest(devices, named, form, emulator, allow_upload, typed_soc, _DEADLINE_SECONDS)
+            request = HubRequest(devices, named, form, emulator, allow_upload, typed_soc, DEADLINE_SECONDS)
             rest["components"] = COMPONENTS
         else:
             _refuse_without_hub(context)

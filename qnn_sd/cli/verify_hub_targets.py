@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qnn_sd.ai_hub import CloudDevice, HubService, binaries_for, profile_of
+from qnn_sd.ai_hub import ALL_DEVICES, CloudDevice, HubService, binaries_for, one_per_soc, profile_of
 from qnn_sd.binaries.found import find_binaries
 from qnn_sd.cli.hub_network import networks_of
 from qnn_sd.cli.options import open_profile
@@ -34,7 +34,7 @@ def open_targets(service: HubService, names: Sequence[str], soc: str | None, con
 
     Args:
         service: whose devices they are.
-        names: as they were typed.
+        names: as they were typed; ``all`` for one device of every SoC that has a profile.
         soc: whose binaries are to run; None for each device's own.
         console: gets warnings.
 
@@ -44,9 +44,10 @@ def open_targets(service: HubService, names: Sequence[str], soc: str | None, con
     """
     targets: dict[CloudDevice, HubTarget] = {}
     for name in names:
-        device = service.find_device(name)
-        if device not in targets:
-            targets[device] = HubTarget(device, _profile_for(device, soc, console))
+        is_all = name.strip().lower() == ALL_DEVICES
+        for device in one_per_soc(service.devices()) if is_all else [service.find_device(name)]:
+            if device not in targets:
+                targets[device] = HubTarget(device, _profile_for(device, soc, console))
     return list(targets.values())
 
 
