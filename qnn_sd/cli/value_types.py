@@ -179,7 +179,7 @@ class Target(Choice):
         """The words; behind ``hub:`` the devices that profiles name."""
         words = super().shell_complete(ctx, param, incomplete)[: len(self.choices) - 1]
         begun = incomplete.lower()
-        named = ((f"hub:{name}", remark) for name, remark in _hub_devices())
+        named = ((f"hub:{name}", remark) for name, remark in _cloud_devices())
         return [
             *words,
             *(CompletionItem(name, help=remark) for name, remark in named if name.lower().startswith(begun)),
@@ -241,16 +241,20 @@ def _devices() -> Iterable[tuple[str, str | None]]:
     return listed_devices()
 
 
-def _hub_devices() -> Iterable[tuple[str, str | None]]:
-    from qnn_sd.ai_hub import device_names  # noqa: PLC0415
-
-    return device_names()
-
-
 def _perf_modes() -> Iterable[tuple[str, str | None]]:
     from qnn_sd.targets.adb.session.deployment import PERF_MODES  # noqa: PLC0415
 
     return [(name, None) for name in PERF_MODES]
+
+
+def _cloud_devices() -> Iterable[tuple[str, str | None]]:
+    from qnn_sd.ai_hub.cloud_devices import device_names  # noqa: PLC0415
+    from qnn_sd.errors import ConfigError  # noqa: PLC0415
+
+    try:
+        return device_names()
+    except ConfigError:  # a file of the user's own is wrong: the command says so, not the Tab
+        return []
 
 
 _WEIGHTS = WeightsPath()
@@ -259,7 +263,7 @@ _BY_NAME: Mapping[str, click.ParamType[str]] = {
     "--model": Text(_models),
     "--scheduler": Name("scheduler", _schedulers, _scheduler_named),
     "--device": Text(_devices),
-    "--hub": Text(_hub_devices),
+    "--hub": Text(_cloud_devices),
     "--perf-mode": Text(_perf_modes),
     "--checkpoint": _WEIGHTS,
     "--vae": _WEIGHTS,

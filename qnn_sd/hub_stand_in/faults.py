@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class JobFailure:
     """Jobs that fail instead of doing their work.
 
     Attributes:
-        component: part of the job's kind (``compile``), of its name or of the model's.
+        component: part of the job's kind, of its name or of the model's; ``inference/unet`` for jobs of one kind only.
         failure_type: number of the client's ``JobFailureType``, such as 12001.
         text: its reason, which is also in its log; empty for the failure's name.
         times: how many of them; None for all.
@@ -79,6 +80,19 @@ class Slow:
 
 
 @dataclass(frozen=True)
+class WrongModel:
+    """Compile and link jobs that deliver something else.
+
+    Attributes:
+        component: as in ``JobFailure``.
+        file: what they deliver, such as another component's context binary.
+    """
+
+    component: str
+    file: Path
+
+
+@dataclass(frozen=True)
 class StatusFault:
     """Requests that are answered with a status, and not carried out.
 
@@ -105,6 +119,7 @@ class Faults:
         failures: jobs that fail.
         stuck: jobs that never end.
         slow: jobs that take their time.
+        wrong_models: jobs that deliver something else.
         statuses: requests that are refused.
         retry_after: seconds, in the header of every answer with status 429.
         dropped_uploads: how many parts of uploads are cut off in the middle.
@@ -125,6 +140,7 @@ class Faults:
     failures: tuple[JobFailure, ...] = ()
     stuck: tuple[Stuck, ...] = ()
     slow: tuple[Slow, ...] = ()
+    wrong_models: tuple[WrongModel, ...] = ()
     statuses: tuple[StatusFault, ...] = ()
     retry_after: int = 1
     dropped_uploads: int = 0
@@ -178,6 +194,15 @@ class FaultBox:
             return True
 
 
-def concerns(component: str, *texts: str) -> bool:
-    """Whether a fault's component is part of one of the texts, whatever their case."""
-    return any(component.lower() in text.lower() for text in texts)
+def concerns(component: str, kind: str, *names: str) -> bool:
+    """Whether a fault is one of a job's.
+
+    Args:
+        component: the fault's; case doesn't matter.
+        kind: of the job.
+        names: its own, and those of its models.
+    """
+    of_kind, slash, part = component.lower().partition("/")
+    if slash:
+        return kind == of_kind and any(part in name.lower() for name in names)
+    return any(of_kind in text.lower() for text in (kind, *names))
