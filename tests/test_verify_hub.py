@@ -18,9 +18,9 @@ from conftest import json_document
 from qnn_sd.ai_hub import CloudDevice, HubJob, HubService
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryTensor, TensorEncoding
 from qnn_sd.binaries.found import FoundBinary
-from qnn_sd.cli import verify_hub, verify_hub_options
+from qnn_sd.cli import verify_hub
 from qnn_sd.cli.documents.verify_hub import ComparedComponent, SiliconJob
-from qnn_sd.cli.hub_network import HubNetwork, outputs_of_job, qairt_option
+from qnn_sd.cli.hub_network import HubNetwork, job_options, outputs_of_job
 from qnn_sd.cli.verify_hub_causes import likely_causes
 from qnn_sd.cli.verify_hub_comparison import OutputsOfAll, compare, silicon_gate
 from qnn_sd.cli.verify_hub_references import ComponentOfBuild
@@ -196,23 +196,13 @@ def test_a_device_of_an_unknown_soc_needs_a_soc_of_its_htp() -> None:
     assert target.profile.soc == "sm8650"
 
 
-@pytest.mark.parametrize(
-    ("there", "option"), [(["2.45", "2.50", "2.51"], "2.50"), (["2.45", "2.51", "2.52"], "2.51"), ([], "2.50")]
-)
-def test_the_libraries_asked_for_load_the_binary(there: list[str], option: str) -> None:
+def test_the_libraries_asked_for_load_the_binary() -> None:
+    account: Any = Account(releases=["2.45", "2.51", "2.52"])
     with patch.object(HubNetwork, "qairt", "2.50.40"):
-        assert qairt_option(network(), Account(releases=there)) == f"--qairt_version {option}"  # type: ignore[arg-type]
-
-
-def test_a_service_with_older_libraries_alone_is_refused_with_both_roads() -> None:
-    account: Any = Account(releases=["2.45", "2.47"])
-    with (
-        patch.object(HubNetwork, "qairt", "2.50.40"),
-        pytest.raises(HubServiceError, match="AI Hub has no QAIRT that loads unet") as raised,
-    ):
-        qairt_option(network(), account)
-    assert "AI Hub has 2.45, 2.47" in raised.value.why
-    assert "compile it again with QAIRT 2.47" in raised.value.hint
+        assert job_options(network(), account) == "--qairt_version 2.51"
+    with patch.object(HubNetwork, "qairt", "2.53.0"), pytest.raises(HubServiceError, match="no QAIRT that loads"):
+        job_options(network(), account)
+    assert job_options(network(), account) == ""
 
 
 # The command
@@ -341,9 +331,8 @@ def test_a_job_that_fails_names_the_other_road_which_runs(command: CliHere, hub:
 def test_a_job_that_does_not_end_is_found_again(command: CliHere, hub: StandIn) -> None:
     hub.set_faults(Faults(stuck=(Stuck("text_encoder"),)))
     text_encoder = (*S24, "--component", "text_encoder", "--no-emulator")
-    with patch.object(verify_hub_options, "DEADLINE_SECONDS", 0.2):
-        command.refused(54, *text_encoder)
-        command.refused(54, *text_encoder)
+    command.refused(54, *text_encoder, "--deadline", "0.003")
+    command.refused(54, *text_encoder, "--deadline", "0.003")
     assert hub.counts.jobs == {"inference": 1}
 
 

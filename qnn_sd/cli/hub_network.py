@@ -12,14 +12,14 @@ import numpy as np
 from qnn_sd.ai_hub import HubJob, HubModel, HubService
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryTensor
 from qnn_sd.binaries.found import Found, FoundBinary
-from qnn_sd.binaries.loading import qairt_of, roads_to
+from qnn_sd.binaries.loading import qairt_of
 from qnn_sd.binaries.raw_node import numpy_type, to_integers, to_values, write_raw_model
 from qnn_sd.cli.documents.verify_hub import HubForm
-from qnn_sd.errors import BinaryError, HubJobError, HubServiceError
+from qnn_sd.cli.profile_jobs import qairt_to_ask_for
+from qnn_sd.errors import BinaryError, HubJobError
 from qnn_sd.in_words import shown
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.runner import Array, Feeds, Outputs
-from qnn_sd.toolchain import release
 
 _BINARY = "model.bin"
 
@@ -149,22 +149,11 @@ def _unfit(network: HubNetwork, job: HubJob, why: str) -> HubJobError:
     )
 
 
-def qairt_option(network: HubNetwork, service: HubService) -> str:
-    """The option that asks for libraries which load the binary: those of its own QAIRT release, or the next one.
+def job_options(network: HubNetwork, service: HubService) -> str:
+    """The options of a job that runs a binary: libraries that load it.
 
     Raises:
-        HubServiceError: AI Hub has no release that loads it.
+        HubServiceError: AI Hub has none.
     """
-    if network.qairt is None:
-        return ""
-    wanted, there = ".".join(map(str, release(network.qairt))), service.qairt_versions()
-    if not there or wanted in there:
-        return f"--qairt_version {wanted}"
-    newer = [each for each in there if release(f"{each}.0") > release(network.qairt)]
-    if newer:
-        return f"--qairt_version {newer[0]}"
-    raise HubServiceError(
-        f"AI Hub has no QAIRT that loads {network.name}",
-        why=f"QAIRT {network.qairt} compiled it. AI Hub has {', '.join(there)}: an older one doesn't load it.",
-        hint=roads_to(network.qairt, f"{there[-1]}.0"),
-    )
+    qairt = "" if network.qairt is None else qairt_to_ask_for(service, network.qairt)
+    return f"--qairt_version {qairt}" if qairt else ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qnn_sd.ai_hub import CloudDevice, HubModel, HubService, InferenceWork
-from qnn_sd.cli.hub_network import HubNetwork, inputs_of, outputs_of_job, qairt_option, upload
+from qnn_sd.cli.hub_network import HubNetwork, inputs_of, job_options, outputs_of_job, upload
 from qnn_sd.errors import TargetError
 from qnn_sd.runner import Fallback, Feeds, Outputs, Runner
 
@@ -33,6 +33,7 @@ class HubRunner(Runner):
         self._service, self._device, self._networks = service, device, networks
         self._deadline_seconds = deadline_seconds
         self._models: dict[str, HubModel] = {}
+        self._options: dict[str, str] = {}
         # What the job of both guidance passes has given, until each is asked for.
         self._given: dict[tuple[str, str], Outputs] = {}
 
@@ -50,10 +51,12 @@ class HubRunner(Runner):
         """Uploads a component, once by its content.
 
         Raises:
-            HubServiceError: the service can't be reached, or takes no more.
+            HubServiceError: the service can't be reached, takes no more, or has no QAIRT that loads it.
         """
         if component not in self._models:
-            self._models[component] = upload(self._networks[component], "bin", self._service)
+            network = self._networks[component]
+            self._options[component] = f"{job_options(network, self._service)} {_FEW_ITERATIONS}".strip()
+            self._models[component] = upload(network, "bin", self._service)
 
     def run(self, component: str, feeds: Feeds) -> Outputs:
         """Runs a component once.
@@ -85,9 +88,8 @@ class HubRunner(Runner):
                 why=f"Missing: {', '.join(missing)}.",
                 hint="Compile the bundle anew: its graphs come from another version of qnn-sd.",
             )
-        options = f"{qairt_option(network, self._service)} {_FEW_ITERATIONS}".strip()
         inputs = inputs_of(network, samples)
-        work = InferenceWork(self._models[component], self._device, inputs, options, component)
+        work = InferenceWork(self._models[component], self._device, inputs, self._options[component], component)
         job = self._service.submit(work)
         self._service.wait([job], self._deadline_seconds)
         return outputs_of_job(network, len(samples), self._service.outputs(job), job)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qnn_sd.ai_hub import CloudDevice, HubService
 from qnn_sd.cli.documents.verify_hub import SiliconJob
-from qnn_sd.cli.hub_network import qairt_option
+from qnn_sd.cli.hub_network import job_options
 from qnn_sd.cli.verify_hub_causes import other_road
 from qnn_sd.cli.verify_hub_jobs import SiliconRun, collect, submit
 from qnn_sd.cli.verify_hub_options import HubRequest
@@ -79,8 +79,8 @@ def answers_of(
     keeps, jobs = not service.is_stand_in, {}
     for target in targets:
         for component in built[target.profile.soc]:
-            option = qairt_option(component.network, service)
-            run = SiliconRun(component, target.device, request.form, option, keeps, cache)
+            options = job_options(component.network, service)
+            run = SiliconRun(component, target.device, request.form, options, keeps, cache)
             if (kept := run.kept()) is not None:
                 answers.silicon[target.device, component.name] = kept
             else:
@@ -89,7 +89,7 @@ def answers_of(
         for component in components:
             answers.references[component.soc, component.name] = _references(component, request.emulator, cache, console)
     try:
-        service.wait(list(jobs.values()), request.deadline_seconds)
+        service.wait(list(jobs.values()), request.deadline_minutes * 60)
     except HubJobError as error:
         error.hint = f"{error.hint} {other_road(request.form)}"
         raise

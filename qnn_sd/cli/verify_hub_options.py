@@ -18,9 +18,13 @@ from qnn_sd.errors import SettingError
 from qnn_sd.pipeline import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS
 
 _OF_OTHERS = ("wanted", "graph", "inputs", "reproduction", "prompt", "source", "against")
-# A device that many ask for is waited for.
-DEADLINE_SECONDS = 4 * 3600.0
-_OF_HUB = {"form": "--hub-form", "emulator": "--no-emulator", "allow_upload": "--allow-upload"}
+DEADLINE_MINUTES = 120.0
+_OF_HUB = {
+    "form": "--hub-form",
+    "emulator": "--no-emulator",
+    "allow_upload": "--allow-upload",
+    "deadline": "--deadline",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class HubRequest:
         emulator: whether the emulator is asked, too.
         allow_upload: whether a user's checkpoint may be uploaded without asking.
         soc: whose binaries run; None for each device's own.
-        deadline_seconds: how long jobs are waited for.
+        deadline_minutes: how long jobs are waited for.
     """
 
     devices: tuple[str, ...]
@@ -43,7 +47,7 @@ class HubRequest:
     emulator: bool
     allow_upload: bool
     soc: str | None
-    deadline_seconds: float
+    deadline_minutes: float
 
 
 def hub_options(command: Command) -> Command:
@@ -51,7 +55,7 @@ def hub_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_request(
-        hubs: tuple[str, ...], form: HubForm, emulator: bool, allow_upload: bool, soc: str, **rest: Any
+        hubs: tuple[str, ...], form: HubForm, emulator: bool, allow_upload: bool, deadline: float, soc: str, **rest: Any
     ) -> Any:
         context = click.get_current_context()
         request = None
@@ -66,7 +70,7 @@ def hub_options(command: Command) -> Command:
             named = rest["components"] if is_typed(context, "components") else TEXT_TO_IMAGE_COMPONENTS
             typed_soc = soc if is_typed(context, "soc") else None
             devices = tuple(dict.fromkeys(hubs))
-            request = HubRequest(devices, named, form, emulator, allow_upload, typed_soc, DEADLINE_SECONDS)
+            request = HubRequest(devices, named, form, emulator, allow_upload, typed_soc, deadline)
             rest["components"] = COMPONENTS
         else:
             _refuse_without_hub(context)
@@ -80,6 +84,14 @@ def hub_options(command: Command) -> Command:
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     allow_upload_option,
+    option(
+        "--deadline",
+        group=CHECKS,
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="MINUTES",
+        default=DEADLINE_MINUTES,
+        help="With --hub: how long to wait for the jobs; they go on there, and the same command finds them.",
+    ),
     option(
         "--emulator/--no-emulator",
         group=CHECKS,
@@ -101,7 +113,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         multiple=True,
         metavar="DEVICE",
         default_text="none",
-        help="Run the binaries on a real device at Qualcomm AI Hub, and compare. Repeatable.",
+        help="Run the binaries on a device at Qualcomm AI Hub, and compare: its name, its chip's or its SoC's. Repeatable.",
     ),
 )
 
