@@ -113,7 +113,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         multiple=True,
         metavar="DEVICE",
         default_text="none",
-        help="Run the binaries on a device at Qualcomm AI Hub, and compare: its name, its chip's or its SoC's. Repeatable.",
+        help="Run the binaries on a device at Qualcomm AI Hub: its name, its chip's or its SoC's; compare. Repeatable.",
     ),
 )
 
