@@ -16,7 +16,7 @@ from qnn_sd.config import Rounding, StrictModel
 from qnn_sd.schemas import Document, ImageSize
 
 SourceKind = Literal["kit", "hub", "file", "folder", "checkpoint", "published", "bundle"]
-TargetKind = Literal["cpu", "emulator", "phone"]
+TargetKind = Literal["cpu", "emulator", "phone", "hub"]
 # The text chunk with the document.
 DOCUMENT = "qnn-sd"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -141,8 +141,13 @@ class Like:
         image = self.image
         if image.target is None:
             return
+        target = target.partition(":")[0]
         if target != image.target:
-            more = "; --device SERIAL or --target phone takes a phone" if image.target == "phone" else ""
+            roads = {
+                "phone": "; --device SERIAL or --target phone takes a phone",
+                "hub": "; --target hub:DEVICE takes one",
+            }
+            more = roads.get(image.target, "")
             yield f"the image was made on the target {image.target}, this one is made on the target {target}{more}"
         if soc is not None and image.soc is not None and soc != image.soc:
             yield f"the image was made by binaries for {shown(image.soc)}, this one by those for {soc}"

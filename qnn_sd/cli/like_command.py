@@ -46,10 +46,10 @@ def like_of(context: click.Context) -> Like | None:
 
 
 def _target_options(image: RecalledImage, typed: Mapping[str, Any]) -> dict[str, str]:
-    """Where the image was made, as far as nothing else was typed: a phone is only used by its name."""
+    """Where the image was made, as far as nothing else was typed: a phone or cloud device is only used by its name."""
     target = typed.get("target")
     if target is None and typed.get("device") is None:
-        if "soc" in typed or image.target == "phone":
+        if "soc" in typed or image.target in ("phone", "hub"):
             target = "emulator"
         else:
             target = "cpu" if "precision" in typed else image.target

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from qnn_sd import resources
 from qnn_sd.artifact import Artifact
-from qnn_sd.bundle_manifest import Kind
+from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import GENERATE
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.generating import generate_images, image_paths, local_runner
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
 from qnn_sd.cli.help import GENERATION, MODEL, OUTPUT, option
+from qnn_sd.cli.hub_run import HubPlace, open_hub
 from qnn_sd.cli.image_facts import image_document
 from qnn_sd.cli.like_command import LikeCommand, like_of
 from qnn_sd.cli.options import output_options, refuse_bad_output
@@ -32,8 +34,9 @@ from qnn_sd.cli.target_options import TargetOptions, target_options
 from qnn_sd.console import Console
 from qnn_sd.image_metadata import ImageDocument, TargetKind
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
-from qnn_sd.targets.adb.client import other_soc
-from qnn_sd.targets.adb.session.deployment import deployed
+from qnn_sd.runner import Runner
+from qnn_sd.targets.adb.client import Phone, other_soc
+from qnn_sd.targets.adb.session.deployment import Deployment, deployed
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 
@@ -105,8 +108,10 @@ def run_command(
         run_bundle(BundleRun(bundle, prompt, output, generation, where, build_request.cache), console)
         return
     build_request.announce(console)
+    cache = build_request.cache or resources.cache()
+    hub = None if where.hub_device is None else open_hub(where.hub_device, where.soc, cache, console)
     phone = where.phone(console)
-    profile = where.profile(phone, console)
+    profile = where.profile(phone, console) if hub is None else hub.target.profile
     again = like_of(click.get_current_context())
     if again is not None:
         again.announce(console, where, profile, build_request)
@@ -123,12 +128,14 @@ def run_command(
             return planned.build_cpu_bundle(cpu_kind)
         return planned.build_bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
 
-    # What a phone takes nobody knows beforehand.
-    where_it_runs = [] if phone else [cpu_kind if profile is None else "emulator"]
+    # What a phone or a cloud device takes nobody knows beforehand.
+    where_it_runs = [] if phone or hub else [cpu_kind if profile is None else "emulator"]
     images = [pipeline.image_work(each, request.steps, request.guidance, request.count) for each in where_it_runs]
     if build_request.dry_run:
         show_plan(console, pipeline, build, images)
         return
+    if hub is not None:
+        hub.announce(request, pipeline, where.allow_upload, console)
     announce(
         pipeline,
         build,
@@ -140,28 +147,14 @@ def run_command(
     paths = image_paths(output, request)
     console.kept.of_images = len(paths)
     built = pipeline.cpu_bundle(cpu_kind) if profile is None else pipeline.bundle(profile, TEXT_TO_IMAGE_COMPONENTS)
-    with ExitStack() as stack:
-        deployment = None
-        if phone is None:
-            runner = local_runner(built, where.fallback, console)
-        else:
-            place = deployed(
-                phone,
-                built,
-                TEXT_TO_IMAGE_COMPONENTS,
-                build_request.cache or resources.cache(),
-                console,
-                fallback=where.fallback,
-                keep_alive=where.keep_alive,
-            )
-            deployment = stack.enter_context(place)
-            runner = deployment.runner
+    with _place(built, hub, phone, where, cache, console) as (runner, deployment):
         remark_on_verification(console, request, built.info)
         if again is not None:
             again.check_build(console, built.key)
 
         phone_soc = other_soc(phone, profile.soc) if phone and profile else None
-        target: TargetKind = "cpu" if profile is None else "emulator" if phone is None else "phone"
+        here: TargetKind = "cpu" if profile is None else "emulator" if phone is None else "phone"
+        target = here if hub is None else hub.kind
 
         def made_by() -> ImageDocument:
             return image_document(pipeline, build_request, request, built, target, runner.fallbacks, phone_soc)
@@ -173,3 +166,30 @@ def run_command(
             again.compare(console, paths[0])
     if where.keep_alive:
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
+
+
+@contextmanager
+def _place(
+    bundle: OpenBundle,
+    hub: HubPlace | None,
+    phone: Phone | None,
+    where: TargetOptions,
+    cache: Path,
+    console: Console,
+) -> Iterator[tuple[Runner, Deployment | None]]:
+    """Where the components run, and on a phone what it measures itself."""
+    if hub is not None:
+        yield hub.runner(bundle), None
+    elif phone is None:
+        yield local_runner(bundle, where.fallback, console), None
+    else:
+        with deployed(
+            phone,
+            bundle,
+            TEXT_TO_IMAGE_COMPONENTS,
+            cache,
+            console,
+            fallback=where.fallback,
+            keep_alive=where.keep_alive,
+        ) as deployment:
+            yield deployment.runner, deployment

@@ -11,6 +11,8 @@ import click
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.help import TARGET, option
 from qnn_sd.cli.options import DEFAULT_SOC, Command, device_option, open_profile, soc_option
+from qnn_sd.cli.upload_consent import allow_upload_option
+from qnn_sd.cli.value_types import Target
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
@@ -18,6 +20,7 @@ from qnn_sd.targets.adb.client import Adb, Phone, choose_phone, choose_profile
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 TARGETS = ("emulator", "cpu", "phone")
+_HUB = "hub:"
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,13 @@ class TargetOptions:
     """What was typed; None where nothing was.
 
     Attributes:
-        target: one of ``TARGETS``.
+        target: one of ``TARGETS``, or ``hub:`` and the name of a device at AI Hub.
         device: the phone's serial number.
         soc: whose context binaries run.
         precision: of the graphs that run on the CPU.
         fallback: whether the CPU runs what the target can't load.
         keep_alive: whether the phone's worker stays warm.
+        allow_upload: whether a user's checkpoint may be uploaded to AI Hub without asking.
     """
 
     target: str
@@ -39,6 +43,12 @@ class TargetOptions:
     precision: str | None
     fallback: bool
     keep_alive: bool
+    allow_upload: bool = False
+
+    @property
+    def hub_device(self) -> str | None:
+        """The device at AI Hub that is meant; None for another target."""
+        return self.target.removeprefix(_HUB) if self.target.startswith(_HUB) else None
 
     def check(self, build_request: BuildRequest) -> None:
         """Before any work.
@@ -51,6 +61,10 @@ class TargetOptions:
             raise SettingError(f"--device has no meaning with --target {target}", hint="Leave one of them out.")
         if target != "phone" and self.keep_alive:
             raise SettingError(f"--keep-alive has no meaning with --target {target}", hint="Leave one of them out.")
+        if self.hub_device is None and self.allow_upload:
+            raise SettingError(
+                f"--allow-upload has no meaning with --target {target}", hint="Nothing is uploaded: leave it out."
+            )
         if target == "cpu" and self.soc is not None:
             raise SettingError("--soc has no meaning with --target cpu", hint="Leave one of them out.")
         if target != "cpu" and self.precision is not None:
@@ -99,9 +113,9 @@ _OPTIONS = (
     option(
         "--target",
         group=TARGET,
-        type=click.Choice(TARGETS),
+        type=Target([*TARGETS, f"{_HUB}DEVICE"]),
         default_text="phone with --device, else emulator",
-        help="Where components run.",
+        help="Where components run; hub:DEVICE is a device at Qualcomm AI Hub, a job for each call.",
     ),
     device_option,
     soc_option(
@@ -126,6 +140,7 @@ _OPTIONS = (
         is_flag=True,
         help=f"Leave the phone's worker warm for {WARM_SECONDS // 60} minutes: the next run loads nothing.",
     ),
+    allow_upload_option,
 )
 
 
@@ -140,10 +155,12 @@ def target_options(command: Command) -> Command:
         precision: str | None,
         fallback: bool,
         keep_alive: bool,
+        allow_upload: bool,
         **rest: Any,
     ) -> Any:
         target = target or ("emulator" if device is None else "phone")
-        return command(where=TargetOptions(target, device, soc, precision, fallback, keep_alive), **rest)
+        where = TargetOptions(target, device, soc, precision, fallback, keep_alive, allow_upload)
+        return command(where=where, **rest)
 
     wrapped: Command = with_target
     for each in reversed(_OPTIONS):

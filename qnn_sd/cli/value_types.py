@@ -165,6 +165,27 @@ class Choice(click.Choice[str]):
         return [CompletionItem(each) for each in self.choices if self.normalize_choice(each, ctx).startswith(begun)]
 
 
+class Target(Choice):
+    """A place where components run: one of several words, or ``hub:`` and the name of a device at AI Hub."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The word, or ``hub:`` and the name as it was typed."""
+        word, _, device = str(value).partition(":")
+        if word.strip().lower() == "hub" and device.strip():
+            return f"hub:{device.strip()}"
+        return super().convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The words; behind ``hub:`` the devices that profiles name."""
+        words = super().shell_complete(ctx, param, incomplete)[: len(self.choices) - 1]
+        begun = incomplete.lower()
+        named = ((f"hub:{name}", remark) for name, remark in _cloud_devices())
+        return [
+            *words,
+            *(CompletionItem(name, help=remark) for name, remark in named if name.lower().startswith(begun)),
+        ]
+
+
 def type_of(names: Iterable[str], given: Any) -> Any:
     """The type of an option: its own by its name, else the given one, told apart less strictly.
 

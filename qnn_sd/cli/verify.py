@@ -22,6 +22,8 @@ from qnn_sd.cli.stage_output import image_size
 from qnn_sd.cli.verification_report import write_verification_report
 from qnn_sd.cli.verified_build import Refusal, show_figures, verified_build
 from qnn_sd.cli.verify_binary import binary_options, verify_foreign
+from qnn_sd.cli.verify_hub import run_hub_verification
+from qnn_sd.cli.verify_hub_options import HubRequest, hub_options
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
@@ -41,6 +43,7 @@ from qnn_sd.verification import ComponentVerification
     ),
     docs_page=VERIFICATION,
 )
+@hub_options
 @bisect_options
 @soc_option("whose context binaries are verified")
 @option(
@@ -68,14 +71,18 @@ def verify_command(
     report: Path | None,
     prompt: str | None,
     bisect_request: BisectRequest | None,
+    hub_request: HubRequest | None,
     build_request: BuildRequest,
     console: Console,
 ) -> None:
     """Verify QDQ graphs against the float model, and context binaries against QDQ graphs.
 
     QDQ graphs run on the CPU, context binaries on the HTP emulator. A component below a limit of SQNR is refused.
-    Builds first what isn't in the cache.
+    Builds first what isn't in the cache. With --hub they also run on a real device at Qualcomm AI Hub.
     """
+    if hub_request is not None:
+        run_hub_verification(hub_request, report, build_request, console)
+        return
     profile = open_profile(soc, console)
     if source is not None or against is not None:
         verify_foreign(source, against, profile, build_request.cache, console)

@@ -14,9 +14,9 @@ from qnn_sd.cli.documents.build import (
 from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
+from qnn_sd.cli.documents.fetch import FetchDocument
 from qnn_sd.cli.documents.hub import HubDevicesDocument, HubJobsDocument, HubResumeDocument, HubStandInDocument
 from qnn_sd.cli.documents.hub_profile import HubProfileDocument
-from qnn_sd.cli.documents.fetch import FetchDocument
 from qnn_sd.cli.documents.inspect import InspectDocument
 from qnn_sd.cli.documents.pages import DocsDocument
 from qnn_sd.cli.documents.phones import (
@@ -31,6 +31,7 @@ from qnn_sd.cli.documents.runtime import RuntimeFetchDocument, RuntimeListDocume
 from qnn_sd.cli.documents.socs import KnownSocsDocument
 from qnn_sd.cli.documents.verify import VerificationReport, VerifyDocument
 from qnn_sd.cli.documents.verify_binary import VerifyBinaryDocument
+from qnn_sd.cli.documents.verify_hub import VerifyHubDocument
 
 __all__ = [
     "BenchDocument",
@@ -46,12 +47,12 @@ __all__ = [
     "ErrorDetail",
     "ErrorDocument",
     "ExportDocument",
+    "FetchDocument",
     "HubDevicesDocument",
     "HubJobsDocument",
     "HubProfileDocument",
     "HubResumeDocument",
     "HubStandInDocument",
-    "FetchDocument",
     "InspectDocument",
     "KnownSocsDocument",
     "PhoneReport",
@@ -65,6 +66,7 @@ __all__ = [
     "VerificationReport",
     "VerifyBinaryDocument",
     "VerifyDocument",
+    "VerifyHubDocument",
     "VirtualPhoneDocument",
     "VirtualPhoneStopDocument",
 ]
