@@ -208,6 +208,42 @@ class UnhealthyError(QnnSdError):
     exit_code = 40
 
 
+class HubAccountError(QnnSdError):
+    """No account at Qualcomm AI Hub that could be used: no token, a wrong one, or a client that is missing or too old."""
+
+    exit_code = 50
+
+
+class HubServiceError(QnnSdError):
+    """AI Hub can't be reached, refuses what it is sent, or reports errors of its own."""
+
+    exit_code = 51
+
+
+class HubDeviceError(QnnSdError):
+    """AI Hub has no such device, or no longer."""
+
+    exit_code = 52
+
+
+class HubJobError(QnnSdError):
+    """A job at AI Hub failed."""
+
+    exit_code = 53
+
+
+class HubDeadlineError(QnnSdError):
+    """A job at AI Hub didn't end in the time that it was given; it goes on there."""
+
+    exit_code = 54
+
+
+class UploadNotAllowedError(QnnSdError):
+    """A user's checkpoint was to be uploaded, and nobody has allowed it."""
+
+    exit_code = 55
+
+
 class HungUp(QnnSdError):
     """SIGHUP: the terminal was closed, or the connection of ssh ended."""
 

@@ -12,7 +12,7 @@ from qnn_sd.binaries.binary_info import BinaryGraph
 from qnn_sd.binaries.children import run_child
 from qnn_sd.binaries.found import FoundBinary
 from qnn_sd.binaries.raw_node import onnx_type
-from qnn_sd.compile.process import last_lines
+from qnn_sd.compile.process import Children, last_lines
 from qnn_sd.errors import BinaryError, TargetError
 from qnn_sd.runner import Array, Feeds, Outputs
 
@@ -23,13 +23,16 @@ _TRAINED_STEPS = 1000
 _DEVIATIONS = 4
 
 
-def run_graph(binary: FoundBinary, graph: BinaryGraph, samples: Sequence[Feeds]) -> list[Outputs]:
+def run_graph(
+    binary: FoundBinary, graph: BinaryGraph, samples: Sequence[Feeds], children: Children | None = None
+) -> list[Outputs]:
     """What a graph answers to each sample, as the binary has it: quantized tensors are integers.
 
     Args:
         binary: the one that it is in, which has been read.
         graph: of it.
         samples: its inputs by name, in their own types.
+        children: that the emulator's process is one of; None for one that only this call ends.
 
     Raises:
         BinaryError: a tensor of it can't be fed here.
@@ -57,7 +60,7 @@ def run_graph(binary: FoundBinary, graph: BinaryGraph, samples: Sequence[Feeds])
             "htp_arch": info.htp_arch,
             "samples": [str(file) for file in files],
         }
-        code, printed = run_child("qnn_sd.binaries.run_child", request)
+        code, printed = run_child("qnn_sd.binaries.run_child", request, children=children)
         if code:
             if code < 0 and len(info.graphs) > 1:
                 raise TargetError(

@@ -1,0 +1,303 @@
+"""AI Hub as the commands use it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from qnn_sd.ai_hub import cloud_devices, job_logs
+from qnn_sd.ai_hub.api import Api
+from qnn_sd.ai_hub.client_package import require_client
+from qnn_sd.ai_hub.cloud_devices import CloudDevice
+from qnn_sd.ai_hub.configuration import read_configuration
+from qnn_sd.ai_hub.content import refuse_too_large
+from qnn_sd.ai_hub.failures import explain
+from qnn_sd.ai_hub.job_states import JobState
+from qnn_sd.ai_hub.journal import JobEntry, Journal
+from qnn_sd.ai_hub.patience import check_account
+from qnn_sd.ai_hub.profile_result import HubProfile, profile_of_json
+from qnn_sd.ai_hub.submission import Submission
+from qnn_sd.ai_hub.uploads import Uploads
+from qnn_sd.ai_hub.waiting import follow, title_of
+from qnn_sd.ai_hub.work import HubJob, HubModel, Work
+from qnn_sd.artifact import sha256_of_json
+from qnn_sd.console import Console
+from qnn_sd.errors import HubDeadlineError, HubJobError, HubServiceError
+from qnn_sd.in_words import duration
+from qnn_sd.output_files import output_error
+
+_QAIRT = "qairt"
+
+
+class HubService:
+    """One account at AI Hub. ``open`` makes one.
+
+    Args:
+        api: of the account.
+        journal: of what was uploaded and submitted.
+        console: shows the progress.
+
+    Attributes:
+        web_url: of its pages, for links; no token in it.
+    """
+
+    def __init__(self, api: Api, journal: Journal, console: Console) -> None:
+        self._api, self.journal, self._console = api, journal, console
+        self._uploads = Uploads(api, journal, console)
+        self._submission = Submission(api, journal, self._uploads, console)
+        self._devices: list[CloudDevice] | None = None
+        self.web_url = api.account.web_url
+
+    @classmethod
+    def open(cls, cache: Path, console: Console) -> HubService:
+        """The account of ``client.ini``; its token is tried.
+
+        Args:
+            cache: folder of the artifacts; the journal is kept there.
+            console: shows the progress.
+
+        Raises:
+            HubAccountError: no token, a wrong one, or a client that is missing or too old.
+            HubServiceError: the service doesn't answer.
+        """
+        require_client()
+        account = read_configuration(console)
+        api = Api(account)
+        check_account(api, console)
+        return cls(api, Journal(cache, account.account_key), console)
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether the stand-in of this package answers, and no device does."""
+        return any(each.is_stand_in for each in self.devices())
+
+    def devices(self) -> list[CloudDevice]:
+        """The account's devices, asked for once.
+
+        Raises:
+            HubServiceError: the service or network failed.
+        """
+        if self._devices is None:
+            found = self._api.call("list AI Hub's devices", self._api.client.get_devices)
+            self._devices = [CloudDevice(each.name, each.os, tuple(each.attributes)) for each in found]
+        return self._devices
+
+    def find_device(self, name: str) -> CloudDevice:
+        """The device that a name means: a device's own, its chip's, or that of a SoC that has a profile.
+
+        Raises:
+            HubDeviceError: there is none; near names are in it.
+            HubServiceError: the service or network failed.
+        """
+        return cloud_devices.find_device(name, self.devices(), self._console)
+
+    def qairt_versions(self) -> list[str]:
+        """The QAIRT releases that jobs can ask for, such as ``2.50``, oldest first.
+
+        Raises:
+            HubServiceError: the service or network failed.
+        """
+        found = self._api.call("list AI Hub's QAIRT versions", self._api.client.get_frameworks)
+        versions = {each.api_version for each in found if each.name.lower() in (_QAIRT, "qnn")}
+        return sorted(versions, key=lambda each: [int(part) if part.isdecimal() else 0 for part in each.split(".")])
+
+    def refuse_too_large(self, sources: Mapping[str, Path]) -> None:
+        """Measures all that is to be uploaded, before any of it is.
+
+        Args:
+            sources: by their labels.
+
+        Raises:
+            HubServiceError: one is larger than AI Hub takes.
+        """
+        refuse_too_large(sources)
+
+    def upload(self, source: Path, label: str) -> HubModel:
+        """A model at AI Hub; sent if its content isn't there yet.
+
+        Args:
+            source: a context binary, a DLC, or a clean folder (``model_folder.py``).
+            label: what people call it.
+
+        Raises:
+            HubAccountError: the account can't upload.
+            HubServiceError: it is too large, or the service or network failed.
+        """
+        return self._uploads.model(source, label)
+
+    def submit(self, work: Work, purpose: Mapping[str, str] | None = None) -> HubJob:
+        """The job of a work; submitted if there is none that goes on or ended well.
+
+        Args:
+            work: what is to be done.
+            purpose: what ``qnn-sd hub resume`` needs to keep the result.
+
+        Raises:
+            HubAccountError: the account can't submit.
+            HubDeviceError: the device is gone.
+            HubServiceError: the service or network failed.
+        """
+        return self._job(self._submission.submit(work, dict(purpose or {})))
+
+    def wait(self, jobs: Sequence[HubJob], deadline_s: float) -> None:
+        """Waits until all have ended well.
+
+        Args:
+            jobs: to wait for.
+            deadline_s: seconds from now.
+
+        Raises:
+            HubJobError: one failed; the others go on.
+            HubDeadlineError: the time is over; the jobs go on, and are found again.
+            HubServiceError: the service or network failed.
+        """
+        states = self.follow(jobs, deadline_s, stop_at_failure=True)
+        failed = next((each for each in jobs if states[each.id].is_failed), None)
+        if failed is not None:
+            raise self.job_error(failed, states[failed.id])
+        if left := [each for each in jobs if not states[each.id].has_ended]:
+            raise self.deadline_error(left, states, deadline_s)
+
+    def follow(self, jobs: Sequence[HubJob], deadline_s: float, stop_at_failure: bool = False) -> dict[str, JobState]:
+        """Waits until all have ended, or the time is over; for those that want what there is of the others.
+
+        Args:
+            jobs: to wait for.
+            deadline_s: seconds from now.
+            stop_at_failure: whether one that failed ends the wait.
+
+        Returns:
+            The last known state of each, by its identifier.
+
+        Raises:
+            HubServiceError: the service or network failed.
+        """
+
+        def on_end(job: HubJob, state: JobState) -> bool:
+            self._note(job, state)
+            return not (stop_at_failure and state.is_failed)
+
+        return follow(self._api, jobs, deadline_s, self._console, on_end)
+
+    def _note(self, job: HubJob, state: JobState) -> None:
+        entry = self.journal.job(job.key)
+        if entry is not None and entry.id == job.id:
+            ended = {"state": "failed" if state.is_failed else "done", "failure_type": state.failure_type or None}
+            self.journal.write(entry.model_copy(update=ended))
+
+    def job_error(self, job: HubJob, state: JobState) -> HubJobError:
+        """A failed job as it is told: what its failure type means, what its log says, its link."""
+        log = self._api.account.token.hidden_in(job_logs.log_of(self._api, job.id))
+        known = explain(state.failure_type, f"{state.reason}\n{log}")
+        number = f" (failure type {state.failure_type})" if state.failure_type else ""
+        lines = "".join(f"\n    {line}" for line in job_logs.excerpt(log))
+        said = f" AI Hub says: {state.reason.strip().rstrip('.')}." if state.reason.strip() else ""
+        return HubJobError(
+            f"AI Hub's job {job.id}, {title_of(job)}, failed{number}",
+            why=f"{known.why}{said}" + (f" From its log:{lines}" if lines else ""),
+            hint=f"{known.hint}. The job: {job.url}",
+        )
+
+    def deadline_error(
+        self, left: Sequence[HubJob], states: Mapping[str, JobState], deadline_s: float
+    ) -> HubDeadlineError:
+        """Jobs that go on when the time is over, as it is told."""
+        listed = "; ".join(f"{title_of(each)} ({each.id}): {states[each.id].in_words}" for each in left)
+        count = f"{len(left)} jobs haven't" if len(left) > 1 else "A job hasn't"
+        return HubDeadlineError(
+            f"{count} ended at AI Hub within {duration(deadline_s)}",
+            why=f"{listed}.",
+            hint="They go on there: qnn-sd hub resume waits for them, and so does the same command.",
+        )
+
+    def profile(self, job: HubJob) -> HubProfile:
+        """What a profile or inference job measured.
+
+        Raises:
+            HubServiceError: the service or network failed, or the job has no profile.
+        """
+        return profile_of_json(self.profile_json(job))
+
+    def profile_json(self, job: HubJob) -> dict[str, Any]:
+        """The same as AI Hub's client gives it.
+
+        Raises:
+            HubServiceError: the service or network failed, or the job has no profile.
+        """
+        found = self._api.call(f"fetch the profile of {job.id} from AI Hub", self._hub_job(job).download_profile)
+        if not isinstance(found, dict) or not found.get("execution_summary"):
+            raise HubServiceError(
+                f"AI Hub has no profile of {job.id}, {title_of(job)}", hint=f"Look at the job's page: {job.url}"
+            )
+        return found
+
+    def outputs(self, job: HubJob) -> dict[str, list[NDArray[Any]]]:
+        """The outputs of an inference job that had inputs: one array a sample.
+
+        Raises:
+            HubServiceError: the service or network failed, or the job has no outputs.
+        """
+        found = self._api.call(f"fetch the outputs of {job.id} from AI Hub", self._hub_job(job).download_output_data)
+        if not isinstance(found, dict):
+            raise HubServiceError(
+                f"AI Hub has no outputs of {job.id}, {title_of(job)}",
+                why="Its outputs are kept for 30 days.",
+                hint=f"Look at the job's page: {job.url}",
+            )
+        return dict(found)
+
+    def target_model(self, job: HubJob) -> HubModel:
+        """What a compile or link job made, for further work.
+
+        Raises:
+            HubServiceError: the service or network failed, or the job made none.
+        """
+        model = self._api.call(f"look at the model of {job.id} at AI Hub", self._hub_job(job).get_target_model)
+        if model is None:
+            raise HubServiceError(
+                f"AI Hub has no model of {job.id}, {title_of(job)}", hint=f"Look at the job's page: {job.url}"
+            )
+        return HubModel(str(model.model_id), sha256_of_json({"made by": job.key}), job.label)
+
+    def download_model(self, job: HubJob, to: Path) -> Path:
+        """The file that a compile or link job made.
+
+        It is written beside its place and renamed. AI Hub's client starts a download that was cut anew.
+
+        Args:
+            job: that has ended well.
+            to: its place, without or with AI Hub's suffix (``.bin``, ``.dlc``, ``.onnx.zip``).
+
+        Returns:
+            The file, with AI Hub's suffix.
+
+        Raises:
+            HubServiceError: the service or network failed, or the job made none.
+            OutputError: it can't be written.
+        """
+        made = self.target_model(job)
+        model = self._api.call(f"look at the model {made.id} at AI Hub", self._api.client.get_model, made.id)
+        try:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{to.name}.", suffix=".part", dir=to.parent) as folder:
+                with self._console.working(f"downloading {job.label} from AI Hub"):
+                    doing = f"download {job.label} from AI Hub"
+                    arrived = Path(self._api.call(doing, model.download, str(Path(folder, to.name))))
+                return arrived.replace(to.parent / arrived.name)
+        except OSError as error:
+            raise output_error(to, error) from error
+
+    def jobs(self) -> list[HubJob]:
+        """All jobs of the journal that AI Hub has answered for, newest first."""
+        return [self._job(each) for each in self.journal.jobs() if each.id is not None]
+
+    def _job(self, entry: JobEntry) -> HubJob:
+        assert entry.id is not None
+        return HubJob(entry.id, entry.kind, entry.label, entry.device, self._api.job_url(entry.id), entry.key)
+
+    def _hub_job(self, job: HubJob) -> Any:
+        return self._api.call(f"look at the job {job.id} at AI Hub", self._api.client.get_job, job.id)

@@ -1,0 +1,110 @@
+"""Faults as ``--fault`` has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from qai_hub import public_api_pb2 as api
+
+from qnn_sd.errors import SettingError, did_you_mean
+from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck
+
+
+def _noise(value: str) -> Noise:
+    component, _, db = value.rpartition(":")
+    return Noise(component, float(db))
+
+
+def _failure(value: str) -> JobFailure:
+    component, number, text = [*value.split(":", 2), ""][:3]
+    if int(number) not in api.JobFailureType.values():
+        raise ValueError(value)
+    return JobFailure(component, int(number), text)
+
+
+def _stuck(value: str) -> Stuck:
+    component, _, state = value.partition(":")
+    if state and int(state) not in api.JobState.values():
+        raise ValueError(value)
+    return Stuck(component, int(state)) if state else Stuck(component)
+
+
+def _slow(value: str) -> Slow:
+    component, _, polls = value.rpartition(":")
+    return Slow(_whole(polls), component)
+
+
+def _status(value: str) -> StatusFault:
+    status, path, times = [*value.split(":"), "", ""][:3]
+    if not re.fullmatch(r"[45]\d\d", status):
+        raise ValueError(value)
+    return StatusFault(int(status), path, _whole(times) if times else None)
+
+
+def _whole(value: str) -> int:
+    if not value.isdecimal():
+        raise ValueError(value)
+    return int(value)
+
+
+def _release(value: str) -> str:
+    if not re.fullmatch(r"\d+\.\d+", value):
+        raise ValueError(value)
+    return value
+
+
+# Each name with the field that it fills, how its value is read, and how it is written. Those of the first may be given
+# several times.
+_SEVERAL: dict[str, tuple[str, Callable[[str], Any], str]] = {
+    "noise": ("noises", _noise, "COMPONENT:DB, such as noise=unet:30"),
+    "fail": ("failures", _failure, "COMPONENT:TYPE[:TEXT], such as fail=unet:12001"),
+    "stuck": ("stuck", _stuck, "COMPONENT[:STATE], such as stuck=unet:60"),
+    "slow": ("slow", _slow, "[COMPONENT:]POLLS, such as slow=3"),
+    "status": ("statuses", _status, "CODE[:PATH[:TIMES]], such as status=500:jobs:2"),
+    "gone": ("gone", str, "DEVICE"),
+    "retired": ("retired", str, "DEVICE"),
+}
+_ONE: dict[str, tuple[str, Callable[[str], Any], str]] = {
+    "retry-after": ("retry_after", _whole, "SECONDS"),
+    "drop-upload": ("dropped_uploads", _whole, "TIMES"),
+    "drop-download": ("dropped_downloads", _whole, "TIMES"),
+    "quota": ("quota", _whole, "JOBS"),
+    "largest-model": ("largest_model", _whole, "BYTES"),
+    "lost-answer": ("lost_answers", _whole, "TIMES"),
+    "late-error": ("late_errors", _whole, "TIMES"),
+    "qairt": ("qairt", _release, "RELEASE, such as qairt=2.49"),
+}
+_BARE = {"no-etag": "no_etag", "wrong-token": "wrong_token"}
+
+
+def parse_faults(texts: Sequence[str]) -> Faults:
+    """Reads faults from the command line.
+
+    Args:
+        texts: such as ``noise=unet:30``, ``drop-upload=1`` or ``no-etag``.
+
+    Raises:
+        SettingError: one is unknown or has an impossible value.
+    """
+    faults = Faults()
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if name in _BARE and not equals:
+            faults = replace(faults, **{_BARE[name]: True})
+            continue
+        if name not in {*_SEVERAL, *_ONE, *_BARE}:
+            raise SettingError(f"Unknown fault {name!r}", hint=did_you_mean(name, {*_SEVERAL, *_ONE, *_BARE}))
+        field, read, usage = (_SEVERAL | _ONE).get(name, ("", str, ""))
+        try:
+            if not (field and value):
+                raise ValueError(text)
+            found = read(value)
+        except ValueError as error:
+            written = f"{name}={usage}" if usage else name
+            raise SettingError(f"--fault {text} is not possible", hint=f"Write --fault {written}.") from error
+        before = getattr(faults, field)
+        faults = replace(faults, **{field: (*before, found) if name in _SEVERAL else found})
+    return faults

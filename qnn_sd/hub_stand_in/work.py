@@ -1,0 +1,159 @@
+"""Does a job's work: from its record and its models' files to its result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from qai_hub import public_api_pb2 as api
+
+from qnn_sd.compile import Children
+from qnn_sd.config import DeviceProfile
+from qnn_sd.hub_stand_in import inference_work
+from qnn_sd.hub_stand_in.compile_work import CompileRequest, compile_model, link_models, staged
+from qnn_sd.hub_stand_in.faults import FaultBox, concerns
+from qnn_sd.hub_stand_in.job_options import JobOptions
+from qnn_sd.hub_stand_in.job_records import id_of, kind_of, part_of
+from qnn_sd.hub_stand_in.model_facts import describe, layers_of_graph, tensor_types
+from qnn_sd.hub_stand_in.profile_figures import Layer, profile_detail
+from qnn_sd.hub_stand_in.refusals import JobFailed
+from qnn_sd.hub_stand_in.sources import Source, unpacked
+from qnn_sd.hub_stand_in.store import Store
+
+RESULT_FILE = "result.pb"
+_LAYERS_FILE = "layers.json"
+
+
+class Work:
+    """The work of all jobs.
+
+    Args:
+        store: with models and datasets.
+        faults: of them the noise.
+        profile_of: gives the profile of a device's SoC.
+        qairt: gives the version of QAIRT that there is now.
+        children: that every process is among.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        faults: FaultBox,
+        profile_of: Callable[[api.Device], DeviceProfile],
+        qairt: Callable[[], str],
+        children: Children,
+    ) -> None:
+        self._store, self._faults = store, faults
+        self._profile_of, self._qairt, self._children = profile_of, qairt, children
+
+    def __call__(self, job: api.Job) -> list[str]:
+        """Does a job's work and adds to its record what came of it; returns lines for its log.
+
+        Raises:
+            JobFailed: it ends badly.
+        """
+        part = part_of(job)
+        options = JobOptions.parse(part.options)
+        options.check(self._qairt())
+        profile = self._profile_of(part.device)
+        lines = [f"device: {part.device.name}, emulated: {profile.title}, Hexagon v{profile.htp_arch}"]
+        with tempfile.TemporaryDirectory(prefix="qnn-sd-hub-") as scratch:
+            do = {"compile": self._compile, "link": self._link}.get(kind_of(job), self._infer)
+            return lines + do(job, options, profile, Path(scratch))
+
+    def _source(self, model_id: str, folder: Path) -> Source:
+        folder.mkdir()
+        return unpacked(self._store.content_of(model_id), self._store.models.get(model_id), folder)
+
+    def _compile(self, job: api.Job, options: JobOptions, profile: DeviceProfile, scratch: Path) -> list[str]:
+        part = job.compile_job
+        source = self._source(part.model.model_id, scratch / "source")
+        made, lines = compile_model(CompileRequest(source, profile, options, scratch, self._children))
+        layers = layers_of_graph(source.onnx.parent) if source.onnx is not None else []
+        target = self._keep(part.target_model, made, layers)
+        part.target_tensor_type_list.types.extend(target.input_spec.types)
+        result = api.CompileJobResult(compile_job_id=id_of(job))
+        result.compile_detail.tool_versions.add(name="QAIRT", version=self._qairt())
+        self._put_result(job, api.JobResult(compile_job_result=result))
+        return lines
+
+    def _link(self, job: api.Job, options: JobOptions, profile: DeviceProfile, scratch: Path) -> list[str]:
+        graphs: dict[str, Path] = {}
+        layers: list[Layer] = []
+        for number, each in enumerate(job.link_job.models.models):
+            maker = self._store.models.get(each.model_id).producer_id
+            if not maker:
+                raise JobFailed(
+                    api.JOB_FAILURE_TYPE_UNSUPPORTED,
+                    "The stand-in has no linker: it links DLCs that it has compiled itself, from their graphs.",
+                )
+            compiled = self._store.jobs.get(maker).compile_job
+            work = scratch / f"dlc{number}"
+            work.mkdir()
+            source = self._source(compiled.model.model_id, work / "source")
+            given = JobOptions.parse(compiled.options)
+            graphs[f"graph{number}"], _ = staged(CompileRequest(source, profile, given, work, self._children))
+            layers += layers_of_graph(graphs[f"graph{number}"])
+        self._keep(job.link_job.target_model, link_models(graphs, profile, scratch, self._children), layers)
+        self._put_result(job, api.JobResult(link_job_result=api.LinkJobResult(link_job_id=id_of(job))))
+        return ["linking is simulated: the graphs that the DLCs were made of were compiled together"]
+
+    def _infer(self, job: api.Job, options: JobOptions, profile: DeviceProfile, scratch: Path) -> list[str]:
+        part = job.inference_job
+        model = self._store.models.get(part.model.model_id)
+        source = self._source(model.model_id, scratch / "source")
+        loaded = inference_work.load(source, profile, options, self._qairt())
+        dataset = part.dataset.dataset_id
+        inputs = inference_work.read_entries(self._store.content_of(dataset)) if dataset else None
+        outputs = inference_work.run(loaded, inputs, options, self._children)
+        lines = [f"ran {loaded.binary.label} on the HTP emulator"]
+        for noise in self._faults.now.noises:
+            if concerns(noise.component, part.name, model.name):
+                outputs = inference_work.with_noise(outputs, loaded.graph, noise.db)
+                lines.append(f"added noise of {noise.db:g} dB, as the stand-in was told")
+        result = api.InferenceJobResult(inference_job_id=id_of(job))
+        layers = self._layers(model.model_id, loaded) if part.is_profiling_on else []
+        result.detail.CopyFrom(profile_detail(loaded.binary.size, layers, self._qairt()))
+        if dataset:
+            result.output_dataset_id = self._keep_outputs(job, outputs)
+        part.execution_time = result.detail.execution_time
+        part.execution_peak_memory.CopyFrom(result.detail.execution_memory.peak)
+        part.tensor_type_list.types.extend(tensor_types(loaded.graph.inputs))
+        self._put_result(job, api.JobResult(inference_job_result=result))
+        return lines
+
+    def _layers(self, model_id: str, loaded: inference_work.Loaded) -> list[Layer]:
+        """The ops that a model was compiled from; of a strange binary its outputs."""
+        path = self._store.files_of(model_id) / _LAYERS_FILE
+        if path.is_file():
+            return [Layer(*each) for each in json.loads(path.read_text("utf-8"))]
+        return [Layer(each.name, "Graph") for each in loaded.graph.outputs]
+
+    def _keep(self, target: api.Model, made: Path, layers: list[Layer]) -> api.Model:
+        """Keeps a target model's file and record."""
+        name = target.model_id
+        shutil.move(made, self._store.content_of(name))
+        pairs = [[each.name, each.kind] for each in layers]
+        (self._store.files_of(name) / _LAYERS_FILE).write_text(json.dumps(pairs), "utf-8")
+        model = api.Model()
+        model.CopyFrom(self._store.models.get(name))
+        model.file_upload_complete = True
+        if model.model_type == api.MODEL_TYPE_QNN_CONTEXT_BINARY:
+            describe(model, self._store.content_of(name))
+        self._store.models.put(name, model)
+        target.CopyFrom(model)
+        return model
+
+    def _keep_outputs(self, job: api.Job, outputs: inference_work.Entries) -> str:
+        name = self._store.datasets.new_id()
+        inference_work.write_entries(self._store.content_of(name), outputs)
+        dataset = api.Dataset(dataset_id=name, name=f"{job.inference_job.name} outputs", file_upload_complete=True)
+        dataset.creation_time.GetCurrentTime()
+        self._store.datasets.put(name, dataset)
+        return name
+
+    def _put_result(self, job: api.Job, result: api.JobResult) -> None:
+        (self._store.files_of(id_of(job)) / RESULT_FILE).write_bytes(result.SerializeToString())
