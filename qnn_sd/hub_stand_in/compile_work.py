@@ -64,6 +64,7 @@ def compile_model(request: CompileRequest) -> tuple[Path, list[str]]:
         raise JobFailed(api.JOB_FAILURE_TYPE_UNSUPPORTED, f"The stand-in doesn't compile for the runtime {runtime}.")
     if request.source.onnx is None:
         return _wrapped(request), ["wrapped the context binary into an EPContext model"]
+    _refuse_other_names(request.source.onnx, request.options)
     qdq, lines = staged(request)
     made = _folder(request, "made")
     try:
@@ -71,7 +72,7 @@ def compile_model(request: CompileRequest) -> tuple[Path, list[str]]:
             write_dlc(qdq, request.profile.soc_model, request.profile.htp_arch, made)
             return made / DLC_FILE, [*lines, "written as a DLC"]
         profile = request.profile
-        level = request.options.number("--qnn_context_binary_optimization_level") or profile.optimization_mode
+        level = request.options.level() or profile.optimization_mode
         metadata = compile_component(
             qdq,
             profile.soc_model,
@@ -89,9 +90,19 @@ def compile_model(request: CompileRequest) -> tuple[Path, list[str]]:
     return (_zipped(made / CONTEXT_FILE, binary) if runtime == "precompiled_qnn_onnx" else binary), lines
 
 
+def _refuse_other_names(path: Path, options: JobOptions) -> None:
+    """The local compiler keeps the graph's names: only those can be asked for."""
+    asked = options.values.get("--output_names")
+    own = ",".join(each.name for each in onnx.load(str(path), load_external_data=False).graph.output)
+    if asked is not None and asked != own:
+        raise JobFailed(
+            api.JOB_FAILURE_TYPE_UNSUPPORTED, f"The stand-in keeps the outputs' names, {own}: --output_names {asked}."
+        )
+
+
 def _vtcm_mb(request: CompileRequest) -> int | None:
     """As asked for, else as a local build takes it: told only where the chip has less than the default."""
-    asked = request.options.number("--qnn_context_binary_vtcm")
+    asked = request.options.vtcm_mb()
     least = request.profile.vtcm_mb
     return asked or (least if least < DEFAULT_VTCM_MB else None)
 

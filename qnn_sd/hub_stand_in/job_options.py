@@ -23,7 +23,7 @@ _VALUES = {
 }
 # Would change the result, and the local compiler has no such thing.
 _NOT_HERE = {
-    *("--quantize_io", "--force_channel_last_input", "--force_channel_last_output", "--output_names"),
+    *("--quantize_io", "--force_channel_last_input", "--force_channel_last_output"),
     *("--quantize_full_type", "--quantize_weight_type", "--truncate_64bit_tensors"),
 }
 
@@ -68,24 +68,44 @@ class JobOptions:
         """What a compile job makes."""
         return self.values.get("--target_runtime", "qnn_context_binary")
 
-    def number(self, name: str) -> int | None:
-        """An option's whole number; None where it isn't given.
+    def number(self, name: str, otherwise: str | None = None) -> int | None:
+        """An option's whole number; None where neither it nor ``otherwise`` is given.
 
         Raises:
             JobFailed: it is none.
         """
-        value = self.values.get(name)
+        value = self.values.get(name, otherwise)
         if value is not None and not value.isdecimal():
             raise JobFailed(api.JOB_FAILURE_TYPE_INVALID_ARGUMENT, f"{name} {value} is no number.")
         return None if value is None else int(value)
 
+    @property
+    def qnn(self) -> dict[str, str]:
+        """The values of ``--qnn_options``, by name."""
+        pairs = (pair.partition("=") for pair in self.values.get("--qnn_options", "").split(";"))
+        return {name: value for name, _, value in pairs if name}
+
     def graph_name(self) -> str | None:
         """The graph of a binary that is meant, or None."""
-        for pair in self.values.get("--qnn_options", "").split(";"):
-            name, _, value = pair.partition("=")
-            if name == "context_enable_graphs":
-                return value
-        return self.values.get("--qnn_graph_name")
+        return self.qnn.get("context_enable_graphs") or self.values.get("--qnn_graph_name")
+
+    def level(self) -> int | None:
+        """The compiler's optimization level; None where it isn't given.
+
+        Raises:
+            JobFailed: it is no number.
+        """
+        settings = self.qnn.get("default_graph_htp_optimizations", "").split(",")
+        given = next((each.removeprefix("O=") for each in settings if each.startswith("O=")), None)
+        return self.number("--qnn_context_binary_optimization_level", given)
+
+    def vtcm_mb(self) -> int | None:
+        """On-chip memory that a binary may take, MB; None where it isn't given.
+
+        Raises:
+            JobFailed: it is no number.
+        """
+        return self.number("--qnn_context_binary_vtcm", self.qnn.get("default_graph_htp_vtcm_size"))
 
     def check(self, qairt: str) -> None:
         """Refuses what the stand-in doesn't have.

@@ -7,6 +7,7 @@ for one that was compiled here.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +17,12 @@ from typing import Any, Literal
 import onnx
 
 from qnn_sd.ai_hub import CloudDevice, CompileWork, HubJob, HubService, LinkWork
+from qnn_sd.ai_hub.model_folder import clean_folder
 from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.binaries.delivered import Asked, wrap_delivered
 from qnn_sd.compile import CONTEXT_FILE, DLC_FILE
 from qnn_sd.config import DeviceProfile
-from qnn_sd.onnx_files import load_structure
+from qnn_sd.onnx_files import MODEL_FILE, load_structure
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.pipeline.stages.bundle_stage import DLC_FOLDER
@@ -147,8 +149,11 @@ def _run_jobs(
     compiled: dict[str, _Submitted] = {}
     for name, qdq in graphs.items():
         label = f"{context.model.name} {name}"
-        with graph_to_send(order.source, qdq, floats.get(name), profile) as (folder, narrowed):
-            model = order.service.upload(folder, label)
+        with (
+            graph_to_send(order.source, qdq, floats.get(name), profile) as (source, encodings, narrowed),
+            tempfile.TemporaryDirectory(prefix="qnn-sd-hub-") as scratch,
+        ):
+            model = order.service.upload(clean_folder(source / MODEL_FILE, Path(scratch, name), encodings), label)
         graph = load_structure(qdq.folder).graph
         options = compile_options(name, graph, profile, order.qairt, target)
         work = CompileWork(model, order.device, options, label, _input_specs(graph))

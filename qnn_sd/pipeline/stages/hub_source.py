@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,8 +101,3 @@ def _dequantized(weight: tuple[list[onnx.TensorProto], int], folder: Path) -> ND
         scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
     values: NDArray[Any] = (integers.astype(np.float32) - zero_point.astype(np.float32)) * scale
     return values.astype(np.float32)
-
-
-def copy_encodings(encodings: Path, folder: Path, name: str) -> None:
-    """Puts encodings beside the graph that they are for."""
-    shutil.copyfile(encodings, folder / name)
