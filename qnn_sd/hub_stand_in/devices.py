@@ -43,9 +43,7 @@ class StandInDevice:
 
     def message(self) -> api.Device:
         """As the client takes it."""
-        return api.Device(
-            name=self.name, os=self.os, attributes=self.attributes, soc_description=self.profile.title
-        )
+        return api.Device(name=self.name, os=self.os, attributes=self.attributes, soc_description=self.profile.title)
 
 
 def all_devices() -> list[StandInDevice]:

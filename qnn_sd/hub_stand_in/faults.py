@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,19 @@ class Slow:
 
 
 @dataclass(frozen=True)
+class WrongModel:
+    """Compile and link jobs that deliver something else.
+
+    Attributes:
+        component: as in ``JobFailure``.
+        file: what they deliver, such as another component's context binary.
+    """
+
+    component: str
+    file: Path
+
+
+@dataclass(frozen=True)
 class StatusFault:
     """Requests that are answered with a status, and not carried out.
 
@@ -89,6 +103,7 @@ class Faults:
         failures: jobs that fail.
         stuck: jobs that never end.
         slow: jobs that take their time.
+        wrong_models: jobs that deliver something else.
         statuses: requests that are refused.
         retry_after: seconds, in the header of every answer with status 429.
         dropped_uploads: how many parts of uploads are cut off in the middle.
@@ -108,6 +123,7 @@ class Faults:
     failures: tuple[JobFailure, ...] = ()
     stuck: tuple[Stuck, ...] = ()
     slow: tuple[Slow, ...] = ()
+    wrong_models: tuple[WrongModel, ...] = ()
     statuses: tuple[StatusFault, ...] = ()
     retry_after: int = 1
     dropped_uploads: int = 0

@@ -162,7 +162,9 @@ def with_noise(outputs: Entries, graph: BinaryGraph, db: float) -> Entries:
     return noisy
 
 
-def _noisy(tensor: BinaryTensor, array: NDArray[np.generic], db: float, rng: np.random.Generator) -> NDArray[np.generic]:
+def _noisy(
+    tensor: BinaryTensor, array: NDArray[np.generic], db: float, rng: np.random.Generator
+) -> NDArray[np.generic]:
     values = np.asarray(array if np.issubdtype(array.dtype, np.floating) else to_values(tensor, array), np.float64)
     noise = rng.standard_normal(values.shape)
     power = np.sqrt(np.mean(values**2) / np.mean(noise**2)) * 10 ** (-db / 20)

@@ -66,7 +66,12 @@ class StandIn:
         )
         self._server = server = _listening(port, folder / "port")
         self.url = server.url
-        server.token, server.faults, server.counts, server.store = store.secret("token"), self._faults, self.counts, store
+        server.token, server.faults, server.counts, server.store = (
+            store.secret("token"),
+            self._faults,
+            self.counts,
+            store,
+        )
         server.transfers = Transfers(store, self.url, part_bytes)
         server.routes = Routes(service, store, self._runner, server.transfers)
         self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="hub-stand-in", daemon=True)

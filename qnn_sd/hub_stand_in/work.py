@@ -136,6 +136,9 @@ class Work:
         """Keeps a target model's file and record."""
         name = target.model_id
         shutil.move(made, self._store.content_of(name))
+        for each in self._faults.now.wrong_models:
+            if concerns(each.component, target.name):
+                shutil.copyfile(each.file, self._store.content_of(name))
         pairs = [[each.name, each.kind] for each in layers]
         (self._store.files_of(name) / _LAYERS_FILE).write_text(json.dumps(pairs), "utf-8")
         model = api.Model()
