@@ -64,7 +64,7 @@ def _versions(name: str, profile: DeviceProfile) -> tuple[str, ...]:
 def _device(name: str, os: str, profile: DeviceProfile) -> StandInDevice:
     system = "windows" if name.startswith("Snapdragon X") and "XR" not in name else "android"
     kind = "phone" if name.startswith(("Samsung Galaxy S", "Xiaomi")) or name.endswith("QRD") else "iot"
-    vendor = name.split()[0].lower() if name.startswith(("Samsung", "Xiaomi", "Arduino")) else "qualcomm"
+    vendor = name.split(maxsplit=1)[0].lower() if name.startswith(("Samsung", "Xiaomi", "Arduino")) else "qualcomm"
     attributes = (
         *(f"chipset:{chipset}" for chipset in _chipsets(name, profile)),
         f"soc-model:{_SOC_MODELS.get(name, profile.soc_model)}",
@@ -81,7 +81,7 @@ def _device(name: str, os: str, profile: DeviceProfile) -> StandInDevice:
 
 def _chipsets(name: str, profile: DeviceProfile) -> list[str]:
     """Of the SoC's names those that are the device's: a proxy's, a Galaxy's, or that of one part of a family."""
-    names, first = profile.ai_hub.chipsets, name.split()[0].lower()
+    names, first = profile.ai_hub.chipsets, name.split(maxsplit=1)[0].lower()
     for marks in (
         [each for each in names if name.endswith("(Proxy)") and each.endswith("-proxy")],
         [each for each in names if each == f"qualcomm-{first}"],

@@ -25,7 +25,8 @@ from qnn_sd.hub_stand_in.sources import Source
 from qnn_sd.runner import Feeds
 from qnn_sd.toolchain import loads
 
-Entries = dict[str, list[NDArray[np.generic]]]
+Array = NDArray[np.generic]
+Entries = dict[str, list[Array]]
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _samples(graph: BinaryGraph, inputs: Entries) -> list[Feeds]:
     return [{each.name: _fed(each, inputs[each.name][at]) for each in graph.inputs} for at in range(counts.pop())]
 
 
-def _fed(tensor: BinaryTensor, array: NDArray[np.generic]) -> NDArray[np.generic]:
+def _fed(tensor: BinaryTensor, array: Array) -> Array:
     """An array as the binary takes it; values of a quantized tensor become its integers."""
     if list(array.shape) != tensor.dims:
         raise _invalid(f"The input {tensor.name} has the shape {tensor.dims}; the dataset has {list(array.shape)}.")
@@ -145,6 +146,23 @@ def _fed(tensor: BinaryTensor, array: NDArray[np.generic]) -> NDArray[np.generic
     if tensor.encoding is not None and np.issubdtype(array.dtype, np.floating):
         return to_integers(tensor, array.astype(np.float64))
     raise _invalid(f"The input {tensor.name} has the type {dtype}; the dataset has {array.dtype}.")
+
+
+def with_weakened(inputs: Entries, graph: BinaryGraph, name: str, share: float) -> Entries:
+    """Inputs of which one differs less from sample to sample.
+
+    Args:
+        inputs: as they were sent.
+        graph: whose they are.
+        name: of the input; one that the graph hasn't stays as it is.
+        share: of each sample's distance from the mean of all that is lost.
+    """
+    weak = dict(inputs)
+    for tensor in (each for each in graph.inputs if each.name == name and name in inputs):
+        values = [np.asarray(to_values(tensor, _fed(tensor, each)), np.float64) for each in inputs[name]]
+        mean = np.mean(values, axis=0)
+        weak[name] = [to_integers(tensor, each + share * (mean - each)) for each in values]
+    return weak
 
 
 def with_noise(outputs: Entries, graph: BinaryGraph, db: float) -> Entries:
@@ -162,9 +180,7 @@ def with_noise(outputs: Entries, graph: BinaryGraph, db: float) -> Entries:
     return noisy
 
 
-def _noisy(
-    tensor: BinaryTensor, array: NDArray[np.generic], db: float, rng: np.random.Generator
-) -> NDArray[np.generic]:
+def _noisy(tensor: BinaryTensor, array: Array, db: float, rng: np.random.Generator) -> Array:
     values = np.asarray(array if np.issubdtype(array.dtype, np.floating) else to_values(tensor, array), np.float64)
     noise = rng.standard_normal(values.shape)
     power = np.sqrt(np.mean(values**2) / np.mean(noise**2)) * 10 ** (-db / 20)
@@ -185,7 +201,7 @@ def read_entries(path: Path) -> Entries:
         raise _invalid("The dataset can't be read as HDF5 in the client's layout.") from error
 
 
-def write_entries(path: Path, entries: Mapping[str, Sequence[NDArray[np.generic]]]) -> None:
+def write_entries(path: Path, entries: Mapping[str, Sequence[Array]]) -> None:
     """Writes arrays as a dataset."""
     with h5py.File(path, "w") as file:
         dataset_entries_to_h5({name: list(arrays) for name, arrays in entries.items()}, file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +10,7 @@ from typing import Self
 from qnn_sd.compile import Children
 from qnn_sd.errors import SettingError
 from qnn_sd.hub_stand_in.counts import Counts
-from qnn_sd.hub_stand_in.faults import FaultBox, Faults
+from qnn_sd.hub_stand_in.faults import NO_FAULTS, FaultBox, Faults
 from qnn_sd.hub_stand_in.http_server import Server
 from qnn_sd.hub_stand_in.job_runner import JobRunner
 from qnn_sd.hub_stand_in.routes import Routes
@@ -40,13 +39,13 @@ class StandIn:
 
     Raises:
         OutputError: the folder can't be written.
-        SettingError: the port isn't free.
+        SettingError: the port isn't free, the folder is in use or holds something else.
     """
 
     def __init__(
         self,
         folder: Path,
-        faults: Faults = Faults(),
+        faults: Faults = NO_FAULTS,
         *,
         port: int = 0,
         part_bytes: int = PART_BYTES,
@@ -66,12 +65,8 @@ class StandIn:
         )
         self._server = server = _listening(port, folder / "port")
         self.url = server.url
-        server.token, server.faults, server.counts, server.store = (
-            store.secret("token"),
-            self._faults,
-            self.counts,
-            store,
-        )
+        server.token, server.store = store.token, store
+        server.faults, server.counts = self._faults, self.counts
         server.transfers = Transfers(store, self.url, part_bytes)
         server.routes = Routes(service, store, self._runner, server.transfers)
         self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="hub-stand-in", daemon=True)
@@ -94,6 +89,7 @@ class StandIn:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self._store.close()
 
 
 def _listening(port: int, remembered: Path) -> Server:
@@ -117,6 +113,6 @@ def _write_ini(path: Path, url: str, token: str) -> Path:
     """The client's settings, for this user's eyes."""
     text = f"[api]\napi_token = {token}\napi_url = {url}\nweb_url = {url}\nverbose = false\n"
     with written_aside(path) as aside:
-        os.chmod(aside, 0o600)
+        aside.chmod(0o600)
         aside.write_text(text, "utf-8")
     return path
