@@ -209,7 +209,7 @@ class UnhealthyError(QnnSdError):
 
 
 class HubAccountError(QnnSdError):
-    """No account at Qualcomm AI Hub that could be used: no token, a wrong one, or a client that is missing or too old."""
+    """No usable account at Qualcomm AI Hub: no token, a wrong one, or a client that is missing or too old."""
 
     exit_code = 50
 

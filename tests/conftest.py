@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from adb_host import AdbHost, PhoneOnAdb
     from cli_here import CliHere
 
+    from qnn_sd.hub_stand_in import StandIn
+
 CHECKPOINT = ROOT / "assets" / "tiny-sd"
 
 # Virtual phones here run with another user's HOME. The pinned jars (54 MB) are in this user's cache, or get there once.
@@ -166,6 +168,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(build, check=True, capture_output=True, timeout=600)
     [built] = folder.glob("*.whl")
     return built
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A stand-in for AI Hub in this process, which AI Hub's client and qnn-sd are pointed at."""
+    from qnn_sd.hub_stand_in import StandIn
+
+    with StandIn(tmp_path / "hub") as stand_in:
+        monkeypatch.setenv("QAIHUB_CLIENT_INI", str(stand_in.client_ini))
+        yield stand_in
 
 
 @pytest.fixture

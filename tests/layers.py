@@ -47,12 +47,14 @@ CONTRACTS = {
     *("test_layout", "test_toolchain"),
 }
 FIXTURES = {
+    "hub": "emulator",
     "reading_cli": "process",
     "pipeline": "demo",
     "own_cache": "demo",
     "refused_cache": "demo",
     "adb": "phone",
     "wheel": "process",
+    "hub": "emulator",
 }
 # A package or module with all in it, or one name of it.
 NAMES = {
@@ -75,7 +77,9 @@ NAMES = {
     "qnn_sd.compile.dlc": "emulator",
     "qnn_sd.compile.shared_weights": "emulator",
     "qnn_sd.compile.verifier": "emulator",
+    "qnn_sd.hub_stand_in.stand_in.StandIn": "emulator",
     "qnn_sd.targets.emulator": "emulator",
+    "qnn_sd.hub_stand_in": "emulator",
     "qnn_sd.pipeline.pipeline.BuildPipeline": "demo",
     "adbutils": "phone",
     "adb_host": "phone",

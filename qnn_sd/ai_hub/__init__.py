@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qnn_sd.ai_hub.cloud_devices import ALL_DEVICES, CloudDevice, one_per_soc, profile_of
+from qnn_sd.ai_hub.device_binaries import DeviceBinaries, binaries_for
 from qnn_sd.ai_hub.job_states import JobState
 from qnn_sd.ai_hub.profile_result import HubOp, HubProfile
 from qnn_sd.ai_hub.service import HubService
@@ -12,6 +13,7 @@ __all__ = [
     "ALL_DEVICES",
     "CloudDevice",
     "CompileWork",
+    "DeviceBinaries",
     "HubJob",
     "HubModel",
     "HubOp",
@@ -22,6 +24,7 @@ __all__ = [
     "LinkWork",
     "ProfileWork",
     "Work",
+    "binaries_for",
     "one_per_soc",
     "profile_of",
 ]

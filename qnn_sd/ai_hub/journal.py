@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -44,6 +45,20 @@ class UploadEntry(_Entry):
     label: str
     kind: Literal["model", "dataset"]
     id: str | None
+    at: _Seconds
+
+
+class ConsentEntry(_Entry):
+    """A checkpoint of which may be uploaded what is made of it.
+
+    Attributes:
+        key: hash of its content.
+        name: for people.
+        at: when it was allowed, seconds since the epoch.
+    """
+
+    key: str
+    name: str
     at: _Seconds
 
 
@@ -105,6 +120,22 @@ class Journal:
         found = [entry for path in paths if (entry := _read(path, JobEntry)) is not None]
         return sorted(found, key=lambda each: each.at, reverse=True)
 
+    def is_allowed(self, key: str) -> bool:
+        """Whether what is made of a checkpoint may be uploaded."""
+        return _read(self._path("allowed", key), ConsentEntry) is not None
+
+    def allow(self, key: str, name: str) -> None:
+        """Remembers that it may.
+
+        Args:
+            key: hash of the checkpoint's content.
+            name: for people.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        self._write(self._path("allowed", key), ConsentEntry(key=key, name=name, at=time.time()))
+
     def write(self, entry: UploadEntry | JobEntry) -> None:
         """Writes an entry, so that it is on the disk when this returns.
 
@@ -112,7 +143,9 @@ class Journal:
             OutputError: it can't be written.
         """
         kind, key = ("jobs", entry.key) if isinstance(entry, JobEntry) else ("uploads", entry.sha256)
-        path = self._path(kind, key)
+        self._write(self._path(kind, key), entry)
+
+    def _write(self, path: Path, entry: _Entry) -> None:
         self._make(path.parent)
         with written_aside(path) as aside, aside.open("w", encoding="utf-8") as file:
             file.write(entry.model_dump_json(indent=1) + "\n")

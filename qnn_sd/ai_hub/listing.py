@@ -85,7 +85,8 @@ def _named(
 ) -> list[Listed]:
     pages = _pages(api, doing, list_page, read, since)
     found = {each.id: each for page in pages for each in page if each.name == name and each.id}
-    return sorted(found.values(), key=lambda each: (each.at, each.id))
+    # Times are whole seconds: within one, what is listed last was first.
+    return sorted(list(found.values())[::-1], key=lambda each: each.at)
 
 
 def _pages(

@@ -5,7 +5,6 @@ Other suffixes and further files are refused there, and a lone ``.onnx`` is uplo
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -25,8 +24,7 @@ _PIECE_BYTES = 1 << 22
 def clean_folder(model: Path, folder: Path, encodings: Path | None = None) -> Path:
     """Makes the folder of an ONNX model, float, QDQ or EPContext.
 
-    The model's weights may be in any number of files beside it, under any names. Where they are in one file, that file
-    is linked and not copied.
+    The model's weights may be in any number of files beside it, under any names.
 
     Args:
         model: an ``.onnx`` file, with its external data or context binary beside it.
@@ -74,7 +72,7 @@ def _with_data(content: onnx.ModelProto, model: Path, folder: Path) -> None:
     data = folder / f"{_STEM}.data"
     files = {each.file for each in places}
     if len(files) == 1:
-        _link(files.pop(), data)
+        _copy(files.pop(), data)
     elif files:
         places = _joined(places, data)
     for tensor, place in zip(tensors, places, strict=True):
@@ -84,12 +82,9 @@ def _with_data(content: onnx.ModelProto, model: Path, folder: Path) -> None:
     onnx.save_model(content, folder / f"{_STEM}.onnx")
 
 
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name, or a copy where the file system has no such thing."""
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
+def _copy(source: Path, target: Path) -> None:
+    """A copy, not a link: ONNX's own reader takes a second name of a file for an attack."""
+    shutil.copyfile(source, target)
 
 
 def _joined(places: list[Place], data: Path) -> list[Place]:
@@ -124,7 +119,7 @@ def _with_binary(content: onnx.ModelProto, model: Path, nodes: list[onnx.NodePro
         )
     for name in references:
         binary = f"{_STEM}.bin"
-        _link(model.parent / name, folder / binary)
+        _copy(model.parent / name, folder / binary)
         for node in nodes:
             if not _is_embedded(node) and _content(node):
                 _attribute(node, "ep_cache_context").s = binary.encode()

@@ -43,6 +43,9 @@ class HubService:
 
     Attributes:
         web_url: of its pages, for links; no token in it.
+        host: of the service.
+        account_file: the file that the account was read from.
+        journal: of what was uploaded and submitted.
     """
 
     def __init__(self, api: Api, journal: Journal, console: Console) -> None:
@@ -50,7 +53,7 @@ class HubService:
         self._uploads = Uploads(api, journal, console)
         self._submission = Submission(api, journal, self._uploads, console)
         self._devices: list[CloudDevice] | None = None
-        self.web_url = api.account.web_url
+        self.web_url, self.host, self.account_file = api.account.web_url, api.account.host, api.account.path
 
     @classmethod
     def open(cls, cache: Path, console: Console) -> HubService:

@@ -19,7 +19,9 @@ from qnn_sd.installation import install_extra
 _TEXT_LETTERS = 300
 # Where AI Hub's storage is S3, the client moves files with these.
 _STORAGE_PACKAGES = ("botocore", "boto3", "s3transfer")
-_QUOTA = re.compile(r"quota|too many (running|active|pending)|limit (reached|exceeded)|exceeded .*limit", re.I)
+_QUOTA = re.compile(
+    r"quota|too many (running|active|pending)|limit (reached|exceeded)|(exceeded|reached) .*limit", re.I
+)
 TRANSIENT = frozenset({500, 502, 503, 504})
 
 
@@ -197,7 +199,8 @@ def _module(each: BaseException) -> str:
 def _said(raised: BaseException) -> str:
     """What the service said, in one line: of its JSON the detail, of a page the text."""
     answer = next((each for each in _chain(raised) if type(each).__name__ == "APIException"), raised)
-    text = str(answer)
+    # The client's own words for an error of the service name neither.
+    text = "" if type(answer).__name__ == "InternalError" else str(answer)
     try:
         content = json.loads(text)
         text = str(content.get("detail", text)) if isinstance(content, dict) else text

@@ -23,6 +23,7 @@ from qnn_sd.cli.doctor import doctor_command
 from qnn_sd.cli.documents import ErrorDetail, ErrorDocument
 from qnn_sd.cli.export import export_command
 from qnn_sd.cli.help import OUTPUT, GroupedOption, HelpGroup
+from qnn_sd.cli.hub import hub_group
 from qnn_sd.cli.inspect import inspect_command
 from qnn_sd.cli.pages import docs_command
 from qnn_sd.cli.quantize import quantize_command
@@ -53,6 +54,7 @@ from qnn_sd.errors import (
         ),
         "Generate": (run_command, bench_command),
         "Phone": (devices_command, unstage_command, runtime_group, virtual_phone_command),
+        "Cloud": (hub_group,),
         "Machine": (doctor_command, docs_command, completion_command),
     },
     examples=(

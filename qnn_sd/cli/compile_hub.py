@@ -19,6 +19,7 @@ from qnn_sd.cli.help import TARGET, option
 from qnn_sd.cli.options import Command, open_profile, refuse_typed
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies
+from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent
 from qnn_sd.config import DeviceProfile, takes_int16_operands
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
@@ -69,13 +70,7 @@ _OPTIONS = (
         default_text="that of the installed compiler",
         help="QAIRT release that AI Hub compiles with, such as 2.45; a phone's libraries must not be older.",
     ),
-    option(
-        "--allow-upload",
-        "allow_upload",
-        group=TARGET,
-        is_flag=True,
-        help="Send a checkpoint of your own to AI Hub without asking.",
-    ),
+    allow_upload_option,
 )
 _OF_HUB = {"hub_source", "qairt", "allow_upload"}
 
@@ -135,7 +130,9 @@ def compile_at_hub(
     if build_request.dry_run:
         show_plan(console, pipeline, build, uploads=pipeline.hub_uploads(order))
         return
-    _ask_for_consent(hub, build_request, pipeline, console)
+    graphs = "QDQ graphs" if hub.source == "qdq" else "float graphs and encodings"
+    upload = Upload(pipeline.identity, f"the {graphs} of {', '.join(pipeline.components)}")
+    require_consent(service, upload, hub.allow_upload, console)
     announce(pipeline, build, console, build_request, shortcut="qnn-sd run PROMPT --target cpu")
     console.say(f"AI Hub compiles for {device.name} with QAIRT {qairt}; how long its jobs take isn't known before")
     made = build(pipeline)
@@ -207,10 +204,6 @@ def _require_release(service: HubService, qairt: str) -> None:
             why=f"It has {', '.join(versions) or 'none'}. A binary must not be newer than the libraries on the phone.",
             hint=with_older or "Compile it here: leave --via out.",
         )
-
-
-def _ask_for_consent(hub: HubChoices, build_request: BuildRequest, pipeline: BuildPipeline, console: Console) -> None:
-    pass
 
 
 def _how(pipeline: BuildPipeline, order: HubOrder) -> HubCompile:

@@ -21,7 +21,7 @@ this package.
 from qnn_sd.hub_stand_in.counts import Counts
 from qnn_sd.hub_stand_in.devices import STAND_IN_ATTRIBUTE
 from qnn_sd.hub_stand_in.fault_words import parse_faults
-from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck, WrongModel
+from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck, Weakened, WrongModel
 from qnn_sd.hub_stand_in.stand_in import StandIn
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "StandIn",
     "StatusFault",
     "Stuck",
+    "Weakened",
     "WrongModel",
     "parse_faults",
 ]

@@ -59,7 +59,7 @@ def compile_model(request: CompileRequest) -> tuple[Path, list[str]]:
     Raises:
         JobFailed: the model, the options or the compiler's answer are the reason.
     """
-    runtime, lines = request.options.target_runtime, []
+    runtime = request.options.target_runtime
     if runtime not in TARGETS:
         raise JobFailed(api.JOB_FAILURE_TYPE_UNSUPPORTED, f"The stand-in doesn't compile for the runtime {runtime}.")
     if request.source.onnx is None:
@@ -119,9 +119,10 @@ def staged(request: CompileRequest) -> tuple[Path, list[str]]:
     Raises:
         JobFailed: it has 64-bit inputs that nobody allowed to be 32, or its encodings don't fit.
     """
-    source, lines = request.source, list[str]()
+    source = request.source
+    lines: list[str] = []
     assert source.onnx is not None, "it is a graph"
-    folder, lines = source.onnx.parent, []
+    folder = source.onnx.parent
     if source.onnx.name != MODEL_FILE:
         source.onnx.rename(folder / MODEL_FILE)
     if narrowed := _narrow_inputs(folder / MODEL_FILE, "--truncate_64bit_io" in request.options.flags):

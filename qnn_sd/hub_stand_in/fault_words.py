@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from qai_hub import public_api_pb2 as api
 
 from qnn_sd.errors import SettingError, did_you_mean
-from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck
+from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck, Weakened
 
 
 def _noise(value: str) -> Noise:
     component, _, db = value.rpartition(":")
+    if not math.isfinite(float(db)):
+        raise ValueError(value)
     return Noise(component, float(db))
+
+
+def _weakened(value: str) -> Weakened:
+    component, name, share = value.split(":")
+    return Weakened(component, name, float(share))
 
 
 def _failure(value: str) -> JobFailure:
@@ -60,6 +67,7 @@ def _release(value: str) -> str:
 # several times.
 _SEVERAL: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "noise": ("noises", _noise, "COMPONENT:DB, such as noise=unet:30"),
+    "weaken": ("weakened", _weakened, "COMPONENT:INPUT:SHARE, such as weaken=unet:encoder_hidden_states:0.2"),
     "fail": ("failures", _failure, "COMPONENT:TYPE[:TEXT], such as fail=unet:12001"),
     "stuck": ("stuck", _stuck, "COMPONENT[:STATE], such as stuck=unet:60"),
     "slow": ("slow", _slow, "[COMPONENT:]POLLS, such as slow=3"),
@@ -89,11 +97,11 @@ def parse_faults(texts: Sequence[str]) -> Faults:
     Raises:
         SettingError: one is unknown or has an impossible value.
     """
-    faults = Faults()
+    values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if name in _BARE and not equals:
-            faults = replace(faults, **{_BARE[name]: True})
+            values[_BARE[name]] = True
             continue
         if name not in {*_SEVERAL, *_ONE, *_BARE}:
             raise SettingError(f"Unknown fault {name!r}", hint=did_you_mean(name, {*_SEVERAL, *_ONE, *_BARE}))
@@ -105,6 +113,5 @@ def parse_faults(texts: Sequence[str]) -> Faults:
         except ValueError as error:
             written = f"{name}={usage}" if usage else name
             raise SettingError(f"--fault {text} is not possible", hint=f"Write --fault {written}.") from error
-        before = getattr(faults, field)
-        faults = replace(faults, **{field: (*before, found) if name in _SEVERAL else found})
-    return faults
+        values[field] = (*values.get(field, ()), found) if name in _SEVERAL else found
+    return Faults(**values)

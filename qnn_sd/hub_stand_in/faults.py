@@ -22,6 +22,21 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Weakened:
+    """An input of inference jobs that counts for less than it should, as conditioning that is lost on its way.
+
+    Attributes:
+        component: as in ``Noise``.
+        input: its name.
+        share: of what tells a sample's input from the mean of all samples, how much is lost; 1 is all.
+    """
+
+    component: str
+    input: str
+    share: float
+
+
+@dataclass(frozen=True)
 class JobFailure:
     """Jobs that fail instead of doing their work.
 
@@ -100,6 +115,7 @@ class Faults:
 
     Attributes:
         noises: on outputs.
+        weakened: inputs.
         failures: jobs that fail.
         stuck: jobs that never end.
         slow: jobs that take their time.
@@ -120,6 +136,7 @@ class Faults:
     """
 
     noises: tuple[Noise, ...] = ()
+    weakened: tuple[Weakened, ...] = ()
     failures: tuple[JobFailure, ...] = ()
     stuck: tuple[Stuck, ...] = ()
     slow: tuple[Slow, ...] = ()
@@ -137,6 +154,9 @@ class Faults:
     lost_answers: int = 0
     late_errors: int = 0
     qairt: str | None = None
+
+
+NO_FAULTS = Faults()
 
 
 class FaultBox:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from qnn_sd.hub_stand_in.counts import Counts
-from qnn_sd.hub_stand_in.faults import FaultBox, StatusFault, concerns
+from qnn_sd.hub_stand_in.faults import FaultBox
+from qnn_sd.hub_stand_in.job_runner import LOG_FILE
 from qnn_sd.hub_stand_in.refusals import RequestRefused
 from qnn_sd.hub_stand_in.routes import Request, Routes
-from qnn_sd.hub_stand_in.transfers import Transfers, etag_of, take_file_of_form
-from qnn_sd.hub_stand_in.job_runner import LOG_FILE
 from qnn_sd.hub_stand_in.store import Store
+from qnn_sd.hub_stand_in.transfers import Transfers, etag_of, take_file_of_form
 
 _API = "/api/v1/"
 _STORAGE = "/storage/"
@@ -64,10 +65,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
     timeout: ClassVar[float] = _SOCKET_SECONDS
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 (the base class's)
+    def log_message(self, format: str, *arguments: object) -> None:
         """Says nothing: the counts have it."""
 
-    def do_GET(self) -> None:  # noqa: N802 (the base class's)
+    def do_GET(self) -> None:
         """Answers a GET."""
         self._answer()
 
@@ -103,7 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
         if faults.wrong_token or self.headers.get("Authorization") != f"token {self.server.token}":
             raise RequestRefused(401, "Invalid token.")
         with self._body(_MOST_MESSAGE_BYTES) as body:
-            request = Request(self.command, path.removeprefix(_API).strip("/"), parse_qs(query), body.read())
+            content = body.read_bytes()
+        request = Request(self.command, path.removeprefix(_API).strip("/"), parse_qs(query), content)
         answer = self.server.routes.answer(request)
         if (request.method, request.path) == ("POST", "jobs"):
             if self.server.faults.strikes("lost answer", faults.lost_answers):
@@ -130,19 +132,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _take_part(self, name: str, number: int) -> None:
         target = self.server.transfers.part(name, number)
         with self._body(_MOST_FILE_BYTES, may_drop=True) as body:
-            with target.open("wb") as file:
-                while chunk := body.read(_CHUNK):
-                    file.write(chunk)
+            shutil.copyfile(body, target)
         etag = {} if self.server.faults.now.no_etag else {"ETag": etag_of(target)}
         self._send(200, b"", "text/plain", etag)
 
     def _take_form(self, name: str) -> None:
         with self._body(_MOST_FILE_BYTES, may_drop=True) as body:
-            take_file_of_form(Path(body.name), self.headers.get("Content-Type", ""), self.server.store.content_of(name))
+            take_file_of_form(body, self.headers.get("Content-Type", ""), self.server.store.content_of(name))
         self._send(204, b"", "text/plain")
 
     @contextmanager
-    def _body(self, most: int, may_drop: bool = False) -> Iterator[BinaryIO]:
+    def _body(self, most: int, may_drop: bool = False) -> Iterator[Path]:
         """The request's body, in a temporary file.
 
         Args:
@@ -168,8 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             if is_cut:
                 raise _Lost
             file.flush()
-            file.seek(0)
-            yield file
+            yield Path(file.name)
 
     def _send_file(self, path: Path) -> None:
         if not path.is_file():

@@ -33,7 +33,7 @@ def model_ids(job: api.Job) -> list[str]:
     return [each.model_id for each in part.models.models] if kind_of(job) == "link" else [part.model.model_id]
 
 
-def running_states(job: api.Job) -> tuple[int, ...]:
+def running_states(job: api.Job) -> tuple[Any, ...]:
     """The states of a job that hasn't ended, in order."""
     match kind_of(job):
         case "compile":

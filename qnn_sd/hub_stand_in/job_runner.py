@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from qai_hub import public_api_pb2 as api
 
@@ -101,7 +102,7 @@ class JobRunner:
         copy.ClearField("available_artifacts")
         return copy
 
-    def _stuck_in(self, job: api.Job) -> int | None:
+    def _stuck_in(self, job: api.Job) -> Any:
         faults = self._faults.now.stuck
         return next((each.state for each in faults if concerns(each.component, *self._names(job))), None)
 

@@ -32,6 +32,8 @@ def describe(model: api.Model, binary: Path) -> None:
         info = read_binary(binary)
     except BinaryError:
         return
+    model.ClearField("input_spec")
+    model.ClearField("output_spec")
     with_graph = len(info.graphs) > 1
     for graph in info.graphs:
         name = graph.name if with_graph else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qai_hub import public_api_pb2 as api
 
 
@@ -27,7 +29,7 @@ class JobFailed(Exception):
         details: further lines of its log.
     """
 
-    def __init__(self, failure_type: int, reason: str, details: str = "") -> None:
+    def __init__(self, failure_type: Any, reason: str, details: str = "") -> None:
         super().__init__(reason)
         self.failure_type, self.reason, self.details = failure_type, reason, details
 

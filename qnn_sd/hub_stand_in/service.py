@@ -185,7 +185,9 @@ class Service:
         else:
             part.model.CopyFrom(models[0])
             is_binary = models[0].model_type == api.MODEL_TYPE_QNN_CONTEXT_BINARY
-            target = api.MODEL_TYPE_ONNX if is_binary else TARGETS.get(options.target_runtime, 0)
+            target = (
+                api.MODEL_TYPE_ONNX if is_binary else TARGETS.get(options.target_runtime, api.MODEL_TYPE_UNSPECIFIED)
+            )
         if kind in ("compile", "link"):
             name = self._store.models.new_id()
             made = api.Model(model_id=name, name=part.name, model_type=target, producer_id=id_of(job))

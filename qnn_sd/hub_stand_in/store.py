@@ -5,6 +5,7 @@ Records are the client's own messages, a file each, so that a stand-in that is s
 
 from __future__ import annotations
 
+import fcntl
 import re
 import secrets
 import string
@@ -15,11 +16,13 @@ from typing import Any, Generic, TypeVar
 
 from qai_hub import public_api_pb2 as api
 
+from qnn_sd.errors import SettingError
 from qnn_sd.hub_stand_in.refusals import RequestRefused
 from qnn_sd.output_files import written_aside
 
 _Message = TypeVar("_Message")
 _LETTERS = string.ascii_lowercase + string.digits
+TOKEN_FILE = "token"
 ID = re.compile(r"[mdj][a-z0-9]{8}")
 
 
@@ -78,14 +81,38 @@ class Store:
 
     Args:
         folder: made if it isn't there.
+
+    Raises:
+        OSError: it can't be written.
+        SettingError: it is in use, or holds something else.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / TOKEN_FILE).is_file():
+            raise SettingError(
+                f"{folder} is another folder than a stand-in's",
+                why="It holds other files.",
+                hint="Give a new folder with --folder, or that of a former stand-in.",
+            )
+        self._in_use = (folder / "in-use").open("w")
+        try:
+            fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._in_use.close()
+            raise SettingError(
+                f"Another stand-in runs in {folder}", hint="End that one, or give another folder with --folder."
+            ) from error
+        self.token = self.secret(TOKEN_FILE)
         self.models: Table[api.Model] = Table(folder / "models", api.Model, "m")
         self.datasets: Table[api.Dataset] = Table(folder / "datasets", api.Dataset, "d")
         self.jobs: Table[api.Job] = Table(folder / "jobs", api.Job, "j")
         self.lock = threading.RLock()
+
+    def close(self) -> None:
+        """Lets another stand-in have the folder."""
+        self._in_use.close()
 
     def secret(self, name: str) -> str:
         """A random word that stays the same in this folder."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from qnn_sd.hub_stand_in.sources import Source, unpacked
 from qnn_sd.hub_stand_in.store import Store
 
 RESULT_FILE = "result.pb"
+# In it a folder for each job that runs; the model that is compiled is below its ``source``.
+WORK_FOLDER = "work"
 _LAYERS_FILE = "layers.json"
 
 
@@ -32,7 +33,7 @@ class Work:
 
     Args:
         store: with models and datasets.
-        faults: of them the noise.
+        faults: of them the noise and the weakened inputs.
         profile_of: gives the profile of a device's SoC.
         qairt: gives the version of QAIRT that there is now.
         children: that every process is among.
@@ -60,9 +61,15 @@ class Work:
         options.check(self._qairt())
         profile = self._profile_of(part.device)
         lines = [f"device: {part.device.name}, emulated: {profile.title}, Hexagon v{profile.htp_arch}"]
-        with tempfile.TemporaryDirectory(prefix="qnn-sd-hub-") as scratch:
-            do = {"compile": self._compile, "link": self._link}.get(kind_of(job), self._infer)
-            return lines + do(job, options, profile, Path(scratch))
+        do = {"compile": self._compile, "link": self._link}.get(kind_of(job), self._infer)
+        # Not a temporary one: the name of a compiled graph has a hash of its path, so the job's path decides the bytes.
+        scratch = self._store.folder / WORK_FOLDER / id_of(job)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        try:
+            return lines + do(job, options, profile, scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def _source(self, model_id: str, folder: Path) -> Source:
         folder.mkdir()
@@ -80,7 +87,7 @@ class Work:
         self._put_result(job, api.JobResult(compile_job_result=result))
         return lines
 
-    def _link(self, job: api.Job, options: JobOptions, profile: DeviceProfile, scratch: Path) -> list[str]:
+    def _link(self, job: api.Job, _options: JobOptions, profile: DeviceProfile, scratch: Path) -> list[str]:
         graphs: dict[str, Path] = {}
         layers: list[Layer] = []
         for number, each in enumerate(job.link_job.models.models):
@@ -108,8 +115,12 @@ class Work:
         loaded = inference_work.load(source, profile, options, self._qairt())
         dataset = part.dataset.dataset_id
         inputs = inference_work.read_entries(self._store.content_of(dataset)) if dataset else None
-        outputs = inference_work.run(loaded, inputs, options, self._children)
         lines = [f"ran {loaded.binary.label} on the HTP emulator"]
+        for weak in self._faults.now.weakened:
+            if inputs is not None and concerns(weak.component, part.name, model.name):
+                inputs = inference_work.with_weakened(inputs, loaded.graph, weak.input, weak.share)
+                lines.append(f"weakened {weak.input} by {weak.share:g}, as the stand-in was told")
+        outputs = inference_work.run(loaded, inputs, options, self._children)
         for noise in self._faults.now.noises:
             if concerns(noise.component, part.name, model.name):
                 outputs = inference_work.with_noise(outputs, loaded.graph, noise.db)

@@ -14,6 +14,7 @@ from qnn_sd.cli.documents.build import (
 from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
+from qnn_sd.cli.documents.hub import HubStandInDocument
 from qnn_sd.cli.documents.inspect import InspectDocument
 from qnn_sd.cli.documents.pages import DocsDocument
 from qnn_sd.cli.documents.phones import (
@@ -43,6 +44,7 @@ __all__ = [
     "ErrorDetail",
     "ErrorDocument",
     "ExportDocument",
+    "HubStandInDocument",
     "InspectDocument",
     "KnownSocsDocument",
     "PhoneReport",

@@ -239,7 +239,7 @@ def _fetch(
         profile.htp_arch,
         order.qairt,
         "the stand-in" if order.service.is_stand_in else "AI Hub",
-        f"Nothing of it was kept. The job's page says what was compiled: {last.job.url}. Leave --via out to compile here.",
+        f"Nothing of it was kept. What was compiled is on the job's page, {last.job.url}. Without --via it is done here.",
     )
     info = wrap_delivered(binary, folder / CONTEXT_FILE, asked)
     return {
