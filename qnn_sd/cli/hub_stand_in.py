@@ -95,7 +95,9 @@ def stand_in_command(port: int, folder: Path | None, faults: tuple[str, ...], de
     with ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-")))
-        hub = StandIn(folder.absolute(), told, port=port, hold_seconds=_HOLD_SECONDS, delay_seconds=delay)
+        hub = StandIn(
+            folder.absolute(), told, port=port, hold_seconds=_HOLD_SECONDS, delay_seconds=delay, say=console.say
+        )
         stack.enter_context(hub)
         try:
             _tell(hub, folder, faults, console)

@@ -90,6 +90,19 @@ def compile_model(request: CompileRequest) -> tuple[Path, list[str]]:
     return (_zipped(made / CONTEXT_FILE, binary) if runtime == "precompiled_qnn_onnx" else binary), lines
 
 
+def check_specs(path: Path, specs: api.NamedTensorTypeList) -> None:
+    """Holds the inputs that a job was told of against the graph's; the local compiler makes no others.
+
+    Raises:
+        JobFailed: they have other names or shapes.
+    """
+    told = {each.name: list(each.tensor_type.shape) for each in specs.types}
+    inputs = onnx.load(str(path), load_external_data=False).graph.input
+    own = {each.name: [dim.dim_value for dim in each.type.tensor_type.shape.dim] for each in inputs}
+    if told and told != own:
+        raise JobFailed(api.JOB_FAILURE_TYPE_INVALID_INPUTS, f"The model's inputs are {own}; input_specs has {told}.")
+
+
 def _refuse_other_names(path: Path, options: JobOptions) -> None:
     """The local compiler keeps the graph's names: only those can be asked for."""
     asked = options.values.get("--output_names")

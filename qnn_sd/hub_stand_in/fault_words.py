@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from qai_hub import public_api_pb2 as api
 
 from qnn_sd.errors import SettingError, did_you_mean
-from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck, Weakened
+from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck, Weakened, WrongModel
 
 
 def _noise(value: str) -> Noise:
@@ -22,6 +23,8 @@ def _noise(value: str) -> Noise:
 
 def _weakened(value: str) -> Weakened:
     component, name, share = value.split(":")
+    if not 0 <= float(share) <= 1:
+        raise ValueError(value)
     return Weakened(component, name, float(share))
 
 
@@ -30,6 +33,13 @@ def _failure(value: str) -> JobFailure:
     if int(number) not in api.JobFailureType.values():
         raise ValueError(value)
     return JobFailure(component, int(number), text)
+
+
+def _wrong_model(value: str) -> WrongModel:
+    component, _, file = value.partition(":")
+    if not Path(file).is_file():
+        raise ValueError(value)
+    return WrongModel(component, Path(file))
 
 
 def _stuck(value: str) -> Stuck:
@@ -69,6 +79,7 @@ _SEVERAL: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "noise": ("noises", _noise, "COMPONENT:DB, such as noise=unet:30"),
     "weaken": ("weakened", _weakened, "COMPONENT:INPUT:SHARE, such as weaken=unet:encoder_hidden_states:0.2"),
     "fail": ("failures", _failure, "COMPONENT:TYPE[:TEXT], such as fail=unet:12001"),
+    "wrong-model": ("wrong_models", _wrong_model, "COMPONENT:FILE, such as wrong-model=unet:vae_decoder.bin"),
     "stuck": ("stuck", _stuck, "COMPONENT[:STATE], such as stuck=unet:60"),
     "slow": ("slow", _slow, "[COMPONENT:]POLLS, such as slow=3"),
     "status": ("statuses", _status, "CODE[:PATH[:TIMES]], such as status=500:jobs:2"),

@@ -41,7 +41,7 @@ class JobFailure:
     """Jobs that fail instead of doing their work.
 
     Attributes:
-        component: part of the job's kind (``compile``), of its name or of the model's.
+        component: part of the job's kind, of its name or of the model's; ``inference/unet`` for jobs of one kind only.
         failure_type: number of the client's ``JobFailureType``, such as 12001.
         text: its reason, which is also in its log; empty for the failure's name.
         times: how many of them; None for all.
@@ -194,6 +194,15 @@ class FaultBox:
             return True
 
 
-def concerns(component: str, *texts: str) -> bool:
-    """Whether a fault's component is part of one of the texts, whatever their case."""
-    return any(component.lower() in text.lower() for text in texts)
+def concerns(component: str, kind: str, *names: str) -> bool:
+    """Whether a fault is one of a job's.
+
+    Args:
+        component: the fault's; case doesn't matter.
+        kind: of the job.
+        names: its own, and those of its models.
+    """
+    of_kind, slash, part = component.lower().partition("/")
+    if slash:
+        return kind == of_kind and any(part in name.lower() for name in names)
+    return any(of_kind in text.lower() for text in (kind, *names))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -86,9 +88,20 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 raise RequestRefused(404, "The stand-in has no pages: qnn-sd hub jobs lists the jobs.")
         except RequestRefused as refusal:
-            self._send(refusal.status, refusal.text.encode(), "text/plain; charset=utf-8")
+            self._refuse(refusal, is_interface=split.path.startswith(_API))
         except (_Lost, OSError):
             self.close_connection = True
+        except Exception as error:
+            # A client that got no answer would take it for a bad network.
+            self._send(500, f"The stand-in failed: {type(error).__name__}: {error}".encode(), "text/plain")
+
+    def _refuse(self, refusal: RequestRefused, is_interface: bool) -> None:
+        """Answers as the service does: in JSON; storage in XML."""
+        if is_interface:
+            self._send(refusal.status, json.dumps({"detail": refusal.text}).encode(), "application/json")
+        else:
+            text = f"<Error><Code>{refusal.status}</Code><Message>{refusal.text}</Message></Error>"
+            self._send(refusal.status, text.encode(), "application/xml")
 
     def _refuse_as_told(self, path: str) -> None:
         for fault in self.server.faults.now.statuses:
@@ -150,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
             may_drop: whether a fault may cut it off.
         """
         length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdecimal():
+        if "Transfer-Encoding" in self.headers or not re.fullmatch(r"[0-9]{1,18}", length):
             raise RequestRefused(411, "Content-Length is needed.")
         if int(length) > most:
             self.close_connection = True
@@ -172,10 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_file(self, path: Path) -> None:
         if not path.is_file():
-            raise RequestRefused(404, "<Error><Code>NoSuchKey</Code></Error>")
+            raise RequestRefused(404, "NoSuchKey")
         size = path.stat().st_size
         start, stop = _range(self.headers.get("Range", ""), size)
-        headers = {"Accept-Ranges": "bytes", "ETag": etag_of(path), "Content-Length": str(stop - start)}
+        headers = {"Accept-Ranges": "bytes", "ETag": _tag(path), "Content-Length": str(stop - start)}
         if stop - start != size:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         if self.server.faults.strikes("download", self.server.faults.now.dropped_downloads):
@@ -203,6 +216,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
+def _tag(path: Path) -> str:
+    """That of a whole file, which S3 doesn't make of its content either."""
+    found = path.stat()
+    return f'"{found.st_size:x}-{found.st_mtime_ns:x}"'
+
+
 def _range(header: str, size: int) -> tuple[int, int]:
     """The bytes that are asked for: first, and the one behind the last.
 
@@ -213,5 +232,5 @@ def _range(header: str, size: int) -> tuple[int, int]:
     if not (header.startswith("bytes=") and dash and first.isdecimal() and (not last or last.isdecimal())):
         return 0, size
     if int(first) >= size:
-        raise RequestRefused(416, "<Error><Code>InvalidRange</Code></Error>")
+        raise RequestRefused(416, "InvalidRange")
     return int(first), min(int(last) + 1, size) if last else size

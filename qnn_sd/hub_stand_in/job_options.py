@@ -123,6 +123,10 @@ class JobOptions:
                 api.JOB_FAILURE_TYPE_INVALID_ARGUMENT,
                 f"QAIRT version {asked} is not available. Available versions: {here}.",
             )
+        if self.values.get("--compute_unit", "npu") not in ("npu", "all"):
+            raise JobFailed(
+                api.JOB_FAILURE_TYPE_UNSUPPORTED, "The stand-in has no compute unit but the NPU's emulator."
+            )
         if others := sorted((self.flags | self.values.keys()) & _NOT_HERE):
             raise JobFailed(
                 api.JOB_FAILURE_TYPE_UNSUPPORTED, f"The stand-in doesn't do what {', '.join(others)} asks for."

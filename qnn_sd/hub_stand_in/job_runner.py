@@ -34,6 +34,7 @@ class JobRunner:
         children: that the work's processes are among.
         hold_seconds: how long an answer about a running job waits for its end.
         delay_seconds: how long each job waits before its work.
+        say: gets a line for each job that begins or ends.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class JobRunner:
         *,
         hold_seconds: float,
         delay_seconds: float,
+        say: Callable[[str], None],
     ) -> None:
         self._store, self._faults, self._work, self._children = store, faults, work, children
-        self._hold, self._delay = hold_seconds, delay_seconds
+        self._hold, self._delay, self._say = hold_seconds, delay_seconds, say
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._started: set[str] = set()
@@ -103,7 +105,8 @@ class JobRunner:
         return copy
 
     def _stuck_in(self, job: api.Job) -> Any:
-        faults = self._faults.now.stuck
+        """The state in which it stays; None for a job that goes on or has ended."""
+        faults = () if is_finished(job) else self._faults.now.stuck
         return next((each.state for each in faults if concerns(each.component, *self._names(job))), None)
 
     def _slow_polls(self, job: api.Job) -> int:
@@ -124,6 +127,8 @@ class JobRunner:
         part.job_state = running_states(job)[-1]
         part.start_time.CopyFrom(now())
         self._store.jobs.put(name, job)
+        label = f"{kind_of(job)} job {name}, {part.name}"
+        self._say(f"{label}: running")
         try:
             lines = self._faulty_or_done(job)
             part.job_state, job.failure_type = api.JOB_STATE_DONE, api.JOB_FAILURE_TYPE_SUCCESS
@@ -133,6 +138,7 @@ class JobRunner:
             lines = [f"{failure_name(failure.failure_type)}: {failure.reason}", failure.details]
         if self._closing.is_set() and self._children.closed:
             return  # it was called off: who starts a stand-in here again has it done
+        self._say(f"{label}: {lines[0] if part.job_state == api.JOB_STATE_FAILED else 'done'}")
         (self._store.files_of(name) / LOG_FILE).write_text(LOG_HEAD + "\n".join(lines) + "\n", "utf-8")
         job.available_artifacts[:] = [api.JOB_ARTIFACT_TYPE_HUB_LOG]
         part.completion_time.CopyFrom(now())

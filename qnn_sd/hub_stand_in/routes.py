@@ -51,7 +51,7 @@ class Request:
             RequestRefused: it is none (400).
         """
         text = self.word(name)
-        if text and not text.isdecimal():
+        if text and not re.fullmatch(r"[0-9]{1,15}", text):
             raise RequestRefused(400, f"{name} must be a number.")
         return int(text) if text else otherwise
 

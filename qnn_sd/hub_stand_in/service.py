@@ -155,14 +155,16 @@ class Service:
         """
         if job.WhichOneof("job") not in ("compile_job", "link_job", "inference_job"):
             raise RequestRefused(400, "The stand-in takes compile, link and inference jobs.")
-        quota = self._faults.now.quota
-        if quota is not None and len(self._store.jobs.newest_first()) >= quota:
-            raise RequestRefused(429, f"You have reached the limit of {quota} jobs. Please try again later.")
         part = part_of(job)
         options = JobOptions.parse(part.options)
         devices = part.devices.devices if kind_of(job) == "compile" else [part.device]
-        part.device.CopyFrom(self._selected(devices[0] if devices else api.Device()).message())
+        if not devices or not (devices[0].name or devices[0].attributes):
+            raise RequestRefused(400, "A job needs a device.")
+        part.device.CopyFrom(self._selected(devices[0]).message())
         models = [self._store.models.get(each) for each in model_ids(job)]
+        quota = self._faults.now.quota
+        if quota is not None and not self._faults.strikes("quota", quota):
+            raise RequestRefused(429, f"You have reached the limit of {quota} jobs. Please try again later.")
         name = self._store.jobs.new_id()
         setattr(part, f"{job.WhichOneof('job')}_id", name)
         part.job_state = api.JOB_STATE_CREATED

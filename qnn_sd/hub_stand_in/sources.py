@@ -35,10 +35,11 @@ class Source:
 
 def zip_members(path: Path) -> tuple[str, ...] | None:
     """The files in a zip; None where it is none."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(each.filename for each in archive.infolist() if not each.is_dir())
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         return None
-    with zipfile.ZipFile(path) as archive:
-        return tuple(each.filename for each in archive.infolist() if not each.is_dir())
 
 
 def unpacked(content: Path, model: api.Model, folder: Path) -> Source:
@@ -115,6 +116,8 @@ def _check_weights(path: Path) -> None:
         graph = onnx.load(str(path), load_external_data=False).graph
     except Exception as error:  # protobuf's own error is not importable everywhere
         raise _corrupt("The ONNX model can't be read.") from error
+    if not graph.node:  # to protobuf an empty file is a message
+        raise _corrupt("The ONNX model is empty.")
     for tensor in graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
             location = ExternalDataInfo(tensor).location

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qnn_sd.compile import Children
+from qnn_sd.compile.optimization_level import no_op
 from qnn_sd.errors import SettingError
 from qnn_sd.hub_stand_in.counts import Counts
 from qnn_sd.hub_stand_in.faults import NO_FAULTS, FaultBox, Faults
@@ -18,7 +20,7 @@ from qnn_sd.hub_stand_in.service import Service
 from qnn_sd.hub_stand_in.store import Store
 from qnn_sd.hub_stand_in.transfers import PART_BYTES, Transfers
 from qnn_sd.hub_stand_in.work import Work
-from qnn_sd.output_files import output_error, written_aside
+from qnn_sd.output_files import output_error
 
 
 class StandIn:
@@ -31,6 +33,7 @@ class StandIn:
         part_bytes: the most of a model's upload in one request.
         hold_seconds: how long an answer about a running job waits for its end.
         delay_seconds: how long each job waits before its work.
+        say: gets a line for each job that begins or ends.
 
     Attributes:
         url: its address.
@@ -51,6 +54,7 @@ class StandIn:
         part_bytes: int = PART_BYTES,
         hold_seconds: float = 20.0,
         delay_seconds: float = 0.0,
+        say: Callable[[str], None] = no_op,
     ) -> None:
         self.counts = Counts()
         self._faults, self._children = FaultBox(faults), Children()
@@ -61,16 +65,27 @@ class StandIn:
         service = Service(store, self._faults, self.counts)
         work = Work(store, self._faults, service.profile_of, service.qairt, self._children)
         self._runner = JobRunner(
-            store, self._faults, work, self._children, hold_seconds=hold_seconds, delay_seconds=delay_seconds
+            store,
+            self._faults,
+            work,
+            self._children,
+            hold_seconds=hold_seconds,
+            delay_seconds=delay_seconds,
+            say=say,
         )
-        self._server = server = _listening(port, folder / "port")
+        try:
+            self._server = server = _listening(port, folder / "port")
+        except SettingError:
+            store.close()
+            raise
         self.url = server.url
         server.token, server.store = store.token, store
         server.faults, server.counts = self._faults, self.counts
         server.transfers = Transfers(store, self.url, part_bytes)
         server.routes = Routes(service, store, self._runner, server.transfers)
         self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="hub-stand-in", daemon=True)
-        self.client_ini = _write_ini(folder / "client.ini", self.url, server.token)
+        ini = f"[api]\napi_token = {store.token}\napi_url = {self.url}\nweb_url = {self.url}\nverbose = false\n"
+        self.client_ini = store.put_secret("client.ini", ini)
 
     def set_faults(self, faults: Faults) -> None:
         """Says what it does wrong from now on."""
@@ -107,12 +122,3 @@ def _listening(port: int, remembered: Path) -> Server:
         remembered.write_text(str(server.server_address[1]), "utf-8")
         return server
     raise SettingError("No port is free", hint="End what listens on this machine.")
-
-
-def _write_ini(path: Path, url: str, token: str) -> Path:
-    """The client's settings, for this user's eyes."""
-    text = f"[api]\napi_token = {token}\napi_url = {url}\nweb_url = {url}\nverbose = false\n"
-    with written_aside(path) as aside:
-        aside.chmod(0o600)
-        aside.write_text(text, "utf-8")
-    return path

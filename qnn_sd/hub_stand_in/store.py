@@ -118,9 +118,16 @@ class Store:
         """A random word that stays the same in this folder."""
         path = self.folder / name
         if not path.is_file():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_hex(20), "utf-8")
+            self.put_secret(name, secrets.token_hex(20))
         return path.read_text("utf-8").strip()
+
+    def put_secret(self, name: str, text: str) -> Path:
+        """Writes a file that this user alone can read."""
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(text, "utf-8")
+        return path
 
     def files_of(self, name: str) -> Path:
         """Folder of a model's, dataset's or job's files.

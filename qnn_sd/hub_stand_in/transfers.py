@@ -45,7 +45,7 @@ class Transfers:
             RequestRefused: its signature is another's (403).
         """
         if not hmac.compare_digest(self._signature(path).encode(), signature.encode("utf-8", "replace")):
-            raise RequestRefused(403, "<Error><Code>SignatureDoesNotMatch</Code></Error>")
+            raise RequestRefused(403, "SignatureDoesNotMatch")
 
     def _signature(self, path: str) -> str:
         return hmac.new(self._key, path.encode(), hashlib.sha256).hexdigest()[:32]

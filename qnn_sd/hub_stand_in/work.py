@@ -12,7 +12,7 @@ from qai_hub import public_api_pb2 as api
 from qnn_sd.compile import Children
 from qnn_sd.config import DeviceProfile
 from qnn_sd.hub_stand_in import inference_work
-from qnn_sd.hub_stand_in.compile_work import CompileRequest, compile_model, link_models, staged
+from qnn_sd.hub_stand_in.compile_work import CompileRequest, check_specs, compile_model, link_models, staged
 from qnn_sd.hub_stand_in.faults import FaultBox, concerns
 from qnn_sd.hub_stand_in.job_options import JobOptions
 from qnn_sd.hub_stand_in.job_records import id_of, kind_of, part_of
@@ -78,8 +78,12 @@ class Work:
     def _compile(self, job: api.Job, options: JobOptions, profile: DeviceProfile, scratch: Path) -> list[str]:
         part = job.compile_job
         source = self._source(part.model.model_id, scratch / "source")
+        if source.onnx is not None:
+            check_specs(source.onnx, part.tensor_type_list)
         made, lines = compile_model(CompileRequest(source, profile, options, scratch, self._children))
         layers = layers_of_graph(source.onnx.parent) if source.onnx is not None else []
+        if options.graph_name() is not None:
+            lines.append(f"not done: the graph keeps its name, {options.graph_name()} was asked for")
         target = self._keep(part.target_model, made, layers)
         part.target_tensor_type_list.types.extend(target.input_spec.types)
         result = api.CompileJobResult(compile_job_id=id_of(job))
@@ -117,12 +121,12 @@ class Work:
         inputs = inference_work.read_entries(self._store.content_of(dataset)) if dataset else None
         lines = [f"ran {loaded.binary.label} on the HTP emulator"]
         for weak in self._faults.now.weakened:
-            if inputs is not None and concerns(weak.component, part.name, model.name):
+            if inputs is not None and concerns(weak.component, kind_of(job), part.name, model.name):
                 inputs = inference_work.with_weakened(inputs, loaded.graph, weak.input, weak.share)
                 lines.append(f"weakened {weak.input} by {weak.share:g}, as the stand-in was told")
         outputs = inference_work.run(loaded, inputs, options, self._children)
         for noise in self._faults.now.noises:
-            if concerns(noise.component, part.name, model.name):
+            if concerns(noise.component, kind_of(job), part.name, model.name):
                 outputs = inference_work.with_noise(outputs, loaded.graph, noise.db)
                 lines.append(f"added noise of {noise.db:g} dB, as the stand-in was told")
         result = api.InferenceJobResult(inference_job_id=id_of(job))
@@ -148,7 +152,7 @@ class Work:
         name = target.model_id
         shutil.move(made, self._store.content_of(name))
         for each in self._faults.now.wrong_models:
-            if concerns(each.component, target.name):
+            if concerns(each.component, "compile", target.name):
                 shutil.copyfile(each.file, self._store.content_of(name))
         pairs = [[each.name, each.kind] for each in layers]
         (self._store.files_of(name) / _LAYERS_FILE).write_text(json.dumps(pairs), "utf-8")
