@@ -25,7 +25,8 @@ from qnn_sd.config import load_profile
 from qnn_sd.errors import BinaryError
 from qnn_sd.hub_stand_in import Faults, JobFailure, StandIn, WrongModel
 from qnn_sd.pipeline import BuildPipeline
-from qnn_sd.pipeline.stages.hub_compile_stage import BINARY_FILE, compile_options, link_options
+from qnn_sd.pipeline.stages.hub_compile_stage import BINARY_FILE
+from qnn_sd.pipeline.stages.hub_jobs import compile_options, link_options
 
 VIA_HUB = ("compile", "--via", "hub")
 NAME = "tiny-sd.text_encoder.sm8650.hub-stand-in"
@@ -182,7 +183,7 @@ def test_ctrl_c_after_the_submission_costs_no_second_job(hub: HubCli, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(HubService, "wait", interrupted)
-        hub.refused(130, "--no-verify")
+        assert "a job at AI Hub (j" in hub.refused(130, "--no-verify")
     assert hub.hub.counts.jobs == {"compile": 1}
     assert hub.json("--no-verify")["via"] == "hub"
     assert (hub.hub.counts.jobs, hub.hub.counts.models_created) == ({"compile": 1}, 1)

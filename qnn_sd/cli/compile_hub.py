@@ -24,7 +24,7 @@ from qnn_sd.config import DeviceProfile, takes_int16_operands
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.pipeline import BuildPipeline
-from qnn_sd.pipeline.stages.hub_compile_stage import HubOrder
+from qnn_sd.pipeline.stages.hub_jobs import HubOrder
 from qnn_sd.pipeline.stages.hub_source import HubSource
 from qnn_sd.toolchain import load_toolchains
 

@@ -39,7 +39,7 @@ from qnn_sd.pipeline.stages import (
     verify_stage,
 )
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
-from qnn_sd.pipeline.stages.hub_compile_stage import HubOrder
+from qnn_sd.pipeline.stages.hub_jobs import HubOrder
 from qnn_sd.pipeline.stages.hub_source import bytes_to_send
 from qnn_sd.quantize import QuantizationScheme
 from qnn_sd.quantize.calibration import Samples, Trajectory
