@@ -54,7 +54,6 @@ FIXTURES = {
     "refused_cache": "demo",
     "adb": "phone",
     "wheel": "process",
-    "hub": "emulator",
 }
 # A package or module with all in it, or one name of it.
 NAMES = {

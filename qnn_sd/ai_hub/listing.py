@@ -84,9 +84,11 @@ def _named(
     since: float | None,
 ) -> list[Listed]:
     pages = _pages(api, doing, list_page, read, since)
-    found = {each.id: each for page in pages for each in page if each.name == name and each.id}
+    found = [*{each.id: each for page in pages for each in page if each.name == name and each.id}.values()]
     # Times are whole seconds: within one, what is listed last was first.
-    return sorted(list(found.values())[::-1], key=lambda each: each.at)
+    found.reverse()
+    found.sort(key=lambda each: each.at)
+    return found
 
 
 def _pages(

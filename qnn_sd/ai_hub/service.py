@@ -10,13 +10,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from qnn_sd.ai_hub import cloud_devices, job_logs
-from qnn_sd.ai_hub.api import Api
+from qnn_sd.ai_hub.api import Api, CallFailed
 from qnn_sd.ai_hub.client_package import require_client
 from qnn_sd.ai_hub.cloud_devices import CloudDevice
 from qnn_sd.ai_hub.configuration import read_configuration
 from qnn_sd.ai_hub.content import refuse_too_large
 from qnn_sd.ai_hub.failures import explain
-from qnn_sd.ai_hub.job_states import JobState
+from qnn_sd.ai_hub.job_states import JobState, state_of
 from qnn_sd.ai_hub.journal import JobEntry, Journal
 from qnn_sd.ai_hub.patience import check_account
 from qnn_sd.ai_hub.profile_result import HubProfile, profile_of_json
@@ -144,7 +144,7 @@ class HubService:
             HubDeviceError: the device is gone.
             HubServiceError: the service or network failed.
         """
-        return self._job(self._submission.submit(work, dict(purpose or {})))
+        return self.job_of(self._submission.submit(work, dict(purpose or {})))
 
     def wait(self, jobs: Sequence[HubJob], deadline_s: float) -> None:
         """Waits until all have ended well.
@@ -186,10 +186,24 @@ class HubService:
 
         return follow(self._api, jobs, deadline_s, self._console, on_end)
 
+    def state(self, job: HubJob) -> JobState:
+        """How far a job is.
+
+        Raises:
+            HubServiceError: the service or network failed.
+        """
+        try:
+            state = state_of(self._api, job.id)
+        except CallFailed as failed:
+            raise failed.failure.error() from failed.failure.raised
+        if state.has_ended:
+            self._note(job, state)
+        return state
+
     def _note(self, job: HubJob, state: JobState) -> None:
         entry = self.journal.job(job.key)
         if entry is not None and entry.id == job.id:
-            ended = {"state": "failed" if state.is_failed else "done", "failure_type": state.failure_type or None}
+            ended = {"state": "failed", "failure_type": state.failure_type} if state.is_failed else {"state": "done"}
             self.journal.write(entry.model_copy(update=ended))
 
     def job_error(self, job: HubJob, state: JobState) -> HubJobError:
@@ -296,10 +310,11 @@ class HubService:
 
     def jobs(self) -> list[HubJob]:
         """All jobs of the journal that AI Hub has answered for, newest first."""
-        return [self._job(each) for each in self.journal.jobs() if each.id is not None]
+        return [self.job_of(each) for each in self.journal.jobs() if each.id is not None]
 
-    def _job(self, entry: JobEntry) -> HubJob:
-        assert entry.id is not None
+    def job_of(self, entry: JobEntry) -> HubJob:
+        """A job of the journal that AI Hub has answered for."""
+        assert entry.id is not None, "a job without an answer has no identifier"
         return HubJob(entry.id, entry.kind, entry.label, entry.device, self._api.job_url(entry.id), entry.key)
 
     def _hub_job(self, job: HubJob) -> Any:

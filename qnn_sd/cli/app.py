@@ -26,6 +26,7 @@ from qnn_sd.cli.help import OUTPUT, GroupedOption, HelpGroup
 from qnn_sd.cli.hub import hub_group
 from qnn_sd.cli.inspect import inspect_command
 from qnn_sd.cli.pages import docs_command
+from qnn_sd.cli.profile import profile_command
 from qnn_sd.cli.quantize import quantize_command
 from qnn_sd.cli.report import report_command
 from qnn_sd.cli.run import run_command
@@ -54,7 +55,7 @@ from qnn_sd.errors import (
         ),
         "Generate": (run_command, bench_command),
         "Phone": (devices_command, unstage_command, runtime_group, virtual_phone_command),
-        "Cloud": (hub_group,),
+        "Cloud": (profile_command, hub_group),
         "Machine": (doctor_command, docs_command, completion_command),
     },
     examples=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 README = "README.md"
+AI_HUB = "docs/ai-hub.md"
 COMPILE = "docs/compile.md"
 DOCTOR = "docs/doctor.md"
 EXPORT = "docs/export.md"

@@ -47,7 +47,8 @@ class Upload:
     @property
     def named(self) -> str:
         """For people."""
-        return ", ".join([self.of.checkpoint.name, *(each.name for each in (*self.of.loras, *self.of.embeddings))])
+        further = [*(each.name for each in self.of.loras), *(each.name for each in self.of.embeddings)]
+        return ", ".join([self.of.checkpoint.name, *further])
 
 
 def require_consent(service: HubService, upload: Upload, allowed: bool, console: Console) -> None:

@@ -226,12 +226,23 @@ def _perf_modes() -> Iterable[tuple[str, str | None]]:
     return [(name, None) for name in PERF_MODES]
 
 
+def _cloud_devices() -> Iterable[tuple[str, str | None]]:
+    from qnn_sd.ai_hub.cloud_devices import device_names  # noqa: PLC0415
+    from qnn_sd.errors import ConfigError  # noqa: PLC0415
+
+    try:
+        return device_names()
+    except ConfigError:  # a file of the user's own is wrong: the command says so, not the Tab
+        return []
+
+
 _WEIGHTS = WeightsPath()
 _BY_NAME: Mapping[str, click.ParamType[str]] = {
     "--soc": Name("soc", _socs, _soc_named),
     "--model": Text(_models),
     "--scheduler": Name("scheduler", _schedulers, _scheduler_named),
     "--device": Text(_devices),
+    "--hub": Text(_cloud_devices),
     "--perf-mode": Text(_perf_modes),
     "--checkpoint": _WEIGHTS,
     "--vae": _WEIGHTS,

@@ -14,7 +14,8 @@ from qnn_sd.cli.documents.build import (
 from qnn_sd.cli.documents.cost import CostDocument
 from qnn_sd.cli.documents.doctor import DoctorDocument, PhoneReport
 from qnn_sd.cli.documents.failure import ErrorDetail, ErrorDocument
-from qnn_sd.cli.documents.hub import HubStandInDocument
+from qnn_sd.cli.documents.hub import HubDevicesDocument, HubJobsDocument, HubResumeDocument, HubStandInDocument
+from qnn_sd.cli.documents.hub_profile import HubProfileDocument
 from qnn_sd.cli.documents.inspect import InspectDocument
 from qnn_sd.cli.documents.pages import DocsDocument
 from qnn_sd.cli.documents.phones import (
@@ -44,6 +45,10 @@ __all__ = [
     "ErrorDetail",
     "ErrorDocument",
     "ExportDocument",
+    "HubDevicesDocument",
+    "HubJobsDocument",
+    "HubProfileDocument",
+    "HubResumeDocument",
     "HubStandInDocument",
     "InspectDocument",
     "KnownSocsDocument",

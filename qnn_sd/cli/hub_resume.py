@@ -1,0 +1,120 @@
+"""``qnn-sd hub resume``: waits for jobs that hadn't ended when a command was stopped, and keeps their results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from qnn_sd import resources
+from qnn_sd.ai_hub import HubService
+from qnn_sd.ai_hub.journal import JobEntry
+from qnn_sd.cli.docs import AI_HUB
+from qnn_sd.cli.documents import ErrorDetail, HubProfileDocument, HubResumeDocument
+from qnn_sd.cli.help import MEASUREMENT, HelpCommand, option
+from qnn_sd.cli.hub_jobs import entry_of, show_jobs, state_in_words
+from qnn_sd.cli.options import cache_option, output_options
+from qnn_sd.cli.profile_document import profile_document
+from qnn_sd.cli.profile_facts import ProfileFacts, facts_from
+from qnn_sd.cli.profile_jobs import SubmittedJobs, results_of
+from qnn_sd.cli.profile_report import show
+from qnn_sd.cli.profile_results import keep
+from qnn_sd.console import Console
+from qnn_sd.errors import QnnSdError, SettingError
+
+_DEADLINE_MINUTES = 120
+
+
+@click.command(
+    "resume",
+    cls=HelpCommand,
+    examples=(
+        ("Wait for all jobs that haven't ended, and show what they measured", "qnn-sd hub resume"),
+        ("Wait for one job", "qnn-sd hub resume jabc12345"),
+    ),
+    docs_page=AI_HUB,
+)
+@click.argument("identifiers", metavar="[ID]...", nargs=-1)
+@option(
+    "--deadline",
+    group=MEASUREMENT,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    default=_DEADLINE_MINUTES,
+    help="How long to wait.",
+)
+@cache_option
+@output_options
+def resume_command(identifiers: tuple[str, ...], deadline: float, cache: Path | None, console: Console) -> None:
+    """Wait for jobs that were submitted and hadn't ended, show what they measured, and keep it with the build.
+
+    Results of other commands than profile are taken up by that command itself, typed again: it finds its jobs.
+    """
+    folder = cache or resources.cache()
+    service = HubService.open(folder, console)
+    entries = _chosen(service, identifiers)
+    submitted = _by_build(service, entries)
+    _wait_for_others(service, entries, deadline, console)
+    profiles: list[HubProfileDocument] = []
+    error: QnnSdError | None = None
+    if submitted:
+        found, error = results_of(service, submitted, deadline * 60, folder, console)
+        profiles = [profile_document([each], service.is_stand_in, None) for each in found]
+    for document in profiles:
+        keep(document, folder)
+        show(console, document)
+    told = [entry_of(service, each, state_in_words(service, service.journal.job(each.key) or each)) for each in entries]
+    show_jobs(console, service, told)
+    if not entries:
+        console.result("No job is left: all that were submitted from here have ended.")
+    console.document(
+        HubResumeDocument(
+            stand_in=service.is_stand_in,
+            jobs=told,
+            profiles=profiles,
+            error=None if error is None else ErrorDetail.of(error),
+        )
+    )
+    if error is not None:
+        raise error
+
+
+def _chosen(service: HubService, identifiers: Sequence[str]) -> list[JobEntry]:
+    """Those that were named, or all that haven't ended.
+
+    Raises:
+        SettingError: none has such an identifier.
+    """
+    entries = service.journal.jobs()
+    if not identifiers:
+        return [each for each in entries if each.state == "submitted" and each.id is not None]
+    known = {each.id: each for each in entries if each.id is not None}
+    for each in identifiers:
+        if each not in known:
+            raise SettingError(
+                f"No job {each!r} was submitted from this cache", hint="qnn-sd hub jobs lists those that were."
+            )
+    return [known[each] for each in dict.fromkeys(identifiers)]
+
+
+def _by_build(service: HubService, entries: Sequence[JobEntry]) -> list[SubmittedJobs]:
+    """The profile's jobs by build and device, with those of the same build that have ended: an image needs all."""
+    wanted = list(dict.fromkeys(found[0] for each in entries if (found := facts_from(each))))
+    jobs: dict[ProfileFacts, dict[str, JobEntry]] = {facts: {} for facts in wanted}
+    for each in service.journal.jobs():
+        found = facts_from(each)
+        if found and each.id is not None and found[0] in jobs:
+            jobs[found[0]].setdefault(found[1], each)
+    return [
+        SubmittedJobs(facts, {name: service.job_of(entry) for name, entry in sorted(each.items())})
+        for facts, each in jobs.items()
+    ]
+
+
+def _wait_for_others(service: HubService, entries: Sequence[JobEntry], deadline: float, console: Console) -> None:
+    """Jobs of other commands: they are waited for, and their command takes the results."""
+    others = [service.job_of(each) for each in entries if facts_from(each) is None]
+    if others:
+        console.say(f"{len(others)} jobs are another command's: type it again for their results, and it finds them")
+        service.follow(others, deadline * 60)

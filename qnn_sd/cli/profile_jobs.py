@@ -1,0 +1,153 @@
+"""Submits the jobs of ``qnn-sd profile``, waits for them side by side, and reads what they measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qnn_sd.ai_hub import CloudDevice, DeviceBinaries, HubJob, HubService, JobState, ProfileWork
+from qnn_sd.binaries.epcontext import read_epcontext
+from qnn_sd.bundle_manifest import OpenBundle
+from qnn_sd.cli.profile_document import ProfiledJob
+from qnn_sd.cli.profile_estimates import kept_estimate
+from qnn_sd.cli.profile_facts import ProfileFacts
+from qnn_sd.console import Console
+from qnn_sd.errors import BinaryError, HubServiceError, QnnSdError
+from qnn_sd.toolchain import loads
+
+
+@dataclass(frozen=True)
+class SubmittedJobs:
+    """One build's jobs on one device.
+
+    Attributes:
+        facts: what they profile.
+        jobs: by component.
+    """
+
+    facts: ProfileFacts
+    jobs: Mapping[str, HubJob]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A device, and whose binaries it gets.
+
+    Attributes:
+        device: at AI Hub.
+        binaries: whose.
+    """
+
+    device: CloudDevice
+    binaries: DeviceBinaries
+
+
+def binary_of(bundle: OpenBundle, component: str) -> Path:
+    """The context binary of a component: what AI Hub takes, without ONNX around it.
+
+    Raises:
+        BinaryError: the bundle's ONNX file refers to none, or to several.
+    """
+    files = list(read_epcontext(bundle.file(component)).files)
+    if len(files) != 1:
+        raise BinaryError(
+            f"{bundle.file(component)} refers to {len(files)} context binaries, not to one",
+            hint=f"Delete {bundle.folder} and run the command again: it is built anew.",
+        )
+    return files[0]
+
+
+def qairt_to_ask_for(service: HubService, compiled_with: str) -> str:
+    """The QAIRT release that jobs ask for: the binaries' own, or else the next that loads them.
+
+    Args:
+        service: the account.
+        compiled_with: version that compiled the binaries, such as ``2.50.0``.
+
+    Returns:
+        The release; empty where AI Hub lists none.
+
+    Raises:
+        HubServiceError: all that AI Hub has are older.
+    """
+    offered = service.qairt_versions()
+    able = [each for each in offered if loads(f"{each}.0", compiled_with)]
+    if able or not offered:
+        return able[0] if able else ""
+    raise HubServiceError(
+        f"AI Hub has no QAIRT that loads binaries of {compiled_with}",
+        why=f"It has {', '.join(offered)}; an older runtime refuses a newer compiler's binaries.",
+        hint="Compile in the cloud, qnn-sd compile --via hub; or install an older set of versions: docs/toolchains.md.",
+    )
+
+
+def submit(
+    service: HubService, facts: ProfileFacts, destination: Destination, binaries: Mapping[str, Path], iterations: int
+) -> SubmittedJobs:
+    """Uploads what isn't there yet, and submits a job for each component.
+
+    Args:
+        service: the account.
+        facts: what is profiled.
+        destination: where.
+        binaries: the file of each component.
+        iterations: calls that a job measures; 0 for AI Hub's own number.
+
+    Raises:
+        QnnSdError: the account, the service or the device refuses.
+    """
+    options = f"--qairt_version {facts.qairt}" if facts.qairt else ""
+    if iterations:
+        options = f"{options} --max_profiler_iterations {iterations}".strip()
+    jobs = {}
+    for component, path in binaries.items():
+        model = service.upload(path, component)
+        work = ProfileWork(model, destination.device, options, component)
+        jobs[component] = service.submit(work, facts.purpose(component))
+    return SubmittedJobs(facts, jobs)
+
+
+def results_of(
+    service: HubService, submitted: Sequence[SubmittedJobs], deadline_s: float, cache: Path, console: Console
+) -> tuple[list[tuple[ProfileFacts, dict[str, ProfiledJob]]], QnnSdError | None]:
+    """Waits for all jobs, and reads what those have measured that ended well.
+
+    Args:
+        service: the account.
+        submitted: the jobs.
+        deadline_s: seconds from now.
+        cache: where estimates are kept.
+        console: is told of every job that failed, but the one that is returned.
+
+    Returns:
+        What there is of each build and device, and what the command ends with: the first failure, or the deadline.
+
+    Raises:
+        HubServiceError: the service or network failed.
+    """
+    jobs = [job for each in submitted for job in each.jobs.values()]
+    states = service.follow(jobs, deadline_s)
+    failed = [service.job_error(each, states[each.id]) for each in jobs if states[each.id].is_failed]
+    for error in failed[1:]:
+        console.error(error)
+    left = [each for each in jobs if not states[each.id].has_ended]
+    end = failed[0] if failed else service.deadline_error(left, states, deadline_s) if left else None
+    found = []
+    for each in submitted:
+        profiled = {name: _profiled(service, each.facts, name, job, states, cache) for name, job in each.jobs.items()}
+        found.append((each.facts, profiled))
+    return found, end
+
+
+def _profiled(
+    service: HubService,
+    facts: ProfileFacts,
+    component: str,
+    job: HubJob,
+    states: Mapping[str, JobState],
+    cache: Path,
+) -> ProfiledJob:
+    state = states[job.id]
+    profile = service.profile(job) if state.is_done else None
+    return ProfiledJob(job, state, profile, kept_estimate(cache, facts.bundle, component))

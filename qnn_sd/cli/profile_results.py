@@ -1,0 +1,65 @@
+"""Measurements of cloud devices that are kept: in the cache, by bundle and device; never inside an artifact."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from qnn_sd.ai_hub.journal import FOLDER
+from qnn_sd.cli.documents import HubProfileDocument
+from qnn_sd.cli.profile_report import in_seconds
+from qnn_sd.console import json_text
+from qnn_sd.output_files import output_error, written_aside
+
+_MEASURED = "measured"
+
+
+def keep(document: HubProfileDocument, cache: Path) -> None:
+    """Keeps what each device measured; an earlier measurement of the same build there is replaced.
+
+    Args:
+        document: of one device or several.
+        cache: folder of the artifacts.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    for device in document.devices:
+        if not any(each.measured for each in device.components):
+            continue
+        place = re.sub(r"[^a-z0-9]+", "-", f"{device.name} {device.os}".lower()).strip("-")
+        path = cache / FOLDER / _MEASURED / device.folder / f"{place}.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(path, error) from error
+        alone = document.model_copy(update={"devices": [device], "error": None})
+        with written_aside(path) as aside:
+            aside.write_text(json_text(alone.content), "utf-8")
+
+
+def kept_of(cache: Path, bundle: str) -> list[HubProfileDocument]:
+    """What devices have measured of a bundle, one document each; what can't be read is another version's.
+
+    Args:
+        cache: folder of the artifacts.
+        bundle: name of its folder.
+    """
+    found = []
+    for path in sorted((cache / FOLDER / _MEASURED / bundle).glob("*.json")):
+        try:
+            found.append(HubProfileDocument.model_validate(json.loads(path.read_text("utf-8"))))
+        except (OSError, ValueError, ValidationError):
+            continue
+    return found
+
+
+def in_one_line(document: HubProfileDocument) -> str:
+    """A kept measurement for people: the image's computed time, where and when."""
+    [device] = document.devices
+    whole = "" if device.image_seconds is None else f"{in_seconds(device.image_seconds)} an image (computed), "
+    where = f"{device.name} (stand-in, not a device)" if document.stand_in else device.name
+    return f"{whole}{where}, {document.made_at[:10]}"
