@@ -24,7 +24,7 @@ REASONS = {
     "needs a phone": r"--device\b|--phone\b|\badb\b|\bqnn-sd (devices|bench|unstage)\b",
     "needs weights of Stable Diffusion": r"--model sd15\b|--checkpoint\b",
     "takes an hour": r"\bmake (full-size|checkpoint|drift|bench)\b|--model sd15\b",
-    "needs an AI Hub account": r"\bqai-hub\b|\bQAIHUB_API_TOKEN\b",
+    "needs an AI Hub account": r"\bqai-hub\b|\bQAIHUB_(API_TOKEN|CLIENT_INI)\b|--via hub\b",
     "needs Windows": r"\bADB_SERVER_SOCKET\b|\badb(\.exe)?\b|\bwsl\b|\busbip",
     "needs another program": r"\bjq\b",
     "needs macOS": r"\bdocker\b|\bADB_SERVER_SOCKET\b|\badb\b",

@@ -9,6 +9,7 @@ import click
 from qnn_sd.artifact import Artifact
 from qnn_sd.cli.build_options import BuildRequest, sizes_build_options
 from qnn_sd.cli.compile_dlc import compile_dlc
+from qnn_sd.cli.compile_hub import HubChoices, compile_at_hub, hub_options
 from qnn_sd.cli.compile_report import Compiled, compile_document, show_compiled
 from qnn_sd.cli.compile_sizes import compile_sizes
 from qnn_sd.cli.docs import COMPILE
@@ -48,8 +49,10 @@ from qnn_sd.pipeline import BuildPipeline
     group=TARGET,
     type=click.Choice(["context-binary", "dlc"]),
     default="context-binary",
-    help="What to make of each component: context binaries in a bundle, or DLCs for qnn-net-run and SNPE.",
+    help="What to make of each component: context binaries in a bundle, or DLCs for qnn-net-run and SNPE; with --via "
+    "hub dlc makes both.",
 )
+@hub_options
 @copies_options("the bundle, with each component's context binary; of several SoCs, a folder for each")
 @sizes_build_options
 @output_options
@@ -57,6 +60,7 @@ def compile_command(
     socs: tuple[str, ...],
     multi_soc: bool,
     file_format: str,
+    hub: HubChoices | None,
     copies: Copies,
     build_request: BuildRequest,
     console: Console,
@@ -66,6 +70,9 @@ def compile_command(
     Exports and quantizes first what isn't in the cache, once for all SoCs. The bundle that it makes is what qnn-sd run
     puts on a phone.
     """
+    if hub is not None:
+        compile_at_hub(socs, multi_soc, file_format == "dlc", hub, copies, build_request, console)
+        return
     if file_format == "dlc":
         compile_dlc(socs, multi_soc, copies, build_request, console)
         return

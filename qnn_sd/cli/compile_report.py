@@ -10,7 +10,15 @@ from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.documents import CompileDocument, CompileSeveralDocument, ErrorDetail
-from qnn_sd.cli.documents.build import BuiltFile, Calibration, CompiledBundle, CompiledComponent, RefusedSoc
+from qnn_sd.cli.documents.build import (
+    BuiltFile,
+    Calibration,
+    CompiledBundle,
+    CompiledComponent,
+    HubCompile,
+    RefusedSoc,
+    Via,
+)
 from qnn_sd.cli.stage_output import bundle_files, image_size, narrowed_remark
 from qnn_sd.config import DeviceProfile, joint_name
 from qnn_sd.console import Console
@@ -27,16 +35,23 @@ class Compiled:
         profiles: the SoCs that each of its files serves.
         made: its artifact.
         folder: where its files are for the user.
+        via: what tells its artifacts from those that are compiled here, such as ``hub``; empty for these.
     """
 
     profiles: tuple[DeviceProfile, ...]
     made: Artifact
     folder: Path
+    via: str = ""
 
     @property
     def soc(self) -> str:
         """``sm8650``, or ``sm8550+sm8650``."""
         return joint_name(self.profiles)
+
+    @property
+    def subject(self) -> str:
+        """How the names of its artifacts end, such as ``sm8650``."""
+        return f"{self.soc}.{self.via}" if self.via else self.soc
 
     @property
     def title(self) -> str:
@@ -81,6 +96,7 @@ def compile_document(
     refused: Mapping[str, QnnSdError],
     *,
     several: bool,
+    hub: HubCompile | None = None,
 ) -> CompileDocument | CompileSeveralDocument:
     """The document of the command.
 
@@ -90,13 +106,15 @@ def compile_document(
         compiled: the bundles.
         refused: why there is none, by SoC.
         several: whether more than one bundle was asked for.
+        hub: how AI Hub compiled it; None where it was compiled here.
     """
     model, size = pipeline.model.name, image_size(pipeline.model)
     calibration = _calibration(pipeline, request.prompts)
     bundles = [_bundle(pipeline, each) for each in compiled]
     if not several:
         [bundle] = bundles
-        return CompileDocument(model=model, size=size, calibration=calibration, **dict(bundle))
+        via: Via = "local" if hub is None else "hub"
+        return CompileDocument(model=model, size=size, via=via, hub=hub, calibration=calibration, **dict(bundle))
     return CompileSeveralDocument(
         model=model,
         size=size,
@@ -123,7 +141,7 @@ def _components(pipeline: BuildPipeline, compiled: Compiled, bundle: OpenBundle)
     files = bundle_files(compiled.folder)
     found = {}
     for report in pipeline.reports:
-        if report.stage == "compile" and report.name == f"{pipeline.model.name}.{report.component}.{compiled.soc}":
+        if report.stage == "compile" and report.name == f"{pipeline.model.name}.{report.component}.{compiled.subject}":
             given, part = pipeline.encodings.get(report.component), bundle.info.components[report.component]
             qdq = part.fallback or ""
             binary = _binary_beside(part.file, files)

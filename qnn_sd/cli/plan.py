@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from qnn_sd.artifact_manifest import Work
 from qnn_sd.cli.documents import PlanDocument
-from qnn_sd.cli.documents.build import StageToBuild
+from qnn_sd.cli.documents.build import PlannedUpload, StageToBuild
 from qnn_sd.cli.forecast import Build, Forecast, StageForecast, forecast_of, in_one_line
 from qnn_sd.cli.stage_output import image_size
 from qnn_sd.console import Console
@@ -40,7 +40,11 @@ def component_and_subject(stage: NamedStage, model: str) -> tuple[str | None, st
 
 
 def show_plan(
-    console: Console, pipeline: BuildPipeline, build: Build | None = None, images: Sequence[Work] = ()
+    console: Console,
+    pipeline: BuildPipeline,
+    build: Build | None = None,
+    images: Sequence[Work] = (),
+    uploads: Mapping[str, int | None] | None = None,
 ) -> None:
     """Prints the stages of a dry run, and what they are expected to take.
 
@@ -49,6 +53,7 @@ def show_plan(
         pipeline: that would build.
         build: what it would build; None for what was planned before.
         images: that would be generated with it.
+        uploads: bytes that would be sent to AI Hub, by component, None where they aren't known; None for none.
     """
     forecast = forecast_of(
         pipeline.plan if build is None else pipeline.planned(build), [("generate", each) for each in images]
@@ -59,6 +64,8 @@ def show_plan(
     # What is built already still has its images ahead.
     ahead = f": {_sum(forecast)}" if to_do else f"; the images take {in_one_line(forecast)}" if images else ""
     console.result(f"{to_do} of {len(stages)} stages to do{ahead}.")
+    if uploads is not None:
+        _show_uploads(console, uploads)
     console.document(
         PlanDocument(
             model=pipeline.model.name,
@@ -70,8 +77,17 @@ def show_plan(
             memory_bytes=round(forecast.memory),
             disk_bytes=round(forecast.disk),
             cores=forecast.cores,
+            uploads=None
+            if uploads is None
+            else [PlannedUpload(component=name, bytes=count) for name, count in uploads.items()],
         )
     )
+
+
+def _show_uploads(console: Console, uploads: Mapping[str, int | None]) -> None:
+    known = [count for count in uploads.values() if count is not None]
+    sizes = [f"{name} {'not built yet' if count is None else gigabytes(count)}" for name, count in uploads.items()]
+    console.result(f"To AI Hub, where it isn't there already: {', '.join(sizes)}; {gigabytes(sum(known))} in all.")
 
 
 def _stage(forecast: StageForecast, model: str) -> StageToBuild:

@@ -117,6 +117,10 @@ class ArtifactStore:
         # What the build is expected to take; without a plan nothing is.
         self.expected = ExpectedBuild()
 
+    def has(self, recipe: Recipe) -> bool:
+        """Whether an artifact is in the cache already."""
+        return recipe.key in self._made or artifact.artifact_folder(self.cache, recipe).exists()
+
     def get_or_build(self, recipe: Recipe, component: str, build: Build, resumable: bool = False) -> Artifact:
         """The recipe's artifact, opened and hashed once however often it is asked for.
 
@@ -190,11 +194,7 @@ class ArtifactStore:
             title: of the progress bar.
             cancel: ends the builds that run; theirs is an error then.
         """
-        ahead = {
-            name: each
-            for name, each in builds.items()
-            if each.recipe.key not in self._made and not artifact.artifact_folder(self.cache, each.recipe).exists()
-        }
+        ahead = {name: each for name, each in builds.items() if not self.has(each.recipe)}
         if ahead and not self._dry_run:
             for name, made in self._in_parallel(ahead, title, cancel).items():
                 self._keep(builds[name].recipe, name, made)

@@ -33,11 +33,14 @@ from qnn_sd.pipeline.stages import (
     compile_stage,
     dlc_stage,
     export_stage,
+    hub_compile_stage,
     quantize_stage,
     sizes_stage,
     verify_stage,
 )
 from qnn_sd.pipeline.stages.calibrate_stage import RecordingPlan
+from qnn_sd.pipeline.stages.hub_jobs import HubOrder
+from qnn_sd.pipeline.stages.hub_source import bytes_to_send
 from qnn_sd.quantize import QuantizationScheme
 from qnn_sd.quantize.calibration import Samples, Trajectory
 from qnn_sd.verification import (
@@ -337,14 +340,15 @@ class BuildPipeline:
         return verified
 
     def verify(
-        self, components: Sequence[str], profile: DeviceProfile, dlcs: Mapping[str, Artifact] | None = None
+        self, components: Sequence[str], profile: DeviceProfile, compiled: Mapping[str, Artifact] | None = None
     ) -> dict[str, ComponentVerification]:
         """Verifies components: QDQ graphs against float, then context binaries against QDQ graphs, side by side.
 
         Args:
             components: names.
             profile: the SoC.
-            dlcs: DLC of each, to be verified in the place of its context binary.
+            compiled: what is verified of each in the place of the context binary that is compiled here: its DLC, or a
+                binary that was compiled elsewhere.
 
         Raises:
             VerificationError: a gate refuses one. Those that were verified before it stay so.
@@ -354,7 +358,7 @@ class BuildPipeline:
             self._context,
             profile,
             self._quantized(components),
-            self._compiled(components, (profile,)) if dlcs is None else dlcs,
+            self._compiled(components, (profile,)) if compiled is None else compiled,
             self._verification_plan,
             self.verification(),
         )
@@ -389,6 +393,48 @@ class BuildPipeline:
         names = self.components if components is None else components
         verified = self.verify(names, profile) if self._context.verify else None
         return self._bundled(names, (profile,), verified)
+
+    def build_hub_bundle(self, profile: DeviceProfile, order: HubOrder) -> Artifact:
+        """The same as ``build_bundle``, of binaries that AI Hub compiles.
+
+        Args:
+            profile: the SoC.
+            order: what AI Hub is to compile with.
+
+        Raises:
+            HubServiceError: AI Hub can't be reached, or refuses a graph.
+            HubJobError: a job of it failed.
+            HubDeadlineError: a job didn't end in time.
+            BinaryError: what came back isn't what was asked for.
+            VerificationError: a gate refuses a component.
+        """
+        self._context.require_tokenizer()
+        graphs = self._quantized(self.components)
+        # What is refused here isn't sent anywhere.
+        verified = {name: self.verify_quantization(name) for name in graphs} if self._context.verify else None
+        floats = self._sent_floats(order)
+        compiled = hub_compile_stage.compile_at_hub(self._context, graphs, floats, profile, order)
+        if verified is not None:
+            verified = self.verify(self.components, profile, compiled)
+        return bundle_stage.bundle_binaries(
+            self._context,
+            (profile,),
+            {name: (qdq, compiled[name]) for name, qdq in graphs.items()},
+            verified,
+            f"{profile.soc}.{order.suffix}",
+            order.origin,
+        )
+
+    def _sent_floats(self, order: HubOrder) -> dict[str, Artifact]:
+        return {name: self.export(name) for name in self.components} if order.source == "aimet" else {}
+
+    def hub_uploads(self, order: HubOrder) -> dict[str, int | None]:
+        """Bytes of what AI Hub would be sent of each component; None where it isn't built yet. For dry runs."""
+        floats = self._sent_floats(order)
+        return {
+            name: bytes_to_send(order.source, qdq, floats.get(name))
+            for name, qdq in self._quantized(self.components).items()
+        }
 
     def build_multi_soc_bundle(self, profiles: Sequence[DeviceProfile]) -> Artifact:
         """One bundle whose context binaries serve several SoCs.

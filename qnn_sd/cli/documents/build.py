@@ -12,6 +12,8 @@ from qnn_sd.schemas import Document, ImageSize
 from qnn_sd.verification import ComponentVerification
 
 EncodingsSource = Literal["measured", "given"]
+# Where a component is compiled: by the compiler that is installed, or at Qualcomm AI Hub.
+Via = Literal["local", "hub"]
 
 
 class StageOutput(StrictModel):
@@ -173,6 +175,48 @@ class CompiledBundle(StrictModel):
     components: dict[str, CompiledComponent]
 
 
+class HubJobLink(StrictModel):
+    """A job at AI Hub.
+
+    Attributes:
+        component: that it worked on.
+        kind: ``compile`` or ``link``.
+        id: its identifier there.
+        url: of its page.
+        options: that it was given.
+    """
+
+    component: str
+    kind: Literal["compile", "link"]
+    id: str
+    url: str
+    options: str
+
+
+class HubCompile(StrictModel):
+    """How AI Hub compiled.
+
+    Attributes:
+        compiled_by: Qualcomm AI Hub, or the stand-in for it, in words.
+        stand_in: whether it was the stand-in.
+        hub_device: name of the device whose SoC was compiled for.
+        chipsets: what AI Hub calls its SoC.
+        qairt: release of QAIRT that compiled.
+        source: what was sent: QDQ graphs, or float graphs with encodings in AIMET's format.
+        linked: whether DLCs were made first, and linked.
+        jobs: all jobs, by component.
+    """
+
+    compiled_by: str
+    stand_in: bool
+    hub_device: str
+    chipsets: list[str]
+    qairt: str
+    source: Literal["qdq", "aimet"]
+    linked: bool
+    jobs: list[HubJobLink]
+
+
 class CompileDocument(Document):
     """Context binaries for a SoC, as ``qnn-sd compile`` makes them.
 
@@ -183,6 +227,8 @@ class CompileDocument(Document):
         dl_mode: of the SoC's device profile; null where it has none.
         folder: of the bundle: in the cache, or the copy that -o asked for.
         verified: whether the bundle was verified, and its lowest SQNR, in words.
+        via: whether the compiler that is installed made them, or AI Hub.
+        hub: how AI Hub did; null where it was here.
         calibration: what ranges were measured with.
         components: what was compiled, by component.
     """
@@ -190,6 +236,8 @@ class CompileDocument(Document):
     schema_id: Literal["qnn-sd/compile/1"] = Field("qnn-sd/compile/1", alias="schema")
     model: str
     size: ImageSize
+    via: Via
+    hub: HubCompile | None
     soc: str
     dl_mode: int | None
     folder: str
@@ -339,6 +387,18 @@ class StageToBuild(StrictModel):
     last_seconds: float | None
 
 
+class PlannedUpload(StrictModel):
+    """What would be sent to AI Hub.
+
+    Attributes:
+        component: whose graph.
+        bytes: of its files; null where it isn't built yet.
+    """
+
+    component: str
+    bytes: int | None
+
+
 class PlanDocument(Document):
     """The plan that ``--dry-run`` shows.
 
@@ -354,6 +414,7 @@ class PlanDocument(Document):
         memory_bytes: that it is expected to hold at most; 0 where there is nothing to do.
         disk_bytes: of disk that it is expected to need; 0 where there is nothing to do.
         cores: that the estimates are for.
+        uploads: what would be sent to AI Hub; null for a build that sends nothing.
     """
 
     schema_id: Literal["qnn-sd/plan/1"] = Field("qnn-sd/plan/1", alias="schema")
@@ -366,3 +427,4 @@ class PlanDocument(Document):
     memory_bytes: int
     disk_bytes: int
     cores: int
+    uploads: list[PlannedUpload] | None

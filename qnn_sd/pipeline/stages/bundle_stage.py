@@ -17,6 +17,8 @@ from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.verification import ComponentVerification
 
+# In an artifact of the compile stage: a DLC that its context binary was linked from.
+DLC_FOLDER = "dlc"
 CACHE_KEY_SOURCES = ("bundle", "bundle_manifest.py", "tokenizer_files.py")
 Verified = Mapping[str, ComponentVerification]
 
@@ -26,6 +28,8 @@ def bundle_binaries(
     profiles: tuple[DeviceProfile, ...],
     graphs: Mapping[str, tuple[Artifact, Artifact]],
     verified: Verified | None,
+    name: str | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> Artifact:
     """Context binaries for a SoC or several, with the QDQ graphs for what can't run on the HTP.
 
@@ -34,20 +38,25 @@ def bundle_binaries(
         profiles: the SoCs that every file serves.
         graphs: QDQ graph and compiled binary, by component.
         verified: what was measured of each; None if verifying was switched off.
+        name: what tells the bundle from others of the model; None for the SoCs' names.
+        origin: for the manifest, of binaries that were compiled elsewhere: where and how.
     """
     parts: dict[str, Part] = {}
     sources: dict[str, Artifact] = {}
-    for name, (qdq, compiled) in graphs.items():
-        sources |= {f"{name}/cpu": qdq, f"{name}/htp": compiled}
-        parts[name] = Part(
-            file=f"{name}/htp/{CONTEXT_FILE}",
+    for component, (qdq, compiled) in graphs.items():
+        sources |= {f"{component}/cpu": qdq, f"{component}/htp": compiled}
+        if (dlc := compiled.file(DLC_FOLDER)).is_dir():
+            # What the binary was linked from; a phone doesn't get it.
+            sources[f"{component}/{DLC_FOLDER}"] = Artifact(dlc, compiled.key)
+        parts[component] = Part(
+            file=f"{component}/htp/{CONTEXT_FILE}",
             kind="context_binary",
-            fallback=f"{name}/cpu/{MODEL_FILE}",
+            fallback=f"{component}/cpu/{MODEL_FILE}",
             scheme=qdq.metadata.get("scheme"),
         )
     soc, *further = [_soc(each) for each in profiles]
     info = context.bundle_info(parts, soc, verified).model_copy(update={"further_socs": tuple(further)})
-    return _bundle(context, joint_name(profiles), info, sources)
+    return _bundle(context, name or joint_name(profiles), info, sources, origin)
 
 
 def size_info(
@@ -98,7 +107,13 @@ def bundle_cpu_graphs(
     return _bundle(context, f"cpu-{kind}", context.bundle_info(parts, None, verified), graphs)
 
 
-def _bundle(context: BuildContext, name: str, info: Bundle, sources: Mapping[str, Artifact]) -> Artifact:
+def _bundle(
+    context: BuildContext,
+    name: str,
+    info: Bundle,
+    sources: Mapping[str, Artifact],
+    origin: Mapping[str, Any] | None = None,
+) -> Artifact:
     if info.verification is None and not context.dry_run:
         context.console.warn(
             f"{info.verified}: nothing shows that these graphs compute what the checkpoint does. "
@@ -113,6 +128,6 @@ def _bundle(context: BuildContext, name: str, info: Bundle, sources: Mapping[str
 
     def build(folder: Path) -> dict[str, Any]:
         assemble(folder, info, {name: source.folder for name, source in sources.items()}, context.checkpoint.tokenizer)
-        return {}
+        return {} if origin is None else {"hub": dict(origin)}
 
     return context.store.get_or_build(recipe, "all", build)
