@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 from ai_hub_helpers import DEVICE, client_of
-from conftest import Cli, json_document
+from conftest import ROOT, Cli, json_document
 from qai_hub import public_api_pb2 as api
 from qai_hub.api_utils import load_api_config_from_file
 from qai_hub.client import Client, InternalError, Model, RateLimitedError, UserError
@@ -286,6 +286,14 @@ def test_faults_as_they_are_typed() -> None:
         qairt="2.49",
         gone=("Galaxy S24",),
     )
+
+
+def test_the_page_lists_every_fault() -> None:
+    with pytest.raises(SettingError) as refused:
+        parse_faults(["none-such"])
+    known = refused.value.hint.rpartition("Known: ")[2].rstrip(".").split(", ")
+    page = (ROOT / "docs" / "hub-stand-in.md").read_text("utf-8").split("## Faults")[1]
+    assert sorted(re.findall(r"^\| `([a-z-]+)[=`]", page, re.M)) == known
 
 
 @pytest.mark.parametrize(
