@@ -25,6 +25,8 @@ REASONS = {
     "needs weights of Stable Diffusion": r"--model sd15\b|--checkpoint\b",
     "takes an hour": r"\bmake (full-size|checkpoint|drift|bench)\b|--model sd15\b",
     "needs an AI Hub account": r"\bqai-hub\b|\bQAIHUB_API_TOKEN\b",
+    "needs the stand-in": r"\bQAIHUB_CLIENT_INI\b|--hub\b|\bhub:",
+    "it runs until Ctrl-C": r"\bhub stand-in\b",
     "needs Windows": r"\bADB_SERVER_SOCKET\b|\badb(\.exe)?\b|\bwsl\b|\busbip",
     "needs another program": r"\bjq\b",
     "needs macOS": r"\bdocker\b|\bADB_SERVER_SOCKET\b|\badb\b",
