@@ -13,7 +13,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from cli_here import CliHere
-from conftest import json_document
+from conftest import CHECKPOINT, json_document
 
 from qnn_sd.ai_hub import CloudDevice, HubJob, HubService
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryTensor, TensorEncoding
@@ -28,6 +28,7 @@ from qnn_sd.cli.verify_hub_targets import components_of_build, open_targets
 from qnn_sd.console import Console
 from qnn_sd.errors import HubDeviceError, HubJobError, HubServiceError, VerificationError
 from qnn_sd.hub_stand_in import Faults, JobFailure, Noise, StandIn, Stuck, Weakened
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.verification import VerificationInput
 
 GATE = silicon_gate(75)
@@ -350,4 +351,14 @@ def test_what_can_not_be_is_refused_before_anything_is_uploaded(
     cli_here: CliHere, hub: StandIn, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
     assert said in cli_here.refused(code, *arguments)
+    assert (hub.counts.models_created, hub.counts.datasets_created) == (0, 0)
+
+
+def test_a_checkpoint_of_the_user_s_is_uploaded_only_where_they_say_so(cli_here: CliHere, hub: StandIn) -> None:
+    own = cli_here.folder.parent / "own" / "mine"
+    shutil.copytree(CHECKPOINT, own)
+    with patch.object(BuildPipeline, "verify", side_effect=AssertionError("nothing is built")):
+        said = cli_here.refused(55, *S24, "--checkpoint", str(own), "--model", "tiny-sd")
+    assert "mine is not the demo, and nobody has allowed to upload what is made of it" in said
+    assert "--allow-upload" in said
     assert (hub.counts.models_created, hub.counts.datasets_created) == (0, 0)

@@ -88,7 +88,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         default_text="the checkpoint's",
         help="With --bisect: folder with any QDQ graph, model.onnx; it is compiled as it is.",
     ),
-    component_option(COMPONENTS, "bisect, whatever the gates say of it; with --bisect"),
+    component_option(COMPONENTS, "bisect, whatever the gates say of it, or to run with --hub"),
     option(
         "--bisect",
         "wanted",

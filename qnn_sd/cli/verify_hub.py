@@ -58,6 +58,7 @@ def run_hub_verification(
     require_consent(service, Upload(pipeline.identity, what), request.allow_upload, console)
     announce(pipeline, build, console, build_request)
     build(pipeline)
+    console.kept.build_is_whole()
     built = {each.soc: components_of_build(pipeline, each, request.components) for each in profiles}
     answers = answers_of(targets, built, request, service, cache, console)
     judged = [

@@ -71,11 +71,15 @@ def answers_of(
     Raises:
         HubJobError: a job failed, or its outputs aren't the component's.
         HubDeadlineError: a job takes too long.
-        HubServiceError: the service can't be reached, takes no more, or doesn't have the binaries' QAIRT.
+        HubServiceError: the service can't be reached, takes no more, or doesn't have the binaries' QAIRT; a binary is
+            too large.
         TargetError: the emulator can't run a binary.
         VerificationError: NaN or infinity in what the CPU computes.
     """
     answers = Answers()
+    service.refuse_too_large(
+        {f"{each.name} of {soc}": each.network.binary.path for soc, of_soc in built.items() for each in of_soc}
+    )
     keeps, jobs = not service.is_stand_in, {}
     for target in targets:
         for component in built[target.profile.soc]:

@@ -18,7 +18,7 @@ from qnn_sd.errors import SettingError
 from qnn_sd.pipeline import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS
 
 _OF_OTHERS = ("wanted", "graph", "inputs", "reproduction", "prompt", "source", "against")
-DEADLINE_MINUTES = 120.0
+DEADLINE_MINUTES = 120
 _OF_HUB = {
     "form": "--hub-form",
     "emulator": "--no-emulator",
