@@ -82,7 +82,7 @@ class Work:
         made, lines = compile_model(CompileRequest(source, profile, options, scratch, self._children))
         if options.graph_name() is not None:
             lines.append(f"not done: the graph keeps its name, {options.graph_name()} was asked for")
-        target = self._keep(part.target_model, made)
+        target = self._keep(job, made)
         part.target_tensor_type_list.types.extend(target.input_spec.types)
         result = api.CompileJobResult(compile_job_id=id_of(job))
         result.compile_detail.tool_versions.add(name="QAIRT", version=self._qairt())
@@ -104,7 +104,7 @@ class Work:
             source = self._source(compiled.model.model_id, work / "source")
             given = JobOptions.parse(compiled.options)
             graphs[f"graph{number}"], _ = staged(CompileRequest(source, profile, given, work, self._children))
-        self._keep(job.link_job.target_model, link_models(graphs, profile, scratch, self._children))
+        self._keep(job, link_models(graphs, profile, scratch, self._children))
         self._put_result(job, api.JobResult(link_job_result=api.LinkJobResult(link_job_id=id_of(job))))
         return ["linking is simulated: the graphs that the DLCs were made of were compiled together"]
 
@@ -136,12 +136,13 @@ class Work:
         self._put_result(job, api.JobResult(inference_job_result=result))
         return lines
 
-    def _keep(self, target: api.Model, made: Path) -> api.Model:
-        """Keeps a target model's file and record."""
+    def _keep(self, job: api.Job, made: Path) -> api.Model:
+        """Keeps the file and the record of the model that a job has made."""
+        target = part_of(job).target_model
         name = target.model_id
         shutil.move(made, self._store.content_of(name))
         for each in self._faults.now.wrong_models:
-            if concerns(each.component, "compile", target.name):
+            if concerns(each.component, kind_of(job), target.name):
                 shutil.copyfile(each.file, self._store.content_of(name))
         model = api.Model()
         model.CopyFrom(self._store.models.get(name))
