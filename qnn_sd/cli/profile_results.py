@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from qnn_sd.ai_hub.journal import FOLDER
 from qnn_sd.cli.documents import HubProfileDocument
-from qnn_sd.cli.profile_report import in_seconds
+from qnn_sd.cli.documents.report import ReportedDevice
 from qnn_sd.console import json_text
 from qnn_sd.output_files import output_error, written_aside
 
@@ -41,6 +42,35 @@ def keep(document: HubProfileDocument, cache: Path) -> None:
             aside.write_text(json_text(alone.content), "utf-8")
 
 
+def measured_binaries(cache: Path, binaries: Mapping[str, str]) -> list[ReportedDevice]:
+    """What devices have measured of context binaries, in whichever bundles they are.
+
+    Args:
+        cache: folder of the artifacts.
+        binaries: their hashes by component.
+    """
+    found: dict[tuple[str, str], ReportedDevice] = {}
+    folders = (cache / FOLDER / _MEASURED).glob("*")
+    documents = [each for folder in folders for each in kept_of(cache, folder.name)]
+    for document in sorted(documents, key=lambda each: each.made_at):
+        [device] = document.devices
+        same = {
+            each.component: each.measured
+            for each in device.components
+            if each.measured is not None and binaries.get(each.component) == each.sha256
+        }
+        if same:
+            found[device.name, device.os] = ReportedDevice(
+                name=device.name,
+                os=device.os,
+                made_at=document.made_at,
+                stand_in=document.stand_in,
+                image_seconds=device.image_seconds if len(same) == len(device.components) else None,
+                components=same,
+            )
+    return list(found.values())
+
+
 def kept_of(cache: Path, bundle: str) -> list[HubProfileDocument]:
     """What devices have measured of a bundle, one document each; what can't be read is another version's.
 
@@ -55,11 +85,3 @@ def kept_of(cache: Path, bundle: str) -> list[HubProfileDocument]:
         except (OSError, ValueError, ValidationError):
             continue
     return found
-
-
-def in_one_line(document: HubProfileDocument) -> str:
-    """A kept measurement for people: the image's computed time, where and when."""
-    [device] = document.devices
-    whole = "" if device.image_seconds is None else f"{in_seconds(device.image_seconds)} an image (computed), "
-    where = f"{device.name} (stand-in, not a device)" if document.stand_in else device.name
-    return f"{whole}{where}, {document.made_at[:10]}"
