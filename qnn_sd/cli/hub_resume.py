@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from qnn_sd import resources
-from qnn_sd.ai_hub import HubService
+from qnn_sd.ai_hub import HubJob, HubService
 from qnn_sd.ai_hub.journal import JobEntry
 from qnn_sd.cli.docs import AI_HUB
 from qnn_sd.cli.documents import ErrorDetail, HubProfileDocument, HubResumeDocument
@@ -104,15 +104,13 @@ def _chosen(service: HubService, identifiers: Sequence[str]) -> list[JobEntry]:
 def _by_build(service: HubService, entries: Sequence[JobEntry]) -> list[SubmittedJobs]:
     """The profile's jobs by build and device, with those of the same build that have ended: an image needs all."""
     wanted = list(dict.fromkeys(found[0] for each in entries if (found := facts_from(each))))
-    jobs: dict[ProfileFacts, dict[str, JobEntry]] = {facts: {} for facts in wanted}
+    jobs: dict[ProfileFacts, dict[str, tuple[HubJob, str]]] = {facts: {} for facts in wanted}
     for each in service.journal.jobs():
         found = facts_from(each)
         if found and each.id is not None and found[0] in jobs:
-            jobs[found[0]].setdefault(found[1], each)
-    return [
-        SubmittedJobs(facts, {name: service.job_of(entry) for name, entry in sorted(each.items())})
-        for facts, each in jobs.items()
-    ]
+            facts, component, sha256 = found
+            jobs[facts].setdefault(component, (service.job_of(each), sha256))
+    return [SubmittedJobs(facts, dict(sorted(each.items()))) for facts, each in jobs.items()]
 
 
 def _wait_for_others(service: HubService, entries: Sequence[JobEntry], deadline: float, console: Console) -> None:
