@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from cli_here import CliHere
@@ -16,8 +17,12 @@ from qnn_sd.binaries.binary_info import BinaryGraph, BinaryTensor
 from qnn_sd.binaries.found import FoundBinary
 from qnn_sd.cli.hub_network import HubNetwork
 from qnn_sd.cli.hub_runner import HubRunner
+from qnn_sd.cli.like_command import _target_options
+from qnn_sd.cli.recalled_image import RecalledImage
+from qnn_sd.cli.value_types import Target
 from qnn_sd.errors import TargetError
 from qnn_sd.hub_stand_in import StandIn
+from qnn_sd.image_metadata import TargetKind
 
 DEVICE = CloudDevice("Samsung Galaxy S24", "14", ())
 RUN = ("run", "a red circle", "--steps", "1", "--guidance", "1", "--seed", "3")
@@ -122,3 +127,24 @@ def test_options_of_other_targets_are_refused(cli_here: CliHere, arguments: tupl
 def test_a_target_that_does_not_exist_is_told_what_there_is(cli_here: CliHere) -> None:
     said = cli_here.refused(2, *RUN, "--target", "cloud")
     assert "Choose emulator, cpu, phone or hub:DEVICE." in said
+
+
+def test_a_shell_completes_targets_and_devices() -> None:
+    target = Target(["emulator", "cpu", "phone", "hub:DEVICE"])
+    context = click.Context(click.Command("run"))
+
+    def offered(typed: str) -> list[str]:
+        return [each.value for each in target.shell_complete(context, click.Argument(["target"]), typed)]
+
+    assert offered("e") == ["emulator"]
+    assert "hub:Samsung Galaxy S24" in offered("hub:sam")
+    assert "hub:DEVICE" not in offered("hub:")
+    assert target.convert(" HUB: Samsung Galaxy S24", None, context) == "hub:Samsung Galaxy S24"
+    assert target.convert("CPU", None, context) == "cpu"
+
+
+@pytest.mark.parametrize("target", ["hub", "phone"])
+def test_an_image_of_a_device_comes_again_on_the_emulator_unless_it_is_named(target: TargetKind) -> None:
+    image = RecalledImage(Path("out.png"), {}, target, "sm8650", is_quantized=True)
+    assert _target_options(image, {}) == {"target": "emulator", "soc": "sm8650"}
+    assert _target_options(image, {"target": "hub:Samsung Galaxy S24"}) == {"target": "hub:Samsung Galaxy S24"}

@@ -102,7 +102,7 @@ def test_the_line_to_type_is_said(typed: str, what: str, to_type: str, here: Cli
         ("run x --steps 2.5", "--steps 2.5 is no whole number", "Give one, such as --steps 20."),
         ("run x --guidance 7,5", "--guidance 7,5 is no number", "Write it with a point: --guidance 7.5."),
         ("run x --cfg much", "--guidance much is no number", "Give one, such as --guidance 7.5."),
-        ("run x --target gpu", "--target gpu is not possible", "Choose emulator, cpu or phone."),
+        ("run x --target gpu", "--target gpu is not possible", "Choose emulator, cpu, phone or hub:DEVICE."),
         ("unstage --older-than -1", "--older-than -1 is not possible", "Choose 0 or more."),
         ("unstage --older-than soon", "--older-than soon is no whole number", "such as --older-than 30."),
         ("run x --json=yes", "--json takes no value", "Type --json alone."),

@@ -166,8 +166,16 @@ QNN = "framework:qnn"
 class Account:
     """What is asked of a service before anything is uploaded."""
 
-    def __init__(self, device: CloudDevice | None = None, releases: Sequence[str] = ()) -> None:
-        self._device, self._releases = device, list(releases)
+    def __init__(
+        self,
+        device: CloudDevice | None = None,
+        releases: Sequence[str] = (),
+        devices: Sequence[CloudDevice] = (),
+    ) -> None:
+        self._device, self._releases, self._devices = device, list(releases), list(devices)
+
+    def devices(self) -> list[CloudDevice]:
+        return self._devices
 
     def find_device(self, _name: str) -> CloudDevice | None:
         return self._device
@@ -187,6 +195,19 @@ def test_a_device_gets_the_binaries_of_its_own_soc() -> None:
     with pytest.raises(HubDeviceError, match="can't show what binaries for sm8550 compute") as raised:
         targets_of(device, "sm8550")
     assert raised.value.why == "They are for HTP v73, and it has an HTP v75."
+
+
+def test_all_are_one_device_of_every_soc_with_a_profile() -> None:
+    chips = {"A": "8gen3", "B": "8gen3", "C": "8gen2"}
+    devices = [
+        CloudDevice(
+            name, "14", (f"chipset:qualcomm-snapdragon-{chip}", f"hexagon:v{75 if chip == '8gen3' else 73}", QNN)
+        )
+        for name, chip in chips.items()
+    ]
+    account: Any = Account(devices=devices)
+    targets = open_targets(account, ["all"], None, Console(quiet=True))
+    assert [(each.device.name, each.profile.soc) for each in targets] == [("C", "sm8550"), ("A", "sm8650")]
 
 
 def test_a_device_of_an_unknown_soc_needs_a_soc_of_its_htp() -> None:
@@ -342,6 +363,7 @@ def test_a_job_that_does_not_end_is_found_again(command: CliHere, hub: StandIn) 
     [
         ((*S24, "--soc", "sm8550"), 52, "can't show what binaries for sm8550 compute"),
         ((*S24, "--bisect"), 3, "--bisect has no meaning with --hub"),
+        ((*S24, "model.bin"), 3, "--hub has no meaning with model.bin"),
         ((*S24, "--prompt", "a"), 3, "--prompt has no meaning with --hub"),
         (("verify", "--no-emulator"), 3, "--no-emulator has no meaning without --hub"),
         (("verify", "--hub", "Samsung Galaxy S99"), 52, "AI Hub has no device 'Samsung Galaxy S99'"),

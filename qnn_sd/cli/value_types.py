@@ -177,7 +177,7 @@ class Target(Choice):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The words; behind ``hub:`` the devices that profiles name."""
-        words = super().shell_complete(ctx, param, incomplete)[: len(self.choices) - 1]
+        words = [each for each in super().shell_complete(ctx, param, incomplete) if ":" not in each.value]
         begun = incomplete.lower()
         named = ((f"hub:{name}", remark) for name, remark in _cloud_devices())
         return [

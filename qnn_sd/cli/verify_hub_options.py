@@ -17,7 +17,7 @@ from qnn_sd.cli.upload_consent import allow_upload_option
 from qnn_sd.errors import SettingError
 from qnn_sd.pipeline import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS
 
-_OF_OTHERS = ("wanted", "graph", "inputs", "reproduction", "prompt", "source", "against")
+_OF_OTHERS = ("wanted", "graph", "inputs", "reproduction", "prompt", "against")
 DEADLINE_MINUTES = 120
 _OF_HUB = {
     "form": "--hub-form",
@@ -60,6 +60,12 @@ def hub_options(command: Command) -> Command:
         context = click.get_current_context()
         request = None
         if hubs:
+            if rest["source"] is not None:
+                raise SettingError(
+                    f"--hub has no meaning with {rest['source']}",
+                    why="A build's components run on the device: there are inputs to compare them with.",
+                    hint="Leave one of them out.",
+                )
             refuse_typed(
                 {each.name for each in context.command.params} - set(_OF_OTHERS),
                 "with --hub",
