@@ -14,7 +14,7 @@ class Kept:
         stages: how many stages of a build are there.
         of_stages: how many there are to be; None where nobody counted.
         staged_on: the phone on which what was staged stays, or None.
-        hub_jobs: jobs at AI Hub that go on there, or have ended: they are found again.
+        hub_jobs: how many jobs were submitted to AI Hub and haven't been seen to end.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class Kept:
         self.stages = 0
         self.of_stages: int | None = None
         self.staged_on: str | None = None
-        self.hub_jobs: list[str] = []
+        self.hub_jobs = 0
 
     def build_is_whole(self) -> None:
         """From here on nobody needs to be told that stages are kept."""
-        self.stages, self.hub_jobs = 0, []
+        self.stages = 0
 
     def lines(self) -> list[str]:
         """One phrase for each kind of thing, such as ``2 of 4 images (out-1.png, out-2.png)``."""
@@ -40,6 +40,6 @@ class Kept:
         if self.staged_on is not None:
             told.append(f"what was staged on {self.staged_on}")
         if self.hub_jobs:
-            count = "a job" if len(self.hub_jobs) == 1 else f"{len(self.hub_jobs)} jobs"
-            told.append(f"{count} at AI Hub ({', '.join(self.hub_jobs)})")
+            jobs = "a job" if self.hub_jobs == 1 else f"{self.hub_jobs} jobs"
+            told.append(f"{jobs} at AI Hub (qnn-sd hub resume goes on with it)")
         return told

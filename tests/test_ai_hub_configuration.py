@@ -58,7 +58,7 @@ def test_a_file_that_says_no_account_is_one_sentence(ini: Path, content: str | b
     with pytest.raises(HubAccountError) as raised:
         read_configuration(Console())
     error = hidden(raised)
-    assert said in error.what
+    assert said in error.why
     assert str(ini) in error.what
     assert f"api_url = {URL}" in error.hint
 

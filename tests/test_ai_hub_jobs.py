@@ -399,6 +399,8 @@ def test_a_job_that_never_ends_meets_our_deadline_and_stays(
     assert "qnn-sd hub resume" in raised.value.hint
     assert f"{job.id}): waiting for a device" in capsys.readouterr().err.replace("\n", " ")
     assert service.journal.jobs()[0].state == "submitted"
+    # What a command says that is stopped now.
+    assert service._console.kept.lines() == ["a job at AI Hub (qnn-sd hub resume goes on with it)"]
 
 
 def test_states_are_told_apart(

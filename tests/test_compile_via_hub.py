@@ -21,12 +21,15 @@ from qnn_sd.binaries import delivered
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryInfo, BinaryTensor, read_binary
 from qnn_sd.binaries.delivered import Asked, wrap_delivered
 from qnn_sd.bundle_manifest import OpenBundle
+from qnn_sd.compile.blocks import QdqGraph
+from qnn_sd.compile.narrow_operands import int16_operands
 from qnn_sd.config import load_profile
 from qnn_sd.errors import BinaryError
 from qnn_sd.hub_stand_in import Faults, JobFailure, StandIn, WrongModel
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.pipeline.stages.hub_compile_stage import BINARY_FILE
 from qnn_sd.pipeline.stages.hub_jobs import compile_options, link_options
+from qnn_sd.pipeline.stages.hub_source import graph_to_send
 
 VIA_HUB = ("compile", "--via", "hub")
 NAME = "tiny-sd.text_encoder.sm8650.hub-stand-in"
@@ -139,6 +142,9 @@ def test_an_htp_without_int16_operands_gets_the_narrowed_graph(hub: HubCli, pipe
     assert made["int8_operands"] > 0
     binary = Path(made["context_binary"]["file"])
     assert_same_binary(binary, compiled_here(pipeline, "sm8450"))
+    # The stand-in's compiler would do it by itself; AI Hub's is sent what it takes.
+    with graph_to_send("qdq", pipeline.quantize("text_encoder"), None, load_profile("sm8450")) as (sent, _, narrowed):
+        assert (int16_operands(QdqGraph(sent)), narrowed) == ([], made["int8_operands"])
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,7 @@ def test_ctrl_c_after_the_submission_costs_no_second_job(hub: HubCli, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(HubService, "wait", interrupted)
-        assert "a job at AI Hub (j" in hub.refused(130, "--no-verify")
+        assert "a job at AI Hub" in hub.refused(130, "--no-verify")
     assert hub.hub.counts.jobs == {"compile": 1}
     assert hub.json("--no-verify")["via"] == "hub"
     assert (hub.hub.counts.jobs, hub.hub.counts.models_created) == ({"compile": 1}, 1)

@@ -47,7 +47,7 @@ def test_no_command_is_left_out() -> None:
     assert {path.partition(" ")[2] for path in ALL} == {
         *("", "export", "quantize", "compile", "cost", "verify", "inspect", "report", "run", "bench", "devices"),
         *("unstage", "virtual-phone", "doctor", "docs", "completion", "runtime", "runtime fetch", "runtime list"),
-        *("hub", "hub stand-in"),
+        *("profile", "hub", "hub jobs", "hub resume", "hub devices", "hub stand-in"),
     }
 
 

@@ -88,6 +88,14 @@ def test_the_demo_is_measured_once_kept_and_taken_up(here: CliHere, hub: StandIn
     assert kept.name == "samsung-galaxy-s24-15.json"
     assert json_document(kept.read_text("utf-8"))["devices"][0]["image_seconds"] > 0
 
+    [line] = [each for each in here("devices", "--known").stdout.splitlines() if "measured at AI Hub" in each]
+    assert line.startswith("sm8650, tiny-sd 128x128 measured at AI Hub: ")
+    assert f"an image (computed), {DEVICE} (stand-in, not a device), " in line
+    known = json_document(here("devices", "--known", "--json").stdout)
+    assert [made["measured"][0]["name"] for soc in known["socs"] for made in soc["compiled"] if made["measured"]] == [
+        DEVICE
+    ]
+
     jobs = json_document(here("hub", "jobs", "--json").stdout)
     assert [(each["state"], each["failure_type"]) for each in jobs["jobs"]] == [("done", None)] * 3
     assert jobs["stand_in"]

@@ -131,7 +131,7 @@ def _section(path: Path) -> dict[str, str]:
 
 
 def _unusable(path: Path, what: str) -> HubAccountError:
-    return HubAccountError(f"{path} {what}", hint=_how_to_write(path))
+    return HubAccountError(f"{path} names no account at Qualcomm AI Hub", why=f"It {what}.", hint=_how_to_write(path))
 
 
 def _how_to_write(path: Path) -> str:

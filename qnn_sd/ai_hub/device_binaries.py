@@ -42,10 +42,12 @@ def binaries_for(device: CloudDevice) -> DeviceBinaries:
     other = None if chip is None else stand_in(chip.name)
     if other is not None:
         return DeviceBinaries(other.profile, other.reason)
-    known = f"It is {chip.described}, and no profile's binaries load there." if chip else "AI Hub calls it "
+    why = f"Its SoC isn't known here: {', '.join(device.chipsets) or 'AI Hub names none'}."
+    if chip is not None:
+        why = f"It is {chip.described}, and no profile's binaries load there."
     raise HubDeviceError(
         f"There are no binaries for {device.name}",
-        why=known if chip else f"{known}{', '.join(device.chipsets) or 'nothing'}, which isn't known here.",
+        why=why,
         hint="qnn-sd hub devices lists the devices with their SoC; docs/socs.md says how to add a profile.",
     )
 

@@ -53,6 +53,7 @@ class HubService:
         self._uploads = Uploads(api, journal, console)
         self._submission = Submission(api, journal, self._uploads, console)
         self._devices: list[CloudDevice] | None = None
+        self._pending: set[str] = set()
         self.web_url, self.host, self.account_file = api.account.web_url, api.account.host, api.account.path
 
     @classmethod
@@ -144,7 +145,10 @@ class HubService:
             HubDeviceError: the device is gone.
             HubServiceError: the service or network failed.
         """
-        return self.job_of(self._submission.submit(work, dict(purpose or {})))
+        submitted = self.job_of(self._submission.submit(work, dict(purpose or {})))
+        self._pending.add(submitted.id)
+        self._console.kept.hub_jobs = len(self._pending)
+        return submitted
 
     def wait(self, jobs: Sequence[HubJob], deadline_s: float) -> None:
         """Waits until all have ended well.
@@ -201,6 +205,8 @@ class HubService:
         return state
 
     def _note(self, job: HubJob, state: JobState) -> None:
+        self._pending.discard(job.id)
+        self._console.kept.hub_jobs = len(self._pending)
         entry = self.journal.job(job.key)
         if entry is not None and entry.id == job.id:
             ended = {"state": "failed", "failure_type": state.failure_type} if state.is_failed else {"state": "done"}

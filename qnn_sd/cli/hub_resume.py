@@ -54,6 +54,9 @@ def resume_command(identifiers: tuple[str, ...], deadline: float, cache: Path | 
     folder = cache or resources.cache()
     service = HubService.open(folder, console)
     entries = _chosen(service, identifiers)
+    if unanswered := [each for each in service.journal.jobs() if each.id is None]:
+        labels = ", ".join(f"{each.kind} {each.label} on {each.device}" for each in unanswered)
+        console.say(f"never answered: {labels}. Type its command again: it looks for the job before it submits one")
     submitted = _by_build(service, entries)
     _wait_for_others(service, entries, deadline, console)
     profiles: list[HubProfileDocument] = []

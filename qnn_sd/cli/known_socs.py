@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from qnn_sd import config, resources
 from qnn_sd.bundle_manifest import BUNDLE_FILE, Bundle
 from qnn_sd.cli.documents import KnownSocsDocument
-from qnn_sd.cli.documents.socs import CompiledBundle, KnownSocEntry, OtherSoc
+from qnn_sd.cli.documents.socs import CompiledBundle, KnownSocEntry, MeasuredAtHub, OtherSoc
+from qnn_sd.cli.profile_report import in_seconds
+from qnn_sd.cli.profile_results import kept_of
 from qnn_sd.console import Console
 from qnn_sd.runtime_libraries import load_pins
 from qnn_sd.schemas import ImageSize
@@ -31,6 +33,8 @@ def show_known_socs(console: Console, cache: Path) -> None:
     """
     document = known_socs_document(cache)
     console.table(_COLUMNS, [_row(each) for each in document.socs])
+    for line in dict.fromkeys(line for each in document.socs for made in each.compiled for line in _measured(made)):
+        console.result(line)
     console.result(
         f"{len(document.others)} more that the compiler of QAIRT {document.compiler} knows have no profile "
         f"(--json lists them). Profiles of your own: {document.folder}"
@@ -110,9 +114,36 @@ def _bundles(cache: Path) -> Iterator[tuple[str, CompiledBundle]]:
         socs = [each.name for each in (info.soc, *info.further_socs)]
         size = ImageSize(width=info.width, height=info.height)
         made = CompiledBundle(
-            folder=str(path.parent), model=info.model, size=size, socs=socs, binary_against_qdq_db=worst
+            folder=str(path.parent),
+            model=info.model,
+            size=size,
+            socs=socs,
+            binary_against_qdq_db=worst,
+            measured=list(_kept(cache, path.parent.name)),
         )
         yield from ((name, made) for name in socs)
+
+
+def _kept(cache: Path, bundle: str) -> Iterator[MeasuredAtHub]:
+    """What was measured of a bundle at AI Hub."""
+    for each in kept_of(cache, bundle):
+        [device] = each.devices
+        yield MeasuredAtHub(
+            name=device.name,
+            os=device.os,
+            made_at=each.made_at,
+            stand_in=each.stand_in,
+            image_seconds=device.image_seconds,
+        )
+
+
+def _measured(made: CompiledBundle) -> Iterator[str]:
+    """A line for each device."""
+    for each in made.measured:
+        whole = "" if each.image_seconds is None else f"{in_seconds(each.image_seconds)} an image (computed), "
+        where = f"{each.name} (stand-in, not a device)" if each.stand_in else each.name
+        build = f"{'+'.join(made.socs)}, {made.model} {made.size.width}x{made.size.height}"
+        yield f"{build} measured at AI Hub: {whole}{where}, {each.made_at[:10]}"
 
 
 def _row(each: KnownSocEntry) -> list[object]:

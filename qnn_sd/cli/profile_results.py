@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from qnn_sd.ai_hub.journal import FOLDER
 from qnn_sd.cli.documents import HubProfileDocument
-from qnn_sd.cli.profile_report import in_seconds
 from qnn_sd.console import json_text
 from qnn_sd.output_files import output_error, written_aside
 
@@ -55,11 +54,3 @@ def kept_of(cache: Path, bundle: str) -> list[HubProfileDocument]:
         except (OSError, ValueError, ValidationError):
             continue
     return found
-
-
-def in_one_line(document: HubProfileDocument) -> str:
-    """A kept measurement for people: the image's computed time, where and when."""
-    [device] = document.devices
-    whole = "" if device.image_seconds is None else f"{in_seconds(device.image_seconds)} an image (computed), "
-    where = f"{device.name} (stand-in, not a device)" if document.stand_in else device.name
-    return f"{whole}{where}, {document.made_at[:10]}"

@@ -86,7 +86,7 @@ COMMANDS: Mapping[str, str] = {
     **dict.fromkeys(("benchmark", "measure", "time"), "bench"),
     **dict.fromkeys(("validate", "test", "prove", "compare"), "verify"),
     **dict.fromkeys(("html", "page", "summary", "summarize", "show", "view"), "report"),
-    **dict.fromkeys(("estimate", "profile", "costs", "flops"), "cost"),
+    **dict.fromkeys(("estimate", "costs", "flops"), "cost"),
     **dict.fromkeys(("device", "phones", "phone", "list-devices", "adb", "list"), "devices"),
     **dict.fromkeys(("clean", "remove", "uninstall", "delete", "unpush"), "unstage"),
     **dict.fromkeys(("check", "health", "diagnose", "status", "info", "diag"), "doctor"),

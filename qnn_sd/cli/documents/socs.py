@@ -10,6 +10,24 @@ from qnn_sd.config import StrictModel
 from qnn_sd.schemas import Document, ImageSize
 
 
+class MeasuredAtHub(StrictModel):
+    """What a device of Qualcomm AI Hub has measured of a bundle.
+
+    Attributes:
+        name: of the device.
+        os: version of its system.
+        made_at: when, UTC, ISO 8601.
+        stand_in: whether a stand-in answered, and no device was used.
+        image_seconds: of an image, computed from the components' times; null where one is missing.
+    """
+
+    name: str
+    os: str
+    made_at: str
+    stand_in: bool
+    image_seconds: float | None
+
+
 class CompiledBundle(StrictModel):
     """A bundle in the cache.
 
@@ -20,6 +38,7 @@ class CompiledBundle(StrictModel):
         socs: all that its binaries serve.
         binary_against_qdq_db: the worst SQNR of each component's context binary against its QDQ graph, dB; null where
             verifying was switched off, and of one file for several SoCs, which the emulator doesn't load.
+        measured: on devices of Qualcomm AI Hub.
     """
 
     folder: str
@@ -27,6 +46,7 @@ class CompiledBundle(StrictModel):
     size: ImageSize
     socs: list[str]
     binary_against_qdq_db: dict[str, float] | None
+    measured: list[MeasuredAtHub]
 
 
 class KnownSocEntry(StrictModel):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import onnx
 
-from qnn_sd.ai_hub import CloudDevice, CompileWork, HubJob, HubService, LinkWork, Work
+from qnn_sd.ai_hub import CloudDevice, CompileWork, HubJob, HubService, LinkWork
 from qnn_sd.ai_hub.model_folder import clean_folder
 from qnn_sd.artifact import Artifact
 from qnn_sd.config import DeviceProfile
-from qnn_sd.errors import HubJobError
 from qnn_sd.onnx_files import MODEL_FILE, load_structure
 from qnn_sd.pipeline.context import BuildContext
 from qnn_sd.pipeline.stages.compile_stage import DEFAULT_VTCM_MB
@@ -110,15 +109,15 @@ def run_jobs(
     """
     order.service.refuse_too_large({name: (floats.get(name) or qdq).folder for name, qdq in graphs.items()})
     compiled = {name: _compile(context, name, qdq, floats.get(name), profile, order) for name, qdq in graphs.items()}
-    _wait(context, order, compiled.values())
+    order.service.wait([each.job for each in compiled.values()], order.deadline_s)
     if not order.linked:
         return {name: [each] for name, each in compiled.items()}
     options = link_options(profile, order.qairt)
     linked: dict[str, Submitted] = {}
     for name, each in compiled.items():
         work = LinkWork((order.service.target_model(each.job),), order.device, options, _label(context, name))
-        linked[name] = Submitted(_submit(context, order, work), options, each.int8_operands)
-    _wait(context, order, linked.values())
+        linked[name] = Submitted(order.service.submit(work), options, each.int8_operands)
+    order.service.wait([each.job for each in linked.values()], order.deadline_s)
     return {name: [each, linked[name]] for name, each in compiled.items()}
 
 
@@ -144,26 +143,11 @@ def _compile(
     graph = load_structure(qdq.folder).graph
     options = compile_options(component, graph, profile, order.qairt, target)
     work = CompileWork(model, order.device, options, label, _input_specs(graph))
-    return Submitted(_submit(context, order, work), options, narrowed)
+    return Submitted(order.service.submit(work), options, narrowed)
 
 
 def _target(order: HubOrder) -> Target:
     return "qnn_dlc" if order.linked else "qnn_context_binary"
-
-
-def _submit(context: BuildContext, order: HubOrder, work: Work) -> HubJob:
-    job = order.service.submit(work)
-    context.console.kept.hub_jobs.append(job.id)
-    return job
-
-
-def _wait(context: BuildContext, order: HubOrder, submitted: Iterable[Submitted]) -> None:
-    try:
-        order.service.wait([each.job for each in submitted], order.deadline_s)
-    except HubJobError:
-        # One of them is of no use any more, and the message says which.
-        context.console.kept.hub_jobs.clear()
-        raise
 
 
 def _input_specs(graph: onnx.GraphProto) -> dict[str, tuple[tuple[int, ...], str]]:
