@@ -110,11 +110,21 @@ def test_the_cloud_makes_the_same_binary_and_the_same_figures(hub: HubCli, pipel
     assert folder.name.startswith("tiny-sd.sm8650.hub-stand-in-")
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     assert manifest["metadata"]["hub"]["compiled_by"] == how["compiled_by"]
+    [listed] = [each for each in _cached_for(hub, "sm8650") if each["folder"] == str(folder)]
+    assert listed["compiled_by"] == how["compiled_by"]
     info = OpenBundle(Artifact(folder, "")).info
     assert info.components["text_encoder"].file == "text_encoder/htp/model_ctx.onnx"
     # The same line again: all is in the cache.
     assert hub.json()["components"]["text_encoder"]["cached"]
     assert hub.hub.counts.jobs == {"compile": 1}
+
+
+def _cached_for(hub: HubCli, soc: str) -> list[dict[str, Any]]:
+    """What ``devices --known`` finds in the cache for a SoC."""
+    socs = hub.cli.json("devices", "--known")["socs"]
+    [compiled] = [each["compiled"] for each in socs if each["soc"] == soc]
+    assert len(compiled) > 1
+    return list(compiled)
 
 
 def test_dlcs_are_linked_and_kept_beside_what_a_phone_gets(hub: HubCli, pipeline: BuildPipeline) -> None:
