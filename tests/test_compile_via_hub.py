@@ -25,7 +25,7 @@ from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.compile.narrow_operands import int16_operands
 from qnn_sd.config import load_profile
 from qnn_sd.errors import BinaryError
-from qnn_sd.hub_stand_in import Faults, JobFailure, StandIn, WrongModel
+from qnn_sd.hub_stand_in import Faults, JobFailure, StandIn, Stuck, WrongModel
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.pipeline.stages.hub_compile_stage import BINARY_FILE
 from qnn_sd.pipeline.stages.hub_jobs import compile_options, link_options
@@ -205,6 +205,13 @@ def test_ctrl_c_after_the_submission_costs_no_second_job(hub: HubCli, monkeypatc
     assert (hub.hub.counts.jobs, hub.hub.counts.models_created) == ({"compile": 1}, 1)
 
 
+def test_a_job_that_does_not_end_is_waited_for_again(hub: HubCli) -> None:
+    hub.hub.set_faults(Faults(stuck=(Stuck("compile"),)))
+    for _attempt in range(2):
+        assert "qnn-sd hub resume" in hub.refused(54, "--no-verify", "--deadline", "0.005")
+    assert (hub.hub.counts.jobs, hub.hub.counts.models_created) == ({"compile": 1}, 1)
+
+
 def test_a_download_that_breaks_off_leaves_nothing(hub: HubCli, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.hub.set_faults(Faults(dropped_downloads=100))
     with monkeypatch.context() as patch:
@@ -267,7 +274,9 @@ def test_what_ai_hub_cannot_do_is_refused_without_an_account(
     assert message in cli_here.refused(3, *VIA_HUB, *arguments, environment=nobody)
 
 
-@pytest.mark.parametrize("option", [("--qairt", "2.49"), ("--hub-source", "aimet"), ("--allow-upload",)])
+@pytest.mark.parametrize(
+    "option", [("--qairt", "2.49"), ("--hub-source", "aimet"), ("--deadline", "5"), ("--allow-upload",)]
+)
 def test_options_of_ai_hub_need_it(option: tuple[str, ...], cli_here: CliHere) -> None:
     assert f"{option[0]} has no meaning without --via hub" in cli_here.refused(3, "compile", *option)
 
