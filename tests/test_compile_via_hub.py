@@ -21,12 +21,15 @@ from qnn_sd.binaries import delivered
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryInfo, BinaryTensor, read_binary
 from qnn_sd.binaries.delivered import Asked, wrap_delivered
 from qnn_sd.bundle_manifest import OpenBundle
+from qnn_sd.compile.blocks import QdqGraph
+from qnn_sd.compile.narrow_operands import int16_operands
 from qnn_sd.config import load_profile
 from qnn_sd.errors import BinaryError
-from qnn_sd.hub_stand_in import Faults, JobFailure, StandIn, WrongModel
+from qnn_sd.hub_stand_in import Faults, JobFailure, StandIn, Stuck, WrongModel
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.pipeline.stages.hub_compile_stage import BINARY_FILE
 from qnn_sd.pipeline.stages.hub_jobs import compile_options, link_options
+from qnn_sd.pipeline.stages.hub_source import graph_to_send
 
 VIA_HUB = ("compile", "--via", "hub")
 NAME = "tiny-sd.text_encoder.sm8650.hub-stand-in"
@@ -107,11 +110,21 @@ def test_the_cloud_makes_the_same_binary_and_the_same_figures(hub: HubCli, pipel
     assert folder.name.startswith("tiny-sd.sm8650.hub-stand-in-")
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     assert manifest["metadata"]["hub"]["compiled_by"] == how["compiled_by"]
+    [listed] = [each for each in _cached_for(hub, "sm8650") if each["folder"] == str(folder)]
+    assert listed["compiled_by"] == how["compiled_by"]
     info = OpenBundle(Artifact(folder, "")).info
     assert info.components["text_encoder"].file == "text_encoder/htp/model_ctx.onnx"
     # The same line again: all is in the cache.
     assert hub.json()["components"]["text_encoder"]["cached"]
     assert hub.hub.counts.jobs == {"compile": 1}
+
+
+def _cached_for(hub: HubCli, soc: str) -> list[dict[str, Any]]:
+    """What ``devices --known`` finds in the cache for a SoC."""
+    socs = hub.cli.json("devices", "--known")["socs"]
+    [compiled] = [each["compiled"] for each in socs if each["soc"] == soc]
+    assert len(compiled) > 1
+    return list(compiled)
 
 
 def test_dlcs_are_linked_and_kept_beside_what_a_phone_gets(hub: HubCli, pipeline: BuildPipeline) -> None:
@@ -139,6 +152,9 @@ def test_an_htp_without_int16_operands_gets_the_narrowed_graph(hub: HubCli, pipe
     assert made["int8_operands"] > 0
     binary = Path(made["context_binary"]["file"])
     assert_same_binary(binary, compiled_here(pipeline, "sm8450"))
+    # The stand-in's compiler would do it by itself; AI Hub's is sent what it takes.
+    with graph_to_send("qdq", pipeline.quantize("text_encoder"), None, load_profile("sm8450")) as (sent, _, narrowed):
+        assert (int16_operands(QdqGraph(sent)), narrowed) == ([], made["int8_operands"])
 
 
 @pytest.mark.parametrize(
@@ -183,9 +199,16 @@ def test_ctrl_c_after_the_submission_costs_no_second_job(hub: HubCli, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(HubService, "wait", interrupted)
-        assert "a job at AI Hub (qnn-sd hub resume" in hub.refused(130, "--no-verify")
+        assert "a job at AI Hub" in hub.refused(130, "--no-verify")
     assert hub.hub.counts.jobs == {"compile": 1}
     assert hub.json("--no-verify")["via"] == "hub"
+    assert (hub.hub.counts.jobs, hub.hub.counts.models_created) == ({"compile": 1}, 1)
+
+
+def test_a_job_that_does_not_end_is_waited_for_again(hub: HubCli) -> None:
+    hub.hub.set_faults(Faults(stuck=(Stuck("compile"),)))
+    for _attempt in range(2):
+        assert "qnn-sd hub resume" in hub.refused(54, "--no-verify", "--deadline", "0.005")
     assert (hub.hub.counts.jobs, hub.hub.counts.models_created) == ({"compile": 1}, 1)
 
 
@@ -251,7 +274,9 @@ def test_what_ai_hub_cannot_do_is_refused_without_an_account(
     assert message in cli_here.refused(3, *VIA_HUB, *arguments, environment=nobody)
 
 
-@pytest.mark.parametrize("option", [("--qairt", "2.49"), ("--hub-source", "aimet"), ("--allow-upload",)])
+@pytest.mark.parametrize(
+    "option", [("--qairt", "2.49"), ("--hub-source", "aimet"), ("--deadline", "5"), ("--allow-upload",)]
+)
 def test_options_of_ai_hub_need_it(option: tuple[str, ...], cli_here: CliHere) -> None:
     assert f"{option[0]} has no meaning without --via hub" in cli_here.refused(3, "compile", *option)
 

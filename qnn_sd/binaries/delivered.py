@@ -61,10 +61,9 @@ def wrap_delivered(binary: Path, wrapper: Path, asked: Asked) -> BinaryInfo:
     """
     info = read_binary(binary)
     if problems := list(_problems(info, asked)):
-        listed = "; ".join(problems[:_MOST_PROBLEMS])
         raise BinaryError(
             f"What {asked.compiler} compiled as {asked.component} isn't what was asked for",
-            why=f"{listed[0].upper()}{listed[1:]}.",
+            why=_sentence(problems[:_MOST_PROBLEMS]),
             hint=asked.hint,
         )
     [graph] = info.graphs
@@ -77,6 +76,11 @@ def wrap_delivered(binary: Path, wrapper: Path, asked: Asked) -> BinaryInfo:
     write_raw_model(ordered, binary.name, wrapper)
     _name_version(wrapper, info.build_id)
     return info
+
+
+def _sentence(problems: Sequence[str]) -> str:
+    text = "; ".join(problems)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _name_version(wrapper: Path, build_id: str) -> None:

@@ -29,7 +29,7 @@ from qnn_sd.pipeline.stages.hub_source import HubSource
 from qnn_sd.toolchain import load_toolchains
 
 # AI Hub ends its jobs after eight hours itself.
-_DEADLINE_SECONDS = 8 * 3600.0
+_DEADLINE_MINUTES = 480
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,13 @@ class HubChoices:
     Attributes:
         source: which form of the graphs is sent.
         qairt: release of QAIRT; None for that of the compiler that is installed.
+        deadline: minutes to wait for its jobs.
         allow_upload: whether a user's checkpoint may be sent without a question.
     """
 
     source: HubSource
     qairt: str | None
+    deadline: float
     allow_upload: bool
 
 
@@ -70,18 +72,27 @@ _OPTIONS = (
         default_text="that of the installed compiler",
         help="QAIRT release that AI Hub compiles with, such as 2.45; a phone's libraries must not be older.",
     ),
+    option(
+        "--deadline",
+        group=TARGET,
+        metavar="MINUTES",
+        type=click.FloatRange(min=0, min_open=True),
+        default=_DEADLINE_MINUTES,
+        help="How long to wait for AI Hub's jobs; they go on there, and the same command finds them.",
+    ),
     allow_upload_option,
 )
-_OF_HUB = {"hub_source", "qairt", "allow_upload"}
+_OF_HUB = {"hub_source", "qairt", "deadline", "allow_upload"}
 
 
 def hub_options(command: Command) -> Command:
     """``--via`` and what goes with it, handed on as ``hub``: None for the local compiler."""
 
     @functools.wraps(command)
-    def with_hub(via: str, hub_source: str, qairt: str | None, allow_upload: bool, **rest: Any) -> Any:
+    def with_hub(via: str, hub_source: str, qairt: str | None, deadline: float, allow_upload: bool, **rest: Any) -> Any:
         if via == "hub":
-            return command(hub=HubChoices(cast(HubSource, hub_source), qairt, allow_upload), **rest)
+            choices = HubChoices(cast(HubSource, hub_source), qairt, deadline, allow_upload)
+            return command(hub=choices, **rest)
         others = {each.name for each in click.get_current_context().command.params if each.name} - _OF_HUB
         refuse_typed(
             others,
@@ -120,7 +131,7 @@ def compile_at_hub(
     service = HubService.open(build_request.cache or resources.cache(), console)
     device = service.find_device(profile.soc)
     _require_release(service, qairt)
-    order = HubOrder(service, device, qairt, hub.source, linked, _DEADLINE_SECONDS)
+    order = HubOrder(service, device, qairt, hub.source, linked, hub.deadline * 60)
     pipeline = build_request.pipeline(console)
     copies.refuse_another("bundle", {WHOLE: f"{pipeline.model.name}.{profile.soc}.{order.suffix}"})
 

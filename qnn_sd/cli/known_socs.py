@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from qnn_sd import config, resources
+from qnn_sd.artifact import MANIFEST
+from qnn_sd.artifact_manifest import ArtifactManifest
 from qnn_sd.bundle_manifest import BUNDLE_FILE, Bundle
 from qnn_sd.cli.documents import KnownSocsDocument
 from qnn_sd.cli.documents.socs import CompiledBundle, KnownSocEntry, MeasuredAtHub, OtherSoc
@@ -119,9 +122,18 @@ def _bundles(cache: Path) -> Iterator[tuple[str, CompiledBundle]]:
             size=size,
             socs=socs,
             binary_against_qdq_db=worst,
+            compiled_by=_compiled_by(path.parent),
             measured=list(_kept(cache, path.parent.name)),
         )
         yield from ((name, made) for name in socs)
+
+
+def _compiled_by(bundle: Path) -> str | None:
+    """Who compiled a bundle's binaries elsewhere, by its manifest."""
+    with suppress(OSError, ValueError):
+        metadata = ArtifactManifest.model_validate_json((bundle / MANIFEST).read_text("utf-8")).metadata
+        return str(metadata["hub"]["compiled_by"]) if "hub" in metadata else None
+    return None
 
 
 def _kept(cache: Path, bundle: str) -> Iterator[MeasuredAtHub]:
@@ -162,6 +174,8 @@ def _row(each: KnownSocEntry) -> list[object]:
 
 def _in_the_cache(made: CompiledBundle) -> str:
     where = f"{made.model} {made.size.width}x{made.size.height}"
+    if made.compiled_by:
+        where = f"{where} by {made.compiled_by}"
     if made.binary_against_qdq_db:
         return f"{where}, {min(made.binary_against_qdq_db.values()):.1f} dB"
     return f"{where}, not verified" if len(made.socs) == 1 else f"{where}, one file for {len(made.socs)} SoCs"

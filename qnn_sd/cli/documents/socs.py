@@ -38,6 +38,7 @@ class CompiledBundle(StrictModel):
         socs: all that its binaries serve.
         binary_against_qdq_db: the worst SQNR of each component's context binary against its QDQ graph, dB; null where
             verifying was switched off, and of one file for several SoCs, which the emulator doesn't load.
+        compiled_by: who compiled its binaries elsewhere, such as Qualcomm AI Hub; null where they were compiled here.
         measured: on devices of Qualcomm AI Hub.
     """
 
@@ -46,6 +47,7 @@ class CompiledBundle(StrictModel):
     size: ImageSize
     socs: list[str]
     binary_against_qdq_db: dict[str, float] | None
+    compiled_by: str | None
     measured: list[MeasuredAtHub]
 
 
