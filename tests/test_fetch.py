@@ -117,6 +117,7 @@ def test_it_is_downloaded_checked_and_adopted_once(command: CliHere, release: Re
     assert "the weights are under CreativeML OpenRAIL-M (https://github.com/CompVis/" in done.stderr
     assert (document["downloaded"], document["held_to"], document["cached"]) == (True, "nothing yet", False)
     assert "its own is recorded and held from now on" in done.stderr
+    assert "has 630 tokens, CLIP's tokenizer has 49,408" in done.stderr
     unet = document["components"]["unet"]
     assert Path(unet["file"]).name == "unet.bin"
     assert {each["binary"]: (each["name"], each["steps"]) for each in unet["wrapped"]["inputs"]} == {

@@ -17,7 +17,7 @@ from qnn_sd.cli.options import cache_option, open_profile, output_options, soc_o
 from qnn_sd.cli.stage_output import WHOLE, Copies, copies_options
 from qnn_sd.console import Console
 from qnn_sd.errors import BinaryError, IntegrityError
-from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
+from qnn_sd.export.checkpoint.clip_tokenizer import TOKENS, ClipTokenizerSearch
 from qnn_sd.published.adopt import LICENCE, LICENCE_URL, STAGE, Adopted, adopt, recipe_of
 from qnn_sd.published.asset_file import AssetFile, ensure_asset
 from qnn_sd.published.checks import refuse_too_new
@@ -109,7 +109,13 @@ def fetch_command(
 
 def _vocabulary(given: Path | None, name: str, cache: Path, console: Console) -> Vocabulary:
     if given is not None:
-        return read_vocabulary(given)
+        vocabulary = read_vocabulary(given)
+        if len(vocabulary.tokens) != TOKENS:
+            console.warn(
+                f"{given} has {len(vocabulary.tokens):,} tokens, CLIP's tokenizer has {TOKENS:,}: with another one than "
+                "the networks were trained with, a prompt means something else"
+            )
+        return vocabulary
     return ClipTokenizerSearch(cache, console.say, download=True).find(Path(name))
 
 

@@ -48,7 +48,7 @@ def _classes() -> dict[str, Any]:
             message.field.add(name=field, number=number, label=label, **type_of)
     # A pool of its own: the client's messages may be in the default one.
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
+    pool.AddSerializedFile(file.SerializeToString())
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _SCHEMA}
 
 
