@@ -13,8 +13,20 @@ from qnn_sd.ai_hub.job_states import state_of
 from qnn_sd.ai_hub.journal import JobEntry, Journal
 from qnn_sd.ai_hub.patience import patiently
 from qnn_sd.ai_hub.uploads import Uploads
-from qnn_sd.ai_hub.work import CompileWork, HubModel, InferenceWork, LinkWork, ProfileWork, Work, job_name
+from qnn_sd.ai_hub.work import (
+    CompileWork,
+    HubModel,
+    InferenceWork,
+    JobKind,
+    LinkWork,
+    ProfileWork,
+    Work,
+    job_name,
+)
 from qnn_sd.console import Console
+
+# A day less than AI Hub keeps them: they are yet to be fetched.
+_OUTPUTS_SECONDS = 29 * 24 * 3600.0
 
 
 class Submission:
@@ -49,7 +61,7 @@ class Submission:
                 return known
             # An attempt that has failed leaves its name at AI Hub; jobs that failed are not looked at.
             since = None if known is None else known.at
-            if found := listing.jobs_named(self._api, name, since):
+            if found := [each for each in listing.jobs_named(self._api, name, since) if _keeps(work.kind, each.at)]:
                 self._console.say(f"{work.label}: found its job at AI Hub ({found[0].id})")
                 return self._keep(work, purpose, found[0].id, found[0].at)
             intent = self._entry(work, purpose, None, time.time())
@@ -59,7 +71,7 @@ class Submission:
 
     def _is_of_use(self, known: JobEntry) -> bool:
         """Whether the journal's job still is, and hasn't failed."""
-        if known.state == "failed" or known.id is None:
+        if known.state == "failed" or known.id is None or not _keeps(known.kind, known.at):
             return False
         try:
             state = state_of(self._api, known.id)
@@ -140,6 +152,11 @@ class Submission:
             return None
         identifier = self._uploads.dataset(work.inputs, work.label)
         return self._api.call(f"look at the inputs {identifier} at AI Hub", self._api.client.get_dataset, identifier)
+
+
+def _keeps(kind: JobKind, at: float) -> bool:
+    """Whether AI Hub still has what a job made: outputs are datasets, which it keeps for 30 days."""
+    return kind != "inference" or time.time() - at < _OUTPUTS_SECONDS
 
 
 def _device(device: CloudDevice) -> Any:
