@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 from ai_hub_helpers import DEVICE, client_of
-from conftest import Cli, json_document
+from conftest import ROOT, Cli, json_document
+from qai_hub import public_api_pb2 as api
 from qai_hub.api_utils import load_api_config_from_file
 from qai_hub.client import Client, InternalError, Model, RateLimitedError, UserError
 from qai_hub.public_rest_api import get_model_download_url
@@ -98,13 +99,26 @@ def test_an_upload_without_etags_ends_in_the_client(hub: StandIn, client: Client
         upload(client, file)
 
 
-def test_parts_that_are_missing_are_not_put_together(hub: StandIn, client: Client) -> None:
-    made = requests.post(f"{hub.url}/api/v1/models/", headers=auth(client), data=b"", timeout=10)
-    name = made.content[2:11].decode()
-    ended = requests.post(f"{hub.url}/api/v1/models/{name}/multipart_upload/", headers=auth(client), timeout=10)
-    assert ended.status_code == 400
+@pytest.mark.parametrize("etags", [["first"], ["first", '"0"'], ['"0"'], []], ids=["one", "no second", "other", "none"])
+def test_parts_that_are_missing_are_not_put_together(hub: StandIn, client: Client, etags: list[str]) -> None:
+    name = api.CreateUpdateResponse.FromString(post(hub, client, "models/", b"")).id
+    parts = api.FileMultipartUploadURL.FromString(
+        requests.get(
+            f"{hub.url}/api/v1/models/{name}/multipart_upload/?file_size=1500", headers=auth(client), timeout=10
+        ).content
+    )
+    first = requests.put(parts.urls[0], data=b"x" * PART, timeout=10).headers["ETag"]
+    told = [first if each == "first" else each for each in etags]
+    done = api.FileMultipartUploadComplete(upload_id=parts.upload_id, etags=told)
+    assert b"art" in post(hub, client, f"models/{name}/multipart_upload/", done.SerializeToString(), 400)
     with pytest.raises(UserError, match="There is no file"):
         client.get_model(name).download("nowhere.bin")
+
+
+def post(hub: StandIn, client: Client, path: str, content: bytes, status: int = 200) -> bytes:
+    answer = requests.post(f"{hub.url}/api/v1/{path}", headers=auth(client), data=content, timeout=10)
+    assert answer.status_code == status
+    return answer.content
 
 
 def test_a_model_over_the_limit_is_refused(hub: StandIn, client: Client, file: Path) -> None:
@@ -272,6 +286,14 @@ def test_faults_as_they_are_typed() -> None:
         qairt="2.49",
         gone=("Galaxy S24",),
     )
+
+
+def test_the_page_lists_every_fault() -> None:
+    with pytest.raises(SettingError) as refused:
+        parse_faults(["none-such"])
+    known = refused.value.hint.rpartition("Known: ")[2].rstrip(".").split(", ")
+    page = (ROOT / "docs" / "hub-stand-in.md").read_text("utf-8").split("## Faults")[1]
+    assert sorted(re.findall(r"^\| `([a-z-]+)[=`]", page, re.M)) == known
 
 
 @pytest.mark.parametrize(

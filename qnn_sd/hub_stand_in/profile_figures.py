@@ -12,6 +12,7 @@ _BYTES_PER_US = 20_000
 _LEAST_US = 100
 # All calls in thousandths of the rule's time: the median is the rule's, the best is less.
 _CALLS = (1310, 1040, 1000, 985, 1000, 990, 1015)
+_CYCLES_PER_US = 1000
 _BASE_MEMORY = 40 * 2**20
 STAND_IN_NAME = "qnn-sd stand-in"
 # Stands where the client shows it: a profile's other names are lost in its JSON.
@@ -64,16 +65,17 @@ def profile_detail(size: int, layers: Sequence[Layer], qairt: str) -> api.Profil
 
 
 def _add_layers(detail: api.ProfileDetail, layers: Sequence[Layer], time: int) -> None:
-    """The layers, the mark first; the later ones of the same time are the longer ones by one part."""
+    """The layers, the mark first; each takes longer than the one before."""
     if not layers:
         return
     detail.layer_details.add(name=STAND_IN_LAYER, layer_type_name="StandIn", compute_unit=api.COMPUTE_UNIT_NPU)
-    parts = len(layers) * (len(layers) + 1) // 2
+    shares = len(layers) * (len(layers) + 1) // 2
     for number, layer in enumerate(layers, 1):
+        cycles = _CYCLES_PER_US * time * number // shares
         detail.layer_details.add(
             name=layer.name,
             layer_type_name=layer.kind,
             compute_unit=api.COMPUTE_UNIT_NPU,
-            execution_time=time * number // parts,
-            execution_cycles=1000 * time * number // parts,
+            execution_time=cycles // _CYCLES_PER_US,
+            execution_cycles=cycles,
         )

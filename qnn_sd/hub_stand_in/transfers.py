@@ -71,7 +71,7 @@ class Transfers:
         """
         paths = [self.part(model_id, number) for number in range(len(upload.etags))]
         if not upload.upload_id.startswith(f"{model_id}-") or not paths:
-            raise RequestRefused(400, "Unknown upload.")
+            raise RequestRefused(400, "The upload isn't known, or has no parts.")
         for number, (path, etag) in enumerate(zip(paths, upload.etags, strict=True)):
             if not path.is_file() or etag != etag_of(path):
                 raise RequestRefused(400, f"Part {number + 1} of the upload is missing or isn't what was sent.")
