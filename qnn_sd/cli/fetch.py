@@ -112,8 +112,8 @@ def _vocabulary(given: Path | None, name: str, cache: Path, console: Console) ->
         vocabulary = read_vocabulary(given)
         if len(vocabulary.tokens) != TOKENS:
             console.warn(
-                f"{given} has {len(vocabulary.tokens):,} tokens, CLIP's tokenizer has {TOKENS:,}: with another one than "
-                "the networks were trained with, a prompt means something else"
+                f"{given} has {len(vocabulary.tokens):,} tokens, CLIP's tokenizer has {TOKENS:,}: with another one "
+                "than the networks were trained with, a prompt means something else"
             )
         return vocabulary
     return ClipTokenizerSearch(cache, console.say, download=True).find(Path(name))
