@@ -113,6 +113,17 @@ def test_the_demo_is_measured_once_kept_and_taken_up(
     assert (unknown.returncode, "No job 'jnone' was submitted" in unknown.stderr) == (3, True)
 
 
+def test_a_device_that_is_refused_loses_nothing_of_the_others(here: CliHere, hub: StandIn) -> None:
+    hub.set_faults(Faults(retired=("Samsung Galaxy S24 Ultra",), stuck=(Stuck(""),)))
+    both = ("--hub", "Samsung Galaxy S24 Ultra", "--hub", DEVICE, "--component", "unet", "--deadline", "0.001")
+    told = here("profile", *both, "--json")
+    assert told.returncode == 54
+    assert "the device is gone" in told.stderr
+    [device] = json_document(told.stdout)["devices"]
+    assert (device["name"], device["components"][0]["state"]) == (DEVICE, "waiting for a device")
+    assert here("profile", *both[:2], "--component", "unet").returncode == 52
+
+
 def test_what_is_refused_before_anything_is_sent(here: CliHere, hub: StandIn, tmp_path: Path) -> None:
     assert here("profile").returncode == 2
     assert here("profile", "--hub", "all", "--hub", DEVICE).returncode == 3
