@@ -39,14 +39,9 @@ class Results:
         return profile_of_json(found)
 
     def qairt_of(self, job: HubJob) -> str | None:
-        """The QAIRT version that a profile or inference job ran with; None where AI Hub doesn't say.
-
-        Raises:
-            HubServiceError: the service or network failed.
-        """
-        found = self._api.call(
-            f"hand out the result of {job.id}", self._api.rest.get_job_results, self._api.config, job.id
-        )
+        """The QAIRT version that a profile or inference job ran with."""
+        doing = f"fetch the result of {job.id} from AI Hub"
+        found = self._api.call(doing, self._api.rest.get_job_results, self._api.config, job.id)
         result = getattr(found, found.WhichOneof("result") or "", None)
         detail = getattr(result, "detail", None) or getattr(result, "profile", None)
         tools = {each.name.upper(): str(each.version) for each in getattr(detail, "tool_versions", ())}
