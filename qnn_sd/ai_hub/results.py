@@ -38,6 +38,15 @@ class Results:
             )
         return profile_of_json(found)
 
+    def qairt_of(self, job: HubJob) -> str | None:
+        """The QAIRT version that a profile or inference job ran with."""
+        doing = f"fetch the result of {job.id} from AI Hub"
+        found = self._api.call(doing, self._api.rest.get_job_results, self._api.config, job.id)
+        result = getattr(found, found.WhichOneof("result") or "", None)
+        detail = getattr(result, "detail", None) or getattr(result, "profile", None)
+        tools = {each.name.upper(): str(each.version) for each in getattr(detail, "tool_versions", ())}
+        return next((tools[name] for name in ("QAIRT", "QNN") if tools.get(name)), None)
+
     def outputs(self, job: HubJob) -> dict[str, list[NDArray[Any]]]:
         """The outputs of an inference job that had inputs: one array a sample."""
         found = self._api.call(f"fetch the outputs of {job.id} from AI Hub", self._hub_job(job).download_output_data)

@@ -233,13 +233,7 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed.
         """
-        found = self._api.call(
-            f"hand out the result of {job.id}", self._api.rest.get_job_results, self._api.config, job.id
-        )
-        result = getattr(found, found.WhichOneof("result") or "", None)
-        detail = getattr(result, "detail", None) or getattr(result, "profile", None)
-        tools = {each.name.upper(): str(each.version) for each in getattr(detail, "tool_versions", ())}
-        return next((tools[name] for name in ("QAIRT", "QNN") if tools.get(name)), None)
+        return self._results.qairt_of(job)
 
     def outputs(self, job: HubJob) -> dict[str, list[NDArray[Any]]]:
         """The outputs of an inference job that had inputs: one array a sample.
