@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qnn_sd.errors import UnsupportedModelError
+from qnn_sd.errors import SettingError, UnsupportedModelError
 from qnn_sd.generate.schedulers.base import Scheduler
 from qnn_sd.generate.schedulers.names import (
     SAMPLERS,
@@ -74,6 +74,23 @@ def _that_take(name: str, config: Mapping[str, Any]) -> Iterator[str]:
         except UnsupportedModelError:
             continue
         yield each
+
+
+def workable_scheduler(name: str, config: Mapping[str, Any]) -> str:
+    """The same name, or the nearest scheduler that a checkpoint's config lets be made; the same name if there is none.
+
+    Args:
+        name: as ``scheduler_named`` reads it.
+        config: the checkpoint's ``scheduler_config.json``.
+    """
+    name = scheduler_named(name)
+    try:
+        _made(name, config, 1)
+    except UnsupportedModelError:
+        return next(_that_take(name, config), name)
+    except SettingError:  # of the number of steps alone
+        return name
+    return name
 
 
 def full_name(name: str, config: Mapping[str, Any]) -> str:
@@ -158,4 +175,5 @@ __all__ = [
     "scheduler_sources",
     "spacings_of",
     "split_name",
+    "workable_scheduler",
 ]

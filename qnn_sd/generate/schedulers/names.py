@@ -78,7 +78,7 @@ _OF_TIMES = ("sgm-uniform", "uniform", "leading")
 _SPACING_WORDS: Mapping[str, str] = {
     **{"exponential": "exponential", "exp": "exponential", "karras": "karras", "ka": "karras", "k": "karras"},
     **{"sgmuniform": "sgm-uniform", "sgm": "sgm-uniform", "simple": "sgm-uniform", "trailing": "sgm-uniform"},
-    **{"ddimuniform": "leading", "leading": "leading", "lulambdas": "lu", "lu": "lu"},
+    **{"ddimuniform": "leading", "ddim": "leading", "leading": "leading", "lulambdas": "lu", "lu": "lu"},
     **{"linspace": "uniform", "uniform": "uniform", "normal": "uniform"},
 }
 # What web UIs take for Automatic, by sampler; of the others, the checkpoint's own spacing.
