@@ -137,9 +137,10 @@ def remarks(name: str, config: Mapping[str, Any]) -> list[str]:
             "and dark images come out grey, as with diffusers. dpm++2m, unipc, euler, euler-a, ddim and lcm have it"
         )
     if ignored:
+        whose = config.get("_class_name", "another scheduler")
         lines.append(
-            f"scheduler_config.json was written for {config.get('_class_name', 'another scheduler')}: {name} has no "
-            f"{', '.join(ignored)} and does without, as in diffusers"
+            f"{name} ignores {', '.join(ignored)} of the checkpoint's scheduler_config.json, which is for {whose}, as "
+            "diffusers does"
         )
     if (full := full_name(name, config)) != name:
         lines.append(f"with the settings of the checkpoint's scheduler_config.json, {name} is {full}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ class Deis(Multistep):
 
     Its last step ends at the lowest level that was trained, not at none: the polynomial has no value there.
     """
+
+    # Of both there is one value, and diffusers reads other solvers' as that one.
+    variants: ClassVar[frozenset[str]] = Multistep.variants | {"algorithm_type", "solver_type"}
 
     def _final_level(self, levels: NDArray[np.float64]) -> float:
         is_spaced = spaced_levels(self.config, 1, 1, 1) is not None

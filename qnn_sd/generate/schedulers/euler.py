@@ -97,7 +97,7 @@ class Heun(NoiseLevels):
     def _prepare(self) -> None:
         times, levels = self._places()
         self.timesteps = np.append(times[:1], times[1:].repeat(2)).astype(np.float32)
-        self.sigmas = np.append(np.append(levels[:1], levels[1:].repeat(2)), 0.0)
+        self.sigmas = float32(np.append(np.append(levels[:1], levels[1:].repeat(2)), 0.0)).astype(np.float64)
         self.initial_scale = self._start()
         self._clips = flag(self.config, "clip_sample")
         self._begun: tuple[Array, Array] | None = None
@@ -108,11 +108,13 @@ class Heun(NoiseLevels):
         return [range(2 * step, min(2 * step + 2, 2 * self.steps - 1)) for step in range(self.steps)]
 
     def _slope(self, predicted: Array, index: int, sample: Array) -> Array:
-        slope = super()._slope(predicted, index, sample)
-        if not self._clips:
-            return slope
-        sigma, limit = float(self.sigmas[index]), number(self.config, "clip_sample_range", 1.0)
-        return float32((sample - np.clip(sample - sigma * slope, -limit, limit)) / sigma)
+        # By way of the clean latent, in float32: at a low noise level its rounding shows, and diffusers has it too.
+        sigma = float(self.sigmas[index])
+        clean = float32(sample - sigma * super()._slope(predicted, index, sample))
+        if self._clips:
+            limit = number(self.config, "clip_sample_range", 1.0)
+            clean = np.clip(clean, -limit, limit)
+        return float32((sample - clean) / sigma)
 
     def step(self, predicted: Array, index: int, sample: Array, noise: TorchNoise) -> Array:  # noqa: ARG002
         """Half a step: to its end first, then with the slope there."""

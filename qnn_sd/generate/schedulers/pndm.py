@@ -55,7 +55,8 @@ class Pndm(Scheduler):
         time = int(self.timesteps[index])
         if self._skips_runge_kutta and index == 1:
             assert self._begun is not None
-            return self._moved(self._begun, time + self._ratio, time, float32((predicted + self._outputs[-1]) / 2))
+            here = min(time + self._ratio, self.train_steps - 1)
+            return self._moved(self._begun, here, time, float32((predicted + self._outputs[-1]) / 2))
         self._begun = sample
         self._outputs = [*self._outputs[-3:], predicted]
         coefficients = _ADAMS_BASHFORTH[len(self._outputs) - 1]
