@@ -201,9 +201,7 @@ def test_another_tools_image_gives_what_it_has(tmp_path: Path) -> None:
 
 
 def test_what_another_tool_does_not_say_is_said(tmp_path: Path) -> None:
-    found = recall(
-        image(tmp_path, parameters="a cat\nSteps: 4, Sampler: DPM++ SDE, Schedule type: Karras, Size: 64x64")
-    )
+    found = recall(image(tmp_path, parameters="a cat\nSteps: 4, Sampler: DPM++ SDE Karras, Size: 64x64"))
     assert found.options == {"prompt": "a cat", "negative": "", "steps": "4", "size": "64x64"}
     line = "its sampler DPM++ SDE Karras isn't built here: the model's own is used. The nearest that is built: "
     assert f"{line}--scheduler dpm++2m-sde-karras" in found.remarks
