@@ -6,7 +6,7 @@ Both get the same stand-in for the UNet's output, computed from diffusers' sampl
 compared, in units of the largest value so far where that is over 1. Takes seconds, needs torch and diffusers.
 
 ``--quantized`` instead generates images of the demo with each scheduler by the QDQ graphs, on the CPU, and compares
-them with those of the float graphs: PSNR of four prompts. The graphs are calibrated with dpm++2m. Builds the demo first.
+them with those of the float graphs: PSNR of four prompts. The graphs are calibrated with dpm++2m. Builds the demo.
 """
 
 from __future__ import annotations

@@ -239,6 +239,16 @@ def test_what_is_not_built_is_named_with_the_nearest(spelled: str, nearest: str)
     assert all(name in (caught.value.why or "") for name in SCHEDULERS)
 
 
+@pytest.mark.parametrize(
+    ("spelled", "near"),
+    [("dpm++ 2m karas", "dpm++2m-karras"), ("unipc exponentail", "unipc-exponential"), ("eulr", "euler")],
+)
+def test_a_slip_keeps_its_spacing(spelled: str, near: str) -> None:
+    with pytest.raises(UnknownSchedulerError) as caught:
+        scheduler_named(spelled)
+    assert f"Did you mean {near}?" in caught.value.hint
+
+
 def test_every_name_is_its_own() -> None:
     names = list(all_names())
     assert len(names) == len(set(names)) > 40

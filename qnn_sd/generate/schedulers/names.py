@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -178,7 +179,11 @@ def scheduler_named(name: str) -> str:
             if (sampler in _KEYS and spacing) or sampler in _OTHER_SAMPLERS:
                 own = _KEYS.get(sampler) or _OTHER_SAMPLERS[sampler]
                 _refuse(name, own, _SPACING_WORDS.get(spacing) or _OTHER_SPACINGS.get(spacing, ""))
-    raise UnknownSchedulerError(f"Unknown scheduler {name!r}", hint=did_you_mean(name, SAMPLERS))
+    # A spacing that is misspelt isn't to be lost: the nearest of all names, where one of them is near.
+    spelled = name.lower().replace(" ", "-").replace("dpmpp", "dpm++").replace("_", "-")
+    near = difflib.get_close_matches(spelled, list(all_names()), n=1, cutoff=0.8)
+    hint = f"Did you mean {near[0]}?" if near and near[0] not in SAMPLERS else did_you_mean(name, SAMPLERS)
+    raise UnknownSchedulerError(f"Unknown scheduler {name!r}", hint=hint)
 
 
 def _readings(key: str) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from qnn_sd import resources
 from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.config import RecordedConfig, VerificationConfig
 from qnn_sd.generate import Request, TextToImage, Tokens, tokenizer_of
-from qnn_sd.generate.schedulers import scheduler_sources, workable_scheduler
+from qnn_sd.generate.schedulers import Scheduler, known_scheduler, scheduler_sources, workable_scheduler
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
@@ -162,8 +162,13 @@ def record_inputs(context: BuildContext, recording: RecordingPlan, floats: Mappi
 
 
 def _scheduler(context: BuildContext) -> str:
-    """What inputs are recorded with: the model's own, unless the checkpoint's config asks that for what isn't built."""
-    return workable_scheduler(context.model.scheduler, context.checkpoint.scheduler)
+    """What inputs are recorded with: the model's own, unless the checkpoint's config asks that for what isn't built.
+
+    Trajectories count one UNet call a step.
+    """
+    name = workable_scheduler(context.model.scheduler, context.checkpoint.scheduler)
+    has_one_call = known_scheduler(name).calls is Scheduler.calls
+    return name if has_one_call else workable_scheduler("dpm++2m", context.checkpoint.scheduler)
 
 
 def _calls(context: BuildContext, recording: RecordingPlan) -> dict[str, int]:
