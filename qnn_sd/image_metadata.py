@@ -149,6 +149,7 @@ class ImageDocument(Document):
         steps: sampling steps.
         scheduler: the sampler.
         guidance: scale of classifier-free guidance; 1 is none.
+        guidance_interval: fractions of the sampling steps between which it was guided; null for all steps.
         size: of the image.
         model: name of the model config.
         checkpoint: whose text encoder and UNet ran.
@@ -182,6 +183,7 @@ class ImageDocument(Document):
     target: TargetKind
     soc: Soc | None
     phone_soc: Name | None = None
+    guidance_interval: tuple[float, float] | None = None
     quantization: ImageQuantization | None
     fallbacks: list[ImageFallback]
     build: Hash

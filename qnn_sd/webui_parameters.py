@@ -19,10 +19,29 @@ PARAMETERS = "parameters"
 # Our schedulers as those tools spell them.
 SAMPLERS: Mapping[str, str] = {
     "dpm++2m": "DPM++ 2M",
+    "dpm++2m-sde": "DPM++ 2M SDE",
+    "dpm++2m-sde-heun": "DPM++ 2M SDE Heun",
+    "dpm++3m": "DPM++ 3M",
+    "dpm++3m-sde": "DPM++ 3M SDE",
+    "unipc": "UniPC",
+    "unipc-bh1": "UniPC BH1",
+    "unipc-bh2": "UniPC BH2",
+    "deis": "DEIS",
     "euler": "Euler",
     "euler-a": "Euler a",
+    "heun": "Heun",
     "ddim": "DDIM",
+    "pndm": "PLMS",
     "lcm": "LCM",
+}
+# And how the steps are spaced, which ends our names.
+SCHEDULE_TYPES: Mapping[str, str] = {
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "lu": "Lu",
+    "sgm-uniform": "SGM Uniform",
+    "uniform": "Uniform",
+    "leading": "DDIM",
 }
 _NEGATIVE = "Negative prompt:"
 _FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
@@ -36,9 +55,12 @@ _MODEL_DIGITS, _NETWORK_DIGITS = 10, 12
 
 def written_parameters(made: ImageDocument) -> str:
     """The chunk's text for an image."""
+    spacing = next((each for each in SCHEDULE_TYPES if made.scheduler.removesuffix(f"-{each}") in SAMPLERS), "")
+    sampler = made.scheduler.removesuffix(f"-{spacing}")
     fields: dict[str, object] = {
         "Steps": made.steps,
-        "Sampler": SAMPLERS.get(made.scheduler, made.scheduler),
+        "Sampler": SAMPLERS.get(sampler, sampler),
+        **({"Schedule type": SCHEDULE_TYPES[spacing]} if sampler != made.scheduler else {}),
         "CFG scale": _number(made.guidance),
         "Seed": made.seed,
         "Size": f"{made.size.width}x{made.size.height}",
@@ -117,15 +139,10 @@ class Parameters:
     loras: tuple[tuple[str, str], ...] = ()
 
     @property
-    def scheduler(self) -> str | None:
-        """Our name of the sampler; None where it isn't built, or none is named."""
-        sampler = self.fields.get("Sampler", "").removesuffix(" Karras").casefold()
-        return next((own for own, theirs in SAMPLERS.items() if theirs.casefold() == sampler), None)
-
-    @property
-    def karras(self) -> bool:
-        """Whether its noise levels are Karras', which none of our schedulers has."""
-        return "Karras" in (self.fields.get("Schedule type"), self.fields.get("Sampler", "").rpartition(" ")[2])
+    def sampler(self) -> str | None:
+        """The sampler and how its steps are spaced, as the tool calls them; None where no sampler is named."""
+        name, spacing = self.fields.get("Sampler"), self.fields.get("Schedule type", "")
+        return None if name is None else f"{name} {spacing}".strip()
 
 
 def read_parameters(text: str) -> Parameters:

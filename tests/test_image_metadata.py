@@ -17,8 +17,9 @@ from PIL.PngImagePlugin import PngInfo
 from qnn_sd.cli.recalled_image import recall
 from qnn_sd.errors import SettingError
 from qnn_sd.generate.png import read_png, save_png
+from qnn_sd.generate.schedulers import SCHEDULERS, SPACINGS, scheduler_named
 from qnn_sd.image_metadata import ImageDocument
-from qnn_sd.webui_parameters import SAMPLERS, read_parameters, written_parameters
+from qnn_sd.webui_parameters import SAMPLERS, SCHEDULE_TYPES, read_parameters, written_parameters
 
 HASH = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
@@ -147,9 +148,22 @@ def test_other_tools_read_vae_loras_and_embeddings() -> None:
 @pytest.mark.parametrize("scheduler", SAMPLERS)
 def test_samplers_have_the_names_of_other_tools(scheduler: str) -> None:
     text = written_parameters(made(scheduler=scheduler))
-    assert theirs(text)[2]["Sampler"] in ("DPM++ 2M", "Euler", "Euler a", "DDIM", "LCM")
-    assert read_parameters(text).scheduler == scheduler
-    assert not read_parameters(text).karras
+    assert theirs(text)[2]["Sampler"] == SAMPLERS[scheduler]
+    assert "Schedule type" not in theirs(text)[2]
+    assert scheduler_named(str(read_parameters(text).sampler)) == scheduler
+
+
+@pytest.mark.parametrize("spacing", SCHEDULE_TYPES)
+def test_spacings_are_schedule_types(spacing: str) -> None:
+    text = written_parameters(made(scheduler=f"dpm++2m-sde-{spacing}"))
+    assert theirs(text)[2]["Sampler"] == "DPM++ 2M SDE"
+    assert theirs(text)[2]["Schedule type"] == SCHEDULE_TYPES[spacing]
+    assert scheduler_named(str(read_parameters(text).sampler)) == f"dpm++2m-sde-{spacing}"
+
+
+def test_every_scheduler_has_a_name_there() -> None:
+    assert SAMPLERS.keys() == SCHEDULERS.keys()
+    assert SCHEDULE_TYPES.keys() == SPACINGS.keys()
 
 
 def test_a_guidance_scale_keeps_its_digits() -> None:
@@ -178,18 +192,19 @@ def test_another_tools_image_gives_what_it_has(tmp_path: Path) -> None:
         "guidance": "6.5",
         "seed": "965400086",
         "size": "512x768",
-        "scheduler": "dpm++2m",
+        "scheduler": "dpm++2m-karras",
     }
     assert found.model_hash == ("v1-5-pruned", "6ce0161689")
     told = "\n".join(found.remarks)
-    for part in ("v1.6.0 made it", "Karras'", "(a cat:1.2) in the prompt is read as plain text", "--lora PATH:0.6"):
+    for part in ("v1.6.0 made it", "(a cat:1.2) in the prompt is read as plain text", "--lora PATH:0.6"):
         assert part in told
 
 
 def test_what_another_tool_does_not_say_is_said(tmp_path: Path) -> None:
-    found = recall(image(tmp_path, parameters="a cat\nSteps: 4, Sampler: UniPC, Size: 64x64"))
+    found = recall(image(tmp_path, parameters="a cat\nSteps: 4, Sampler: DPM++ SDE Karras, Size: 64x64"))
     assert found.options == {"prompt": "a cat", "negative": "", "steps": "4", "size": "64x64"}
-    assert "its sampler UniPC isn't built here: the model's own is used" in found.remarks
+    line = "its sampler DPM++ SDE Karras isn't built here: the model's own is used. The nearest that is built: "
+    assert f"{line}--scheduler dpm++2m-sde-karras" in found.remarks
     assert "it doesn't say: CFG scale, Seed; the defaults hold" in found.remarks
     assert found.model_hash is None
 

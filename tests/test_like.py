@@ -158,7 +158,7 @@ def test_the_image_itself_is_not_overwritten(cli_here: CliHere) -> None:
         ({"model": "../../etc/passwd"}, 3, "is a path, not a file's name"),
         ({"model": "mine"}, 5, "Unknown model"),
         ({"model": "a\x1b[2J"}, 3, "not a file's name"),
-        ({"scheduler": "heun"}, 6, "The scheduler 'heun' isn't built"),
+        ({"scheduler": "lms"}, 6, "The scheduler 'lms' isn't built"),
         ({"target": "emulator", "soc": {**CONTENT["soc"], "name": "sm9999"}}, 4, "sm9999"),
         ({"target": "everywhere"}, 3, "target: Input should be"),
     ],

@@ -15,7 +15,6 @@ from PIL.PngImagePlugin import PngInfo
 from qnn_sd.cli.app import cli as group
 from qnn_sd.cli.spellings import ALSO, COMMANDS, EXAMPLES, INSTEAD
 from qnn_sd.cli.suggested_line import can_be_typed
-from qnn_sd.errors import UnknownSchedulerError
 from qnn_sd.generate.schedulers import SCHEDULERS, scheduler_named
 
 QUOTES = "Put the prompt in quotes"
@@ -387,14 +386,6 @@ def test_sizes(typed: str, size: tuple[int, int] | None, here: CliHere) -> None:
 def test_schedulers_as_people_spell_them(name: str, own: str) -> None:
     assert scheduler_named(name) == own
     assert own in SCHEDULERS
-
-
-@pytest.mark.parametrize("name", ["DPM++ 2M Karras", "dpmpp_2m_sde", "UniPC", "heun", "DPM++ 3M SDE", "plms", "ddpm"])
-def test_a_scheduler_that_is_not_built_is_named(name: str) -> None:
-    with pytest.raises(UnknownSchedulerError) as caught:
-        scheduler_named(name)
-    assert caught.value.what == f"The scheduler {name!r} isn't built"
-    assert all(each in caught.value.hint for each in SCHEDULERS)
 
 
 def test_the_tables_of_spellings_name_what_is_there() -> None:

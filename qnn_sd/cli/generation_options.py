@@ -7,11 +7,13 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from qnn_sd.cli.guidance_interval import IntervalType
 from qnn_sd.cli.help import GENERATION, option
 from qnn_sd.cli.options import Command
 from qnn_sd.config import ModelConfig
 from qnn_sd.errors import SettingError
 from qnn_sd.generate import Request
+from qnn_sd.generate.guidance import ALL_STEPS, Interval
 from qnn_sd.generate.noise import LARGEST_SEED
 from qnn_sd.generate.schedulers import SCHEDULERS
 
@@ -30,6 +32,7 @@ class GenerationOptions:
         guidance: scale; 1 is none.
         scheduler: by name.
         count: images.
+        guidance_interval: the part of the sampling steps that is guided.
     """
 
     negative: str
@@ -38,6 +41,7 @@ class GenerationOptions:
     guidance: float | None
     scheduler: str | None
     count: int
+    guidance_interval: Interval = ALL_STEPS
 
     def check(self) -> None:
         """Before any work.
@@ -68,6 +72,7 @@ class GenerationOptions:
             self.scheduler or model.scheduler,
             secrets.randbelow(2**32) if self.seed is None else self.seed,
             self.count,
+            guidance_interval=self.guidance_interval,
         )
 
 
@@ -106,11 +111,20 @@ _OPTIONS = (
         help="Guidance scale, also --cfg; 1 is none and takes half the time.",
     ),
     option(
+        "--guidance-interval",
+        group=GENERATION,
+        type=IntervalType(),
+        metavar="START:END",
+        default="0:1",
+        default_text="all steps",
+        help="Guide this part of the sampling steps only, such as 0.2:0.9; each other step takes half the time.",
+    ),
+    option(
         "--scheduler",
         group=GENERATION,
         metavar="NAME",
         default_text="the model's",
-        help=f"{', '.join(SCHEDULERS)}; also --sampler.",
+        help=f"{', '.join(SCHEDULERS)}; most also with -karras, -exponential, -sgm-uniform. Also --sampler.",
     ),
     option(
         "-n",
@@ -133,11 +147,13 @@ def generation_options(command: Command) -> Command:
         steps: int | None,
         seed: int | None,
         guidance: float | None,
+        guidance_interval: Interval,
         scheduler: str | None,
         count: int,
         **rest: Any,
     ) -> Any:
-        return command(generation=GenerationOptions(negative, steps, seed, guidance, scheduler, count), **rest)
+        made = GenerationOptions(negative, steps, seed, guidance, scheduler, count, guidance_interval)
+        return command(generation=made, **rest)
 
     wrapped: Command = with_generation
     for each in reversed(_OPTIONS):

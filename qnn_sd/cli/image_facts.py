@@ -11,9 +11,11 @@ from qnn_sd import __version__, qnn_provider
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.bundle_manifest import Bundle, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest
+from qnn_sd.cli.guidance_interval import interval_text
 from qnn_sd.config import Rounding
 from qnn_sd.errors import RuntimeLibraryError
 from qnn_sd.generate import Request
+from qnn_sd.generate.guidance import ALL_STEPS
 from qnn_sd.image_metadata import (
     DOCUMENT,
     ImageDocument,
@@ -137,6 +139,7 @@ def _document(
         target=target,
         soc=info.soc,
         phone_soc=phone_soc,
+        guidance_interval=None if request.guidance_interval == ALL_STEPS else request.guidance_interval,
         quantization=origin.quantization,
         fallbacks=[
             ImageFallback(component=each.component, target="phone CPU" if target == "phone" else each.target)
@@ -195,6 +198,7 @@ def _for_people(made: ImageDocument, bundle: OpenBundle) -> Mapping[str, str]:
         "negative_prompt": made.negative_prompt,
         "steps": str(made.steps),
         "guidance": str(made.guidance),
+        **({"guidance_interval": interval_text(made.guidance_interval)} if made.guidance_interval else {}),
         "scheduler": made.scheduler,
         "seed": str(made.seed),
         "size": f"{made.size.width}x{made.size.height}",

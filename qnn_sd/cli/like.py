@@ -129,8 +129,8 @@ class Like:
     def _say_settings(self, console: Console) -> None:
         options = self.image.options
         known = [
-            f"{name} {shown(options[name])}"
-            for name in ("seed", "steps", "scheduler", "guidance", "size")
+            f"{name.replace('_', ' ')} {shown(options[name])}"
+            for name in ("seed", "steps", "scheduler", "guidance", "guidance_interval", "size")
             if name in options
         ]
         console.say(f"like {self.image.path}: {', '.join(known)}")

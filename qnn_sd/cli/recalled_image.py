@@ -8,9 +8,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from qnn_sd.cli.guidance_interval import interval_text
 from qnn_sd.cli.prompt_marks import remarks_on_marks
-from qnn_sd.errors import SettingError
+from qnn_sd.errors import SettingError, UnknownSchedulerError
 from qnn_sd.generate.png import read_png
+from qnn_sd.generate.schedulers import scheduler_named
 from qnn_sd.image_metadata import DOCUMENT, ImageDocument, TargetKind
 from qnn_sd.in_words import shown
 from qnn_sd.webui_parameters import PARAMETERS, Parameters, read_parameters
@@ -94,6 +96,8 @@ def _of_document(path: Path, made: ImageDocument, pixels: str) -> RecalledImage:
         "size": size,
         "model": made.model,
     }
+    if made.guidance_interval is not None:
+        options["guidance_interval"] = interval_text(made.guidance_interval)
     if made.quantization is not None:
         if made.quantization.rounding is not None:
             options["rounding"] = made.quantization.rounding
@@ -136,12 +140,12 @@ def _of_another_tool(path: Path, said: Parameters) -> RecalledImage:
     options |= {option: shown(fields[name]) for name, option in names.items() if name in fields}
     tool = shown(fields.get("Version", "another tool"))
     remarks = [f"{tool} made it: the result can only be like it, since noise and weights are computed otherwise there"]
-    if said.scheduler is not None:
-        options["scheduler"] = said.scheduler
-    elif "Sampler" in fields:
-        remarks.append(f"its sampler {shown(fields['Sampler'])} isn't built here: the model's own is used")
-    if said.karras:
-        remarks.append("its noise levels are Karras', which aren't built here: the checkpoint's are used")
+    if said.sampler is not None:
+        try:
+            options["scheduler"] = scheduler_named(said.sampler)
+        except UnknownSchedulerError as error:
+            line = f"its sampler {shown(said.sampler)} isn't built here: the model's own is used"
+            remarks.append(f"{line}. {error.hint}" if error.hint.startswith("The nearest") else line)
     unsaid = [name for name in (*names, "Sampler") if name not in fields]
     if unsaid:
         remarks.append(f"it doesn't say: {', '.join(unsaid)}; the defaults hold")

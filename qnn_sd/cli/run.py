@@ -12,6 +12,7 @@ from qnn_sd import resources
 from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
+from qnn_sd.cli.checkpoint_scheduler import with_checkpoints_scheduler
 from qnn_sd.cli.docs import GENERATE
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.generating import generate_images, image_paths, local_runner
@@ -122,6 +123,7 @@ def run_command(
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
     request = generation.request(prompt, pipeline.model)
+    request = with_checkpoints_scheduler(console, request, pipeline)
 
     def build(planned: BuildPipeline) -> Artifact:
         if profile is None:
@@ -130,7 +132,7 @@ def run_command(
 
     # What a phone or a cloud device takes nobody knows beforehand.
     where_it_runs = [] if phone or hub else [cpu_kind if profile is None else "emulator"]
-    images = [pipeline.image_work(each, request.steps, request.guidance, request.count) for each in where_it_runs]
+    images = [pipeline.image_work(each, request, request.count) for each in where_it_runs]
     if build_request.dry_run:
         show_plan(console, pipeline, build, images)
         return

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 # Accepted as well, and not listed in the help: what diffusers' scripts, web UIs and adb call it.
 ALSO: Mapping[str, tuple[str, ...]] = {
     "--guidance": ("--guidance-scale", "--cfg", "--cfg-scale"),
+    "--guidance-interval": ("--cfg-interval",),
     "--negative": ("--negative-prompt",),
     "--steps": ("--num-inference-steps", "--sampling-steps"),
     "--scheduler": ("--sampler", "--sampling-method"),
@@ -26,6 +27,7 @@ EXAMPLES: Mapping[str, str] = {
     "--steps": "20",
     "--seed": "42",
     "--guidance": "7.5",
+    "--guidance-interval": "0.2:0.9",
     "--negative": '"blurry, text"',
     "--scheduler": "euler",
     "--count": "4",

@@ -224,9 +224,9 @@ def _models() -> Iterable[tuple[str, str | None]]:
 
 
 def _schedulers() -> Iterable[tuple[str, str | None]]:
-    from qnn_sd.generate.schedulers import SCHEDULERS  # noqa: PLC0415
+    from qnn_sd.generate.schedulers import all_names  # noqa: PLC0415
 
-    return [(name, None) for name in SCHEDULERS]
+    return [(name, None) for name in all_names()]
 
 
 def _scheduler_named(name: str) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qnn_sd.bundle_manifest import Bundle
 from qnn_sd.component_io import COMPONENT_IO
 from qnn_sd.errors import TargetError
+from qnn_sd.generate.guidance import ALL_STEPS, Interval, guided_steps
 from qnn_sd.generate.noise import TorchNoise
 from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
@@ -37,6 +38,7 @@ class Request:
         seed: of the first image; the next one has the next.
         count: how many images.
         stop_after: sampling steps to do before it ends without an image; None generates to the end.
+        guidance_interval: the part of the sampling steps that is guided; the others have the prompt's pass alone.
     """
 
     prompt: str
@@ -47,6 +49,7 @@ class Request:
     seed: int = 0
     count: int = 1
     stop_after: int | None = None
+    guidance_interval: Interval = ALL_STEPS
 
 
 @dataclass
@@ -166,17 +169,20 @@ class TextToImage:
         extra: dict[str, Array] = {}
         if bundle.time_cond_proj_dim is not None:
             extra["timestep_cond"] = guidance_embedding(request.guidance, bundle.time_cond_proj_dim)
-        for index, timestep in enumerate(scheduler.timesteps[: request.stop_after]):
+        guided = guided_steps(request.guidance_interval, request.steps)
+        for step, calls in enumerate(scheduler.calls[: request.stop_after]):
             started = time.perf_counter()
-            feeds = {
-                "sample": scheduler.scale_input(latent, index),
-                "timestep": np.array([timestep], np.float32),
-                **extra,
-            }
-            with self._counted("unet", len(passes)):
-                outputs = self._runner.run_guided("unet", feeds, passes, request.guidance)
-            predicted = self._answer("unet", outputs)
-            latent = scheduler.step(predicted, index, latent, noise)
+            # Without guidance the prompt's own pass is left.
+            used = passes if step in guided else passes[-1:]
+            for index in calls:
+                feeds = {
+                    "sample": scheduler.scale_input(latent, index),
+                    "timestep": np.array([scheduler.timesteps[index]], np.float32),
+                    **extra,
+                }
+                with self._counted("unet", len(used)):
+                    outputs = self._runner.run_guided("unet", feeds, used, request.guidance)
+                latent = scheduler.step(self._answer("unet", outputs), index, latent, noise)
             on_step(time.perf_counter() - started)
         return latent
 

@@ -21,6 +21,9 @@ from qnn_sd.config import DEMO_MODEL, DeviceProfile, ModelConfig, Rounding, load
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, did_you_mean
 from qnn_sd.export.checkpoint import CheckpointIdentity, Sources, open_checkpoint
+from qnn_sd.generate import Request
+from qnn_sd.generate.guidance import unet_calls
+from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.pipeline.artifact_store import ArtifactStore, PlannedStage
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.pipeline.context import BuildContext
@@ -201,22 +204,30 @@ class BuildPipeline:
         """What there is to do where a component is gone through once, for estimates."""
         return self._context.work(component)
 
-    def image_work(self, variant: str, steps: int | None = None, guidance: float | None = None, count: int = 1) -> Work:
+    def image_work(self, variant: str, request: Request | None = None, count: int = 1) -> Work:
         """What there is to do for images, for estimates.
 
         Args:
             variant: what generates them: ``float`` or ``qdq`` on the CPU, or ``emulator``.
-            steps: sampling steps; None for the model's.
-            guidance: scale; None for the model's.
+            request: how; None for the model's defaults.
             count: how many.
+
+        Raises:
+            SettingError: a number of steps that the request's scheduler can't do.
+            UnsupportedModelError: the checkpoint's config asks its scheduler for a variant that isn't built.
         """
-        passes = self._context.passes(self.model.guidance if guidance is None else guidance)
-        calls = {
-            "text_encoder": passes,
-            "unet": passes * count * (self.model.steps if steps is None else steps),
-            "vae_decoder": count,
-        }
+        model = self.model
+        passes = self.passes(model.guidance if request is None else request.guidance)
+        unet = passes * model.steps
+        if request is not None:
+            scheduler = make_scheduler(request.scheduler, self.checkpoint.scheduler, request.steps)
+            unet = unet_calls(scheduler, passes, request.guidance_interval)
+        calls = {"text_encoder": passes, "unet": unet * count, "vae_decoder": count}
         return self._context.work(None, variant, calls, of=self.text_to_image)
+
+    def passes(self, guidance: float) -> int:
+        """Passes of the UNet in a guided step at a guidance scale: 1 or 2."""
+        return self._context.passes(guidance)
 
     @property
     def identity(self) -> CheckpointIdentity:

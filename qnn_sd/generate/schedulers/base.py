@@ -1,41 +1,46 @@
 """What every scheduler needs: the noise schedule, the steps' places in it, and conversions.
 
 A checkpoint's ``scheduler_config.json`` was written for one scheduler and is read by others. As
-in diffusers, what it leaves out is the reading scheduler's own default; the noise schedule's is Stable Diffusion's.
+in diffusers, each looks at its own settings alone, and what the config leaves out is the reading scheduler's own
+default; the noise schedule's is Stable Diffusion's.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qnn_sd.errors import SettingError, UnsupportedModelError
+from qnn_sd.errors import SettingError
 from qnn_sd.generate.noise import TorchNoise
+from qnn_sd.generate.schedulers.noise_levels import alphas_cumulative
+from qnn_sd.generate.schedulers.settings import flag, number, one_of, refuse
 
 Array = NDArray[np.float32]
 
-# Variants that aren't built: only these values leave a scheduler as it is.
-_ONLY: Mapping[str, tuple[Any, ...]] = {
+# Settings that some schedulers have and others don't, with the values at which they change nothing.
+VARIANTS: Mapping[str, tuple[Any, ...]] = {
     "algorithm_type": ("dpmsolver++",),
+    "euler_at_final": (False, None),
     "final_sigmas_type": ("zero",),
     "interpolation_type": ("linear",),
-    "rescale_betas_zero_snr": (False,),
+    "predict_x0": (True,),
+    "rescale_betas_zero_snr": (False, None),
     "solver_order": (2,),
-    "solver_type": ("midpoint",),
-    "thresholding": (False,),
+    "solver_type": ("midpoint", "bh2"),
+    "thresholding": (False, None),
     "timestep_type": ("discrete",),
-    "trained_betas": (None,),
     "use_beta_sigmas": (False, None),
     "use_exponential_sigmas": (False, None),
     "use_flow_sigmas": (False, None),
     "use_karras_sigmas": (False, None),
     "use_lu_lambdas": (False, None),
+    "variance_type": (None, "fixed_small", "fixed_large"),
 }
+LEVEL_SPACINGS = frozenset({"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"})
 
 
 def float32(values: Any) -> Array:
@@ -43,62 +48,21 @@ def float32(values: Any) -> Array:
     return np.asarray(values, np.float32)
 
 
-def number(config: Mapping[str, Any], key: str, default: float) -> float:
-    """A number in a scheduler's config.
-
-    Raises:
-        UnsupportedModelError: it is there and no finite number.
-    """
-    value = config.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UnsupportedModelError(
-            f"{key} is {value!r} in scheduler_config.json, which is no number",
-            hint=f"Correct {key} in the checkpoint's scheduler_config.json.",
-        )
-    return value
-
-
-def alphas_cumulative(config: Mapping[str, Any], train_steps: int) -> Array:
-    """Share of the signal left after each training step, [train_steps] (Ho et al. 2020).
-
-    Computed in float32 with a float64 product, as torch does, to agree to the last digits.
-
-    Raises:
-        UnsupportedModelError: an unknown beta schedule.
-    """
-    start, end = number(config, "beta_start", 0.00085), number(config, "beta_end", 0.012)
-    kind = config.get("beta_schedule", "scaled_linear")
-    if kind == "linear":
-        betas = np.linspace(start, end, train_steps, dtype=np.float32)
-    elif kind == "scaled_linear":
-        betas = np.linspace(start**0.5, end**0.5, train_steps, dtype=np.float32) ** 2
-    elif kind == "squaredcos_cap_v2":
-        # Nichol and Dhariwal 2021.
-        def left(t: float) -> float:
-            return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
-
-        betas = np.array(
-            [min(1 - left((i + 1) / train_steps) / left(i / train_steps), 0.999) for i in range(train_steps)],
-            np.float32,
-        )
-    else:
-        raise UnsupportedModelError(
-            f"beta_schedule is {kind!r} in scheduler_config.json, which qnn-sd doesn't build",
-            why="It builds: linear, scaled_linear, squaredcos_cap_v2.",
-            hint="Correct beta_schedule in the checkpoint's scheduler_config.json.",
-        )
-    return np.cumprod((np.float32(1) - betas).astype(np.float64)).astype(np.float32)
-
-
 class Scheduler(ABC):
     """One sampler for one image size and number of steps; made anew for each image.
 
     Args:
-        config: the checkpoint's ``scheduler_config.json``.
+        config: the checkpoint's ``scheduler_config.json``, without the variants of other schedulers (``own_config``).
         steps: number of sampling steps.
 
     Attributes:
-        timesteps: [steps] float32, the times that the UNet is asked about.
+        default_spacing: of the steps, where the config has none.
+        variants: which of ``VARIANTS`` it has.
+        least_alpha: with zero terminal SNR, the share of the signal after the last training step. A sampler that
+            divides by it has a small one, as in diffusers.
+        timesteps: [calls] float32, the times that the UNet is asked about: one for each step, more where a step
+            needs more.
+        initial_scale: standard deviation of the first sample.
 
     Raises:
         SettingError: a number of steps that it can't do.
@@ -106,39 +70,50 @@ class Scheduler(ABC):
     """
 
     default_spacing: ClassVar[str] = "leading"
+    variants: ClassVar[frozenset[str]] = frozenset()
+    least_alpha: ClassVar[float] = 0.0
     initial_scale: float = 1.0
     timesteps: Array
 
     def __init__(self, config: Mapping[str, Any], steps: int) -> None:
-        for key, accepted in _ONLY.items():
-            if key in config and config[key] not in accepted:
-                raise UnsupportedModelError(
-                    f"{key} is {config[key]!r} in scheduler_config.json, which qnn-sd doesn't build",
-                    why=f"It builds: {', '.join(map(repr, accepted))}.",
-                    hint=f"Take {key} out of the checkpoint's scheduler_config.json.",
-                )
         self.config, self.steps = config, steps
         self.train_steps = int(number(config, "num_train_timesteps", 1000))
         if not 1 <= steps <= self.train_steps:
             raise SettingError(f"{steps} steps are not possible", hint=f"Choose 1 to {self.train_steps} steps.")
         self.offset = int(number(config, "steps_offset", 0))
         self.spacing = config.get("timestep_spacing", self.default_spacing)
-        self.prediction = config.get("prediction_type", "epsilon")
-        if self.prediction not in ("epsilon", "v_prediction"):
-            raise UnsupportedModelError(
-                f"prediction_type is {self.prediction!r} in scheduler_config.json, which qnn-sd doesn't build",
-                why="It builds: epsilon, v_prediction.",
-                hint="Correct prediction_type in the checkpoint's scheduler_config.json.",
-            )
-        self.alphas = alphas_cumulative(config, self.train_steps)
+        self.prediction = one_of(config, "prediction_type", "epsilon", "v_prediction")
+        if flag(config, "use_flow_sigmas"):
+            refuse("use_flow_sigmas", True, (False,))
+        self._thresholding = flag(config, "thresholding")
+        self.alphas = alphas_cumulative(config, self.train_steps, self.least_alpha)
         self._prepare()
+
+    @classmethod
+    def own_config(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A config without the variants that only other schedulers have."""
+        return {key: value for key, value in config.items() if key in cls.variants or key not in VARIANTS}
+
+    @classmethod
+    def ignored(cls, config: Mapping[str, Any]) -> list[str]:
+        """The settings of a config that change other schedulers' images and not this one's."""
+        return [
+            key
+            for key, neutral in VARIANTS.items()
+            if key in config and key not in cls.variants and config[key] not in neutral
+        ]
+
+    @property
+    def calls(self) -> Sequence[range]:
+        """For each sampling step, the indices in ``timesteps`` at which the UNet is called."""
+        return [range(index, index + 1) for index in range(self.steps)]
 
     @abstractmethod
     def _prepare(self) -> None:
         """Sets ``timesteps`` and what the steps need."""
 
     def scale_input(self, sample: Array, index: int) -> Array:  # noqa: ARG002 (most don't scale)
-        """What the UNet is given at step ``index`` for a sample."""
+        """What the UNet is given at call ``index`` for a sample."""
         return sample
 
     @abstractmethod
@@ -146,8 +121,8 @@ class Scheduler(ABC):
         """The next sample.
 
         Args:
-            predicted: the UNet's (guided) output at step ``index``.
-            index: 0 for the first step.
+            predicted: the UNet's (guided) output at call ``index``.
+            index: 0 for the first call.
             sample: the current sample.
             noise: where a stochastic sampler takes its noise.
         """
@@ -173,20 +148,28 @@ class Scheduler(ABC):
             UnsupportedModelError: an unknown spacing.
         """
         if self.spacing != "trailing":
-            raise UnsupportedModelError(
-                f"timestep_spacing is {self.spacing!r} in scheduler_config.json, which qnn-sd doesn't build",
-                why="It builds: linspace, leading, trailing.",
-                hint="Correct timestep_spacing in the checkpoint's scheduler_config.json.",
-            )
+            refuse("timestep_spacing", self.spacing, ("linspace", "leading", "trailing"))
         return np.arange(self.train_steps, 0, -self.train_steps / self.steps).round()[: self.steps] - 1
 
     def denoised(self, predicted: Array, sample: Array, alpha: float, sigma: float) -> tuple[Array, Array]:
         """The clean latent and the noise that a prediction implies.
 
         Args:
+            predicted: the UNet's output.
+            sample: what it was asked about.
             alpha: factor of the clean latent in the sample (root of the cumulative alpha).
             sigma: factor of the noise in the sample.
         """
         if self.prediction == "epsilon":
-            return float32((sample - sigma * predicted) / alpha), predicted
-        return float32(alpha * sample - sigma * predicted), float32(alpha * predicted + sigma * sample)
+            return self._thresholded(float32((sample - sigma * predicted) / alpha)), predicted
+        clean = self._thresholded(float32(alpha * sample - sigma * predicted))
+        return clean, float32(alpha * predicted + sigma * sample)
+
+    def _thresholded(self, clean: Array) -> Array:
+        """Dynamic thresholding (Saharia et al. 2022), where the config has it."""
+        if not self._thresholding:
+            return clean
+        ratio = number(self.config, "dynamic_thresholding_ratio", 0.995)
+        limits = np.quantile(np.abs(clean.reshape(len(clean), -1)), ratio, axis=1)
+        limit = np.clip(limits, 1, number(self.config, "sample_max_value", 1.0)).reshape(-1, *[1] * (clean.ndim - 1))
+        return float32(np.clip(clean, -limit, limit) / limit)

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from qnn_sd.generate.noise import TorchNoise
-from qnn_sd.generate.schedulers.base import Array, Scheduler, float32, number
+from qnn_sd.generate.schedulers.base import Array, Scheduler, float32
+from qnn_sd.generate.schedulers.settings import flag, number, refuse
 
 
-class Ddim(Scheduler):
+class OnTrainingSteps(Scheduler):
+    """A sampler whose times are training steps, and which may clip the clean latent."""
+
+    variants: ClassVar[frozenset[str]] = frozenset({"rescale_betas_zero_snr", "thresholding"})
+
+    def _settle(self) -> None:
+        """Reads the settings, when ``timesteps`` are there.
+
+        Raises:
+            UnsupportedModelError: nothing is known of the clean latent at the first step.
+        """
+        if self.prediction == "epsilon" and not self.alphas[self.timesteps.astype(int)].all():
+            # The noise is all of the sample there: predicting it says nothing of the image.
+            refuse("rescale_betas_zero_snr", True, ("it with v_prediction", "with epsilon not from the last time"))
+        self._final = 1.0 if self.config.get("set_alpha_to_one", True) else float(self.alphas[0])
+        self._clip_range = number(self.config, "clip_sample_range", 1.0)
+
+    def _clipped(self, clean: Array, clips: bool) -> Array:
+        """A clean latent within the range that the config may have; dynamic thresholds take its place."""
+        if not clips or self._thresholding:
+            return clean
+        return np.clip(clean, -self._clip_range, self._clip_range)
+
+
+class Ddim(OnTrainingSteps):
     """Denoising diffusion implicit model with eta 0."""
 
     def _prepare(self) -> None:
         self.timesteps = self.spaced().round().astype(np.float32)
-        to_one = self.config.get("set_alpha_to_one", True)
-        self._final = 1.0 if to_one else float(self.alphas[0])
-        self._clip = bool(self.config.get("clip_sample", True))
-        self._clip_range = number(self.config, "clip_sample_range", 1.0)
+        self._settle()
+        self._clips = flag(self.config, "clip_sample", True)
 
     def step(self, predicted: Array, index: int, sample: Array, noise: TorchNoise) -> Array:  # noqa: ARG002
         """Formula (12) of the paper with sigma 0."""
@@ -25,6 +50,5 @@ class Ddim(Scheduler):
         alpha = float(self.alphas[time])
         alpha_before = float(self.alphas[before]) if before >= 0 else self._final
         clean, direction = self.denoised(predicted, sample, alpha**0.5, (1 - alpha) ** 0.5)
-        if self._clip:
-            clean = np.clip(clean, -self._clip_range, self._clip_range)
+        clean = self._clipped(clean, self._clips)
         return float32(alpha_before**0.5 * clean + (1 - alpha_before) ** 0.5 * direction)

@@ -6,12 +6,14 @@ import numpy as np
 
 from qnn_sd.errors import SettingError
 from qnn_sd.generate.noise import TorchNoise
-from qnn_sd.generate.schedulers.base import Array, Scheduler, float32, number
+from qnn_sd.generate.schedulers.base import Array, float32
+from qnn_sd.generate.schedulers.ddim import OnTrainingSteps
+from qnn_sd.generate.schedulers.settings import flag, number
 
 SIGMA_DATA = 0.5  # of the consistency function's boundary condition, as in the paper
 
 
-class Lcm(Scheduler):
+class Lcm(OnTrainingSteps):
     """Jumps to the clean latent and noises it again, step by step."""
 
     def _prepare(self) -> None:
@@ -25,19 +27,16 @@ class Lcm(Scheduler):
         places = np.arange(1, distilled + 1) * (self.train_steps // distilled) - 1
         chosen = np.floor(np.linspace(0, distilled, self.steps, endpoint=False)).astype(int)
         self.timesteps = places[::-1][chosen].astype(np.float32)
-        to_one = self.config.get("set_alpha_to_one", True)
-        self._final = 1.0 if to_one else float(self.alphas[0])
+        self._settle()
         self._scaling = number(self.config, "timestep_scaling", 10.0)
-        self._clip = bool(self.config.get("clip_sample", False))
-        self._clip_range = number(self.config, "clip_sample_range", 1.0)
+        self._clips = flag(self.config, "clip_sample")
 
     def step(self, predicted: Array, index: int, sample: Array, noise: TorchNoise) -> Array:
         """The consistency function, then noise for the next time; none after the last step."""
         time = int(self.timesteps[index])
         alpha = float(self.alphas[time])
         clean, _ = self.denoised(predicted, sample, alpha**0.5, (1 - alpha) ** 0.5)
-        if self._clip:
-            clean = np.clip(clean, -self._clip_range, self._clip_range)
+        clean = self._clipped(clean, self._clips)
         scaled = time * self._scaling
         skip = SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2)
         out = scaled / (scaled**2 + SIGMA_DATA**2) ** 0.5

@@ -14,7 +14,7 @@ from qnn_sd import resources
 from qnn_sd.artifact import Artifact, Recipe
 from qnn_sd.config import RecordedConfig, VerificationConfig
 from qnn_sd.generate import Request, TextToImage, Tokens, tokenizer_of
-from qnn_sd.generate.schedulers import scheduler_sources
+from qnn_sd.generate.schedulers import Scheduler, known_scheduler, scheduler_sources, workable_scheduler
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline.artifact_store import tool_versions
 from qnn_sd.pipeline.context import BuildContext
@@ -34,7 +34,7 @@ from qnn_sd.targets import CpuRunner
 
 # And the model's own scheduler: another one changes nothing here.
 CACHE_KEY_SOURCES = (
-    *(f"generate/{name}.py" for name in ("text_to_image", "noise", "tokenizer")),
+    *(f"generate/{name}.py" for name in ("text_to_image", "guidance", "noise", "tokenizer")),
     *("quantize/calibration", "recording_runner.py", "runner.py", "component_io.py", "tokenizer_files.py"),
 )
 
@@ -130,6 +130,7 @@ def record_inputs(context: BuildContext, recording: RecordingPlan, floats: Mappi
         QuantizeError: a component answers with NaN or infinity; the layer is named.
     """
     context.require_tokenizer()
+    scheduler = _scheduler(context)
     recipe = Recipe(
         "calibrate",
         f"{context.model.name}{recording.suffix}",
@@ -138,11 +139,11 @@ def record_inputs(context: BuildContext, recording: RecordingPlan, floats: Mappi
             "texts": list(recording.texts),
             "trajectories": [asdict(trajectory) for trajectory in recording.trajectories],
             "steps": recording.steps,
-            "scheduler": context.model.scheduler,
+            "scheduler": scheduler,
             "model": context.model_description,
             "components": {each.name: each.recorded_on for each in context.components},
         },
-        tool_versions((*CACHE_KEY_SOURCES, *scheduler_sources(context.model.scheduler)), "onnxruntime", "numpy"),
+        tool_versions((*CACHE_KEY_SOURCES, *scheduler_sources(scheduler)), "onnxruntime", "numpy"),
         context.work(None, calls=_calls(context, recording)),
     )
 
@@ -158,6 +159,16 @@ def record_inputs(context: BuildContext, recording: RecordingPlan, floats: Mappi
         return {each.name: len(Samples(folder, each.name)) for each in context.components}
 
     return context.store.get_or_build(recipe, recording.part, build, resumable=True)
+
+
+def _scheduler(context: BuildContext) -> str:
+    """What inputs are recorded with: the model's own, unless the checkpoint's config asks that for what isn't built.
+
+    Trajectories count one UNet call a step.
+    """
+    name = workable_scheduler(context.model.scheduler, context.checkpoint.scheduler)
+    has_one_call = known_scheduler(name).calls is Scheduler.calls
+    return name if has_one_call else workable_scheduler("dpm++2m", context.checkpoint.scheduler)
 
 
 def _calls(context: BuildContext, recording: RecordingPlan) -> dict[str, int]:
@@ -207,7 +218,7 @@ def _recorder(context: BuildContext, floats: Mapping[str, Artifact], steps: int)
             trajectory.negative,
             steps=steps,
             guidance=trajectory.guidance,
-            scheduler=context.model.scheduler,
+            scheduler=_scheduler(context),
             seed=trajectory.seed,
             stop_after=None if trajectory.image else trajectory.length(steps),
         )
