@@ -8,11 +8,13 @@ import numpy as np
 
 from qnn_sd.cli.documents import ErrorDetail, ReportDocument, VerificationReport
 from qnn_sd.cli.documents.cost import CompiledCost, ComponentCost, CostDocument, TimeEstimate, Traffic
+from qnn_sd.cli.documents.hub_profile import HubMeasurement
 from qnn_sd.cli.documents.report import (
     CommandToType,
     ComponentBytes,
     ComponentCalls,
     ComponentRounding,
+    ReportedDevice,
     ReportedSoc,
     ReportImages,
     RoundedLayer,
@@ -152,6 +154,29 @@ def _cost() -> CostDocument:
     )
 
 
+def _measured() -> ReportedDevice:
+    """By a stand-in, of a device with a nasty name."""
+    unet = HubMeasurement(
+        median_ms=1.5,
+        best_ms=1.25,
+        ai_hub_ms=1.25,
+        calls=3,
+        first_load_ms=20.0,
+        warm_load_ms=None,
+        peak_memory_bytes=None,
+        layers={"NPU": 1200},
+        slowest=[],
+    )
+    return ReportedDevice(
+        name=NASTY,
+        os="15",
+        made_at="2026-11-26T12:00:00+00:00",
+        stand_in=True,
+        image_seconds=None,
+        components={"unet": unet},
+    )
+
+
 def document(refused: VerificationError | None = None) -> ReportDocument:
     """Of a build that passed with a warning, or of one that was refused."""
     gains = [1.2, 4.8, 5.1, 26.8, -0.6]
@@ -193,6 +218,7 @@ def document(refused: VerificationError | None = None) -> ReportDocument:
         },
         prompts=[] if refused else _images(),
         cost=None if refused else _cost(),
+        measured=[] if refused else [_measured()],
         commands=[CommandToType(does="This report", line=f"qnn-sd report --prompt {NASTY!r}")],
     )
 

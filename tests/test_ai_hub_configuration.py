@@ -14,6 +14,7 @@ import pytest
 
 from qnn_sd.ai_hub import HubService, client_package
 from qnn_sd.ai_hub.configuration import Token, configuration_path, read_configuration
+from qnn_sd.ai_hub.service_errors import Failure
 from qnn_sd.console import Console
 from qnn_sd.errors import HubAccountError, HubServiceError, QnnSdError
 from qnn_sd.hub_stand_in import Faults, StandIn, StatusFault
@@ -46,7 +47,8 @@ def hidden(raised: pytest.ExceptionInfo[QnnSdError]) -> QnnSdError:
         (WHOLE.replace(TOKEN, ""), "has an empty api_token"),
         (WHOLE.replace(TOKEN, f"{TOKEN} {TOKEN}"), "with a space"),
         (WHOLE.replace(TOKEN, f"{TOKEN}\u2026"), "with a space or another character"),
-        (WHOLE.replace(f"api_url = {URL}", "api_url = workbench"), "no web address as its api_url"),
+        (WHOLE.replace(f"api_url = {URL}", "api_url = workbench"), "no plain web address as its api_url"),
+        (WHOLE.replace(f"web_url = {URL}", "web_url = https://me:word@host"), "no plain web address as its web_url"),
         (f"{TOKEN}\n", "is no ini file"),
         (f"[api]\napi_token {TOKEN}\n", "is no ini file"),
         (b"\xff\xfe" + TOKEN.encode(), "is no ini file"),
@@ -99,11 +101,38 @@ def test_the_former_host_is_warned_of(ini: Path, capsys: pytest.CaptureFixture[s
     assert f"Write api_url = {URL} into it" in capsys.readouterr().err.replace("\n", " ")
 
 
+def test_an_address_without_encryption_is_warned_of(ini: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for address, warned in (("http://hub.example", True), ("http://127.0.0.1:1", False)):
+        ini.write_text(WHOLE.replace(f"api_url = {URL}", f"api_url = {address}"), "utf-8")
+        read_configuration(Console())
+        assert ("without encryption" in capsys.readouterr().err) == warned
+
+
+def test_an_answer_that_quotes_the_token_shows_it_nowhere(ini: Path) -> None:
+    from qai_hub.public_rest_api import APIException
+
+    ini.write_text(WHOLE, "utf-8")
+    account = read_configuration(Console())
+    answer = APIException(f"No {TOKEN} here, see https://me:word@proxy.example/x?sig=1", 400)
+    error = Failure(answer, "upload unet to AI Hub", account).error()
+    error.__cause__ = answer
+    assert TOKEN not in "".join(traceback.format_exception(error))
+    assert error.why == "AI Hub answered 400: No [API token] here, see https://proxy.example/x"
+
+
+def test_the_page_of_a_portal_is_not_taken_for_the_service(ini: Path) -> None:
+    from qai_hub.public_rest_api import APIException
+
+    ini.write_text(WHOLE, "utf-8")
+    error = Failure(APIException(None, 200), "list AI Hub's devices", read_configuration(Console())).error()
+    assert "workbench.aihub.qualcomm.com doesn't answer as AI Hub does" in error.what
+
+
 def test_the_token_shows_nowhere(ini: Path) -> None:
     ini.write_text(WHOLE, "utf-8")
     account = read_configuration(Console())
     assert TOKEN not in f"{account!r} {account} {account.token} {account.token!r} {account.account_key}"
-    assert account.token.hidden_in(f"Invalid token {TOKEN}.") == "Invalid token <API token>."
+    assert account.token.hidden_in(f"Invalid token {TOKEN}.") == "Invalid token [API token]."
     with pytest.raises(TypeError):
         pickle.dumps(Token(TOKEN))
 

@@ -62,6 +62,9 @@ def test_a_device_that_is_gone_is_not_replaced_but_near_ones_are_named() -> None
         find_device("QCS8550 (Prox", ALL, Console(quiet=True))
     assert "Nearest: QCS8550 (Proxy)" in proxy.value.why
     assert "(Proxy) is other hardware" in proxy.value.why
+    with pytest.raises(HubDeviceError) as only:
+        find_device("8 Gen 2", [device("QCS8550 (Proxy)", "12", "a", *QNN, "hexagon:v73"), PIXEL], Console(quiet=True))
+    assert only.value.why == "Nearest: QCS8550 (Proxy). (Proxy) is other hardware with the same HTP."
     with pytest.raises(HubDeviceError, match="none has such a name"):
         find_device("Nokia 3310", ALL, Console(quiet=True))
 

@@ -188,6 +188,19 @@ def test_inputs_are_uploaded_once_and_again_when_they_have_expired(
     assert hub.counts.datasets_created == 2
 
 
+def test_outputs_that_are_no_longer_kept_are_made_again(
+    hub: StandIn, service: HubService, binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.set_faults(Faults(stuck=STUCK))
+    model, device = service.upload(binary, "unet"), service.find_device(DEVICE)
+    work = InferenceWork(model, device, {"x": [np.zeros((1, 3), np.float32)]}, "", "unet")
+    jobs = [service.submit(each) for each in (work, work_on(service, model))]
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 29.5 * 24 * 3600)
+    assert service.submit(work).id != jobs[0].id
+    assert service.submit(work_on(service, model)) == jobs[1]  # a profile is kept
+
+
 # Submissions.
 
 

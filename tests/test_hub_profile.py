@@ -14,6 +14,7 @@ from conftest import json_document
 
 from qnn_sd.ai_hub import CloudDevice, HubJob, HubProfile, HubService, JobState, binaries_for
 from qnn_sd.ai_hub.journal import JobEntry, Journal
+from qnn_sd.artifact import sha256_of_file
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli import profile_jobs
 from qnn_sd.cli.profile_document import ProfiledJob, image_seconds, profile_document
@@ -21,6 +22,7 @@ from qnn_sd.cli.profile_estimates import KeptEstimate
 from qnn_sd.cli.profile_facts import ProfileFacts, facts_from
 from qnn_sd.cli.profile_plot import svg
 from qnn_sd.cli.profile_report import show
+from qnn_sd.cli.profile_results import measured_binaries
 from qnn_sd.cli.upload_consent import Upload, require_consent
 from qnn_sd.cli.value_types import type_of
 from qnn_sd.console import Console
@@ -55,7 +57,9 @@ def here(cli_here: CliHere, hub: StandIn, bundle: OpenBundle, cache: Path) -> It
     shutil.rmtree(cache / "ai-hub", ignore_errors=True)
 
 
-def test_the_demo_is_measured_once_kept_and_taken_up(here: CliHere, hub: StandIn, cache: Path) -> None:
+def test_the_demo_is_measured_once_kept_and_taken_up(
+    here: CliHere, hub: StandIn, cache: Path, pipeline: BuildPipeline
+) -> None:
     # Broken off: two jobs don't end, and one fails.
     hub.set_faults(Faults(stuck=(Stuck("unet"),), failures=(JobFailure("vae_decoder", 12001),)))
     broken = here("profile", "--hub", "8 gen 3", "--deadline", "0.01", "--json")
@@ -91,6 +95,11 @@ def test_the_demo_is_measured_once_kept_and_taken_up(here: CliHere, hub: StandIn
     [line] = [each for each in here("devices", "--known").stdout.splitlines() if "measured at AI Hub" in each]
     assert line.startswith("sm8650, tiny-sd 128x128 measured at AI Hub: ")
     assert f"an image (computed), {DEVICE} (stand-in, not a device), " in line
+    stages = {each.component: each.folder for each in pipeline.reports if each.stage == "compile"}
+    binaries = {name: sha256_of_file(next(folder.glob("*.bin"))) for name, folder in stages.items()}
+    [reported] = measured_binaries(cache, binaries)
+    assert (reported.name, reported.stand_in, set(reported.components)) == (DEVICE, True, set(TEXT_TO_IMAGE_COMPONENTS))
+    assert measured_binaries(cache, {"unet": "another"}) == []
     known = json_document(here("devices", "--known", "--json").stdout)
     assert [made["measured"][0]["name"] for soc in known["socs"] for made in soc["compiled"] if made["measured"]] == [
         DEVICE
@@ -102,6 +111,17 @@ def test_the_demo_is_measured_once_kept_and_taken_up(here: CliHere, hub: StandIn
     assert "No job is left" in here("hub", "resume").stdout
     unknown = here("hub", "resume", "jnone")
     assert (unknown.returncode, "No job 'jnone' was submitted" in unknown.stderr) == (3, True)
+
+
+def test_a_device_that_is_refused_loses_nothing_of_the_others(here: CliHere, hub: StandIn) -> None:
+    hub.set_faults(Faults(retired=("Samsung Galaxy S24 Ultra",), stuck=(Stuck(""),)))
+    both = ("--hub", "Samsung Galaxy S24 Ultra", "--hub", DEVICE, "--component", "unet", "--deadline", "0.001")
+    told = here("profile", *both, "--json")
+    assert told.returncode == 54
+    assert "the device is gone" in told.stderr
+    [device] = json_document(told.stdout)["devices"]
+    assert (device["name"], device["components"][0]["state"]) == (DEVICE, "waiting for a device")
+    assert here("profile", *both[:2], "--component", "unet").returncode == 52
 
 
 def test_what_is_refused_before_anything_is_sent(here: CliHere, hub: StandIn, tmp_path: Path) -> None:
@@ -254,7 +274,7 @@ def profiled(ms: float, component: str, state: int = 10, estimate: float | None 
     profile = HubProfile(ms, (ms * 3, ms, ms * 2), 10.0, None, 5_000_000, ())
     job = HubJob(f"j{component}", "profile", component, DEVICE, f"http://hub/jobs/j{component}/", "k")
     kept = None if estimate is None else KeptEstimate(ms=estimate, label="scaled")
-    return ProfiledJob(job, JobState(state), profile if state == 10 else None, kept)
+    return ProfiledJob(job, "ab" * 32, JobState(state), profile if state == 10 else None, kept)
 
 
 JOBS = {
@@ -302,10 +322,9 @@ def test_what_is_missing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_journal_says_what_a_job_was_for() -> None:
-    entry = JobEntry(
-        key="k", name="n", kind="profile", label="unet", device=DEVICE, id="j", at=1.0, purpose=FACTS.purpose("unet")
-    )
-    assert facts_from(JobEntry.model_validate(json.loads(entry.model_dump_json()))) == (FACTS, "unet")
+    known: dict[str, Any] = {"key": "k", "name": "n", "kind": "profile", "label": "unet", "device": DEVICE, "id": "j"}
+    entry = JobEntry(**known, at=1.0, purpose=FACTS.purpose("unet", "ab"))
+    assert facts_from(JobEntry.model_validate(json.loads(entry.model_dump_json()))) == (FACTS, "unet", "ab")
     assert facts_from(entry.model_copy(update={"purpose": {}})) is None
     assert facts_from(entry.model_copy(update={"purpose": {"command": "profile"}})) is None
 

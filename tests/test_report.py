@@ -91,6 +91,7 @@ def test_a_passed_build_shows_its_parts() -> None:
     text = page(document())
     for needed in (
         *("Passed with warnings", "57.0 dB", "at least 50 dB", "unet by sampling step", "unet by setting"),
+        *("Made up by a stand-in, no device was used", "1,200 NPU"),
         *("gain of AdaRound by layer", "Median 4.8 dB", "memory traffic by block", "scaled to sm8650", "6.8 MB"),
         *(
             "PSNR",

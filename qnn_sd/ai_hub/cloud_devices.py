@@ -184,7 +184,7 @@ def _no_device(name: str, devices: Sequence[CloudDevice]) -> HubDeviceError:
     names = sorted({each.name for each in devices})
     by_key = {name_key(each): each for each in names}
     close = [by_key[each] for each in difflib.get_close_matches(name_key(name), by_key, n=4, cutoff=0.55)]
-    same_soc = [each.name for each in devices if _shares_soc(name, each)]
+    same_soc = [each.name for each in devices if _stands_near(name, each)]
     near = list(dict.fromkeys([*same_soc, *close]))
     why = f"Nearest: {', '.join(near)}." if near else f"The account has {len(names)} devices, and none has such a name."
     if any(each.endswith(_PROXY) for each in near):
@@ -194,9 +194,10 @@ def _no_device(name: str, devices: Sequence[CloudDevice]) -> HubDeviceError:
     )
 
 
-def _shares_soc(name: str, device: CloudDevice) -> bool:
-    """Whether a device has the SoC of one that a profile names, and that is gone."""
+def _stands_near(name: str, device: CloudDevice) -> bool:
+    """Whether a device has the SoC that is meant, or is a proxy with the same HTP."""
     try:
-        return profile_of(device) == load_profile(name)
+        meant = load_profile(name)
     except UnknownSocError:
         return False
+    return profile_of(device) == meant or (device.is_proxy and device.hexagon == meant.htp_arch)

@@ -18,9 +18,10 @@ _DEFAULT_PATH = "~/.qai_hub/client.ini"
 SERVICE_URL = "https://workbench.aihub.qualcomm.com"
 # The service was there before; clients of today don't know the host.
 _FORMER_HOST = "app.aihub.qualcomm.com"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SECTION = "api"
 _KEYS = ("api_url", "web_url", "api_token")
-_HIDDEN = "<API token>"
+_HIDDEN = "[API token]"
 # What a header of HTTP can carry, without spaces.
 _TOKEN = re.compile(r"[!-~]+")
 
@@ -74,7 +75,7 @@ class Configuration:
     @property
     def host(self) -> str:
         """Of the service."""
-        return urlsplit(self.api_url).netloc.rpartition("@")[2]
+        return urlsplit(self.api_url).netloc
 
 
 def configuration_path() -> Path:
@@ -101,11 +102,14 @@ def read_configuration(console: Console) -> Configuration:
     if not _TOKEN.fullmatch(token):
         raise _unusable(path, "has an api_token with a space or another character that none has")
     for key in ("api_url", "web_url"):
-        if urlsplit(values[key]).scheme not in ("http", "https") or not urlsplit(values[key]).netloc:
-            raise _unusable(path, f"has no web address as its {key}")
+        address = urlsplit(values[key])
+        if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
+            raise _unusable(path, f"has no plain web address as its {key}")
     found = Configuration(path, values["api_url"], values["web_url"], Token(token), values.get("default_project"))
     if urlsplit(found.api_url).hostname == _FORMER_HOST:
         console.warn(f"{path} names {_FORMER_HOST}, AI Hub's former host. Write api_url = {SERVICE_URL} into it")
+    if urlsplit(found.api_url).scheme == "http" and urlsplit(found.api_url).hostname not in _LOOPBACK:
+        console.warn(f"{path} names an address without encryption, {found.api_url}: others on the way read the token")
     return found
 
 

@@ -21,6 +21,7 @@ MOST_SECONDS = 300.0
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _ANSWER_SECONDS = (3.05, 28.0)
+_MESSAGE = "application/x-protobuf"
 _RECONNECTING_SECONDS = (0.5, 2.0)
 
 
@@ -94,7 +95,7 @@ def check_account(api: Api, console: Console) -> None:
             raise too_long(Failure(RuntimeError(""), doing, api.account), pause)
         _wait(console, pause)
         waited += max(pause, 1.0)
-    if answer.status_code != HTTPStatus.OK:
+    if answer.status_code != HTTPStatus.OK or answer.headers.get("Content-Type") != _MESSAGE:
         # The client asks again where that may help, and says why not.
         api.call(doing, api.rest.get_auth_user, api.config)
 

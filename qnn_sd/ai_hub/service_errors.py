@@ -9,6 +9,7 @@ import errno
 import json
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from qnn_sd.ai_hub.configuration import PATH_VARIABLE, SERVICE_URL, Configuration
@@ -40,6 +41,7 @@ class Failure:
 
     def __init__(self, raised: BaseException, doing: str, account: Configuration) -> None:
         self.raised, self.doing, self._account = raised, doing, account
+        _hide_token(raised, account)
         self.status = next((status for each in _chain(raised) if (status := _status(each))), None)
         self.text = account.token.hidden_in(_said(raised))
 
@@ -122,6 +124,12 @@ class Failure:
 
     def _of_answer(self) -> QnnSdError:
         what = f"Can't {self.doing}"
+        if self.status is not None and self.status < HTTPStatus.BAD_REQUEST:
+            return HubServiceError(
+                f"{what}: {self._account.host} doesn't answer as AI Hub does",
+                why="The page of a proxy, of a network's login, or of another service was in the answer.",
+                hint=f"Check api_url in {self._account.path} ({SERVICE_URL} is AI Hub's), and HTTPS_PROXY.",
+            )
         if self.status in TRANSIENT:
             return HubServiceError(
                 what,
@@ -182,6 +190,12 @@ def _chain(raised: BaseException) -> Iterator[BaseException]:
         each = each.__cause__ or each.__context__
 
 
+def _hide_token(raised: BaseException, account: Configuration) -> None:
+    """A service that quotes the token in its answer: the client's exceptions are shown by ``--debug``."""
+    for each in _chain(raised):
+        each.args = tuple(account.token.hidden_in(part) if isinstance(part, str) else part for part in each.args)
+
+
 def _status(each: BaseException) -> int | None:
     """HTTP's status of an answer, also of one that was asked for too often."""
     status = getattr(each, "status_code", None)
@@ -211,8 +225,8 @@ def _said(raised: BaseException) -> str:
 
 
 def _without_queries(text: str) -> str:
-    """Addresses without what follows the question mark: a signature gives access to what it signs."""
-    return re.sub(r"(https?://[^\s?'\")]+)\?[^\s'\")]+", r"\1", text)
+    """Addresses without names and passwords, and without signatures, which give access to what they sign."""
+    return re.sub(r"(https?://)(?:[^\s/@]*@)?([^\s?'\")]+)(?:\?[^\s'\")]+)?", r"\1\2", text)
 
 
 def _host(each: BaseException) -> str:

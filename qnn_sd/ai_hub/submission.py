@@ -13,8 +13,20 @@ from qnn_sd.ai_hub.job_states import state_of
 from qnn_sd.ai_hub.journal import JobEntry, Journal
 from qnn_sd.ai_hub.patience import patiently
 from qnn_sd.ai_hub.uploads import Uploads
-from qnn_sd.ai_hub.work import CompileWork, HubModel, InferenceWork, LinkWork, ProfileWork, Work, job_name
+from qnn_sd.ai_hub.work import (
+    CompileWork,
+    HubModel,
+    InferenceWork,
+    JobKind,
+    LinkWork,
+    ProfileWork,
+    Work,
+    job_name,
+)
 from qnn_sd.console import Console
+
+# A day less than AI Hub keeps them: they are yet to be fetched.
+_OUTPUTS_SECONDS = 29 * 24 * 3600.0
 
 
 class Submission:
@@ -49,17 +61,19 @@ class Submission:
                 return known
             # An attempt that has failed leaves its name at AI Hub; jobs that failed are not looked at.
             since = None if known is None else known.at
-            if found := listing.jobs_named(self._api, name, since):
+            listed = listing.jobs_named(self._api, name, since)
+            if found := [each for each in listed if _keeps(work.kind, each.at)]:
                 self._console.say(f"{work.label}: found its job at AI Hub ({found[0].id})")
                 return self._keep(work, purpose, found[0].id, found[0].at)
             intent = self._entry(work, purpose, None, time.time())
             self._journal.write(intent)
-            identifier = self._send(work, name, intent.at)
-            return self._keep(work, purpose, self._first_of(work, name, identifier, intent.at), intent.at)
+            former = frozenset(each.id for each in listed)
+            identifier = self._send(work, name, intent.at, former)
+            return self._keep(work, purpose, self._first_of(work, name, identifier, intent.at, former), intent.at)
 
     def _is_of_use(self, known: JobEntry) -> bool:
         """Whether the journal's job still is, and hasn't failed."""
-        if known.state == "failed" or known.id is None:
+        if known.state == "failed" or known.id is None or not _keeps(known.kind, known.at):
             return False
         try:
             state = state_of(self._api, known.id)
@@ -71,19 +85,23 @@ class Submission:
             self._console.say(f"{known.label}: its former job {known.id} failed; submitting it again")
         return not state.is_failed
 
-    def _send(self, work: Work, name: str, at: float) -> str:
+    def _new(self, name: str, at: float, former: frozenset[str]) -> list[listing.Listed]:
+        """The jobs of a name that weren't there before."""
+        return [each for each in listing.jobs_named(self._api, name, at) if each.id not in former]
+
+    def _send(self, work: Work, name: str, at: float, former: frozenset[str]) -> str:
         """Posts a job. Where no answer came it may be there all the same: then it is looked for."""
         doing = f"submit {work.label} on {work.device.name} to AI Hub"
         try:
             return patiently(self._api, self._console, doing, self._post(work, name))
         except CallFailed as failed:
-            if failed.failure.may_pass and (found := listing.jobs_named(self._api, name, at)):
+            if failed.failure.may_pass and (found := self._new(name, at, former)):
                 return found[0].id
             raise failed.failure.error() from failed.failure.raised
 
-    def _first_of(self, work: Work, name: str, identifier: str, at: float) -> str:
+    def _first_of(self, work: Work, name: str, identifier: str, at: float, former: frozenset[str]) -> str:
         """The client repeats a request whose answer was lost: of two jobs the first is used, and it is said."""
-        found = listing.jobs_named(self._api, name, at)
+        found = self._new(name, at, former)
         others = [each.id for each in found if each.id != found[0].id]
         if not others:
             return identifier
@@ -140,6 +158,11 @@ class Submission:
             return None
         identifier = self._uploads.dataset(work.inputs, work.label)
         return self._api.call(f"look at the inputs {identifier} at AI Hub", self._api.client.get_dataset, identifier)
+
+
+def _keeps(kind: JobKind, at: float) -> bool:
+    """Whether AI Hub still has what a job made: outputs are datasets, which it keeps for 30 days."""
+    return kind != "inference" or time.time() - at < _OUTPUTS_SECONDS
 
 
 def _device(device: CloudDevice) -> Any:

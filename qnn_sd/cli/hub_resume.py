@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from qnn_sd import resources
-from qnn_sd.ai_hub import HubService
+from qnn_sd.ai_hub import HubJob, HubService
 from qnn_sd.ai_hub.journal import JobEntry
 from qnn_sd.cli.docs import AI_HUB
 from qnn_sd.cli.documents import ErrorDetail, HubProfileDocument, HubResumeDocument
@@ -21,7 +21,7 @@ from qnn_sd.cli.profile_jobs import SubmittedJobs, results_of
 from qnn_sd.cli.profile_report import show
 from qnn_sd.cli.profile_results import keep
 from qnn_sd.console import Console
-from qnn_sd.errors import QnnSdError, SettingError
+from qnn_sd.errors import HubDeadlineError, HubJobError, QnnSdError, SettingError
 
 _DEADLINE_MINUTES = 120
 
@@ -58,11 +58,11 @@ def resume_command(identifiers: tuple[str, ...], deadline: float, cache: Path | 
         labels = ", ".join(f"{each.kind} {each.label} on {each.device}" for each in unanswered)
         console.say(f"never answered: {labels}. Type its command again: it looks for the job before it submits one")
     submitted = _by_build(service, entries)
-    _wait_for_others(service, entries, deadline, console)
+    error = _wait_for_others(service, entries, deadline * 60, console)
     profiles: list[HubProfileDocument] = []
-    error: QnnSdError | None = None
     if submitted:
-        found, error = results_of(service, submitted, deadline * 60, folder, console)
+        found, end = results_of(service, submitted, deadline * 60, folder, console)
+        error = error or end
         profiles = [profile_document([each], service.is_stand_in, None) for each in found]
     for document in profiles:
         keep(document, folder)
@@ -104,20 +104,25 @@ def _chosen(service: HubService, identifiers: Sequence[str]) -> list[JobEntry]:
 def _by_build(service: HubService, entries: Sequence[JobEntry]) -> list[SubmittedJobs]:
     """The profile's jobs by build and device, with those of the same build that have ended: an image needs all."""
     wanted = list(dict.fromkeys(found[0] for each in entries if (found := facts_from(each))))
-    jobs: dict[ProfileFacts, dict[str, JobEntry]] = {facts: {} for facts in wanted}
+    jobs: dict[ProfileFacts, dict[str, tuple[HubJob, str]]] = {facts: {} for facts in wanted}
     for each in service.journal.jobs():
         found = facts_from(each)
         if found and each.id is not None and found[0] in jobs:
-            jobs[found[0]].setdefault(found[1], each)
-    return [
-        SubmittedJobs(facts, {name: service.job_of(entry) for name, entry in sorted(each.items())})
-        for facts, each in jobs.items()
-    ]
+            facts, component, sha256 = found
+            jobs[facts].setdefault(component, (service.job_of(each), sha256))
+    return [SubmittedJobs(facts, dict(sorted(each.items()))) for facts, each in jobs.items()]
 
 
-def _wait_for_others(service: HubService, entries: Sequence[JobEntry], deadline: float, console: Console) -> None:
+def _wait_for_others(
+    service: HubService, entries: Sequence[JobEntry], deadline_s: float, console: Console
+) -> QnnSdError | None:
     """Jobs of other commands: they are waited for, and their command takes the results."""
     others = [service.job_of(each) for each in entries if facts_from(each) is None]
-    if others:
-        console.say(f"{len(others)} jobs are another command's: type it again for their results, and it finds them")
-        service.follow(others, deadline * 60)
+    if not others:
+        return None
+    console.say(f"{len(others)} of another command: type it again for the results, it finds its jobs")
+    try:
+        service.wait(others, deadline_s)
+    except (HubJobError, HubDeadlineError) as error:
+        return error
+    return None

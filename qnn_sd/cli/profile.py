@@ -22,6 +22,7 @@ from qnn_sd.cli.profile_estimates import make_estimates
 from qnn_sd.cli.profile_facts import facts_of
 from qnn_sd.cli.profile_jobs import Destination, SubmittedJobs, binary_of, qairt_to_ask_for, results_of, submit
 from qnn_sd.cli.profile_plot import write_plot
+from qnn_sd.cli.profile_refusals import Refusals
 from qnn_sd.cli.profile_report import show
 from qnn_sd.cli.profile_results import keep
 from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent
@@ -121,12 +122,16 @@ def profile_command(
     what = f"the context binaries of {', '.join(components)}"
     require_consent(service, Upload(pipeline.identity, what), allow_upload, console)
     announce(pipeline, lambda planned: _build_all(planned, profiles), console, build_request)
-    bundles = {each.soc: pipeline.bundle(each, TEXT_TO_IMAGE_COMPONENTS) for each in profiles}
-    submitted = _submit(service, pipeline, destinations, bundles, components, qairt, iterations or 0, console)
+    refused = Refusals(console, alone=len(destinations) == 1)
+    bundles = _bundles(pipeline, profiles, refused)
+    submitted = _submit(service, pipeline, destinations, bundles, components, qairt, iterations or 0, refused)
     if estimate:
-        for profile in profiles:
+        for profile in [each for each in profiles if each.soc in bundles]:
             make_estimates(pipeline, profile, bundles[profile.soc].folder.name, components, cache, console)
-    found, error = results_of(service, submitted, deadline * 60, cache, console)
+    if not submitted:
+        raise refused.first
+    found, end = results_of(service, submitted, deadline * 60, cache, console)
+    error = end or refused.error
     document = profile_document(found, service.is_stand_in, error)
     keep(document, cache)
     show(console, document)
@@ -162,6 +167,15 @@ def _build_all(pipeline: BuildPipeline, profiles: Sequence[DeviceProfile]) -> li
     return [pipeline.build_bundle(each, TEXT_TO_IMAGE_COMPONENTS) for each in profiles]
 
 
+def _bundles(pipeline: BuildPipeline, profiles: Sequence[DeviceProfile], refused: Refusals) -> dict[str, OpenBundle]:
+    """The bundles by SoC; one that is refused loses nothing of the others."""
+    bundles = {}
+    for each in profiles:
+        with refused.kept():
+            bundles[each.soc] = pipeline.bundle(each, TEXT_TO_IMAGE_COMPONENTS)
+    return bundles
+
+
 def _submit(
     service: HubService,
     pipeline: BuildPipeline,
@@ -170,7 +184,7 @@ def _submit(
     components: Sequence[str],
     qairt: str,
     iterations: int,
-    console: Console,
+    refused: Refusals,
 ) -> list[SubmittedJobs]:
     """Submits the jobs of all devices; what is too large is found before any of it is sent."""
     files = {
@@ -178,10 +192,11 @@ def _submit(
     }
     service.refuse_too_large({f"{name} of {soc}": path for soc, each in files.items() for name, path in each.items()})
     submitted = []
-    for each in destinations:
+    for each in [each for each in destinations if each.binaries.profile.soc in bundles]:
         if each.binaries.remark:
-            console.warn(each.binaries.remark)
+            refused.console.warn(each.binaries.remark)
         soc = each.binaries.profile.soc
         facts = facts_of(bundles[soc], pipeline.model, each.device, each.binaries, qairt)
-        submitted.append(submit(service, facts, each, files[soc], iterations))
+        with refused.kept():
+            submitted.append(submit(service, facts, each, files[soc], iterations))
     return submitted

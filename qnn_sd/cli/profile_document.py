@@ -28,12 +28,14 @@ class ProfiledJob:
 
     Attributes:
         job: at AI Hub.
+        sha256: of the context binary.
         state: as it was last seen.
         profile: what was measured; None where it hasn't ended well.
         estimate: our own; None where there is none.
     """
 
     job: HubJob
+    sha256: str
     state: JobState
     profile: HubProfile | None
     estimate: KeptEstimate | None
@@ -100,6 +102,7 @@ def _component(facts: ProfileFacts, name: str, job: ProfiledJob) -> HubProfiledC
     published = _published(facts, name)
     return HubProfiledComponent(
         component=name,
+        sha256=job.sha256,
         job=job.job.id,
         url=job.job.url,
         state=job.state.in_words,

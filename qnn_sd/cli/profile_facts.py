@@ -45,10 +45,15 @@ class ProfileFacts:
     remark: str
     qairt: str
 
-    def purpose(self, component: str) -> dict[str, str]:
-        """As the journal keeps it with a component's job."""
+    def purpose(self, component: str, sha256: str) -> dict[str, str]:
+        """As the journal keeps it with a component's job.
+
+        Args:
+            component: of the bundle.
+            sha256: of its context binary.
+        """
         kept = {name: str(int(value) if isinstance(value, bool) else value) for name, value in asdict(self).items()}
-        return {"command": _COMMAND, "component": component, **kept}
+        return {"command": _COMMAND, "component": component, "sha256": sha256, **kept}
 
 
 def facts_of(
@@ -79,8 +84,11 @@ def facts_of(
     )
 
 
-def facts_from(entry: JobEntry) -> tuple[ProfileFacts, str] | None:
-    """What a job of the journal was submitted for, and its component; None for another command's job."""
+def facts_from(entry: JobEntry) -> tuple[ProfileFacts, str, str] | None:
+    """What a job of the journal was submitted for, its component and the hash of its context binary.
+
+    None for another command's job.
+    """
     kept = entry.purpose
     if kept.get("command") != _COMMAND:
         return None
@@ -89,6 +97,6 @@ def facts_from(entry: JobEntry) -> tuple[ProfileFacts, str] | None:
             name: kept[name] if kind is str else kind(int(kept[name]))
             for name, kind in get_type_hints(ProfileFacts).items()
         }
-        return ProfileFacts(**values), kept["component"]
+        return ProfileFacts(**values), kept["component"], kept["sha256"]
     except (KeyError, ValueError):  # another version's
         return None

@@ -23,11 +23,11 @@ class SubmittedJobs:
 
     Attributes:
         facts: what they profile.
-        jobs: by component.
+        jobs: by component, each with the hash of the context binary.
     """
 
     facts: ProfileFacts
-    jobs: Mapping[str, HubJob]
+    jobs: Mapping[str, tuple[HubJob, str]]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def submit(
     for component, path in binaries.items():
         model = service.upload(path, component)
         work = ProfileWork(model, destination.device, options, component)
-        jobs[component] = service.submit(work, facts.purpose(component))
+        jobs[component] = (service.submit(work, facts.purpose(component, model.sha256)), model.sha256)
     return SubmittedJobs(facts, jobs)
 
 
@@ -126,7 +126,7 @@ def results_of(
     Raises:
         HubServiceError: the service or network failed.
     """
-    jobs = [job for each in submitted for job in each.jobs.values()]
+    jobs = [job for each in submitted for job, _ in each.jobs.values()]
     states = service.follow(jobs, deadline_s)
     failed = [service.job_error(each, states[each.id]) for each in jobs if states[each.id].is_failed]
     for error in failed[1:]:
@@ -144,10 +144,11 @@ def _profiled(
     service: HubService,
     facts: ProfileFacts,
     component: str,
-    job: HubJob,
+    submitted: tuple[HubJob, str],
     states: Mapping[str, JobState],
     cache: Path,
 ) -> ProfiledJob:
+    job, sha256 = submitted
     state = states[job.id]
     profile = service.profile(job) if state.is_done else None
-    return ProfiledJob(job, state, profile, kept_estimate(cache, facts.bundle, component))
+    return ProfiledJob(job, sha256, state, profile, kept_estimate(cache, facts.bundle, component))

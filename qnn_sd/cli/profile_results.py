@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from qnn_sd.ai_hub.journal import FOLDER
 from qnn_sd.cli.documents import HubProfileDocument
+from qnn_sd.cli.documents.report import ReportedDevice
 from qnn_sd.console import json_text
 from qnn_sd.output_files import output_error, written_aside
 
@@ -38,6 +40,35 @@ def keep(document: HubProfileDocument, cache: Path) -> None:
         alone = document.model_copy(update={"devices": [device], "error": None})
         with written_aside(path) as aside:
             aside.write_text(json_text(alone.content), "utf-8")
+
+
+def measured_binaries(cache: Path, binaries: Mapping[str, str]) -> list[ReportedDevice]:
+    """What devices have measured of context binaries, in whichever bundles they are.
+
+    Args:
+        cache: folder of the artifacts.
+        binaries: their hashes by component.
+    """
+    found: dict[tuple[str, str], ReportedDevice] = {}
+    folders = (cache / FOLDER / _MEASURED).glob("*")
+    documents = [each for folder in folders for each in kept_of(cache, folder.name)]
+    for document in sorted(documents, key=lambda each: each.made_at):
+        [device] = document.devices
+        same = {
+            each.component: each.measured
+            for each in device.components
+            if each.measured is not None and binaries.get(each.component) == each.sha256
+        }
+        if same:
+            found[device.name, device.os] = ReportedDevice(
+                name=device.name,
+                os=device.os,
+                made_at=document.made_at,
+                stand_in=document.stand_in,
+                image_seconds=device.image_seconds if len(same) == len(device.components) else None,
+                components=same,
+            )
+    return list(found.values())
 
 
 def kept_of(cache: Path, bundle: str) -> list[HubProfileDocument]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from qnn_sd import output_files
+from qnn_sd import output_files, resources
 from qnn_sd.artifact import Artifact
 from qnn_sd.artifact_manifest import Work
 from qnn_sd.cli.build_options import BuildRequest, quantize_options
@@ -114,7 +114,8 @@ def report_command(
     commands = commands_to_type(build_request, profile.soc, requests, refused is None, privacy)
     first, is_own = comparisons[0] if refused is None else None, build_request.sources != Sources()
     verification = verification_document(pipeline, profile, made.components, first, refused, is_own)
-    document = report_document(verification, pipeline, profile, comparisons, measured, commands)
+    cache = build_request.cache or resources.cache()
+    document = report_document(verification, pipeline, profile, comparisons, measured, commands, cache)
     _write(output, document, comparisons, privacy)
     console.result(str(output))
     console.document(document.model_copy(update={"file": str(output)}))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from qnn_sd.artifact import sha256_of_file
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.cost_graphs import components_of
 from qnn_sd.cli.cost_measure import measure_costs
@@ -24,6 +25,7 @@ from qnn_sd.cli.documents.report import (
 )
 from qnn_sd.cli.documents.verify import VerificationReport
 from qnn_sd.cli.image_comparison import Comparison
+from qnn_sd.cli.profile_results import measured_binaries
 from qnn_sd.cli.verification_report import image_request
 from qnn_sd.config import DeviceProfile, load_profile
 from qnn_sd.console import Console
@@ -40,6 +42,7 @@ def report_document(
     comparisons: Sequence[Comparison],
     cost: CostDocument | None,
     commands: list[CommandToType],
+    cache: Path,
 ) -> ReportDocument:
     """What the page shows, apart from the images themselves."""
     made = {(each.stage, each.component): each for each in pipeline.reports if each.component in COMPONENTS}
@@ -61,8 +64,15 @@ def report_document(
         rounding={name: _rounding(made["quantize", name]) for name in COMPONENTS if ("quantize", name) in made},
         prompts=[ReportImages(request=image_request(each.request), images=each.document) for each in comparisons],
         cost=cost,
+        measured=measured_binaries(cache, _binaries(made)),
         commands=commands,
     )
+
+
+def _binaries(made: Mapping[tuple[str, str], StageReport]) -> dict[str, str]:
+    """Hashes of the context binaries, by component."""
+    compiled = {name: made["compile", name].folder for name in COMPONENTS if ("compile", name) in made}
+    return {name: sha256_of_file(path) for name, folder in compiled.items() for path in folder.glob("*.bin")}
 
 
 def _calls(pipeline: BuildPipeline, component: str) -> ComponentCalls:

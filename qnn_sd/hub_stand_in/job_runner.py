@@ -143,15 +143,13 @@ class JobRunner:
         job.available_artifacts[:] = [api.JOB_ARTIFACT_TYPE_HUB_LOG]
         part.completion_time.CopyFrom(now())
         part.last_updated_time.CopyFrom(now())
-        self._keep_name(name, part)
-        self._store.jobs.put(name, job)
+        with self._store.lock:
+            # It may have been renamed while it ran.
+            part.name = part_of(self._store.jobs.get(name)).name
+            self._store.jobs.put(name, job)
         with self._changed:
             self._changed.notify_all()
         self.start_due()
-
-    def _keep_name(self, name: str, part: api.CompileJob) -> None:
-        """A job may have been renamed while it ran."""
-        part.name = part_of(self._store.jobs.get(name)).name
 
     def _faulty_or_done(self, job: api.Job) -> list[str]:
         for fault in self._faults.now.failures:

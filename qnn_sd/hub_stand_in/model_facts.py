@@ -9,8 +9,6 @@ from qai_hub import public_api_pb2 as api
 
 from qnn_sd.binaries.binary_info import BinaryInfo, BinaryTensor, read_binary
 from qnn_sd.errors import BinaryError
-from qnn_sd.hub_stand_in.profile_figures import Layer
-from qnn_sd.onnx_files import load_structure
 
 _DTYPES = {
     "float32": api.TENSOR_DTYPE_FLOAT32,
@@ -23,7 +21,6 @@ _DTYPES = {
     **dict.fromkeys(("uint16", "ufixed16"), api.TENSOR_DTYPE_UINT16),
     **dict.fromkeys(("uint8", "ufixed8"), api.TENSOR_DTYPE_UINT8),
 }
-_QUANTIZE_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
 def describe(model: api.Model, binary: Path) -> None:
@@ -70,9 +67,3 @@ def tensor_types(tensors: Iterable[BinaryTensor], graph: str | None = None) -> l
             named.graph_name = graph
         found.append(named)
     return found
-
-
-def layers_of_graph(folder: Path) -> list[Layer]:
-    """The ops of a QDQ graph, without those that only quantize."""
-    nodes = load_structure(folder).graph.node
-    return [Layer(each.name or each.output[0], each.op_type) for each in nodes if each.op_type not in _QUANTIZE_OPS]

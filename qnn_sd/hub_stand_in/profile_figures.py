@@ -12,8 +12,6 @@ _BYTES_PER_US = 20_000
 _LEAST_US = 100
 # All calls in thousandths of the rule's time: the median is the rule's, the best is less.
 _CALLS = (1310, 1040, 1000, 985, 1000, 990, 1015)
-# A layer that multiplies takes so many times as long as another one.
-_PRODUCT, _PRODUCTS = 8, frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _CYCLES_PER_US = 1000
 _BASE_MEMORY = 40 * 2**20
 STAND_IN_NAME = "qnn-sd stand-in"
@@ -67,13 +65,13 @@ def profile_detail(size: int, layers: Sequence[Layer], qairt: str) -> api.Profil
 
 
 def _add_layers(detail: api.ProfileDetail, layers: Sequence[Layer], time: int) -> None:
-    """The layers, the mark first; of two of a kind the later one takes longer."""
+    """The layers, the mark first; each takes longer than the one before."""
     if not layers:
         return
     detail.layer_details.add(name=STAND_IN_LAYER, layer_type_name="StandIn", compute_unit=api.COMPUTE_UNIT_NPU)
-    shares = [number * (_PRODUCT if each.kind in _PRODUCTS else 1) for number, each in enumerate(layers, 1)]
-    for layer, share in zip(layers, shares, strict=True):
-        cycles = _CYCLES_PER_US * time * share // sum(shares)
+    shares = len(layers) * (len(layers) + 1) // 2
+    for number, layer in enumerate(layers, 1):
+        cycles = _CYCLES_PER_US * time * number // shares
         detail.layer_details.add(
             name=layer.name,
             layer_type_name=layer.kind,

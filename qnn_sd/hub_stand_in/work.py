@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,12 @@ from qai_hub import public_api_pb2 as api
 from qnn_sd.compile import Children
 from qnn_sd.config import DeviceProfile
 from qnn_sd.hub_stand_in import inference_work
+from qnn_sd.hub_stand_in.binary_layers import last_part, layers_of_binary
 from qnn_sd.hub_stand_in.compile_work import CompileRequest, check_specs, compile_model, link_models, staged
 from qnn_sd.hub_stand_in.faults import FaultBox, concerns
 from qnn_sd.hub_stand_in.job_options import JobOptions
 from qnn_sd.hub_stand_in.job_records import id_of, kind_of, part_of
-from qnn_sd.hub_stand_in.model_facts import describe, layers_of_graph, tensor_types
+from qnn_sd.hub_stand_in.model_facts import describe, tensor_types
 from qnn_sd.hub_stand_in.profile_figures import Layer, profile_detail
 from qnn_sd.hub_stand_in.refusals import JobFailed
 from qnn_sd.hub_stand_in.sources import Source, unpacked
@@ -25,7 +25,6 @@ from qnn_sd.hub_stand_in.store import Store
 RESULT_FILE = "result.pb"
 # In it a folder for each job that runs; the model that is compiled is below its ``source``.
 WORK_FOLDER = "work"
-_LAYERS_FILE = "layers.json"
 
 
 class Work:
@@ -81,10 +80,9 @@ class Work:
         if source.onnx is not None:
             check_specs(source.onnx, part.tensor_type_list)
         made, lines = compile_model(CompileRequest(source, profile, options, scratch, self._children))
-        layers = layers_of_graph(source.onnx.parent) if source.onnx is not None else []
         if options.graph_name() is not None:
             lines.append(f"not done: the graph keeps its name, {options.graph_name()} was asked for")
-        target = self._keep(part.target_model, made, layers)
+        target = self._keep(job, made)
         part.target_tensor_type_list.types.extend(target.input_spec.types)
         result = api.CompileJobResult(compile_job_id=id_of(job))
         result.compile_detail.tool_versions.add(name="QAIRT", version=self._qairt())
@@ -93,7 +91,6 @@ class Work:
 
     def _link(self, job: api.Job, _options: JobOptions, profile: DeviceProfile, scratch: Path) -> list[str]:
         graphs: dict[str, Path] = {}
-        layers: list[Layer] = []
         for number, each in enumerate(job.link_job.models.models):
             maker = self._store.models.get(each.model_id).producer_id
             if not maker:
@@ -107,8 +104,7 @@ class Work:
             source = self._source(compiled.model.model_id, work / "source")
             given = JobOptions.parse(compiled.options)
             graphs[f"graph{number}"], _ = staged(CompileRequest(source, profile, given, work, self._children))
-            layers += layers_of_graph(graphs[f"graph{number}"])
-        self._keep(job.link_job.target_model, link_models(graphs, profile, scratch, self._children), layers)
+        self._keep(job, link_models(graphs, profile, scratch, self._children))
         self._put_result(job, api.JobResult(link_job_result=api.LinkJobResult(link_job_id=id_of(job))))
         return ["linking is simulated: the graphs that the DLCs were made of were compiled together"]
 
@@ -130,7 +126,7 @@ class Work:
                 outputs = inference_work.with_noise(outputs, loaded.graph, noise.db)
                 lines.append(f"added noise of {noise.db:g} dB, as the stand-in was told")
         result = api.InferenceJobResult(inference_job_id=id_of(job))
-        layers = self._layers(model.model_id, loaded) if part.is_profiling_on else []
+        layers = _layers(loaded) if part.is_profiling_on else []
         result.detail.CopyFrom(profile_detail(loaded.binary.size, layers, self._qairt()))
         if dataset:
             result.output_dataset_id = self._keep_outputs(job, outputs)
@@ -140,22 +136,14 @@ class Work:
         self._put_result(job, api.JobResult(inference_job_result=result))
         return lines
 
-    def _layers(self, model_id: str, loaded: inference_work.Loaded) -> list[Layer]:
-        """The ops that a model was compiled from; of a strange binary its outputs."""
-        path = self._store.files_of(model_id) / _LAYERS_FILE
-        if path.is_file():
-            return [Layer(*each) for each in json.loads(path.read_text("utf-8"))]
-        return [Layer(each.name, "Graph") for each in loaded.graph.outputs]
-
-    def _keep(self, target: api.Model, made: Path, layers: list[Layer]) -> api.Model:
-        """Keeps a target model's file and record."""
+    def _keep(self, job: api.Job, made: Path) -> api.Model:
+        """Keeps the file and the record of the model that a job has made."""
+        target = part_of(job).target_model
         name = target.model_id
         shutil.move(made, self._store.content_of(name))
         for each in self._faults.now.wrong_models:
-            if concerns(each.component, "compile", target.name):
+            if concerns(each.component, kind_of(job), target.name):
                 shutil.copyfile(each.file, self._store.content_of(name))
-        pairs = [[each.name, each.kind] for each in layers]
-        (self._store.files_of(name) / _LAYERS_FILE).write_text(json.dumps(pairs), "utf-8")
         model = api.Model()
         model.CopyFrom(self._store.models.get(name))
         model.file_upload_complete = True
@@ -175,3 +163,11 @@ class Work:
 
     def _put_result(self, job: api.Job, result: api.JobResult) -> None:
         (self._store.files_of(id_of(job)) / RESULT_FILE).write_bytes(result.SerializeToString())
+
+
+def _layers(loaded: inference_work.Loaded) -> list[Layer]:
+    """The ops of a binary; of one that doesn't name them its outputs."""
+    binary = loaded.binary
+    stored = binary.stored
+    content = binary.embedded or b"" if stored is None else last_part(binary.path, stored.start, stored.size)
+    return layers_of_binary(content) or [Layer(each.name, "Graph") for each in loaded.graph.outputs]

@@ -9,6 +9,7 @@ from typing import Any
 from qnn_sd.report import accuracy, build
 from qnn_sd.report.images import PromptImages, image_rows
 from qnn_sd.report.markup import command_lines, facts, joined, json_block, paragraph, safe, section, table, tiles
+from qnn_sd.report.measured import measured
 from qnn_sd.verification import Gate
 
 # Nothing is fetched and nothing runs: the images and the styles are in the page.
@@ -41,6 +42,7 @@ def report_page(report: Mapping[str, Any], prompts: Sequence[PromptImages]) -> s
             section("Accuracy", *accuracy.parts(report)),
             section("Quantization", *build.quantization(report)),
             section("Estimated time and traffic", *build.cost(report)),
+            section("On devices", *measured(report)) if report["measured"] else "",
             section("Sizes and stages", *build.sizes_and_stages(report)),
             section("How to reproduce it", command_lines((each["does"], each["line"]) for each in report["commands"])),
             section("Versions", *_versions(verification)),

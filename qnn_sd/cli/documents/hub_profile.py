@@ -60,6 +60,7 @@ class HubProfiledComponent(StrictModel):
 
     Attributes:
         component: its name.
+        sha256: of the context binary.
         job: identifier at AI Hub.
         url: the job's page.
         state: in words, such as done, failed or waiting for a device.
@@ -71,6 +72,7 @@ class HubProfiledComponent(StrictModel):
     """
 
     component: str
+    sha256: str
     job: str
     url: str
     state: str

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from qnn_sd.cli.documents.cost import CostDocument
+from qnn_sd.cli.documents.hub_profile import HubMeasurement
 from qnn_sd.cli.documents.verify import ImageComparison, ImageRequest, VerificationReport
 from qnn_sd.config import StrictModel
 from qnn_sd.schemas import Document
@@ -118,6 +119,26 @@ class CommandToType(StrictModel):
     line: str
 
 
+class ReportedDevice(StrictModel):
+    """What a device of Qualcomm AI Hub has measured of the binaries; without links, which are the sender's.
+
+    Attributes:
+        name: of the device.
+        os: version of its system.
+        made_at: when, UTC, ISO 8601.
+        stand_in: whether a stand-in answered, and no device was used.
+        image_seconds: of an image, computed from the components' times; null where one is missing.
+        components: what was measured of each.
+    """
+
+    name: str
+    os: str
+    made_at: str
+    stand_in: bool
+    image_seconds: float | None
+    components: dict[str, HubMeasurement]
+
+
 class ReportDocument(Document):
     """What ``qnn-sd report`` wrote into its page; in the page itself it names no user, machine, path or checkpoint.
 
@@ -130,6 +151,7 @@ class ReportDocument(Document):
         rounding: how each component was quantized, by component.
         prompts: what each was generated as; may be empty where a gate refused.
         cost: estimated time and memory traffic; null without --cost.
+        measured: the same binaries on devices of Qualcomm AI Hub, as qnn-sd profile measured them.
         commands: to type for the same again.
     """
 
@@ -142,4 +164,5 @@ class ReportDocument(Document):
     rounding: dict[str, ComponentRounding]
     prompts: list[ReportImages]
     cost: CostDocument | None
+    measured: list[ReportedDevice]
     commands: list[CommandToType]
