@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 from qnn_sd import config, qnn_provider
 from qnn_sd.adb_program import adb_path
 from qnn_sd.adb_server import DEFAULT_SERVER, server_name
+from qnn_sd.ai_hub.configuration import configuration_path, read_configuration
+from qnn_sd.console import Console
+from qnn_sd.errors import HubAccountError
 from qnn_sd.installation import install, install_extra, out_of_bounds
 from qnn_sd.metrics import MIN_SQNR_DB, sqnr_db
 from qnn_sd.reference import check_reference, reference_session
@@ -202,11 +204,10 @@ def _adb() -> CheckResult:
 
 
 def _ai_hub() -> CheckResult:
-    if os.environ.get("QAIHUB_API_TOKEN"):
-        return CheckResult("ai hub", "ok", "token in QAIHUB_API_TOKEN")
-    file = Path.home() / ".qai_hub" / "client.ini"
-    if file.is_file():
-        return CheckResult("ai hub", "ok", f"token in {file}")
-    return CheckResult(
-        "ai hub", "missing", "no token", f"For cloud devices: {install_extra('hub')}, then qai-hub configure."
-    )
+    try:
+        account = read_configuration(Console(quiet=True))
+    except HubAccountError as error:
+        hint = f"For cloud devices: {install_extra('hub')}, then docs/ai-hub.md."
+        is_there = configuration_path().exists()
+        return CheckResult("ai hub", "missing", f"{error.what}: {error.why}" if is_there else "no token", hint)
+    return CheckResult("ai hub", "ok", f"token in {account.path}")

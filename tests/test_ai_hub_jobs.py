@@ -529,6 +529,7 @@ def test_profiles_of_every_form_are_read() -> None:
         {"name": "a", "type": "Conv", "compute_unit": "NPU", "execution_time": 10, "execution_cycles": 5},
         {"name": "b", "type": "Add", "compute_unit": "CPU"},
         {"name": "c", "type": "Conv", "compute_unit": "NPU", "execution_time": 90},
+        {"name": "d", "type": "Mul", "compute_unit": "NPU", "execution_time": 0, "execution_cycles": 900},
     ]
     whole = profile_of_json(
         {
@@ -544,8 +545,8 @@ def test_profiles_of_every_form_are_read() -> None:
         }
     )
     assert (whole.median_ms, whole.best_ms, whole.load_ms, whole.peak_bytes) == (2.5, 2.0, 5.0, 7)
-    assert whole.layers == {"NPU": 2, "CPU": 1}
-    assert [each.name for each in whole.slowest(5)] == ["c", "a"]
+    assert whole.layers == {"NPU": 3, "CPU": 1}
+    assert [(each.name, each.ms) for each in whole.slowest(5)] == [("c", 0.09), ("a", 0.01), ("d", 0.0)]
     bare = profile_of_json({"execution_summary": {"estimated_inference_time": 2000, "first_load_time": None}})
     assert (bare.median_ms, bare.best_ms, bare.load_ms, bare.peak_bytes, bare.layers) == (2.0, 2.0, None, None, {})
 

@@ -113,6 +113,6 @@ def _op(layer: Mapping[str, Any]) -> HubOp:
         str(layer.get("name", "")),
         str(layer.get("type", "")),
         str(layer.get("compute_unit", "UNSPECIFIED")),
-        _ms(layer.get("execution_time")),
+        layer["execution_time"] / _PER_MS if "execution_time" in layer else None,
         layer.get("execution_cycles"),
     )

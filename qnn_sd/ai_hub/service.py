@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from qnn_sd.ai_hub import cloud_devices, job_logs
+from qnn_sd.ai_hub import cloud_devices, job_ends
 from qnn_sd.ai_hub.api import Api, CallFailed
 from qnn_sd.ai_hub.client_package import require_client
 from qnn_sd.ai_hub.cloud_devices import CloudDevice
 from qnn_sd.ai_hub.configuration import read_configuration
 from qnn_sd.ai_hub.content import refuse_too_large
-from qnn_sd.ai_hub.failures import explain
 from qnn_sd.ai_hub.job_states import JobState, state_of
 from qnn_sd.ai_hub.journal import JobEntry, Journal
 from qnn_sd.ai_hub.patience import check_account
-from qnn_sd.ai_hub.profile_result import HubProfile, profile_of_json
+from qnn_sd.ai_hub.profile_result import HubProfile
+from qnn_sd.ai_hub.results import Results
 from qnn_sd.ai_hub.submission import Submission
 from qnn_sd.ai_hub.uploads import Uploads
-from qnn_sd.ai_hub.waiting import follow, title_of
+from qnn_sd.ai_hub.waiting import follow
 from qnn_sd.ai_hub.work import HubJob, HubModel, Work
-from qnn_sd.artifact import sha256_of_json
 from qnn_sd.console import Console
-from qnn_sd.errors import HubDeadlineError, HubJobError, HubServiceError
-from qnn_sd.in_words import duration
-from qnn_sd.output_files import output_error
+from qnn_sd.errors import HubDeadlineError, HubJobError
 
 _QAIRT = "qairt"
 
@@ -51,6 +47,7 @@ class HubService:
     def __init__(self, api: Api, journal: Journal, console: Console) -> None:
         self._api, self.journal, self._console = api, journal, console
         self._uploads = Uploads(api, journal, console)
+        self._results = Results(api, console)
         self._submission = Submission(api, journal, self._uploads, console)
         self._devices: list[CloudDevice] | None = None
         self._pending: set[str] = set()
@@ -214,28 +211,13 @@ class HubService:
 
     def job_error(self, job: HubJob, state: JobState) -> HubJobError:
         """A failed job as it is told: what its failure type means, what its log says, its link."""
-        log = self._api.account.token.hidden_in(job_logs.log_of(self._api, job.id))
-        known = explain(state.failure_type, f"{state.reason}\n{log}")
-        number = f" (failure type {state.failure_type})" if state.failure_type else ""
-        lines = "".join(f"\n    {line}" for line in job_logs.excerpt(log))
-        said = f" AI Hub says: {state.reason.strip().rstrip('.')}." if state.reason.strip() else ""
-        return HubJobError(
-            f"AI Hub's job {job.id}, {title_of(job)}, failed{number}",
-            why=f"{known.why}{said}" + (f" From its log:{lines}" if lines else ""),
-            hint=f"{known.hint}. The job: {job.url}",
-        )
+        return job_ends.job_error(self._api, job, state)
 
     def deadline_error(
         self, left: Sequence[HubJob], states: Mapping[str, JobState], deadline_s: float
     ) -> HubDeadlineError:
         """Jobs that go on when the time is over, as it is told."""
-        listed = "; ".join(f"{title_of(each)} ({each.id}): {states[each.id].in_words}" for each in left)
-        count = f"{len(left)} jobs haven't" if len(left) > 1 else "A job hasn't"
-        return HubDeadlineError(
-            f"{count} ended at AI Hub within {duration(deadline_s)}",
-            why=f"{listed}.",
-            hint="They go on there: qnn-sd hub resume waits for them, and so does the same command.",
-        )
+        return job_ends.deadline_error(left, states, deadline_s)
 
     def profile(self, job: HubJob) -> HubProfile:
         """What a profile or inference job measured.
@@ -243,20 +225,7 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed, or the job has no profile.
         """
-        return profile_of_json(self.profile_json(job))
-
-    def profile_json(self, job: HubJob) -> dict[str, Any]:
-        """The same as AI Hub's client gives it.
-
-        Raises:
-            HubServiceError: the service or network failed, or the job has no profile.
-        """
-        found = self._api.call(f"fetch the profile of {job.id} from AI Hub", self._hub_job(job).download_profile)
-        if not isinstance(found, dict) or not found.get("execution_summary"):
-            raise HubServiceError(
-                f"AI Hub has no profile of {job.id}, {title_of(job)}", hint=f"Look at the job's page: {job.url}"
-            )
-        return found
+        return self._results.profile(job)
 
     def outputs(self, job: HubJob) -> dict[str, list[NDArray[Any]]]:
         """The outputs of an inference job that had inputs: one array a sample.
@@ -264,14 +233,7 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed, or the job has no outputs.
         """
-        found = self._api.call(f"fetch the outputs of {job.id} from AI Hub", self._hub_job(job).download_output_data)
-        if not isinstance(found, dict):
-            raise HubServiceError(
-                f"AI Hub has no outputs of {job.id}, {title_of(job)}",
-                why="Its outputs are kept for 30 days.",
-                hint=f"Look at the job's page: {job.url}",
-            )
-        return dict(found)
+        return self._results.outputs(job)
 
     def target_model(self, job: HubJob) -> HubModel:
         """What a compile or link job made, for further work.
@@ -279,12 +241,7 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed, or the job made none.
         """
-        model = self._api.call(f"look at the model of {job.id} at AI Hub", self._hub_job(job).get_target_model)
-        if model is None:
-            raise HubServiceError(
-                f"AI Hub has no model of {job.id}, {title_of(job)}", hint=f"Look at the job's page: {job.url}"
-            )
-        return HubModel(str(model.model_id), sha256_of_json({"made by": job.key}), job.label)
+        return self._results.target_model(job)
 
     def download_model(self, job: HubJob, to: Path) -> Path:
         """The file that a compile or link job made.
@@ -302,17 +259,7 @@ class HubService:
             HubServiceError: the service or network failed, or the job made none.
             OutputError: it can't be written.
         """
-        made = self.target_model(job)
-        model = self._api.call(f"look at the model {made.id} at AI Hub", self._api.client.get_model, made.id)
-        try:
-            to.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{to.name}.", suffix=".part", dir=to.parent) as folder:
-                with self._console.working(f"downloading {job.label} from AI Hub"):
-                    doing = f"download {job.label} from AI Hub"
-                    arrived = Path(self._api.call(doing, model.download, str(Path(folder, to.name))))
-                return arrived.replace(to.parent / arrived.name)
-        except OSError as error:
-            raise output_error(to, error) from error
+        return self._results.download_model(job, to)
 
     def jobs(self) -> list[HubJob]:
         """All jobs of the journal that AI Hub has answered for, newest first."""
@@ -322,6 +269,3 @@ class HubService:
         """A job of the journal that AI Hub has answered for."""
         assert entry.id is not None, "a job without an answer has no identifier"
         return HubJob(entry.id, entry.kind, entry.label, entry.device, self._api.job_url(entry.id), entry.key)
-
-    def _hub_job(self, job: HubJob) -> Any:
-        return self._api.call(f"look at the job {job.id} at AI Hub", self._api.client.get_job, job.id)

@@ -71,7 +71,7 @@ def _row(each: HubProfiledComponent) -> list[object]:
         each.component,
         found.median_ms,
         found.best_ms,
-        "-" if load is None else round(load),
+        _or_dash(None if load is None else round(load)),
         "-" if found.peak_memory_bytes is None else round(found.peak_memory_bytes / 1e6),
         ", ".join(f"{count:,} {unit}" for unit, count in found.layers.items()) or "-",
     ]
@@ -79,13 +79,17 @@ def _row(each: HubProfiledComponent) -> list[object]:
 
 def _show_slowest(console: Console, measured: Sequence[HubProfiledComponent]) -> None:
     rows = [
-        [each.component, op.name, op.type or "-", op.unit, "-" if op.ms is None else op.ms]
+        [each.component, op.name, op.type or "-", op.unit, _or_dash(op.ms), _or_dash(op.cycles)]
         for each in measured
         for op in (each.measured.slowest if each.measured else [])[:_SLOWEST_SHOWN]
     ]
     if rows:
         console.result("the slowest layers")
-        console.table(["component", "layer", "op", "unit", "ms"], rows, lambda value: f"{value:,.3f}")
+        console.table(["component", "layer", "op", "unit", "ms", "cycles"], rows, lambda value: f"{value:,.3f}")
+
+
+def _or_dash(figure: float | None) -> object:
+    return "-" if figure is None else figure
 
 
 def _sources(measured: Sequence[HubProfiledComponent]) -> list[tuple[str, str]]:
