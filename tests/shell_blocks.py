@@ -24,13 +24,12 @@ REASONS = {
     "needs a phone": r"--device\b|--phone\b|\badb\b|\bqnn-sd (devices|bench|unstage)\b",
     "needs weights of Stable Diffusion": r"--model sd15\b|--checkpoint\b",
     "takes an hour": r"\bmake (full-size|checkpoint|drift|bench)\b|--model sd15\b",
-    "needs an AI Hub account": r"qai-hub|QAIHUB_(API_TOKEN|CLIENT_INI)|--via hub|--hub",
-    "needs the stand-in": r"QAIHUB_CLIENT_INI|--(via )?hub|hub:|qnn-sd hub (devices|jobs|resume)",
-    "it runs until Ctrl-C": r"hub stand-in",
+    "needs an AI Hub account": r"\bqai-hub\b|\bQAIHUB_(API_TOKEN|CLIENT_INI)\b|--via hub\b|--hub\b",
+    "needs the stand-in": r"\bQAIHUB_CLIENT_INI\b|--(via )?hub\b|\bhub:|\bqnn-sd hub (devices|jobs|resume)\b",
+    "it runs until Ctrl-C": r"\bhub stand-in\b",
     "needs Windows": r"\bADB_SERVER_SOCKET\b|\badb(\.exe)?\b|\bwsl\b|\busbip",
     "needs another program": r"\bjq\b",
     "needs macOS": r"\bdocker\b|\bADB_SERVER_SOCKET\b|\badb\b",
-    "needs AI Hub": r"--via hub\b|\bQAIHUB_CLIENT_INI\b",
 }
 _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>sh|bash|shell|console)[^\n]*\n(?P<text>.*?)^(?P=indent)```", re.M | re.S
