@@ -45,7 +45,7 @@ class HubPlace:
         what = f"the context binaries of {', '.join(TEXT_TO_IMAGE_COMPONENTS)}, with every call's inputs"
         require_consent(self.service, Upload(pipeline.identity, what), allowed, console)
         # Both passes of a step are one job; prompt and negative prompt are two.
-        text = pipeline.image_work("emulator", guidance=request.guidance).calls["text_encoder"]
+        text = pipeline.image_work("emulator", request).calls["text_encoder"]
         jobs = text + request.count * (request.steps + 1)
         console.warn(
             f"{jobs} jobs at AI Hub, one after the other: each waits for a device, often for minutes. The same command "
