@@ -100,9 +100,9 @@ _OTHER_SPACINGS: Mapping[str, str] = {
 # Samplers that others have, each with the nearest that is built.
 _OTHER_SAMPLERS: Mapping[str, str] = {
     **dict.fromkeys(("dpmpp2s", "dpmpp2sa", "dpmpp2sancestral", "dpmsolversinglestep", "dpmsolversde"), "dpm++2m-sde"),
-    **dict.fromkeys(("dpmppsde", "dpmppsdegpu", "dpmpp2ssde", "cosinedpmsolvermultistep"), "dpm++2m-sde"),
-    **dict.fromkeys(("dpm2", "dpm2discrete", "kdpm2discrete", "dpm2s", "seeds2", "seeds3"), "heun"),
-    **dict.fromkeys(("dpm2a", "dpm2ancestral", "kdpm2ancestraldiscrete", "ddpm", "heunpp2"), "euler-a"),
+    **dict.fromkeys(("dpmppsde", "dpmppsdegpu", "dpmpp2ssde", "ersde", "cosinedpmsolvermultistep"), "dpm++2m-sde"),
+    **dict.fromkeys(("dpm2", "dpm2discrete", "kdpm2discrete", "dpm2s", "seeds2", "seeds3", "heunpp2"), "heun"),
+    **dict.fromkeys(("dpm2a", "dpm2ancestral", "kdpm2ancestraldiscrete", "ddpm"), "euler-a"),
     **dict.fromkeys(
         ("lms", "lmsdiscrete", "dpmfast", "dpmadaptive", "dpmsolver", "restart", "gradientestimation"), "dpm++2m"
     ),
