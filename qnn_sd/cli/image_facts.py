@@ -74,6 +74,8 @@ def image_document(
         model=info.model,
         checkpoint=identity.checkpoint,
         vae=identity.vae,
+        text_encoder=identity.text_encoder,
+        prediction=build_request.sources.prediction,
         tokenizer=pipeline.tokenizer_sha256,
         loras=list(identity.loras),
         embeddings=list(identity.embeddings),

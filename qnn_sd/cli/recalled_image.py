@@ -94,6 +94,8 @@ def _of_document(path: Path, made: ImageDocument, pixels: str) -> RecalledImage:
         "size": size,
         "model": made.model,
     }
+    if made.prediction is not None:
+        options["prediction"] = made.prediction
     if made.quantization is not None:
         options["rounding"] = made.quantization.rounding
         options["verify"] = "no" if made.quantization.verification is None else "yes"
