@@ -152,7 +152,7 @@ def _refuse_strangers(file: SafetensorsFile, strangers: list[str], base: Base) -
             hint="Use a LoRA for Stable Diffusion 1.x.",
         )
     if not strangers:
-        raise CheckpointError(f"{file.path} holds no tensor", hint="Download or copy the file again.")
+        raise CheckpointError(f"{file.path} is empty", hint="Download or copy the file again.")
     raise CheckpointError(
         f"{file.path} has {len(strangers)} of {len(file.shapes)} tensors that match nothing in this checkpoint",
         why=f"The first are {', '.join(sorted(strangers)[:3])}.",
