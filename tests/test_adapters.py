@@ -14,7 +14,7 @@ import torch
 from original_layout import to_original
 from reference_models import LIKE_SD15_WIDE, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F  # noqa: N812 (everybody's name for it)
+from torch.nn import functional as F
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint, parse_lora
@@ -197,7 +197,7 @@ CASES = {
             "lokr_t2": random(RANK, RANK, *kernel(w)),
         },
         lambda _w, t: (
-            torch.kron(t["lokr_w1"][:, :, None, None], tucker(t["lokr_t2"], t["lokr_w2_a"], t["lokr_w2_b"]))
+            torch.kron(t["lokr_w1"][:, :, None, None], tucker(t["lokr_t2"], t["lokr_w2_a"], t["lokr_w2_b"]).contiguous())
             * ALPHA
             / RANK
         ),
@@ -260,9 +260,7 @@ def test_biases_are_merged(end: str, factor: float, folder: Path, weights: Tenso
     change = random(*bias.shape)
     tensors = {key(CONV, each): tensor for each, tensor in CASES["LoCon"].tensors(weight).items()}
     tensors |= {key(CONV, "alpha"): torch.tensor(ALPHA), key(CONV, end): change}
-    torch.testing.assert_close(
-        merged(folder, tmp_path, tensors, f"{CONV}.bias", 0.5), bias + 0.5 * factor * change
-    )
+    torch.testing.assert_close(merged(folder, tmp_path, tensors, f"{CONV}.bias", 0.5), bias + 0.5 * factor * change)
 
 
 def test_a_norms_bias_is_merged(folder: Path, weights: Tensors, tmp_path: Path) -> None:
@@ -323,9 +321,7 @@ def test_a_prefix_decides_nothing(
 ) -> None:
     weight = weights[f"{module}.weight"]
     down, up = random(RANK, weight.shape[1]), random(weight.shape[0], RANK)
-    found = merged(
-        folder, tmp_path, {f"{spelled}.{ends[0]}": down, f"{spelled}.{ends[1]}": up}, f"{module}.weight"
-    )
+    found = merged(folder, tmp_path, {f"{spelled}.{ends[0]}": down, f"{spelled}.{ends[1]}": up}, f"{module}.weight")
     torch.testing.assert_close(found, weight + up @ down)
 
 

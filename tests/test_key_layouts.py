@@ -156,11 +156,17 @@ def test_spare_tensors_are_named_and_nothing_else(
 
 def test_what_stands_beside_the_networks_is_named(original: Tensors, tmp_path: Path) -> None:
     said: list[str] = []
-    known = {"model_ema.decay": torch.zeros(1), "global_step": torch.zeros(1), "cond_stage_model.logit_scale": torch.ones(1)}
+    known = {
+        "model_ema.decay": torch.zeros(1),
+        "global_step": torch.zeros(1),
+        "cond_stage_model.logit_scale": torch.ones(1),
+    }
     opened(written({**original, **known}, tmp_path / "known.safetensors"), said)
     assert not said
     opened(written({**original, "lora_te_x.lora_down.weight": torch.zeros(1)}, tmp_path / "model.safetensors"), said)
-    assert said == ["model.safetensors has 1 tensor (lora_te_x.lora_down.weight) beside its networks, which nothing reads"]
+    assert said == [
+        "model.safetensors has 1 tensor (lora_te_x.lora_down.weight) beside its networks, which nothing reads"
+    ]
 
 
 def test_a_file_that_is_mostly_unknown_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -193,7 +199,11 @@ def test_a_config_with_fewer_layers_is_clip_skip(folder: Path, tmp_path: Path) -
     assert sqnr_db(expected, found) >= 70
     assert sqnr_db(expected, whole) < 40
     with pytest.raises(CheckpointError, match=r"has no tensor .*layers\.2"):
-        exported(opened(edited(folder, tmp_path / "more", "text_encoder", num_hidden_layers=3)), "text_encoder", tmp_path / "x")
+        exported(
+            opened(edited(folder, tmp_path / "more", "text_encoder", num_hidden_layers=3)),
+            "text_encoder",
+            tmp_path / "x",
+        )
 
 
 @pytest.mark.parametrize(
@@ -223,7 +233,10 @@ def test_a_config_of_both_of_clips_networks(folder: Path, tmp_path: Path) -> Non
 
 # What a file says of its model.
 
-V, ZERO = "v_prediction", {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+V, ZERO = (
+    "v_prediction",
+    {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"},
+)
 EMPTY = torch.zeros(0)
 LAST_IS_ZERO = torch.linspace(0.99, 0, 1000)
 
@@ -244,7 +257,12 @@ LAST_IS_ZERO = torch.linspace(0.99, 0, 1000)
     ],
 )  # fmt: skip
 def test_markers_are_taken(
-    more: Tensors, metadata: dict[str, str], expected: dict[str, object], original: Tensors, folder: Path, tmp_path: Path
+    more: Tensors,
+    metadata: dict[str, str],
+    expected: dict[str, object],
+    original: Tensors,
+    folder: Path,
+    tmp_path: Path,
 ) -> None:
     said: list[str] = []
     found = opened(written({**original, **more}, tmp_path / "model.safetensors", **metadata), said)

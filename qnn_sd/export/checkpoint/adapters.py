@@ -43,6 +43,8 @@ class Kind:
         size: rows and columns of what it makes, and the rank that alpha is divided by (None for none); None where its
             tensors don't fit each other. Columns are inputs times the kernel's places.
         product: what is added to a weight of the given shape, before alpha and scale.
+        of_bias: whether it changes a layer's bias.
+        axis: of the weight that a vector of factors is along; None where the kind has none.
     """
 
     title: str
@@ -50,6 +52,20 @@ class Kind:
     needed: Callable[[Shapes], tuple[Role, ...]]
     size: Callable[[Shapes], Size | None]
     product: Callable[[Tensors, Array], Array]
+    of_bias: bool = False
+    axis: int | None = None
+
+    def fits(self, shapes: Shapes, weight: Shape) -> Size | None:
+        """Its size, if what it makes has a weight's shape; else None."""
+        size = self.size(shapes)
+        if size is None:
+            return None
+        if self.axis is not None:
+            return size if len(weight) > self.axis and size[0] == weight[self.axis] else None
+        down = shapes.get(Role.DOWN)
+        if down is not None and down[1:2] != weight[1:2]:
+            return None
+        return size if size[:2] == (weight[0], columns(weight)) else None
 
 
 @dataclass(frozen=True)
@@ -206,12 +222,13 @@ def _lokr(tensors: Tensors, weight: Array) -> Array:
     return product.reshape(weight.shape)
 
 
-def ia3(on_input: bool, of_change: bool) -> Kind:
+def ia3(on_input: bool, of_change: bool, of_bias: bool = False) -> Kind:
     """The kind of learned factors.
 
     Args:
         on_input: whether they are of columns, and not of rows.
         of_change: whether W times them is added to W (LyCORIS), or they take W's place (peft).
+        of_bias: whether a layer's bias is meant, which is one of its rows' numbers.
     """
     role = Role.FACTORS_OF_CHANGE if of_change else Role.FACTORS
 
@@ -220,7 +237,7 @@ def ia3(on_input: bool, of_change: bool) -> Kind:
         made: Array = weight * factors.reshape([-1 if axis == on_input else 1 for axis in range(weight.ndim)])
         return made
 
-    return Kind("IA3", (role,), _needed(role), _vector_size, product)
+    return Kind("IA3", (role,), _needed(role), _vector_size, product, of_bias, int(on_input))
 
 
 def _vector_size(shapes: Shapes) -> Size:
@@ -264,7 +281,7 @@ LOKR = Kind(
     _lokr,
 )
 DIFFERENCE = Kind("difference", (Role.DIFFERENCE,), _needed(Role.DIFFERENCE), _difference_size, _difference)
-BIAS = Kind("difference", (Role.BIAS,), _needed(Role.BIAS), _difference_size, _difference)
-UP_BIAS = Kind("LoRA", (Role.UP_BIAS,), _needed(Role.UP_BIAS), _difference_size, _difference)
-OF_WEIGHTS = (LORA, LOHA, LOKR, DIFFERENCE)
-OF_BIASES = (BIAS, UP_BIAS)
+BIAS = Kind("difference", (Role.BIAS,), _needed(Role.BIAS), _difference_size, _difference, of_bias=True)
+UP_BIAS = Kind("LoRA", (Role.UP_BIAS,), _needed(Role.UP_BIAS), _difference_size, _difference, of_bias=True)
+# Those of weights first: a bias is as strong as its weight.
+KINDS = (LORA, LOHA, LOKR, DIFFERENCE, BIAS, UP_BIAS)

@@ -49,12 +49,16 @@ def embedding_file(place: Path) -> Path:
     found = [path for name in FILES if (path := place / name).is_file()] or sorted(place.glob("*.safetensors"))
     if len(found) == 1:
         return found[0]
-    names = ", ".join(path.name for path in found[:5])
+    if found:
+        raise CheckpointError(
+            f"{place} is a folder with several embeddings",
+            why=f"It holds {', '.join(path.name for path in found[:5])}.",
+            hint=f"Give one: --embedding {found[0]}.",
+        )
     raise CheckpointError(
-        f"{place} is a folder, and "
-        + ("which embedding in it is meant isn't said" if found else "no embedding is in it"),
-        why=f"It holds {names}." if found else "It has no .safetensors file.",
-        hint=f"Give one: --embedding {found[0]}." if found else "Give the embedding's .safetensors file.",
+        f"{place} is a folder with no embedding",
+        why=f"It has no .safetensors file, such as {FILES[0]}.",
+        hint="Give the embedding's file.",
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint import adapters
-from qnn_sd.export.checkpoint.adapters import Delta, Kind, columns
+from qnn_sd.export.checkpoint.adapters import Delta, Kind
 from qnn_sd.export.checkpoint.architecture import is_whole_checkpoint, lora_kin
 from qnn_sd.export.checkpoint.embeddings import BUNDLED, Embedding, bundled_embeddings
 from qnn_sd.export.checkpoint.lora_files import LoraFiles
@@ -167,9 +167,8 @@ def _deltas(
 ) -> Iterator[tuple[str, Delta]]:
     """What a module's tensors add, by the name of the weight or bias."""
     rank = None
-    for kind in _kinds(file, module, part):
-        is_bias = kind in adapters.OF_BIASES
-        name = f"{module.key.module}.{'bias' if is_bias else 'weight'}"
+    for kind in _kinds(file, module, part, settings):
+        name = f"{module.key.module}.{'bias' if kind.of_bias else 'weight'}"
         stored = _stored(part, name)
         if stored is None:
             raise CheckpointError(
@@ -177,33 +176,29 @@ def _deltas(
                 hint=base.hint("Use a LoRA for this checkpoint's architecture."),
             )
         names = _complete(file, module, kind)
-        size = kind.size({role: file.shapes[name] for role, name in names.items()})
-        down = file.shapes[names[Role.DOWN]] if kind is adapters.LORA else None
-        if size is None or not _fits(kind, size, down, stored.shape):
+        size = kind.fits({role: file.shapes[each] for role, each in names.items()}, stored.shape)
+        if size is None:
             raise _misfit(file, kind, names, name, stored.shape, base)
-        rank = rank if is_bias else size[2]
+        rank = rank if kind.of_bias else size[2]
         strength = (1.0, 1.0) if rank is None or kind is adapters.BIAS else _strength(file, module, rank, settings)
-        magnitude = None if is_bias else _magnitude(file, module, stored.shape, base)
+        magnitude = None if kind.of_bias else _magnitude(file, module, stored.shape, base)
         yield name, Delta(file, kind, names, scale, *strength, magnitude)
 
 
-def _kinds(file: SafetensorsFile, module: _Module, part: Part) -> Iterator[Kind]:
+def _kinds(file: SafetensorsFile, module: _Module, part: Part, settings: AdapterSettings) -> Iterator[Kind]:
     """The kinds that a module's tensors are of, those of its weight first."""
     there = module.names.keys()
+    known = [kind for kind in adapters.KINDS if there & set(kind.roles)]
+    factors = Role.FACTORS_OF_CHANGE in there or Role.FACTORS in there
     if Role.FACTORS_OF_CHANGE in there:
         yield adapters.ia3(bool(file.read_number(module.names[Role.ON_INPUT])), of_change=True)
     if Role.FACTORS in there:
-        shape = file.shapes[module.names[Role.FACTORS]]
-        weight = _stored(part, f"{module.key.module}.weight")
-        # peft's are a row for the inputs, or a column for the outputs.
-        on_input = shape[0] == 1 and weight is not None and math.prod(shape) == weight.shape[1]
+        on_input = settings.is_on_input(module.key.module, file.shapes[module.names[Role.FACTORS]])
         yield adapters.ia3(on_input, of_change=False)
-    for kind in (*adapters.OF_WEIGHTS, *adapters.OF_BIASES):
-        if there & set(kind.roles):
-            yield kind
-    known = {role for kind in (*adapters.OF_WEIGHTS, *adapters.OF_BIASES) for role in kind.roles}
-    if not there & {*known, Role.FACTORS, Role.FACTORS_OF_CHANGE}:
-        yield adapters.LORA  # an alpha alone: what belongs to it is missing
+        if not on_input and _stored(part, f"{module.key.module}.bias") is not None:
+            yield adapters.ia3(on_input, of_change=False, of_bias=True)
+    # An alpha alone is a LoRA's whose other tensors are missing.
+    yield from known if known or factors else (adapters.LORA,)
 
 
 def _complete(file: SafetensorsFile, module: _Module, kind: Kind) -> dict[Role, str]:
@@ -217,14 +212,6 @@ def _complete(file: SafetensorsFile, module: _Module, kind: Kind) -> dict[Role, 
                 hint="Download or copy the file again: it is not whole.",
             )
     return names
-
-
-def _fits(kind: Kind, size: adapters.Size, down: tuple[int, ...] | None, weight: tuple[int, ...]) -> bool:
-    if kind.title == "IA3":
-        return size[0] in weight[:2]
-    if down is not None and down[1:2] != weight[1:2]:
-        return False
-    return size[:2] == (weight[0], columns(weight))
 
 
 def _misfit(

@@ -68,12 +68,16 @@ def lora_files(place: Path) -> LoraFiles:
     others = sorted(place.glob("*.safetensors"))
     if len(others) == 1:
         return LoraFiles(place, (others[0],), _configs(others[0]))
+    if others:
+        raise CheckpointError(
+            f"{place} is a folder with several LoRAs",
+            why=f"It holds {', '.join(path.name for path in others[:5])}.",
+            hint=f"Give one: --lora {others[0]}.",
+        )
     raise CheckpointError(
-        f"{place} is a folder, and " + ("which LoRA in it is meant isn't said" if others else "no LoRA is in it"),
-        why=f"It holds {', '.join(path.name for path in others[:5])}."
-        if others
-        else f"It has no {' and no '.join(NAMES)}.",
-        hint=f"Give one: --lora {others[0]}." if others else "Give the LoRA's .safetensors file.",
+        f"{place} is a folder with no LoRA",
+        why=f"It has no .safetensors file, such as {NAMES[0]}.",
+        hint="Give the LoRA's file.",
     )
 
 

@@ -70,6 +70,18 @@ class AdapterSettings:
             )
         return float(value), math.sqrt(rank) if self.values.get(f"{prefix}use_rslora") else rank
 
+    def is_on_input(self, module: str, shape: tuple[int, ...]) -> bool:
+        """Whether peft's IA3 factors are of a layer's inputs: those that it calls feed-forward.
+
+        Args:
+            module: the layer.
+            shape: of the factors; of a matrix's they are a row for inputs, a column for outputs.
+        """
+        said = self.values.get("feedforward_modules")
+        if isinstance(said, list):
+            return any(f".{module}".endswith(f".{each}") for each in said if isinstance(each, str))
+        return len(shape) == 2 and shape[0] == 1 != shape[1]
+
 
 def _end(pattern: str) -> str:
     return without_text_model(pattern.removeprefix("^").removeprefix("base_model.model."))
