@@ -101,7 +101,7 @@ def convolved(down: torch.Tensor, up: torch.Tensor, mid: torch.Tensor | None = N
 
 def tucker(core: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
     """Mode products of a core with two matrices (Tucker 1966)."""
-    return torch.einsum("ijkl,ip,jr->prkl", core, rows, cols)
+    return torch.einsum("ijkl,ip,jr->prkl", core, rows, cols).contiguous()
 
 
 ALPHA = 2.0
@@ -197,7 +197,7 @@ CASES = {
             "lokr_t2": random(RANK, RANK, *kernel(w)),
         },
         lambda _w, t: (
-            torch.kron(t["lokr_w1"][:, :, None, None], tucker(t["lokr_t2"], t["lokr_w2_a"], t["lokr_w2_b"]).contiguous())
+            torch.kron(t["lokr_w1"][:, :, None, None], tucker(t["lokr_t2"], t["lokr_w2_a"], t["lokr_w2_b"]))
             * ALPHA
             / RANK
         ),
@@ -307,7 +307,11 @@ TEXT_SPELLINGS = {
     "peft": f"base_model.model.text_model.{TEXT}",
     "whole original": f"cond_stage_model.transformer.text_model.{TEXT}",
 }
-ENDS = (("lora_down.weight", "lora_up.weight"), ("lora_A.weight", "lora_B.weight"), ("lora_A.default.weight", "lora_B.default.weight"))  # fmt: skip
+ENDS = (
+    ("lora_down.weight", "lora_up.weight"),
+    ("lora_A.weight", "lora_B.weight"),
+    ("lora_A.default.weight", "lora_B.default.weight"),
+)
 
 
 @pytest.mark.parametrize("ends", ENDS)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def test_numbers_of_every_format_are_read_exactly(dtype: str, kind: Any, tmp_pat
 def test_what_is_not_finite_is_named(dtype: str, value: float, tmp_path: Path) -> None:
     kinds = {"F64": np.float64, "F16": np.float16, "F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2}
     path = stored(tmp_path / "a.safetensors", {"a": (dtype, np.array([1, value]).astype(kinds[dtype]))})
-    with pytest.raises(CheckpointError, match="a in .* holds NaN or infinity"):
+    with pytest.raises(CheckpointError, match=r"a in .* holds NaN or infinity"):
         SafetensorsFile(path).read("a")
 
 
@@ -77,9 +77,9 @@ def test_a_single_number_may_be_whole_and_weights_may_not(tmp_path: Path) -> Non
     file = SafetensorsFile(stored(tmp_path / "a.safetensors", tensors))
     assert [file.read_number(dtype) for dtype in kinds] == [4] * len(kinds)
     assert file.read_number("yes") == 1
-    with pytest.raises(CheckpointError, match="two in .* has 2 values"):
+    with pytest.raises(CheckpointError, match=r"two in .* has 2 values"):
         file.read_number("two")
-    with pytest.raises(CheckpointError, match="I8 in .* is I8"):
+    with pytest.raises(CheckpointError, match=r"I8 in .* is I8"):
         file.read("I8")
 
 
@@ -122,36 +122,37 @@ def test_metadata_with_numbers_is_read_as_text(tmp_path: Path) -> None:
     assert "epoch, of" in (file.remark or "")
 
 
-def zipped(path: Path, *names: str) -> None:
-    with zipfile.ZipFile(path, "w") as file:
-        for name in names:
-            file.writestr(name, b"content")
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr(name, b"content")
+    return content.getvalue()
 
 
-CONTENTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "pointer": (lambda path: path.write_bytes(POINTER), "is a Git LFS pointer", "git lfs pull"),
-    "page": (lambda path: path.write_text("<!DOCTYPE html><html><title>Sign in</title>" + " " * 300), "web page", "Log in"),
-    "page with a byte order mark": (lambda path: path.write_text("\ufeff\n<html>"), "web page", "licence"),
-    "server's XML": (lambda path: path.write_text("<?xml version='1.0'?><Error>AccessDenied"), "web page", "Log in"),
-    "empty": (lambda path: path.touch(), "is empty", "Download or copy it again"),
-    "answer": (lambda path: path.write_text('{"error": "Access to model is restricted"}'), "is JSON text", "Log in"),
-    "text": (lambda path: path.write_text("Entry not found"), "is text", "download the file again"),
-    "index": (lambda path: path.write_text('{"weight_map": {"a": "b"}}'), "index of sharded weights", "Give the folder"),
-    "config": (lambda path: path.write_text('{"_class_name": "UNet"}'), "is a config", "Give the folder"),
-    "zip": (lambda path: zipped(path, "model.safetensors"), "is a zip archive", "Unpack it"),
-    "pickle": (lambda path: zipped(path, "archive/data.pkl"), "is a pickle", "Download the .safetensors"),
-    "GGUF": (lambda path: path.write_bytes(b"GGUF\3\0\0\0" + bytes(40)), "is a GGUF model", "fp16 or fp32"),
-    "ONNX": (lambda path: path.write_bytes(b"\x08\x09\x12\x07pytorch\x1a\x052.1.0"), "is an ONNX model", "exported from"),
-    "7z": (lambda path: path.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(40)), "is a 7z archive", "Unpack it"),
-    "image": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40)), "is a PNG image", ".safetensors"),
-}  # fmt: skip
+CONTENTS: dict[str, tuple[bytes, str, str]] = {
+    "pointer": (POINTER, "is a Git LFS pointer", "git lfs pull"),
+    "page": (b"<!DOCTYPE html><html><title>Sign in</title>" + b" " * 300, "web page", "Log in"),
+    "page with a byte order mark": (b"\xef\xbb\xbf\n<html>", "web page", "licence"),
+    "server's XML": (b"<?xml version='1.0'?><Error>AccessDenied", "web page", "Log in"),
+    "empty": (b"", "is empty", "Download or copy it again"),
+    "answer": (b'{"error": "Access to model is restricted"}', "is JSON text", "Log in"),
+    "text": (b"Entry not found", "is text", "download the file again"),
+    "index": (b'{"weight_map": {"a": "b"}}', "index of sharded weights", "Give the folder"),
+    "config": (b'{"_class_name": "UNet"}', "is a config", "Give the folder"),
+    "zip": (zipped("model.safetensors"), "is a zip archive", "Unpack it"),
+    "pickle": (zipped("archive/data.pkl"), "is a pickle", "Download the .safetensors"),
+    "GGUF": (b"GGUF\3\0\0\0" + bytes(40), "is a GGUF model", "fp16 or fp32"),
+    "ONNX": (b"\x08\x09\x12\x07pytorch\x1a\x052.1.0", "is an ONNX model", "exported from"),
+    "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(40), "is a 7z archive", "Unpack it"),
+    "image": (b"\x89PNG\r\n\x1a\n" + bytes(40), "is a PNG image", ".safetensors"),
+}
 
 
 @pytest.mark.parametrize("case", CONTENTS)
 def test_what_is_no_checkpoint_is_called_what_it_is(case: str, tmp_path: Path) -> None:
-    make, what, cure = CONTENTS[case]
+    content, what, cure = CONTENTS[case]
     path = tmp_path / "model.safetensors"
-    make(path)
+    path.write_bytes(content)
     for sources in (
         Sources(path),
         Sources(CHECKPOINT, vae=path),

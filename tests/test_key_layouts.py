@@ -417,12 +417,12 @@ def bare(folder: Path, path: Path, part: str) -> Path:
 @pytest.mark.parametrize(
     "given",
     [
-        lambda other, part, _tmp: other,
+        lambda other, _part, _tmp: other,
         lambda other, part, _tmp: other / part,
         lambda other, part, _tmp: next((other / part).glob("*.safetensors")),
         lambda other, part, tmp: bare(other, tmp / "lone.safetensors", part),
         lambda other, part, tmp: bare(other, tmp / "model.safetensors", part).parent,
-        lambda other, part, tmp: written(to_original(other), tmp / "whole.safetensors"),
+        lambda other, _part, tmp: written(to_original(other), tmp / "whole.safetensors"),
     ],
     ids=["checkpoint", "folder", "file", "file-without-config", "folder-without-config", "single-file"],
 )

@@ -58,9 +58,11 @@ def fetch_checkpoint(name: str, download: bool = True) -> Path:
 
 
 def file_on_hub(text: str) -> tuple[str, str] | None:
-    """Hub id and file of ``owner/name/FILE.safetensors``; None for another text."""
+    """Hub id and file of ``owner/name/FILE.safetensors``; None for another text, and for a path into a folder here."""
     found = _FILE_ON_HUB.fullmatch(text)
-    return (found["id"], found["file"]) if found and ".." not in found["file"].split("/") else None
+    if found is None or ".." in found["file"].split("/") or Path(found["id"]).parent.exists():
+        return None
+    return found["id"], found["file"]
 
 
 def fetch_vae(name: str, download: bool = True) -> Path:

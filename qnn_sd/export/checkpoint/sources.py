@@ -44,7 +44,7 @@ def existing_or_hub(text: str) -> str | Path:
         CheckpointError: neither.
     """
     path = Path(text).expanduser()
-    if path.exists():
+    if text and path.exists():
         return path
     if broken := broken_link(path):
         raise broken
