@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,15 @@ import peft
 import pytest
 import torch
 from original_layout import to_original
+from pydantic import ValidationError
 from reference_models import LIKE_SD15_WIDE, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from qnn_sd.cli.like_sources import LikeSources
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint, parse_lora
+from qnn_sd.image_metadata import ImageDocument, ImageEmbedding, ImageLora, ImageSource
 
 Tensors = dict[str, torch.Tensor]
 RANK = 4
@@ -502,3 +506,43 @@ def value_of_table(opened: Checkpoint) -> np.ndarray:
     source, name = opened.weights("text_encoder"), "embeddings.token_embedding.weight"
     name = name if source.has(name) else f"text_model.{name}"
     return source.get(name, (opened.config("text_encoder")["vocab_size"], 64))
+
+
+# An image that was made with such files finds them again.
+
+
+def test_folders_and_text_encoders_are_found_by_their_hashes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ink").mkdir()
+    save_file(lora(LINEAR), tmp_path / "ink" / "adapter_model.safetensors")
+    config = tmp_path / "ink" / "adapter_config.json"
+    config.write_text(json.dumps({"peft_type": "LORA", "r": RANK, "lora_alpha": 2}))
+    text = Path(shutil.copytree(folder / "text_encoder", tmp_path / "clip"))
+    sources = Sources(folder, loras=(("ink", 0.5),), text_encoder=text, prediction="v")
+    identity = open_checkpoint(sources).identity()
+    assert identity.text_encoder is not None
+    made = ImageDocument.model_construct(
+        checkpoint=ImageSource(name="owner/name", kind="hub", sha256="0" * 64),
+        vae=identity.vae,
+        text_encoder=identity.text_encoder,
+        loras=list(identity.loras),
+        embeddings=[ImageEmbedding(name="<cat>", file="owner/cat", kind="hub", sha256="0" * 64)],
+    )
+    typed = {"checkpoint": None, "vae": None, "text_encoder": None, "lora": (), "embedding": ()}
+    found = LikeSources(tmp_path / "image.png", made).options(typed)
+    assert found == {
+        "checkpoint": "owner/name",
+        "text_encoder": str(tmp_path / "clip"),
+        "lora": (f"{tmp_path / 'ink'}:0.5",),
+        "embedding": ("<cat>=owner/cat",),
+    }
+    again = LikeSources(tmp_path / "image.png", made).options({**typed, "lora": ("ink:0.25",)})
+    assert again["lora"] == ("ink:0.25",)
+    config.write_text(json.dumps({"peft_type": "LORA", "r": RANK, "lora_alpha": 4}))
+    with pytest.raises(CheckpointError, match="was made with the LoRA ink"):
+        LikeSources(tmp_path / "image.png", made).options(typed)
+    for kind, name in (("hub", "../secret"), ("folder", "a/b")):
+        with pytest.raises(ValidationError):
+            ImageLora(name=name, kind=kind, sha256="0" * 64, tensors_sha256="0" * 64, scale=1.0)

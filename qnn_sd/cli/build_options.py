@@ -269,7 +269,9 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
             if name in rest
         }
         loras, embeddings = tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding))
-        sources = Sources(checkpoint, vae, loras, embeddings, tokenizer, text_encoder, prediction)
+        sources = Sources(
+            checkpoint, vae, loras, embeddings, tokenizer, text_encoder=text_encoder, prediction=prediction
+        )
         typed = (size,) if isinstance(size, str) else size or ()
         sizes = tuple(dict.fromkeys(map(_parse_size, typed)))
         for each in sizes:
