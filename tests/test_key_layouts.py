@@ -292,6 +292,28 @@ def test_contradictions_are_refused_and_the_option_settles_them(
     assert opened(path, prediction=given).scheduler["prediction_type"] == kinds[given]
 
 
+def test_a_yaml_beside_a_file_says_it_too(original: Tensors, tmp_path: Path) -> None:
+    path = written(original, tmp_path / "model.safetensors")
+    for said, kind in (
+        ('"v"', V),
+        ("v # as Salimans and Ho", V),
+        ('"eps"', "epsilon"),
+        ("velocity_of_light", "epsilon"),
+    ):
+        text = f"model:\n  params:\n    parameterization: {said}\n    linear_start: 0.00085\n"
+        path.with_suffix(".yaml").write_text(text)
+        assert opened(path).scheduler["prediction_type"] == kind
+
+
+def test_a_unets_config_says_it_too(folder: Path, tmp_path: Path) -> None:
+    copy = edited(folder, tmp_path / "copy", "unet", prediction_type=V)
+    (copy / "scheduler").mkdir(exist_ok=True)
+    config = copy / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps({"_class_name": "DDIMScheduler"}))
+    assert opened(copy).scheduler["prediction_type"] == V
+    assert exported(opened(copy), "unet", tmp_path / "graph") == []
+
+
 def test_what_is_not_built_is_named(original: Tensors, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match="EDM"):
         opened(written({**original, "edm_vpred.sigma_max": EMPTY}, tmp_path / "model.safetensors"))

@@ -13,9 +13,9 @@ import numpy as np
 from qnn_sd.config import Architecture
 from qnn_sd.errors import CheckpointError, SettingError
 from qnn_sd.export.checkpoint import clip_tokenizer, fit
-from qnn_sd.export.checkpoint.adapters import Delta
 from qnn_sd.export.checkpoint.architecture import refuse_other_tasks
 from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
+from qnn_sd.export.checkpoint.delta import Delta
 from qnn_sd.export.checkpoint.embeddings import Embedding
 from qnn_sd.export.checkpoint.identity import CheckpointIdentity, identify
 from qnn_sd.export.checkpoint.json_file import read_json

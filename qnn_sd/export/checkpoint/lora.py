@@ -12,8 +12,9 @@ from pathlib import Path
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint import adapters
-from qnn_sd.export.checkpoint.adapters import Delta, Kind
+from qnn_sd.export.checkpoint.adapters import Kind
 from qnn_sd.export.checkpoint.architecture import is_whole_checkpoint, lora_kin
+from qnn_sd.export.checkpoint.delta import Delta
 from qnn_sd.export.checkpoint.embeddings import BUNDLED, Embedding, bundled_embeddings
 from qnn_sd.export.checkpoint.lora_files import LoraFiles
 from qnn_sd.export.checkpoint.lora_names import LoraKey, LoraNames, Role

@@ -33,6 +33,7 @@ _CONFIG = "scheduler_config.json"
 _EDM = re.compile(r"(^|\.)edm_")
 # Of a tensor alphas_cumprod: Stable Diffusion's ends at 0.0047, one of zero terminal SNR at 0.
 _NO_SIGNAL = 1e-5
+_LONGEST_YAML = 100_000
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,28 @@ def _of_metadata(file: SafetensorsFile, given: Kind | None) -> Iterator[Statemen
             yield Statement(place, kind="v")
 
 
-def _of_config(layout: Layout) -> Iterator[Statement]:
-    """What a folder's scheduler config says; a single file's was made here."""
-    if layout.origin.is_dir() and layout.scheduler:
-        kind = {name: key for key, name in _IN_CONFIGS.items()}.get(layout.scheduler.get("prediction_type", "epsilon"))
+def _of_configs(layout: Layout) -> Iterator[Statement]:
+    """What stands beside the tensors: a folder's configs, or A1111's YAML for a single file."""
+    if not layout.origin.is_dir():
+        yield from _of_yaml(layout.origin.with_suffix(".yaml"))
+        return
+    for place, config in ((_CONFIG, layout.scheduler), ("the UNet's config.json", layout.parts["unet"].config)):
+        kind = next((kind for kind, name in _IN_CONFIGS.items() if config.get("prediction_type") == name), None)
         # Another kind is the scheduler's to refuse.
-        if kind is not None and "prediction_type" in layout.scheduler:
-            yield Statement(_CONFIG, kind=_KINDS[kind])
-        if layout.scheduler.get("rescale_betas_zero_snr") is not None:
-            yield Statement(_CONFIG, zero_snr=bool(layout.scheduler["rescale_betas_zero_snr"]))
+        if kind is not None:
+            yield Statement(place, kind=_KINDS[kind])
+    if layout.scheduler.get("rescale_betas_zero_snr") is not None:
+        yield Statement(_CONFIG, zero_snr=bool(layout.scheduler["rescale_betas_zero_snr"]))
+
+
+def _of_yaml(path: Path) -> Iterator[Statement]:
+    """A config of the original code, which A1111's users lay beside a file of the same name."""
+    try:
+        text = path.read_text("utf-8", "replace") if path.stat().st_size < _LONGEST_YAML else ""
+    except OSError:
+        return
+    if found := re.search(r"^\s*parameterization:\s*[\"']?(v|eps)\b", text, re.MULTILINE):
+        yield Statement(f"parameterization in {path.name}", kind=_KINDS[found[1]])
 
 
 def statements_of(files: Iterable[SafetensorsFile], given: Kind | None = None) -> list[Statement]:
@@ -142,7 +156,7 @@ def settled_scheduler(
         UnsupportedModelError: they say something that isn't built.
     """
     files = [file for file in layout.sources if file.path in layout.parts["unet"].files.values()]
-    statements = [*statements_of(files, given), *_of_config(layout)]
+    statements = [*statements_of(files, given), *_of_configs(layout)]
     kind = _kind(statements, given, layout.origin)
     told = [each for each in statements if each.kind is not None]
     if given is not None and told and told[0].kind != given:

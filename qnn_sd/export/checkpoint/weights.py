@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from qnn_sd.errors import CheckpointError
-from qnn_sd.export.checkpoint.adapters import Delta
+from qnn_sd.export.checkpoint.delta import Delta
 from qnn_sd.export.checkpoint.parts import Part, without_text_model
 from qnn_sd.export.checkpoint.tensors import Array
 
