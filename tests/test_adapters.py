@@ -451,6 +451,19 @@ def test_the_config_beside_a_file_counts_and_is_part_of_what_it_is(
         open_checkpoint(Sources(folder, loras=((path, 1.0),)))
 
 
+@pytest.mark.parametrize("name", [f"base_model.model.{CONV}.weight", f"base_model.model.{CONV}.bias"])
+def test_whole_weights_beside_an_adapter_are_not_passed_over(name: str, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="1 of 3 tensors that match nothing"):
+        merged(folder, tmp_path, {**lora(LINEAR), name: torch.zeros(32)}, f"{LINEAR}.weight")
+
+
+def test_pickles_in_a_loras_folder_are_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter_model.bin").write_bytes(b"\x80\x02}")
+    for sources in (Sources(folder, loras=((tmp_path, 1.0),)), Sources(folder, embeddings=((None, tmp_path),))):
+        with pytest.raises(CheckpointError, match=r"adapter_model\.bin is a pickle"):
+            open_checkpoint(sources)
+
+
 def test_folders_of_loras(folder: Path, tmp_path: Path) -> None:
     save_file(lora(LINEAR), tmp_path / "ink.safetensors")
     [made] = open_checkpoint(Sources(folder, loras=((tmp_path, 1.0),))).identity().loras

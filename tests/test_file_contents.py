@@ -178,6 +178,13 @@ def test_a_config_that_was_not_fetched_is_named(tmp_path: Path) -> None:
             open_checkpoint(Sources(tmp_path))
 
 
+def test_a_tokenizer_that_was_not_fetched_is_named(tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text("{}")
+    (tmp_path / "merges.txt").write_bytes(POINTER)
+    with pytest.raises(CheckpointError, match=r"merges\.txt is a Git LFS pointer"):
+        _ = open_checkpoint(Sources(CHECKPOINT, tokenizer=tmp_path)).tokenizer
+
+
 def test_broken_links_are_named(tmp_path: Path) -> None:
     """As a hub's cache has them whose blobs were deleted."""
     lost = tmp_path / "models--owner--name" / "snapshots" / "abc" / "model.safetensors"

@@ -21,6 +21,7 @@ from qnn_sd.export.checkpoint.identity import CheckpointIdentity, identify
 from qnn_sd.export.checkpoint.json_file import read_json
 from qnn_sd.export.checkpoint.lora import Lora
 from qnn_sd.export.checkpoint.misfit import Base
+from qnn_sd.export.checkpoint.not_weights import refuse_no_json
 from qnn_sd.export.checkpoint.parts import Layout, Part
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.export.checkpoint.weights import Weights
@@ -172,6 +173,8 @@ class Checkpoint:
         folder = self._tokenizer_folder
         if self._sources.tokenizer is not None:
             self._refuse_no_tokenizer(self._sources.tokenizer)
+        for path in [] if folder is None else [folder / name for name in ALL_FILES]:
+            refuse_no_json(path)  # a pointer or a page, whatever its text would be
         vocabulary = self._clip_tokenizer() if folder is None else read_vocabulary(folder)
         self._refuse_other_vocabulary(vocabulary)
         return vocabulary

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint.misfit import Base, embedding_of_other_width
+from qnn_sd.export.checkpoint.not_weights import refuse_pickles_in
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 from qnn_sd.export.checkpoint.tensors import Array
 
@@ -55,6 +56,7 @@ def embedding_file(place: Path) -> Path:
             why=f"It holds {', '.join(path.name for path in found[:5])}.",
             hint=f"Give one: --embedding {found[0]}.",
         )
+    refuse_pickles_in(place)
     raise CheckpointError(
         f"{place} is a folder with no embedding",
         why=f"It has no .safetensors file, such as {FILES[0]}.",

@@ -16,7 +16,7 @@ from qnn_sd.export.checkpoint.adapters import Kind
 from qnn_sd.export.checkpoint.architecture import is_whole_checkpoint, lora_kin
 from qnn_sd.export.checkpoint.delta import Delta
 from qnn_sd.export.checkpoint.embeddings import BUNDLED, Embedding, bundled_embeddings
-from qnn_sd.export.checkpoint.lora_files import LoraFiles
+from qnn_sd.export.checkpoint.lora_files import PEFT, LoraFiles
 from qnn_sd.export.checkpoint.lora_names import LoraKey, LoraNames, Role
 from qnn_sd.export.checkpoint.lora_settings import AdapterSettings
 from qnn_sd.export.checkpoint.misfit import Base, refuse_lora_of_other_width
@@ -99,6 +99,8 @@ def read_lora(
         if found:
             names = ", ".join(each.name for each in found)
             remarks.append(f"{path.name} brings embeddings along, which a prompt calls by their names: {names}")
+        if path.name == PEFT and path not in files.configs:
+            remarks.append(f"{path.name} has no adapter_config.json beside it: its alpha is taken to be its rank")
         if spare:
             remarks.append(f"{path.name} has {first_names(spare)} that belong to no weight")
         settings = AdapterSettings.of(file, files.configs.get(path))
@@ -124,13 +126,15 @@ def _modules(
             strangers.append(name)
         else:
             modules.setdefault((key.part, key.module), _Module(key)).names[key.role] = name
+    replaced = [name for name in strangers if name.endswith(".bias")]
     for module in modules.values():
-        # Such a name alone may be anything: a whole checkpoint's weight, say.
+        # Such a name alone is a whole weight: a checkpoint's, or one that was trained beside the adapter.
         if Role.FACTORS_OF_CHANGE in module.names and Role.ON_INPUT not in module.names:
-            strangers.append(module.names.pop(Role.FACTORS_OF_CHANGE))
+            replaced.append(module.names.pop(Role.FACTORS_OF_CHANGE))
+    strangers = list(dict.fromkeys((*strangers, *replaced)))
     whole = [module for module in modules.values() if module.names]
     # A tensor for a weight that isn't here is another matter than one that is for no weight at all.
-    lost = [name for name in strangers if names.has_role(name)]
+    lost = [name for name in strangers if names.has_role(name) or name in replaced]
     if lost or len(strangers) > len(file.shapes) / 2 or not (whole or has_more):
         _refuse_strangers(file, lost or strangers, base)
     return whole, strangers

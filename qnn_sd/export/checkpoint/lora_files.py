@@ -8,10 +8,11 @@ from pathlib import Path
 
 from qnn_sd.artifact import sha256_of_file, sha256_of_json
 from qnn_sd.errors import CheckpointError
-from qnn_sd.export.checkpoint.not_weights import broken_link
+from qnn_sd.export.checkpoint.not_weights import broken_link, refuse_pickles_in
 
 # As diffusers and peft write them; peft's config has the alphas that its file hasn't.
-NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
+PEFT = "adapter_model.safetensors"
+NAMES = ("pytorch_lora_weights.safetensors", PEFT)
 CONFIG = "adapter_config.json"
 # Where trainers put each network's adapter, if they write two.
 _PARTS = ("unet", "text_encoder")
@@ -74,6 +75,7 @@ def lora_files(place: Path) -> LoraFiles:
             why=f"It holds {', '.join(path.name for path in others[:5])}.",
             hint=f"Give one: --lora {others[0]}.",
         )
+    refuse_pickles_in(place)
     raise CheckpointError(
         f"{place} is a folder with no LoRA",
         why=f"It has no .safetensors file, such as {NAMES[0]}.",
@@ -83,5 +85,5 @@ def lora_files(place: Path) -> LoraFiles:
 
 def _configs(*weights: Path) -> dict[Path, Path]:
     """Only peft's own file has its config beside it: others lie together with anything."""
-    beside = {path: path.parent / CONFIG for path in weights if path.name == NAMES[1]}
+    beside = {path: path.parent / CONFIG for path in weights if path.name == PEFT}
     return {path: config for path, config in beside.items() if config.is_file()}

@@ -67,6 +67,17 @@ def refuse_other_content(path: Path) -> None:
         raise _pickle(path)
 
 
+def refuse_pickles_in(folder: Path) -> None:
+    """Raises for a folder whose weights are pickles.
+
+    Raises:
+        CheckpointError: naming the first.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _PICKLE_NAMES:
+            refuse_other_content(path)
+
+
 def broken_link(path: Path) -> CheckpointError | None:
     """The error for a link that leads to nothing; None for anything else."""
     if path.exists() or not path.is_symlink():
