@@ -20,6 +20,8 @@ TargetKind = Literal["cpu", "emulator", "phone", "hub"]
 # The text chunk with the document.
 DOCUMENT = "qnn-sd"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+# One of its files, too.
+_ON_HUB = re.compile(rf"{_HUB_ID.pattern}(/[A-Za-z0-9][\w. -]*)*", re.ASCII)
 
 
 def _plain_name(name: str) -> str:
@@ -67,20 +69,34 @@ class ImageSource(StrictModel):
         return self
 
 
+def _check_name(name: str, kind: SourceKind) -> None:
+    if kind != "hub":
+        _plain_name(name)
+    elif not _ON_HUB.fullmatch(name):
+        raise ValueError(f"{name!r} is no hub id")
+
+
 class ImageLora(StrictModel):
     """A LoRA that was merged into the weights.
 
     Attributes:
-        name: of its file.
-        sha256: of the file.
+        name: of its file or folder; the hub id, or a file there.
+        kind: where it is from.
+        sha256: of the file; of a folder with several, of their hashes.
         tensors_sha256: of the file without its header, which other tools call its hash.
         scale: what it was multiplied with.
     """
 
-    name: Name
+    name: str
+    kind: SourceKind = "file"
     sha256: Hash
     tensors_sha256: Hash
     scale: float
+
+    @model_validator(mode="after")
+    def _name_leads_nowhere(self) -> Self:
+        _check_name(self.name, self.kind)
+        return self
 
 
 class ImageEmbedding(StrictModel):
@@ -88,13 +104,20 @@ class ImageEmbedding(StrictModel):
 
     Attributes:
         name: what the prompt calls it.
-        file: name of its file.
+        file: name of its file or folder; the hub id, or a file there.
+        kind: where it is from.
         sha256: of the file.
     """
 
     name: str
-    file: Name
+    file: str
+    kind: SourceKind = "file"
     sha256: Hash
+
+    @model_validator(mode="after")
+    def _file_leads_nowhere(self) -> Self:
+        _check_name(self.file, self.kind)
+        return self
 
 
 class VerifiedComponent(StrictModel):
@@ -154,6 +177,8 @@ class ImageDocument(Document):
         model: name of the model config.
         checkpoint: whose text encoder and UNet ran.
         vae: whose decoder ran.
+        text_encoder: the one that ran instead of the checkpoint's; null for the checkpoint's own.
+        prediction: what the user said that the UNet predicts; null where nothing was said.
         tokenizer: SHA-256 of the tokenizer's content.
         loras: in the order in which they were merged.
         embeddings: textual inversions.
@@ -177,6 +202,8 @@ class ImageDocument(Document):
     model: Name
     checkpoint: ImageSource
     vae: ImageSource
+    text_encoder: ImageSource | None = None
+    prediction: Literal["epsilon", "v"] | None = None
     tokenizer: Hash
     loras: list[ImageLora]
     embeddings: list[ImageEmbedding]

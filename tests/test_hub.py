@@ -6,14 +6,18 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+import numpy as np
 import pytest
 from conftest import CHECKPOINT, Cli
+from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from qnn_sd.errors import CheckpointError
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
@@ -168,3 +172,99 @@ def test_an_existing_path_wins_over_a_hub_id(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     shutil.copytree(CHECKPOINT, "owner/tiny")
     assert open_checkpoint(Sources("owner/tiny")).tokenizer.origin == Path("owner/tiny/tokenizer")
+
+
+def adapters_of(root: Path) -> None:
+    """A LoRA and an embedding at the top of a model on the hub, under the names that diffusers gives them."""
+    module = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    [path] = (root / "unet").glob("*.safetensors")
+    rows, columns = load_file(path)[f"{module.removeprefix('unet.')}.weight"].shape
+    tensors = {f"{module}.lora_A.weight": np.ones((2, columns)), f"{module}.lora_B.weight": np.ones((rows, 2))}
+    save_file(
+        {name: each.astype(np.float32) for name, each in tensors.items()}, root / "pytorch_lora_weights.safetensors"
+    )
+    save_file({"<ink>": np.ones(96, np.float32)}, root / "learned_embeds.safetensors")
+
+
+def test_loras_and_embeddings_are_fetched_too(online: Cli, hub: tuple[str, Path, list[str]]) -> None:
+    _, root, asked = hub
+    adapters_of(root)
+    online.json(*QUICK, "--lora", "owner/tiny:0.5", "--embedding", "ink=owner/tiny", "-o", "first.png")
+    assert set(asked) == {"pytorch_lora_weights.safetensors", "learned_embeds.safetensors"}
+    made = json.loads(Image.open(online.folder / "first.png").text["qnn-sd"])
+    [lora], [embedding] = made["loras"], made["embeddings"]
+    assert (lora["name"], lora["kind"], lora["scale"]) == ("owner/tiny", "hub", 0.5)
+    assert (embedding["name"], embedding["file"], embedding["kind"]) == ("ink", "owner/tiny", "hub")
+    # Found again by their ids, with the network gone.
+    again = online("run", "--like", "first.png", "-o", "again.png", environment={"HF_HUB_OFFLINE": "1"})
+    assert again.returncode == 0, again.stderr
+    assert "again.png has the same pixels as first.png" in again.stderr
+
+
+class StandIn:
+    """What huggingface_hub would bring, from a folder: as many files as are asked for."""
+
+    def __init__(self, root: Path, cache: Path) -> None:
+        self.root, self.cache, self.asked = root, cache, []
+
+    def fetch(self, name: str, patterns: Sequence[str], _download: bool = True) -> Path:
+        assert name == "owner/tiny"
+        self.asked += patterns
+        for file in self.root.rglob("*"):
+            inside = file.relative_to(self.root).as_posix()
+            if file.is_file() and any(fnmatch(inside, each) for each in patterns):
+                (self.cache / inside).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, self.cache / inside)
+        return self.cache
+
+    def names(self, _name: str) -> list[str]:
+        return sorted(path.name for path in self.root.glob("*.safetensors"))
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    made = StandIn(tmp_path / "root", tmp_path / "cache")
+    shutil.copytree(CHECKPOINT, made.root)
+    made.cache.mkdir()
+    monkeypatch.setattr("qnn_sd.export.checkpoint.hub._fetch", made.fetch)
+    monkeypatch.setattr("qnn_sd.export.checkpoint.hub._names_on_hub", made.names)
+    return made
+
+
+def test_variants_are_fetched_where_they_are_all_there_is(stand_in: StandIn) -> None:
+    weights = stand_in.root / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_name("diffusion_pytorch_model.non_ema.safetensors"))
+    opened = open_checkpoint(Sources("owner/tiny"))
+    assert opened.files("unet")["unet/diffusion_pytorch_model.non_ema.safetensors"].is_relative_to(stand_in.cache)
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_network_apart_may_be_a_whole_checkpoints(part: str, alone: bool, stand_in: StandIn) -> None:
+    if alone:
+        for path in (stand_in.root / part).iterdir():
+            path.rename(stand_in.root / path.name)
+    opened = open_checkpoint(Sources(CHECKPOINT, **{part: "owner/tiny"}))
+    assert all(path.is_relative_to(stand_in.cache) for path in opened.files(part).values())
+    identity = opened.identity()
+    source = identity.vae if part == "vae" else identity.text_encoder
+    assert source is not None
+    assert (source.name, source.kind) == ("owner/tiny", "hub")
+
+
+def test_a_lora_of_another_name_is_the_only_one_or_is_named(stand_in: StandIn) -> None:
+    adapters_of(stand_in.root)
+    (stand_in.root / "learned_embeds.safetensors").unlink()
+    (stand_in.root / "pytorch_lora_weights.safetensors").rename(stand_in.root / "ink.safetensors")
+    opened = open_checkpoint(Sources(CHECKPOINT, loras=(("owner/tiny", 1.0),)))
+    assert opened.files("unet")["lora/0"] == stand_in.cache / "ink.safetensors"
+    shutil.copy(stand_in.root / "ink.safetensors", stand_in.root / "oil.safetensors")
+    shutil.rmtree(stand_in.cache)
+    stand_in.cache.mkdir()
+    with pytest.raises(CheckpointError, match="owner/tiny has several") as caught:
+        open_checkpoint(Sources(CHECKPOINT, loras=(("owner/tiny", 1.0),)))
+    assert caught.value.hint == "Say which: --lora owner/tiny/ink.safetensors."
+    [made] = open_checkpoint(Sources(CHECKPOINT, loras=(("owner/tiny/oil.safetensors", 1.0),))).identity().loras
+    assert (made.name, made.kind) == ("owner/tiny/oil.safetensors", "hub")
+    with pytest.raises(CheckpointError, match=r"owner/tiny has no gouache\.safetensors"):
+        open_checkpoint(Sources(CHECKPOINT, embeddings=((None, "owner/tiny/gouache.safetensors"),)))

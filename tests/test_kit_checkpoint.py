@@ -12,6 +12,7 @@ from cli_here import CliHere
 from conftest import CHECKPOINT
 from PIL import Image
 from reference_models import LIKE_SD15_WIDE, save_random
+from safetensors.torch import load_file, save_file
 from test_loading import original
 
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
@@ -31,6 +32,18 @@ def test_the_configs_are_the_demos(copy: Path) -> None:
     assert made.config("unet")["norm_num_groups"] == 16, "no shape tells it"
     assert made.config("vae")["scaling_factor"] == 0.57476
     assert (made.scheduler, made.tokenizer, made.own_size) == (demo.scheduler, demo.tokenizer, (128, 128))
+
+
+def test_spare_tensors_leave_it_the_demo_and_further_layers_dont(copy: Path, tmp_path: Path) -> None:
+    tensors, text = load_file(copy), "cond_stage_model.transformer."
+    path = tmp_path / "dream.safetensors"
+    save_file({**tensors, f"{text}logit_scale": torch.tensor(4.6)}, path)
+    assert open_checkpoint(Sources(path)).config("text_encoder")["num_attention_heads"] > 1
+    last = {
+        name.replace("layers.2", "layers.3"): each.clone() for name, each in tensors.items() if ".layers.2." in name
+    }
+    save_file({**tensors, **last}, path)
+    assert open_checkpoint(Sources(path)).config("text_encoder")["num_hidden_layers"] == 4
 
 
 def test_its_image_is_the_demos(copy: Path, cli_here: CliHere) -> None:

@@ -262,9 +262,8 @@ DOWN, UP = f"lora_unet_{MODULE}.lora_down.weight", f"lora_unet_{MODULE}.lora_up.
 @pytest.mark.parametrize(
     ("names", "kin"),
     [
-        (["lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_down.weight"], "SDXL"),
         (["lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight"], "SDXL"),
-        (["lora_unet_input_blocks_4_1_proj_in.lora_down.weight"], "SDXL"),
+        (["lora_unet_input_blocks_4_1_transformer_blocks_1_attn1_to_q.lora_down.weight"], "SDXL"),
         (["text_encoder_2.text_model.encoder.layers.0.mlp.fc1.lora_A.weight"], "SDXL"),
         (["lora_unet_double_blocks_0_img_attn_proj.lora_down.weight"], "Flux"),
         (["transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight"], "Flux"),
@@ -304,17 +303,8 @@ def test_keys_that_match_nothing_are_named(checkpoint: Path, tmp_path: Path) -> 
     assert "is empty" in refused(checkpoint, {}, tmp_path).what
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("hada_w1_a", "LoHa"),
-        ("lokr_w1", "LoKr"),
-        ("dora_scale", "DoRA"),
-        ("lora_mid.weight", "Tucker"),
-        ("diff", "whole weights"),
-    ],
-)
-def test_other_kinds_of_adapters_are_named(name: str, kind: str, checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("oft_blocks", "OFT"), ("b1.weight", "GLoRA"), ("vera_lambda_b", "VeRA")])
+def test_kinds_that_are_not_merged_are_named(name: str, kind: str, checkpoint: Path, tmp_path: Path) -> None:
     error = refused(checkpoint, {f"lora_unet_{MODULE}.{name}": torch.zeros(4, 4)}, tmp_path)
     assert isinstance(error, UnsupportedModelError)
     assert kind in error.what
@@ -323,6 +313,9 @@ def test_other_kinds_of_adapters_are_named(name: str, kind: str, checkpoint: Pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({f"lora_unet_{MODULE}.hada_w1_a": torch.zeros(32, 4)}, "without the w1_b tensor"),
+        ({f"lora_unet_{MODULE}.dora_scale": torch.zeros(7, 1)}, "dora_scale [7, 1] doesn't fit"),
+        ({f"lora_unet_{MODULE}.diff_b": torch.zeros(32)}, "has no bias"),
         ({UP: None}, "without the up tensor"),
         ({DOWN: None}, "without the down tensor"),
         ({DOWN: torch.zeros(3, 64)}, "doesn't fit"),
@@ -346,7 +339,6 @@ def test_damaged_loras_are_refused(
     [
         ("{", "metadata"),
         (json.dumps({"unet.r": 4, "unet.lora_alpha": "much"}), "alpha 'much'"),
-        (json.dumps({"unet.r": 4, "unet.lora_alpha": 4, "unet.use_rslora": True}), "rank-stabilized"),
     ],
 )
 def test_metadata_that_cannot_be_is_refused(settings: str, message: str, checkpoint: Path, tmp_path: Path) -> None:
@@ -381,6 +373,8 @@ def test_scales_are_read_off_the_path(tmp_path: Path, monkeypatch: pytest.Monkey
     for scale in ("much", "nan", "inf", ""):
         with pytest.raises(SettingError, match="no scale"):
             parse_lora(f"a.safetensors:{scale}")
-    for text in ("nowhere.safetensors", "nowhere.safetensors:0.5", ".", ":1"):
+    assert parse_lora("owner/name:0.5") == ("owner/name", 0.5)
+    assert parse_lora("owner/name/ink.safetensors") == ("owner/name/ink.safetensors", 1.0)
+    for text in ("nowhere.safetensors", "nowhere.safetensors:0.5", "owner/nowhere.safetensors", ":1"):
         with pytest.raises(CheckpointError, match="is missing"):
             parse_lora(text)

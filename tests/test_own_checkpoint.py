@@ -86,6 +86,32 @@ def test_each_option_changes_the_image(things: Path, cli_here: CliHere) -> None:
     np.testing.assert_array_equal(pixels(cli_here, "zero.png"), images["plain"])
 
 
+def test_remarks_are_said_again_where_the_graph_is_cached(things: Path, cli_here: CliHere) -> None:
+    copy = cli_here.folder / "copy"
+    shutil.copytree(things / "folder", copy)
+    config = copy / "text_encoder" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "num_hidden_layers": 1}))
+    for folder in ("first", "second"):
+        done = cli_here("export", "--component", "text_encoder", "--checkpoint", str(copy), *MODEL, "-o", folder)
+        assert done.returncode == 0, done.stderr
+        assert "text_encoder: its config takes 1 of 2 layers, which is clip skip 2" in done.stderr
+
+
+def test_what_the_user_says_of_the_prediction_reaches_the_image(things: Path, cli_here: CliHere) -> None:
+    base = (*QUICK, "--checkpoint", str(things / "model.safetensors"), *TOKENIZER)
+    documents = []
+    for name, more in (("plain", ()), ("v", ("--prediction", "v"))):
+        cli_here.json(*base, *more, "-o", f"{name}.png")
+        documents.append(json.loads(Image.open(cli_here.folder / f"{name}.png").text["qnn-sd"]))
+    assert (pixels(cli_here, "plain.png") != pixels(cli_here, "v.png")).any()
+    assert [each["prediction"] for each in documents] == [None, "v"]
+    assert documents[0]["build"] != documents[1]["build"]
+    assert documents[0]["checkpoint"] == documents[1]["checkpoint"]
+    given = ("--checkpoint", str(things / "model.safetensors"), *TOKENIZER)
+    again = cli_here("run", "--like", "v.png", *given, "-o", "again.png")
+    assert "again.png has the same pixels as v.png" in again.stderr, again.stderr
+
+
 def truncated(things: Path, folder: Path) -> Path:
     path = folder / "truncated.safetensors"
     shutil.copy(things / "model.safetensors", path)

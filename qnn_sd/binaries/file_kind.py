@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import zipfile
@@ -11,9 +10,21 @@ from pathlib import Path
 from typing import Literal
 
 from qnn_sd.errors import BinaryError
+from qnn_sd.file_beginnings import (
+    ARCHIVES,
+    GGUF,
+    HEAD_BYTES,
+    LFS_POINTER,
+    PICKLE,
+    as_text,
+    is_json,
+    is_onnx,
+    is_web_page,
+    known_beginning,
+    pointed_bytes,
+)
 from qnn_sd.in_words import shown
 
-_HEAD_BYTES = 4096
 # How context binaries of QAIRT 2.48 to 2.51 begin. Where their two parts' sizes stand was found by looking at them; no
 # header says it, so another beginning means nothing.
 _MAGIC = bytes.fromhex("00000002000000030000000000000001")
@@ -23,16 +34,14 @@ _SIZES_AT = 24
 _DLC_MEMBER = re.compile(r"dlc\.metadata|model(\.params)?$")
 CACHE_MEMBER = re.compile(r"htp\.cache\.(?P<soc>[^.]+)\.\d+")
 _ELF_MACHINES = {62: "x86-64 (a desktop)", 164: "Hexagon (a skel)", 183: "aarch64 (a phone)", 40: "32-bit Arm"}
-_BEGINNINGS = (
-    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer", "Fetch the file itself: git lfs pull."),
-    (b"GGUF", "a GGUF model", "Context binaries are QNN's: qnn-sd compile makes them from a checkpoint."),
-    (b"\x1f\x8b", "a gzip archive", "Unpack it, then inspect what is in it."),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it, then inspect what is in it."),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive", "Unpack it (unzstd), then inspect what is in it."),
-    (b"\xfd7zXZ", "an xz archive", "Unpack it, then inspect what is in it."),
-    (b"\x89PNG", "a PNG image", "Give a context binary."),
-    (b"\x80\x02", "a Python pickle, such as a PyTorch checkpoint", "Compile it: qnn-sd compile --checkpoint FILE."),
-)
+_UNPACK = "Unpack it, then inspect what is in it."
+_HINTS = {
+    LFS_POINTER: "Fetch the file itself: git lfs pull.",
+    GGUF: "Context binaries are QNN's: qnn-sd compile makes them from a checkpoint.",
+    ARCHIVES[b"\x28\xb5\x2f\xfd"]: "Unpack it (unzstd), then inspect what is in it.",
+    PICKLE: "Compile it: qnn-sd compile --checkpoint FILE.",
+    "a TFLite model": "qnn-sd compile makes context binaries from a checkpoint.",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ def file_kind(path: Path) -> FileKind:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         raise BinaryError(
             f"{path} can't be read", why=error.strerror or str(error), hint="Check its name and its rights."
@@ -86,7 +95,7 @@ def file_kind(path: Path) -> FileKind:
         return FileKind("context binary", (Stored(0, size),))
     if head.startswith(b"PK"):
         return _zipped(path)
-    if _is_onnx(path, head):
+    if is_onnx(path, head):
         return FileKind("EPContext model")
     _refuse_known(path, head, size)
     return FileKind("context binary", (Stored(0, size),), is_certain=False)
@@ -170,49 +179,21 @@ def _stored(path: Path, member: zipfile.ZipInfo) -> Stored:
     return Stored(member.header_offset + 30 + name + extra, member.file_size, member.filename)
 
 
-def _is_onnx(path: Path, head: bytes) -> bool:
-    """Whether it may be an ONNX model: its first field is the IR version, a small number, and others follow."""
-    return path.suffix == ".onnx" or (len(head) > 8 and head[0] == 0x08 and 3 <= head[1] <= 32 and head[2] in _FIELDS)
-
-
-# Wire tags of ModelProto's fields that may follow: producer_name, producer_version, domain, graph, opset_import, …
-_FIELDS = frozenset((0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72))
-
-
 def _refuse_known(path: Path, head: bytes, size: int) -> None:
-    for beginning, what, hint in _BEGINNINGS:
-        if head.startswith(beginning):
-            said = re.search(rb"^size (\d+)$", head, re.M) if "LFS" in what else None
-            raise _other(path, f"{what} to {int(said[1]):,} bytes" if said else what, hint)
     if head.startswith(b"\x7fELF"):
         machine = _ELF_MACHINES.get(struct.unpack_from("<H", head, 18)[0] if len(head) >= 20 else 0, "another machine")
         raise _other(path, f"a shared library or program for {machine}", "Give the model's context binary, a .bin.")
-    if len(head) > 8 and head[4:8] == b"TFL3":
-        raise _other(path, "a TFLite model", "qnn-sd compile makes context binaries from a checkpoint.")
+    if what := known_beginning(head):
+        said = pointed_bytes(head) if what == LFS_POINTER else None
+        hint = _HINTS.get(what, _UNPACK if what in ARCHIVES.values() else "Give a context binary.")
+        raise _other(path, f"{what} to {said:,} bytes" if said else what, hint)
     if len(head) > 9 and 2 <= struct.unpack_from("<Q", head)[0] < size and head[8:9] == b"{":
         raise _other(path, "a .safetensors checkpoint", "Compile it: qnn-sd compile --checkpoint FILE.")
-    text = _text(head)
+    text = as_text(head)
     if text is None:
         return
-    if re.match(r"\s*(<!doctype html|<html|<\?xml)", text, re.I):
+    if is_web_page(text):
         hint = "It was saved from a browser or behind a login: get it from the page's download link."
         raise _other(path, "a web page", hint)
-    what = "JSON text" if _is_json(text) else "text"
+    what = "JSON text" if is_json(text) else "text"
     raise _other(path, f"{what}, which begins {shown(text.strip()[:60])!r}", "Get the context binary itself, a .bin.")
-
-
-def _text(head: bytes) -> str | None:
-    try:
-        # A letter may be cut at the end.
-        text = head.decode("utf-8", "strict" if len(head) < _HEAD_BYTES else "ignore")
-    except UnicodeDecodeError:
-        return None
-    return text if all(letter.isprintable() or letter in "\r\n\t\f" for letter in text) else None
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return text.lstrip().startswith(("{", "["))
-    return True

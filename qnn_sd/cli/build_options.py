@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -138,12 +138,26 @@ _MODEL_OPTIONS = (
         help="VAE: a folder, a .safetensors file or a hub id.",
     ),
     option(
+        "--text-encoder",
+        group=MODEL,
+        metavar="PATH",
+        default_text="the checkpoint's",
+        help="Text encoder: a folder, a .safetensors file or a hub id.",
+    ),
+    option(
+        "--prediction",
+        group=MODEL,
+        type=click.Choice(["epsilon", "v"]),
+        default_text="as the checkpoint's files say",
+        help="What the UNet predicts, where the files don't say it.",
+    ),
+    option(
         "--lora",
         group=MODEL,
         multiple=True,
         metavar="PATH[:SCALE]",
         default_text="none",
-        help="LoRA to merge into the weights. Repeatable.",
+        help="LoRA to merge into the weights: a file, a folder or a hub id. Repeatable.",
     ),
     option(
         "--embedding",
@@ -151,7 +165,7 @@ _MODEL_OPTIONS = (
         multiple=True,
         metavar="[NAME=]PATH",
         default_text="none",
-        help="Textual inversion; the prompt calls it by its name. Repeatable.",
+        help="Textual inversion (file, folder or hub id); the prompt calls it by its name. Repeatable.",
     ),
     option(
         "--tokenizer",
@@ -238,6 +252,8 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         size: str | tuple[str, ...] | None,
         checkpoint: str | None,
         vae: str | None,
+        text_encoder: str | None,
+        prediction: Literal["epsilon", "v"] | None,
         lora: tuple[str, ...],
         embedding: tuple[str, ...],
         tokenizer: Path | None,
@@ -252,8 +268,9 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
             for name in ("dry_run", "prompts", "rounding", "encodings", "verify", "yes")
             if name in rest
         }
+        loras, embeddings = tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding))
         sources = Sources(
-            checkpoint, vae, tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding)), tokenizer
+            checkpoint, vae, loras, embeddings, tokenizer, text_encoder=text_encoder, prediction=prediction
         )
         typed = (size,) if isinstance(size, str) else size or ()
         sizes = tuple(dict.fromkeys(map(_parse_size, typed)))

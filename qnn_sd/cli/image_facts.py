@@ -77,6 +77,8 @@ def image_document(
         list(identity.loras),
         list(identity.embeddings),
         _quantization(pipeline, build_request, info) if bundle.is_quantized else None,
+        text_encoder=identity.text_encoder,
+        prediction=build_request.sources.prediction,
     )
     return _document(origin, request, bundle, target, fallbacks, phone_soc)
 
@@ -111,6 +113,8 @@ class _Origin:
     loras: list[ImageLora]
     embeddings: list[ImageEmbedding]
     quantization: ImageQuantization | None
+    text_encoder: ImageSource | None = None
+    prediction: Literal[epsilon, v] | None = None
 
 
 def _document(
@@ -133,6 +137,8 @@ def _document(
         model=info.model,
         checkpoint=origin.checkpoint,
         vae=origin.vae,
+        text_encoder=origin.text_encoder,
+        prediction=origin.prediction,
         tokenizer=origin.tokenizer,
         loras=origin.loras,
         embeddings=origin.embeddings,

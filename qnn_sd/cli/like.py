@@ -67,7 +67,7 @@ class Like:
             )
         if self._made is not None:
             files = self._sources(self._made).options(params)
-            for option in ("checkpoint", "vae", "lora", "embedding"):
+            for option in ("checkpoint", "vae", "text_encoder", "lora", "embedding"):
                 self._note_typed_files(option, params[option])
             return files
         model = self.image.model_hash
@@ -87,6 +87,8 @@ class Like:
         had = getattr(self._made, {"lora": "loras", "embedding": "embeddings"}.get(option, option))
         if option == "vae" and value is not None and had.kind == "checkpoint":
             self.typed.append("--vae as typed; the image's is the checkpoint's own")
+        elif option == "text_encoder" and value is not None and had is None:
+            self.typed.append("--text-encoder as typed; the image's is the checkpoint's own")
         elif option in ("lora", "embedding") and len(value) > len(had):
             self.typed.append(f"--{option} as typed; the image had {len(had)}")
 

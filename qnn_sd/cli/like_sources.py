@@ -9,7 +9,13 @@ from typing import Any
 
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.errors import CheckpointError, QnnSdError, SettingError
-from qnn_sd.export.checkpoint import CheckpointIdentity, parse_embedding, parse_lora
+from qnn_sd.export.checkpoint import (
+    CheckpointIdentity,
+    located_embedding,
+    located_lora,
+    parse_embedding,
+    parse_lora,
+)
 from qnn_sd.image_metadata import ImageDocument, ImageEmbedding, ImageLora, ImageSource
 from qnn_sd.pipeline.given_encodings import encodings_files
 
@@ -40,8 +46,9 @@ class LikeSources:
             CheckpointError: a checkpoint, VAE, LoRA or embedding of the image isn't there.
         """
         made, options = self._made, {}
-        for name, source in (("checkpoint", made.checkpoint), ("vae", made.vae)):
-            if typed[name] is None and source.kind in ("hub", "file", "folder"):
+        given = (("checkpoint", made.checkpoint), ("vae", made.vae), ("text_encoder", made.text_encoder))
+        for name, source in given:
+            if source is not None and typed[name] is None and source.kind in ("hub", "file", "folder"):
                 options[name] = self._found_source(name, source)
         return {
             **options,
@@ -63,8 +70,10 @@ class LikeSources:
         return path.is_file() and sha256_of_file(path) == digest
 
     def _missing(self, option: str, name: str, digest: str) -> CheckpointError:
-        kinds = {"checkpoint": "checkpoint", "vae": "VAE", "lora": "LoRA", "embedding": "embedding"}
-        command = f"qnn-sd run --like {shlex.quote(str(self._image))} --{option} {shlex.quote(f'PATH/{name}')}"
+        kinds = {"checkpoint": "checkpoint", "vae": "VAE", "text_encoder": "text encoder", "lora": "LoRA"}
+        kinds["embedding"] = "embedding"
+        typed = f"--{option.replace('_', '-')} {shlex.quote(f'PATH/{name}')}"
+        command = f"qnn-sd run --like {shlex.quote(str(self._image))} {typed}"
         return CheckpointError(
             f"{self._image} was made with the {kinds[option]} {name}, which isn't given",
             why=f"Its SHA-256 begins {digest[:_SHOWN_DIGITS]}. Neither here nor beside the image is a file like it.",
@@ -73,40 +82,38 @@ class LikeSources:
 
     def _loras(self, typed: Sequence[str]) -> tuple[str, ...]:
         """In the image's order, with its scales where none was typed; then what else was typed."""
-        given = {text: parse_lora(text) for text in typed}
-        by_hash = {sha256_of_file(path): text for text, (path, _scale) in given.items()}
+        by_hash = {_lora_hash(parse_lora(text)[0]): text for text in typed}
         found = []
         for lora in self._made.loras:
-            text = by_hash.get(lora.sha256)
+            text = by_hash.get(_hash_of(lora.name, lora))
             if text is None:
                 found.append(f"{self._beside('lora', lora.name, lora)}:{lora.scale!r}")
-            elif Path(text).expanduser().exists():
+            elif parse_lora(text)[0] == text or Path(text).expanduser().exists():
                 found.append(f"{text}:{lora.scale!r}")
             else:
                 found.append(text)
-        return (*found, *(text for digest, text in by_hash.items() if digest not in self._hashes(self._made.loras)))
+        had = {_hash_of(each.name, each) for each in self._made.loras}
+        return (*found, *(text for digest, text in by_hash.items() if digest not in had))
 
     def _embeddings(self, typed: Sequence[str]) -> tuple[str, ...]:
-        by_hash = {sha256_of_file(parse_embedding(text)[1]): text for text in typed}
+        by_hash = {_embedding_hash(parse_embedding(text)[1]): text for text in typed}
         found = []
         for each in self._made.embeddings:
-            text = by_hash.get(each.sha256) or str(self._beside("embedding", each.file, each))
+            text = by_hash.get(_hash_of(each.file, each)) or str(self._beside("embedding", each.file, each))
             # One that was typed with a name keeps it; a name that an option can't spell is the file's own.
-            is_plain = Path(text).expanduser().exists() and each.name.isprintable() and "=" not in each.name
+            is_plain = parse_embedding(text)[0] is None and each.name.isprintable() and "=" not in each.name
             found.append(f"{each.name}={text}" if is_plain else text)
-        return (
-            *found,
-            *(text for digest, text in by_hash.items() if digest not in self._hashes(self._made.embeddings)),
-        )
+        had = {_hash_of(each.file, each) for each in self._made.embeddings}
+        return (*found, *(text for digest, text in by_hash.items() if digest not in had))
 
-    @staticmethod
-    def _hashes(known: Sequence[ImageLora | ImageEmbedding]) -> set[str]:
-        return {each.sha256 for each in known}
-
-    def _beside(self, option: str, name: str, wanted: ImageLora | ImageEmbedding) -> Path:
+    def _beside(self, option: str, name: str, wanted: ImageLora | ImageEmbedding) -> str | Path:
+        if wanted.kind == "hub":
+            return name
+        digest = _lora_hash if option == "lora" else _embedding_hash
         for folder in self._folders:
-            if self._is(folder / name, wanted.sha256):
-                return folder / name
+            path = folder / name
+            if path.exists() and path.is_dir() == (wanted.kind == "folder") and digest(path) == wanted.sha256:
+                return path
         raise self._missing(option, name, wanted.sha256)
 
     def check_calibration_files(self, encodings: Path | None, prompts: Path | None) -> None:
@@ -150,6 +157,9 @@ class LikeSources:
             raise self._another("checkpoint", found.checkpoint, made.checkpoint)
         if found.vae.sha256 != made.vae.sha256 and not own_vae:
             raise self._another("VAE", found.vae, made.vae)
+        theirs, ours = made.text_encoder, found.text_encoder
+        if theirs is not None and ours is not None and theirs.sha256 != ours.sha256:
+            raise self._another("text encoder", ours, theirs)
 
     def _another(self, what: str, found: ImageSource, wanted: ImageSource) -> QnnSdError:
         prompt = shlex.quote(self._made.prompt)
@@ -160,3 +170,16 @@ class LikeSources:
             hint=f"Give the image's {what}. For an image with this one, leave --like out: "
             f"qnn-sd run {prompt if prompt.isprintable() else 'PROMPT'} --seed {self._made.seed}",
         )
+
+
+def _hash_of(name: str, each: ImageLora | ImageEmbedding) -> str:
+    """What tells a LoRA or an embedding: its hash, or its hub id."""
+    return name if each.kind == "hub" else each.sha256
+
+
+def _lora_hash(given: str | Path) -> str:
+    return given if isinstance(given, str) else located_lora(given).sha256
+
+
+def _embedding_hash(given: str | Path) -> str:
+    return given if isinstance(given, str) else sha256_of_file(located_embedding(given))

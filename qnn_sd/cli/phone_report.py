@@ -96,8 +96,9 @@ def private_names(build_request: BuildRequest, output: Path | None) -> Privacy:
     privacy.hide_path(Path.cwd(), "FOLDER")
     if output is not None:
         privacy.hide_path(output.parent, "FOLDER")
-    given = [sources.checkpoint, sources.vae, sources.tokenizer, *(path for path, _scale in sources.loras)]
-    for each in [*given, *(path for _name, path in sources.embeddings)]:
+    given = [sources.checkpoint, sources.vae, sources.text_encoder, sources.tokenizer]
+    given += [*(path for path, _scale in sources.loras), *(path for _name, path in sources.embeddings)]
+    for each in given:
         if each is not None:
             path = Path(each)
             privacy.hide_path(path, "SOURCE")

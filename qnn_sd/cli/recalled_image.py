@@ -98,6 +98,8 @@ def _of_document(path: Path, made: ImageDocument, pixels: str) -> RecalledImage:
     }
     if made.guidance_interval is not None:
         options["guidance_interval"] = interval_text(made.guidance_interval)
+    if made.prediction is not None:
+        options["prediction"] = made.prediction
     if made.quantization is not None:
         if made.quantization.rounding is not None:
             options["rounding"] = made.quantization.rounding

@@ -17,11 +17,12 @@ from qnn_sd.targets.adb.diagnostics import Privacy
 _FILES = {
     "checkpoint": "CHECKPOINT",
     "vae": "VAE",
+    "text_encoder": "TEXT_ENCODER",
     "tokenizer": "TOKENIZER",
     "encodings": "ENCODINGS",
     "prompts": "PROMPTS.txt",
 }
-_AS_TYPED = ("size", "rounding")
+_AS_TYPED = ("size", "rounding", "prediction")
 
 
 def commands_to_type(

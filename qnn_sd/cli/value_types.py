@@ -267,6 +267,7 @@ _BY_NAME: Mapping[str, click.ParamType[str]] = {
     "--perf-mode": Text(_perf_modes),
     "--checkpoint": _WEIGHTS,
     "--vae": _WEIGHTS,
+    "--text-encoder": _WEIGHTS,
     "--lora": _WEIGHTS,
     "--embedding": _WEIGHTS,
 }

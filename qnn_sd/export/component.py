@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Checkpoint, TensorSource
+from qnn_sd.export.checkpoint.tensor_names import first_names
 from qnn_sd.export.graph import Graph
 from qnn_sd.export.text_encoder import TextEncoderBuilder
 from qnn_sd.export.unet import UnetBuilder
@@ -43,7 +45,7 @@ class ComponentExport:
         part: the part of the checkpoint that holds its tensors: ``text_encoder``, ``unet`` or ``vae``.
         build: adds it to a graph.
         ignored_tensors: prefixes of the part's tensors that it doesn't read: they belong to another component.
-            A tensor that is neither read nor listed here is an error.
+            A tensor that is neither read nor listed here is spare, which is said.
     """
 
     name: str
@@ -78,6 +80,14 @@ TEXT_ENCODER = ComponentExport(
 UNET = ComponentExport("unet", "unet", _unet)
 VAE_DECODER = ComponentExport("vae_decoder", "vae", _vae_decoder, ("encoder.", "quant_conv."))
 VAE_ENCODER = ComponentExport("vae_encoder", "vae", _vae_encoder, ("decoder.", "post_quant_conv."))
+
+
+_BUILDERS: Mapping[str, type[TextEncoderBuilder] | type[UnetBuilder] | type[VaeBuilder]] = {
+    "text_encoder": TextEncoderBuilder,
+    "unet": UnetBuilder,
+    "vae": VaeBuilder,
+}
+_LAYER = re.compile(r"(?:text_model\.)?encoder\.layers\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,7 @@ def export_component(
         folder: existing empty folder.
 
     Returns:
-        Metadata for the manifest.
+        Metadata for the manifest; ``remarks`` are lines on what was left unread, if anything was.
 
     Raises:
         CheckpointError: files that are missing, damaged or don't fit each other.
@@ -144,9 +154,26 @@ def export_component(
             hint=f"Choose a size in steps of {model.factor} pixels.",
         )
     size = GraphSize(height // model.factor, width // model.factor, model.tokens)
-    write_graph(component, checkpoint.config(component.part), weights, size, folder)
-    weights.refuse_unread(component.ignored_tensors)
-    return {"height": height, "width": width}
+    config = checkpoint.config(component.part)
+    write_graph(component, config, weights, size, folder)
+    remarks = [*_on_unknown_options(component.part, config)]
+    if spare := weights.spare(component.ignored_tensors):
+        remarks.append(_on_spare(component.part, config, spare))
+    return {"height": height, "width": width, **({"remarks": remarks} if remarks else {})}
+
+
+def _on_spare(part: str, config: Mapping[str, Any], spare: list[str]) -> str:
+    """What is said of tensors that nothing reads."""
+    layers = [found[1] for name in spare if (found := _LAYER.match(name))]
+    if part == "text_encoder" and len(layers) == len(spare):
+        used, skipped = TextEncoderBuilder(config).options["num_hidden_layers"], len(set(layers))
+        return f"{part}: its config takes {used} of {used + skipped} layers, which is clip skip {skipped + 1}"
+    return f"{part}: {first_names(spare)} that nothing reads"
+
+
+def _on_unknown_options(part: str, config: Mapping[str, Any]) -> Iterator[str]:
+    if part in _BUILDERS and (unknown := _BUILDERS[part](config).options.unknown):
+        yield f"{part}: its config has {', '.join(unknown)}, which nothing reads"
 
 
 def write_graph(

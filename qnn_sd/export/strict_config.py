@@ -21,9 +21,11 @@ class StrictConfig:
         ignored: options that change nothing here, whatever they are.
         per_level: options of ``read`` that may also be a list with one value a level.
 
+    Attributes:
+        unknown: options that are in no list and change nothing: they are off, or a note in words.
+
     Raises:
-        UnsupportedModelError: an option that is in neither list, or a value that would need work
-            that nobody did.
+        UnsupportedModelError: any other option that is in no list, or a value that would need work that nobody did.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class StrictConfig:
         per_level: Iterable[str] = (),
     ) -> None:
         self._owner = owner
+        self.unknown: list[str] = []
         for key, value in raw.items():
             if key.startswith("_") or key in ignored:
                 continue
@@ -47,6 +50,9 @@ class StrictConfig:
                         why=f"By default it is {read[key]!r}.",
                         hint="Correct config.json.",
                     )
+                continue
+            if key not in only and _is_off(value):
+                self.unknown.append(key)
                 continue
             if key not in only:
                 raise UnsupportedModelError(
@@ -110,6 +116,11 @@ class StrictConfig:
             if kind not in list(known):
                 self.refuse(key, kind, known)
         return kinds
+
+
+def _is_off(value: object) -> bool:
+    """Whether an option that isn't known asks for nothing."""
+    return not value or isinstance(value, str)
 
 
 def _of_kind(value: object, default: object) -> bool:

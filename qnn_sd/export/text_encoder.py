@@ -33,26 +33,16 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "is_decoder": (False,),
     "is_encoder_decoder": (False,),
 }
-# Options of training, of generation and of the pooled output, which Stable Diffusion doesn't use.
+# Options of training, of generation and of the pooled output, which Stable Diffusion doesn't use: transformers used to
+# write all that any of its models has.
 _IGNORED = (
-    "architectures",
-    "attention_dropout",
-    "bos_token_id",
-    "dropout",
-    "dtype",
-    "eos_token_id",
-    "gradient_checkpointing",
-    "initializer_factor",
-    "initializer_range",
-    "output_attentions",
-    "output_hidden_states",
-    "pad_token_id",
-    "projection_dim",
-    "return_dict",
-    "torch_dtype",
-    "torchscript",
-    "transformers_version",
-    "use_cache",
+    *("architectures", "attention_dropout", "bos_token_id", "dropout", "dtype", "eos_token_id"),
+    *("gradient_checkpointing", "initializer_factor", "initializer_range", "output_attentions"),
+    *("output_hidden_states", "pad_token_id", "projection_dim", "return_dict", "torch_dtype", "torchscript"),
+    *("transformers_version", "use_cache", "begin_suppress_tokens", "chunk_size_feed_forward", "diversity_penalty"),
+    *("id2label", "label2id", "length_penalty", "max_length", "min_length", "num_beam_groups", "num_beams"),
+    *("num_return_sequences", "repetition_penalty", "sep_token_id", "temperature", "tie_word_embeddings", "top_k"),
+    *("top_p", "typical_p", "use_bfloat16"),
 )
 # What masked scores get. -inf has no encoding, and -1e4 would leave the uint16 scores a step of 0.15; exp(-100) is zero
 # beside any real score.

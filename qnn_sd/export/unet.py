@@ -68,8 +68,12 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "timestep_post_act": (None,),
 }
 _PER_LEVEL = ("attention_head_dim", "cross_attention_dim", "layers_per_block", "transformer_layers_per_block")
-# Options without effect on a float32 graph of a given size.
-_IGNORED = ("sample_size", "dropout", "upcast_attention")
+# Options without effect on a float32 graph of a given size, what averaging its weights left there,
+# and what is read elsewhere.
+_IGNORED = (
+    *("sample_size", "dropout", "upcast_attention", "decay", "inv_gamma", "min_decay", "optimization_step", "power"),
+    *("update_after_step", "use_ema_warmup", "prediction_type"),
+)
 
 
 class UnetBuilder:

@@ -2,7 +2,7 @@
 
 from qnn_sd.export.checkpoint.checkpoint import Checkpoint
 from qnn_sd.export.checkpoint.identity import CheckpointIdentity
-from qnn_sd.export.checkpoint.opening import open_checkpoint
+from qnn_sd.export.checkpoint.opening import located_embedding, located_lora, open_checkpoint
 from qnn_sd.export.checkpoint.sources import Sources, parse_embedding, parse_lora
 from qnn_sd.export.checkpoint.tensors import Array, RandomTensors, TensorSource
 
@@ -13,6 +13,8 @@ __all__ = [
     "RandomTensors",
     "Sources",
     "TensorSource",
+    "located_embedding",
+    "located_lora",
     "open_checkpoint",
     "parse_embedding",
     "parse_lora",

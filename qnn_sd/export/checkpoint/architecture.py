@@ -34,8 +34,11 @@ _FILES: tuple[tuple[str, str, str], ...] = (
     ),
     (r"^(control_model|controlnet_cond_embedding|zero_convs|input_hint_block)\.", "a ControlNet", _ONLY_SD1),
     (r"(^|\.)motion_modules\.", "a motion module of AnimateDiff", _ONLY_SD1),
+)
+# The same of what may stand inside a whole checkpoint too.
+_ADDITIONS: tuple[tuple[str, str, str], ...] = (
     (
-        r"^lora_(unet|te)|\.lora_(down|up|A|B)\.|(_|\.)lora\.(down|up)\.|lora_linear_layer\.|\.(hada|lokr)_w\d",
+        r"^lora_(unet|te)|\.lora_(down|up|A|B)\.|(_|\.)lora\.(down|up)\.|lora_linear_layer\.|\.(hada|lokr)_w\d|\.ia3_l$",
         "a LoRA",
         "Give it with --lora, and a whole checkpoint with --checkpoint.",
     ),
@@ -51,11 +54,15 @@ _SINGLE_PARTS: tuple[tuple[str, str, str], ...] = (
         "a VAE alone",
         "Give it with --vae, and a whole checkpoint with --checkpoint.",
     ),
-    (r"^(input_blocks|output_blocks|down_blocks|up_blocks)\.", "a UNet alone", "Give a whole checkpoint."),
+    (
+        r"^([\w.]*\.)?(input_blocks|output_blocks|down_blocks|up_blocks)\.",
+        "a UNet alone",
+        "Give the other two with --text-encoder and --vae, or a whole checkpoint.",
+    ),
     (
         r"^(cond_stage_model\.transformer\.)?(text_model|encoder\.layers)\.",
         "a text encoder alone",
-        "Give a whole checkpoint.",
+        "Give it with --text-encoder, and a whole checkpoint with --checkpoint.",
     ),
     (r"(^|\.)transformer_blocks\.\d", "a diffusion transformer", _ONLY_SD1),
 )
@@ -93,13 +100,18 @@ def _find(names: Iterable[str], patterns: Iterable[tuple[str, str, str]]) -> tup
     return None
 
 
-def refuse_foreign_file(path: Path, shapes: Shapes) -> None:
+def refuse_foreign_file(path: Path, shapes: Shapes, is_checkpoint: bool) -> None:
     """Raises for a single file of another architecture.
+
+    Args:
+        path: the file.
+        shapes: of its tensors.
+        is_checkpoint: whether a UNet is in it.
 
     Raises:
         UnsupportedModelError: naming what it is.
     """
-    found = _find(shapes, _FILES)
+    found = _find(shapes, _FILES if is_checkpoint else (*_FILES, *_ADDITIONS))
     if found:
         what, hint, name = found
         raise _unsupported(path, what, f"It has {name}.", hint)
@@ -165,7 +177,7 @@ def is_whole_checkpoint(shapes: Shapes) -> bool:
 def lora_kin(shapes: Shapes) -> str | None:
     """The other architecture that a LoRA's tensors look like, or None."""
     patterns = (
-        (r"^lora_te[12]_|^text_encoder_2\.|^lora_unet_(input|output|middle)_block", "SDXL"),
+        (r"^lora_te2_|^text_encoder_2\.|^lora_unet_(input|output|middle)_block", "SDXL"),
         (r"double_blocks|single_blocks|single_transformer_blocks", "Flux"),
         (r"joint_blocks", "Stable Diffusion 3"),
         (r"^(lora_)?transformer[._]", "a diffusion transformer (Stable Diffusion 3's or Flux's kind)"),

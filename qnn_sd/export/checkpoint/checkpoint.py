@@ -15,11 +15,13 @@ from qnn_sd.errors import CheckpointError, SettingError
 from qnn_sd.export.checkpoint import clip_tokenizer, fit
 from qnn_sd.export.checkpoint.architecture import refuse_other_tasks
 from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
+from qnn_sd.export.checkpoint.delta import Delta
 from qnn_sd.export.checkpoint.embeddings import Embedding
 from qnn_sd.export.checkpoint.identity import CheckpointIdentity, identify
 from qnn_sd.export.checkpoint.json_file import read_json
-from qnn_sd.export.checkpoint.lora import Delta, Lora
+from qnn_sd.export.checkpoint.lora import Lora
 from qnn_sd.export.checkpoint.misfit import Base
+from qnn_sd.export.checkpoint.not_weights import refuse_no_json
 from qnn_sd.export.checkpoint.parts import Layout, Part
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.export.checkpoint.weights import Weights
@@ -40,6 +42,7 @@ class Checkpoint:
         search: looks for CLIP's tokenizer, if neither the layout nor the user has one.
         loras: what is merged into the weights, in this order.
         embeddings: textual inversions.
+        scheduler: its scheduler config, with what its files say besides; None for the layout's.
 
     Raises:
         CheckpointError: networks or embeddings that don't fit each other.
@@ -54,9 +57,11 @@ class Checkpoint:
         search: ClipTokenizerSearch,
         loras: Sequence[Lora] = (),
         embeddings: Sequence[Embedding] = (),
+        scheduler: Mapping[str, Any] | None = None,
     ) -> None:
         self._layout, self._sources, self._loras, self._embeddings = layout, sources, loras, embeddings
         self._base, self._search = base, search
+        self._scheduler = layout.scheduler if scheduler is None else scheduler
         refuse_other_tasks(layout.origin, self.config("unet"), self.config("vae"))
 
     def config(self, part: str) -> Mapping[str, Any]:
@@ -74,8 +79,8 @@ class Checkpoint:
         """A part's tensors, LoRAs merged and embeddings appended."""
         deltas: dict[str, list[Delta]] = {}
         for lora in self._loras:
-            for name, delta in lora.deltas.get(part, {}).items():
-                deltas.setdefault(name, []).append(delta)
+            for name, found in lora.deltas.get(part, {}).items():
+                deltas.setdefault(name, []).extend(found)
         rows = {}
         if part == "text_encoder" and self._embeddings:
             rows[_TOKEN_EMBEDDING] = np.concatenate([found.vectors for found in self._embeddings])
@@ -94,7 +99,12 @@ class Checkpoint:
     def files(self, part: str) -> dict[str, Path]:
         """The files that determine a part, by names that don't depend on where they stand."""
         files = dict(self._layout.parts[part].files)
-        files |= {f"lora/{number}": lora.path for number, lora in enumerate(self._loras) if part in lora.deltas}
+        for number, lora in enumerate(self._loras):
+            if part in lora.deltas:
+                alone = len(lora.files.named) == 1
+                files |= {
+                    f"lora/{number}{'' if alone else f'/{name}'}": path for name, path in lora.files.named.items()
+                }
         if part == "text_encoder":
             files |= {f"embedding/{number}": found.path for number, found in enumerate(self._embeddings)}
         return files
@@ -130,17 +140,17 @@ class Checkpoint:
 
     @property
     def scheduler(self) -> Mapping[str, Any]:
-        """The checkpoint's ``scheduler_config.json``.
+        """The checkpoint's ``scheduler_config.json``, with what its files or the user say of its prediction.
 
         Raises:
             CheckpointError: it has none.
         """
-        if not self._layout.scheduler:
+        if not self._scheduler:
             raise CheckpointError(
                 f"{self._layout.origin / 'scheduler' / 'scheduler_config.json'} is missing",
                 hint="Is the checkpoint complete?",
             )
-        return self._layout.scheduler
+        return self._scheduler
 
     @property
     def is_lcm(self) -> bool:
@@ -163,6 +173,8 @@ class Checkpoint:
         folder = self._tokenizer_folder
         if self._sources.tokenizer is not None:
             self._refuse_no_tokenizer(self._sources.tokenizer)
+        for path in [] if folder is None else [folder / name for name in ALL_FILES]:
+            refuse_no_json(path)  # a pointer or a page, whatever its text would be
         vocabulary = self._clip_tokenizer() if folder is None else read_vocabulary(folder)
         self._refuse_other_vocabulary(vocabulary)
         return vocabulary
@@ -214,8 +226,8 @@ class Checkpoint:
                 hint=self._base.hint(f"{cure}. It must be the one that the text encoder was trained with."),
             )
         for found in self._embeddings:
-            # Names are recognised in any case.
-            if {found.name, found.name.lower()} & vocabulary.tokens.keys():
+            # Names are recognised in any case. One that a LoRA brings can't be renamed: its name stays the word.
+            if found.given is not None and _is_token(found.name, vocabulary):
                 raise SettingError(
                     f"{found.name!r} can't be an embedding's name",
                     why="It is a token of the tokenizer already.",
@@ -253,6 +265,8 @@ class Checkpoint:
         for found in self._embeddings:
             rows = list(range(row, row + len(found.vectors)))
             row += len(rows)
+            if found.given is None and (found.name in tokens or _is_token(found.name, self.tokenizer)):
+                continue
             named = {found.name: rows, **{f"{found.name}_{n}": [rows[n]] for n in range(1, len(rows))}}
             twice = tokens.keys() & named.keys()
             if twice:
@@ -266,6 +280,10 @@ class Checkpoint:
     def _words(self) -> int:
         """Rows of the text encoder's own embedding table."""
         return token_embedding(self._layout.parts["text_encoder"])[0]
+
+
+def _is_token(name: str, vocabulary: Vocabulary) -> bool:
+    return bool({name, name.lower()} & vocabulary.tokens.keys())
 
 
 def token_embedding(part: Part) -> tuple[int, int]:

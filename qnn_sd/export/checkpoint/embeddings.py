@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint.misfit import Base, embedding_of_other_width
+from qnn_sd.export.checkpoint.not_weights import refuse_pickles_in
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 from qnn_sd.export.checkpoint.tensors import Array
 
-# The tensor's name in files of A1111's trainers; diffusers names it after the token.
-_A1111 = "emb_params"
-_SDXL = ("clip_l", "clip_g")
+# The tensor's names in files of trainers that name the file and not the token; diffusers names it after the token.
+_UNNAMED = ("emb_params", "string_to_param.*", "*", "clip_l")
+_SDXL = "clip_g"
+# Before the embeddings that a LoRA brings along: bundle_emb.NAME.TENSOR.
+BUNDLED = "bundle_emb."
+_IN_BUNDLE = re.compile(r"(?P<name>.+?)\.(string_to_param\.\*|[^.]+)")
+# Names of files that say nothing.
+FILES = ("learned_embeds.safetensors",)
 
 
 @dataclass(frozen=True)
@@ -23,17 +30,45 @@ class Embedding:
         name: what a prompt calls it.
         path: its file.
         vectors: [n, D] float32; the name stands for n tokens.
+        given: what was typed, file, folder or hub id; None for one that a LoRA brings along.
     """
 
     name: str
     path: Path
     vectors: Array
+    given: str | Path | None = None
 
 
-def read_embedding(path: Path, name: str | None, base: Base) -> Embedding:
+def embedding_file(place: Path) -> Path:
+    """The file of a textual inversion that is given by its file or folder.
+
+    Raises:
+        CheckpointError: the folder holds none, or several.
+    """
+    if not place.is_dir():
+        return place
+    found = [path for name in FILES if (path := place / name).is_file()] or sorted(place.glob("*.safetensors"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CheckpointError(
+            f"{place} is a folder with several embeddings",
+            why=f"It holds {', '.join(path.name for path in found[:5])}.",
+            hint=f"Give one: --embedding {found[0]}.",
+        )
+    refuse_pickles_in(place)
+    raise CheckpointError(
+        f"{place} is a folder with no embedding",
+        why=f"It has no .safetensors file, such as {FILES[0]}.",
+        hint="Give the embedding's file.",
+    )
+
+
+def read_embedding(given: str | Path, path: Path, name: str | None, base: Base) -> Embedding:
     """A textual inversion from its file.
 
     Args:
+        given: what was typed.
         path: the file, in A1111's or diffusers' layout.
         name: what a prompt calls it; None for the name in the file or, without one, the file's own.
         base: the checkpoint, as messages call it, with the width of its text encoder's embeddings.
@@ -43,18 +78,18 @@ def read_embedding(path: Path, name: str | None, base: Base) -> Embedding:
         UnsupportedModelError: an embedding for SDXL.
     """
     file = SafetensorsFile(path)
-    if any(key in file.shapes for key in _SDXL):
+    if _SDXL in file.shapes:
         raise UnsupportedModelError(
             f"{path} is a textual inversion for SDXL",
             why=f"It has {', '.join(sorted(file.shapes))}.",
             hint="Use one for Stable Diffusion 1.x.",
         )
-    # A1111's files may say more about the training beside the vectors.
-    key = _A1111 if _A1111 in file.shapes else next(iter(file.shapes), "")
-    if not file.shapes or (key != _A1111 and len(file.shapes) > 1):
+    # Some files say more about the training beside the vectors.
+    key = next((each for each in _UNNAMED if each in file.shapes), next(iter(file.shapes), ""))
+    if not file.shapes or (key not in _UNNAMED and len(file.shapes) > 1):
         raise CheckpointError(
             f"{path} is no textual inversion",
-            why=f"It has {len(file.shapes)} tensors; one named {_A1111}, or one named after its token, is expected.",
+            why=f"It has {len(file.shapes)} tensors; one is expected, {_UNNAMED[0]} or named after its token.",
             hint="Is this an embedding? A LoRA is given with --lora.",
         )
     shape = file.shapes[key]
@@ -68,4 +103,39 @@ def read_embedding(path: Path, name: str | None, base: Base) -> Embedding:
             why="The text encoder's token embeddings have that width.",
             hint="Use a textual inversion for this checkpoint's architecture.",
         )
-    return Embedding(name or (path.stem if key == _A1111 else key), path, file.read(key).reshape(vectors))
+    own = _own_name(given, path) if key in _UNNAMED else key
+    return Embedding(name or own, path, file.read(key).reshape(vectors), given)
+
+
+def _own_name(given: str | Path, path: Path) -> str:
+    """What an embedding is called whose file names no token: as the file, or the folder or model around it."""
+    return path.stem if path.name not in FILES else Path(str(given) if Path(given) != path else path.parent).name
+
+
+def bundled_embeddings(file: SafetensorsFile, width: int) -> tuple[list[Embedding], list[str]]:
+    """The textual inversions that a LoRA's file brings along, and a line for each that can't be used.
+
+    Args:
+        file: the LoRA's.
+        width: of the text encoder's embeddings.
+
+    Raises:
+        CheckpointError: their numbers can't be read.
+    """
+    tensors: dict[str, list[str]] = {}
+    for key in file.shapes:
+        if key.startswith(BUNDLED):
+            inside = _IN_BUNDLE.fullmatch(key.removeprefix(BUNDLED))
+            tensors.setdefault(inside["name"] if inside else key.removeprefix(BUNDLED), []).append(key)
+    found, left = [], []
+    for name, keys in tensors.items():
+        key = next((each for each in keys if each.rsplit(".", 1)[-1] == "clip_l"), keys[0])
+        shape = file.shapes[key]
+        vectors = shape if len(shape) == 2 else (1, *shape)
+        if len(vectors) == 2 and vectors[1] == width and vectors[0] and not any(_SDXL in each for each in keys):
+            found.append(Embedding(name, file.path, file.read(key).reshape(vectors)))
+        else:
+            left.append(
+                f"the embedding {name} in {file.path.name} is left out: its shape is {list(shape)}, not [n, {width}]"
+            )
+    return found, left

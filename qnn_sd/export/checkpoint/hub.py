@@ -23,6 +23,8 @@ _CONFIGS = ("model_index.json", "*/config.json", "scheduler/scheduler_config.jso
 _SPECIAL_TOKENS = ("special_tokens_map.json", "tokenizer_config.json")
 _TOKENIZER = tuple(f"tokenizer/{name}" for name in (*ALL_FILES, *_SPECIAL_TOKENS))
 _INDEX = ".safetensors.index.json"
+# A file in a model on the hub: owner/name/FILE.
+_FILE_ON_HUB = re.compile(rf"(?P<id>{_ID.pattern})/(?P<file>[^:]+\.safetensors)", re.ASCII)
 
 
 def is_hub_id(text: str) -> bool:
@@ -49,11 +51,22 @@ def fetch_checkpoint(name: str, download: bool = True) -> Path:
     missing = [stem for stem in missing if not (folder / f"{stem}{_INDEX}").is_file()]
     if missing:
         folder = _fetch(name, [f"{stem}.fp16.safetensors" for stem in missing], download)
+    missing = [stem for stem in missing if not (folder / f"{stem}.fp16.safetensors").is_file()]
+    if missing:
+        folder = _fetch(name, [f"{stem}*.safetensors*" for stem in missing], download)
     return folder
 
 
+def file_on_hub(text: str) -> tuple[str, str] | None:
+    """Hub id and file of ``owner/name/FILE.safetensors``; None for another text, and for a path into a folder here."""
+    found = _FILE_ON_HUB.fullmatch(text)
+    if found is None or ".." in found["file"].split("/") or Path(found["id"]).parent.exists():
+        return None
+    return found["id"], found["file"]
+
+
 def fetch_vae(name: str, download: bool = True) -> Path:
-    """The folder of a VAE in diffusers' layout.
+    """The folder of a VAE in diffusers' layout, or of a checkpoint with one.
 
     Args:
         name: the hub id.
@@ -62,7 +75,68 @@ def fetch_vae(name: str, download: bool = True) -> Path:
     Raises:
         CheckpointError: it can't be had.
     """
-    return _fetch(name, ("config.json", "diffusion_pytorch_model.safetensors"), download)
+    return _fetch_network(name, "vae", "diffusion_pytorch_model", download)
+
+
+def fetch_text_encoder(name: str, download: bool = True) -> Path:
+    """The folder of a text encoder in transformers' layout, or of a checkpoint with one; as ``fetch_vae``."""
+    return _fetch_network(name, "text_encoder", "model", download)
+
+
+def _fetch_network(name: str, part: str, stem: str, download: bool) -> Path:
+    folder = _fetch(name, ("config.json", f"{stem}.safetensors"), download)
+    if not (folder / f"{stem}.safetensors").is_file():
+        patterns = (
+            f"{stem}.*safetensors*",
+            f"{stem}-*.safetensors",
+            f"{part}/config.json",
+            f"{part}/{stem}*.safetensors*",
+        )
+        folder = _fetch(name, patterns, download)
+    return folder
+
+
+def fetch_adapter(name: str, names: Sequence[str], option: str, download: bool = True) -> Path:
+    """The file of a LoRA or embedding on the hub.
+
+    Args:
+        name: the hub id, or a file in it: ``owner/name/FILE.safetensors``.
+        names: of the file, as libraries write it; else it is the only one there.
+        option: after which it was typed.
+        download: whether to download what isn't in the library's cache.
+
+    Raises:
+        CheckpointError: it can't be had, or it isn't said which of several is meant.
+    """
+    if named := file_on_hub(name):
+        folder, file = _fetch(named[0], (named[1],), download), named[1]
+        if not (folder / file).is_file():
+            raise CheckpointError(f"{named[0]} has no {file}", why="It is on the hub.", hint="Is the name right?")
+        return folder / file
+    folder = _fetch(name, (*names, "adapter_config.json"), download)
+    for each in names:
+        if (folder / each).is_file():
+            return folder / each
+    there = _names_on_hub(name) if download else []
+    there = there or [path.name for path in sorted(folder.glob("*.safetensors"))]
+    if len(there) == 1:
+        return _fetch(name, (there[0],), download) / there[0]
+    raise CheckpointError(
+        f"{name} has several .safetensors files on the hub" if there else f"{name} has no .safetensors file on the hub",
+        why=f"It has {', '.join(there[:5])}." if there else f"Looked for were {', '.join(names)}.",
+        hint=f"Say which: {option} {name}/{there[0]}." if there else "Give a file, or another model.",
+    )
+
+
+def _names_on_hub(name: str) -> list[str]:
+    """The ``.safetensors`` at the top of a model on the hub; empty where it can't be asked."""
+    import huggingface_hub  # noqa: PLC0415 (as in _fetch)
+
+    try:
+        names = huggingface_hub.list_repo_files(name)
+    except Exception:  # as in _fetch: what is in the cache is looked at then
+        return []
+    return sorted(each for each in names if each.endswith(".safetensors") and "/" not in each)
 
 
 def fetch_tokenizer(name: str, download: bool = True) -> Path:

@@ -16,7 +16,7 @@ from qnn_sd.export.checkpoint.embeddings import Embedding
 from qnn_sd.export.checkpoint.lora import Lora
 from qnn_sd.export.checkpoint.parts import Layout, Part
 from qnn_sd.export.checkpoint.sources import Sources
-from qnn_sd.image_metadata import ImageEmbedding, ImageLora, ImageSource
+from qnn_sd.image_metadata import ImageEmbedding, ImageLora, ImageSource, SourceKind
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class CheckpointIdentity:
         vae: the checkpoint's own, or the one that is used instead.
         loras: as they are merged.
         embeddings: with the names that prompts call them by.
+        text_encoder: the one that is used instead of the checkpoint's; None for its own.
     """
 
     checkpoint: ImageSource
     vae: ImageSource
     loras: tuple[ImageLora, ...]
     embeddings: tuple[ImageEmbedding, ...]
+    text_encoder: ImageSource | None = None
 
 
 def identify(
@@ -52,17 +54,23 @@ def identify(
         _vae(layout, sources),
         tuple(
             ImageLora(
-                name=_shown(each.path.name),
-                sha256=sha256_of_file(each.path),
-                tensors_sha256=_sha256_of_tensors(each.path),
+                name=_name(each.given),
+                kind=_kind(each.given),
+                sha256=each.files.sha256,
+                tensors_sha256=_sha256_of_tensors(each.files.weights[0]),
                 scale=each.scale,
             )
             for each in loras
         ),
         tuple(
-            ImageEmbedding(name=each.name, file=_shown(each.path.name), sha256=sha256_of_file(each.path))
+            ImageEmbedding(
+                name=each.name, file=_name(each.given), kind=_kind(each.given), sha256=sha256_of_file(each.path)
+            )
             for each in embeddings
+            # What a LoRA brings along, its own hash says.
+            if each.given is not None
         ),
+        None if sources.text_encoder is None else _source(sources.text_encoder, _digest(layout.parts["text_encoder"])),
     )
 
 
@@ -71,17 +79,21 @@ def _checkpoint(layout: Layout, sources: Sources) -> ImageSource:
     if layout.origin.is_file():
         digest = sha256_of_file(layout.origin)
     else:
-        parts = {name: _content(layout.parts[name]) for name in ("text_encoder", "unet")}
+        own = ("text_encoder", "unet") if sources.text_encoder is None else ("unet",)
+        parts = {name: _content(layout.parts[name]) for name in own}
         digest = sha256_of_json({**parts, "scheduler": dict(layout.scheduler)})
     return _source(sources.checkpoint, digest)
 
 
 def _vae(layout: Layout, sources: Sources) -> ImageSource:
-    part = layout.parts["vae"]
-    digest = sha256_of_file(part.origin) if part.origin.is_file() else sha256_of_json(_content(part))
+    digest = _digest(layout.parts["vae"])
     if sources.vae is None:
         return ImageSource(name="vae", kind="checkpoint", sha256=digest)
     return _source(sources.vae, digest)
+
+
+def _digest(part: Part) -> str:
+    return sha256_of_file(part.origin) if part.origin.is_file() else sha256_of_json(_content(part))
 
 
 def _content(part: Part) -> Mapping[str, Any]:
@@ -89,15 +101,27 @@ def _content(part: Part) -> Mapping[str, Any]:
 
 
 def _source(given: str | Path, digest: str) -> ImageSource:
-    path = Path(given).expanduser()
-    if not path.exists():
-        return ImageSource(name=str(given), kind="hub", sha256=digest)
-    whole = Path(os.path.abspath(path))  # noqa: PTH100 (".." goes, and a link keeps its name)
-    if whole.is_relative_to(resources.assets()):
-        return ImageSource(name=_shown(whole.name), kind="kit", sha256=digest)
+    return ImageSource(name=_name(given), kind=_kind(given), sha256=digest)
+
+
+def _whole(given: str | Path) -> Path:
+    return Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100 (".." goes, and a link keeps its name)
+
+
+def _kind(given: str | Path) -> SourceKind:
+    if not Path(given).expanduser().exists():
+        return "hub"
+    whole = _whole(given)
+    return "kit" if whole.is_relative_to(resources.assets()) else "file" if whole.is_file() else "folder"
+
+
+def _name(given: str | Path) -> str:
+    """A hub id; a file's or folder's own name."""
+    if not Path(given).expanduser().exists():
+        return str(given)
+    whole = _whole(given)
     # The name of a home is its user's.
-    name = "checkpoint" if whole in (Path.home(), Path(whole.anchor)) else whole.name
-    return ImageSource(name=_shown(name), kind="file" if path.is_file() else "folder", sha256=digest)
+    return _shown("checkpoint" if whole in (Path.home(), Path(whole.anchor)) else whole.name)
 
 
 def _shown(name: str) -> str:

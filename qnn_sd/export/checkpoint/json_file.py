@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qnn_sd.errors import CheckpointError
+from qnn_sd.export.checkpoint.not_weights import refuse_no_json
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -24,8 +25,9 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing or not a JSON object.
     """
+    refuse_no_json(path)
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing", hint="Is the checkpoint complete?") from error
     except (OSError, ValueError, RecursionError) as error:

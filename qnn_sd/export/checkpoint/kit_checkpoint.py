@@ -6,6 +6,7 @@ scale. Stable Diffusion 1.x's are known, and so are those of the checkpoint that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -14,6 +15,8 @@ from qnn_sd import resources
 from qnn_sd.config import DEMO_MODEL, load_model
 from qnn_sd.export.checkpoint.folder import read_folder
 from qnn_sd.export.checkpoint.parts import Layout, Part, StoredTensor, without_text_model
+
+_BLOCK = re.compile(r"(down_blocks|up_blocks|mid_block|encoder|decoder|embeddings)\.(?!position_ids)")
 
 
 @cache
@@ -30,7 +33,10 @@ def kit_config(part: str, tensors: Mapping[str, StoredTensor]) -> Mapping[str, A
         tensors: by diffusers' name.
     """
     ours = kit_checkpoint().parts[part]
-    return ours.config if _shapes(tensors) == _shapes(ours.tensors) else None
+    theirs, known = _shapes(tensors), _shapes(ours.tensors)
+    # What is spare changes nothing, unless it is a block more.
+    more = theirs.keys() - known.keys()
+    return ours.config if known.items() <= theirs.items() and not any(map(_BLOCK.match, more)) else None
 
 
 def is_kit_part(part: Part, name: str) -> bool:

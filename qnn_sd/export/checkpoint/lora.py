@@ -1,134 +1,151 @@
-"""LoRA files (Hu et al. 2021): for a weight W, ``W + scale * alpha / rank * up @ down``.
+"""LoRA files and their kin: which tensors belong to which weight, and how strong each one is.
 
-A convolution's ``down`` has its kernel and ``up`` is 1x1, so the same product on flattened kernels
-holds for it (LoCon). The product is made when the weight is read.
+The products are made when a weight is read (``adapters.py``).
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
+from qnn_sd.export.checkpoint import adapters
+from qnn_sd.export.checkpoint.adapters import Kind
 from qnn_sd.export.checkpoint.architecture import is_whole_checkpoint, lora_kin
+from qnn_sd.export.checkpoint.delta import Delta
+from qnn_sd.export.checkpoint.embeddings import BUNDLED, Embedding, bundled_embeddings
+from qnn_sd.export.checkpoint.lora_files import PEFT, LoraFiles
 from qnn_sd.export.checkpoint.lora_names import LoraKey, LoraNames, Role
+from qnn_sd.export.checkpoint.lora_settings import AdapterSettings
 from qnn_sd.export.checkpoint.misfit import Base, refuse_lora_of_other_width
-from qnn_sd.export.checkpoint.parts import Part, without_text_model
+from qnn_sd.export.checkpoint.parts import Part, StoredTensor, without_text_model
+from qnn_sd.export.checkpoint.prediction import markers_in
+from qnn_sd.export.checkpoint.quantized import refuse_quantized
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
-from qnn_sd.export.checkpoint.tensors import Array
+from qnn_sd.export.checkpoint.tensor_names import first_names
 
-# Where diffusers notes the alphas of the LoRAs it writes.
-_METADATA = "lora_adapter_metadata"
-
-
-@dataclass(frozen=True)
-class Delta:
-    """What one LoRA adds to one weight.
-
-    Attributes:
-        file: the LoRA's.
-        down: name there of the tensor [rank, in, ...].
-        up: name there of the tensor [out, rank, ...].
-        factor: user's scale times alpha / rank.
-    """
-
-    file: SafetensorsFile
-    down: str
-    up: str
-    factor: float
-
-    def added_to(self, weight: Array) -> Array:
-        """The weight [out, in, ...] with the LoRA merged.
-
-        Raises:
-            CheckpointError: the LoRA's tensors or the merged weight aren't finite.
-        """
-        down, up = self.file.read(self.down), self.file.read(self.up)
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is named below
-            product = up.reshape(len(up), -1) @ down.reshape(len(down), -1)
-            product *= np.float32(self.factor)
-            merged: Array = product.reshape(weight.shape)
-            merged += weight
-        if not np.isfinite(merged).all():
-            raise CheckpointError(
-                f"{self.up} in {self.file.path} leaves no finite weight",
-                why=f"It was merged with a factor of {self.factor:g} (scale times alpha / rank).",
-                hint="Give a smaller scale after the path, such as :0.5.",
-            )
-        return merged
+Deltas = dict[str, dict[str, list[Delta]]]
 
 
 @dataclass(frozen=True)
 class Lora:
-    """One LoRA file as it is merged.
+    """One LoRA as it is merged.
 
     Attributes:
-        path: the file.
+        given: what was typed: its file, folder or hub id.
+        files: that it consists of.
         scale: what the user multiplies it with.
         deltas: for each part that it touches, by the weight's name (without ``text_model.``).
+        embeddings: textual inversions that its file brings along.
+        sources: the open files.
+        remarks: what a user should know of it.
     """
 
-    path: Path
+    given: str | Path
+    files: LoraFiles
     scale: float
-    deltas: Mapping[str, Mapping[str, Delta]]
+    deltas: Mapping[str, Mapping[str, Sequence[Delta]]]
+    embeddings: tuple[Embedding, ...] = ()
+    sources: tuple[SafetensorsFile, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """What messages call it."""
+        return self.files.place
 
 
 @dataclass
 class _Module:
-    """A LoRA's tensors for one weight, as they are found."""
+    """An adapter's tensors for one module, as they are found."""
 
     key: LoraKey
     names: dict[Role, str] = field(default_factory=dict)
 
 
-def read_lora(path: Path, scale: float, parts: Mapping[str, Part], base: Base) -> Lora:
-    """What a LoRA file adds to a checkpoint's weights.
+def read_lora(
+    given: str | Path, files: LoraFiles, scale: float, parts: Mapping[str, Part], base: Base, width: int
+) -> Lora:
+    """What a LoRA adds to a checkpoint's weights.
 
     Args:
-        path: the file, in kohya's or diffusers' naming.
+        given: what was typed.
+        files: that it consists of.
         scale: what the user multiplies it with.
         parts: the checkpoint's networks.
         base: what messages call the checkpoint.
+        width: of the text encoder's embeddings.
 
     Raises:
         CheckpointError: a damaged file, one for text of another width, keys that match nothing (named), or shapes that
             don't fit.
-        UnsupportedModelError: a LoRA for another architecture, or of another kind than LoRA.
+        UnsupportedModelError: a LoRA for another architecture, or of a kind that isn't merged.
     """
-    file = SafetensorsFile(path)
-    refuse_lora_of_other_width(path, file.shapes, base)
-    names = LoraNames({part: _weight_names(parts[part]) for part in ("unet", "text_encoder")})
+    deltas: Deltas = {}
+    embeddings: list[Embedding] = []
+    remarks: list[str] = []
+    sources = []
+    for path in files.weights:
+        file = SafetensorsFile(path)
+        sources.append(file)
+        refuse_quantized(path, file.shapes)
+        refuse_lora_of_other_width(path, file.shapes, base)
+        found, left = bundled_embeddings(file, width)
+        embeddings += found
+        modules, spare = _modules(file, parts, base, has_more=bool(found))
+        remarks += [each for each in (file.remark, *left) if each is not None]
+        if found:
+            names = ", ".join(each.name for each in found)
+            remarks.append(f"{path.name} brings embeddings along, which a prompt calls by their names: {names}")
+        if path.name == PEFT and path not in files.configs:
+            remarks.append(f"{path.name} has no adapter_config.json beside it: its alpha is taken to be its rank")
+        if spare:
+            remarks.append(f"{path.name} has {first_names(spare)} that belong to no weight")
+        settings = AdapterSettings.of(file, files.configs.get(path))
+        for module in modules:
+            for name, delta in _deltas(file, module, scale, parts[module.key.part], settings, base):
+                deltas.setdefault(module.key.part, {}).setdefault(name, []).append(delta)
+    return Lora(given, files, scale, deltas, tuple(embeddings), tuple(sources), tuple(remarks))
+
+
+def _modules(
+    file: SafetensorsFile, parts: Mapping[str, Part], base: Base, has_more: bool
+) -> tuple[list[_Module], list[str]]:
+    """The modules that a file changes, and the names of tensors that belong to none."""
+    names = LoraNames({part: _module_names(parts[part]) for part in ("unet", "text_encoder")})
+    markers = set(markers_in(file))
     modules: dict[tuple[str, str], _Module] = {}
     strangers = []
     for name in file.shapes:
-        key = names.parse(name, path)
+        if name.startswith(BUNDLED) or name in markers:
+            continue
+        key = names.parse(name, file.path)
         if key is None:
             strangers.append(name)
         else:
-            modules.setdefault((key.part, key.weight), _Module(key)).names[key.role] = name
-    if strangers or not modules:
-        _refuse_strangers(file, strangers, base)
-    settings = _adapter_settings(file)
-    deltas: dict[str, dict[str, Delta]] = {}
-    for (part, weight), module in modules.items():
-        deltas.setdefault(part, {})[weight] = _delta(file, module, scale, _shape(parts[part], weight), settings, base)
-    return Lora(path, scale, deltas)
+            modules.setdefault((key.part, key.module), _Module(key)).names[key.role] = name
+    replaced = [name for name in strangers if name.endswith(".bias")]
+    for module in modules.values():
+        # Such a name alone is a whole weight: a checkpoint's, or one that was trained beside the adapter.
+        if Role.FACTORS_OF_CHANGE in module.names and Role.ON_INPUT not in module.names:
+            replaced.append(module.names.pop(Role.FACTORS_OF_CHANGE))
+    strangers = list(dict.fromkeys((*strangers, *replaced)))
+    whole = [module for module in modules.values() if module.names]
+    # A tensor for a weight that isn't here is another matter than one that is for no weight at all.
+    lost = [name for name in strangers if names.has_role(name) or name in replaced]
+    if lost or len(strangers) > len(file.shapes) / 2 or not (whole or has_more):
+        _refuse_strangers(file, lost or strangers, base)
+    return whole, strangers
 
 
-def _weight_names(part: Part) -> list[str]:
-    """The tensors that a LoRA can change: matrices and kernels."""
-    return [without_text_model(name) for name, tensor in part.tensors.items() if len(tensor.shape) > 1]
+def _module_names(part: Part) -> list[str]:
+    return [without_text_model(name).removesuffix(".weight") for name in part.tensors if name.endswith(".weight")]
 
 
-def _shape(part: Part, weight: str) -> tuple[int, ...]:
-    stored = part.tensors.get(weight) or part.tensors[f"text_model.{weight}"]
-    return stored.shape
+def _stored(part: Part, name: str) -> StoredTensor | None:
+    return part.tensors.get(name) or part.tensors.get(f"text_model.{name}")
 
 
 def _refuse_strangers(file: SafetensorsFile, strangers: list[str], base: Base) -> None:
@@ -150,81 +167,98 @@ def _refuse_strangers(file: SafetensorsFile, strangers: list[str], base: Base) -
     )
 
 
-def _delta(
-    file: SafetensorsFile,
-    module: _Module,
-    scale: float,
-    weight: tuple[int, ...],
-    settings: Mapping[str, Any],
-    base: Base,
-) -> Delta:
-    for role in (Role.DOWN, Role.UP):
-        if role not in module.names:
+def _deltas(
+    file: SafetensorsFile, module: _Module, scale: float, part: Part, settings: AdapterSettings, base: Base
+) -> Iterator[tuple[str, Delta]]:
+    """What a module's tensors add, by the name of the weight or bias."""
+    rank = None
+    for kind in _kinds(file, module, part, settings):
+        name = f"{module.key.module}.{'bias' if kind.of_bias else 'weight'}"
+        stored = _stored(part, name)
+        if stored is None:
+            raise CheckpointError(
+                f"{file.path} has {next(iter(module.names.values()))}, and {module.key.module} has no {name[-4:]}",
+                hint=base.hint("Use a LoRA for this checkpoint's architecture."),
+            )
+        names = _complete(file, module, kind)
+        size = kind.fits({role: file.shapes[each] for role, each in names.items()}, stored.shape)
+        if size is None:
+            raise _misfit(file, kind, names, name, stored.shape, base)
+        rank = rank if kind.of_bias else size[2]
+        strength = (1.0, 1.0) if rank is None or kind is adapters.BIAS else _strength(file, module, rank, settings)
+        magnitude = None if kind.of_bias else _magnitude(file, module, stored.shape, base)
+        yield name, Delta(file, kind, names, scale, *strength, magnitude)
+
+
+def _kinds(file: SafetensorsFile, module: _Module, part: Part, settings: AdapterSettings) -> Iterator[Kind]:
+    """The kinds that a module's tensors are of, those of its weight first."""
+    there = module.names.keys()
+    known = [kind for kind in adapters.KINDS if there & set(kind.roles)]
+    factors = Role.FACTORS_OF_CHANGE in there or Role.FACTORS in there
+    if Role.FACTORS_OF_CHANGE in there:
+        yield adapters.ia3(bool(file.read_number(module.names[Role.ON_INPUT])), of_change=True)
+    if Role.FACTORS in there:
+        on_input = settings.is_on_input(module.key.module, file.shapes[module.names[Role.FACTORS]])
+        yield adapters.ia3(on_input, of_change=False)
+        if not on_input and _stored(part, f"{module.key.module}.bias") is not None:
+            yield adapters.ia3(on_input, of_change=False, of_bias=True)
+    # An alpha alone is a LoRA's whose other tensors are missing.
+    yield from known if known or factors else (adapters.LORA,)
+
+
+def _complete(file: SafetensorsFile, module: _Module, kind: Kind) -> dict[Role, str]:
+    """The tensors that a kind reads."""
+    names = {role: module.names[role] for role in kind.roles if role in module.names}
+    for role in kind.needed({role: file.shapes[name] for role, name in names.items()}):
+        if role not in names:
             there = next(iter(module.names.values()))
             raise CheckpointError(
                 f"{file.path} has {there} without the {role.value} tensor that belongs to it",
                 hint="Download or copy the file again: it is not whole.",
             )
-    down, up = module.names[Role.DOWN], module.names[Role.UP]
-    down_shape, up_shape = file.shapes[down], file.shapes[up]
-    rank = down_shape[0] if down_shape else 0
-    fits = (
-        rank > 0
-        and down_shape[1:2] == weight[1:2]
-        and math.prod(down_shape[2:]) == math.prod(weight[2:])
-        and up_shape[:2] == (weight[0], rank)
-        and math.prod(up_shape[2:]) == 1
+    return names
+
+
+def _misfit(
+    file: SafetensorsFile,
+    kind: Kind,
+    names: Mapping[Role, str],
+    name: str,
+    weight: tuple[int, ...],
+    base: Base,
+) -> CheckpointError:
+    kin = lora_kin(file.shapes)
+    tensors = " times ".join(f"{each} {list(file.shapes[each])}" for each in list(names.values())[::-1])
+    return CheckpointError(
+        f"{tensors} doesn't fit {name} {list(weight)}",
+        why=f"{file.path} is a {kind.title} for {kin or 'another architecture'}.",
+        hint=base.hint("Use a LoRA for this checkpoint's architecture."),
     )
-    if not fits:
-        kin = lora_kin(file.shapes)
-        raise CheckpointError(
-            f"{up} {list(up_shape)} times {down} {list(down_shape)} doesn't fit {module.key.weight} {list(weight)}",
-            why=f"{file.path} is a LoRA for {kin or 'another architecture'}.",
-            hint=base.hint("Use a LoRA for this checkpoint's architecture."),
-        )
-    alpha = _alpha(file, module, rank, settings)
-    return Delta(file, down, up, scale * alpha / rank)
 
 
-def _alpha(file: SafetensorsFile, module: _Module, rank: int, settings: Mapping[str, Any]) -> float:
-    """The module's alpha: a tensor of its own, or in the metadata, or the rank if nothing is said."""
+def _strength(file: SafetensorsFile, module: _Module, rank: int, settings: AdapterSettings) -> tuple[float, float]:
+    """Alpha and what it is divided by: alpha is a tensor of the module's own, or in the settings, or the rank."""
     if Role.ALPHA in module.names:
-        values = file.read(module.names[Role.ALPHA]).ravel()
-        if len(values) != 1:
+        return file.read_number(module.names[Role.ALPHA]), rank
+    return settings.strength(module.key.part, module.key.module, rank)
+
+
+def _magnitude(file: SafetensorsFile, module: _Module, weight: tuple[int, ...], base: Base) -> tuple[str, bool] | None:
+    """DoRA's lengths, and whether they are of rows: LyCORIS says it by the shape, peft's always are."""
+    for role in (Role.MAGNITUDE, Role.MAGNITUDE_OF_ROWS):
+        name = module.names.get(role)
+        if name is None:
+            continue
+        shape = file.shapes[name]
+        count = math.prod(shape)
+        of_rows = role is Role.MAGNITUDE_OF_ROWS or len(shape) < 2 or shape[0] == weight[0] != 1
+        if role is Role.MAGNITUDE and count == weight[1] != weight[0]:
+            of_rows = False
+        if len(weight) < 2 or count != weight[0 if of_rows else 1]:
             raise CheckpointError(
-                f"{module.names[Role.ALPHA]} in {file.path} has {len(values)} values, not one",
-                hint="Download or copy the file again: it is not whole.",
+                f"{name} {list(shape)} doesn't fit {module.key.module}.weight {list(weight)}",
+                why=f"{file.path} is a DoRA for another architecture.",
+                hint=base.hint("Use a LoRA for this checkpoint's architecture."),
             )
-        return float(values[0])
-    prefix = f"{module.key.part}." if f"{module.key.part}.r" in settings else ""
-    pattern = settings.get(f"{prefix}alpha_pattern")
-    pattern = pattern if isinstance(pattern, dict) else {}
-    name = module.key.weight.removesuffix(".weight")
-    # peft's patterns name a module by the end of its path.
-    matches = [value for key, value in pattern.items() if f".{name}".endswith(f".{without_text_model(key)}")]
-    value = matches[0] if matches else settings.get(f"{prefix}lora_alpha", rank)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise CheckpointError(
-            f"{file.path} has the alpha {value!r} for {name}", hint="Download or copy the file again."
-        )
-    if settings.get(f"{prefix}use_rslora"):
-        raise UnsupportedModelError(
-            f"{file.path} is a rank-stabilized LoRA, which qnn-sd doesn't merge",
-            why="Its scale is alpha / sqrt(rank).",
-            hint="Use a LoRA with the usual scale, alpha / rank.",
-        )
-    return float(value)
-
-
-def _adapter_settings(file: SafetensorsFile) -> Mapping[str, Any]:
-    """What diffusers notes of a LoRA in the file's metadata; empty for others' files."""
-    text = file.metadata.get(_METADATA)
-    if text is None:
-        return {}
-    try:
-        settings = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"The metadata of {file.path} can't be read", why=str(error), hint="Download or copy the file again."
-        ) from error
-    return settings if isinstance(settings, dict) else {}
+        return name, of_rows
+    return None

@@ -131,3 +131,23 @@ def refuse_other_vae(vae: Part, parts: Mapping[str, Part], base: Base) -> None:
             why="The image would have another size than the UNet was trained for.",
             hint=base.hint("Give --vae one for Stable Diffusion 1.x."),
         )
+
+
+def refuse_other_text_encoder(text_encoder: Part, width: int, base: Base) -> None:
+    """Raises for a text encoder whose states the UNet can't attend to.
+
+    Args:
+        text_encoder: the one that was given.
+        width: of its states.
+        base: what it would be put into, with the width of the UNet's text.
+
+    Raises:
+        CheckpointError: saying which model it is for.
+    """
+    if width != base.width:
+        raise CheckpointError(
+            f"{text_encoder.origin} is a text encoder {width} wide{_models_of(width)}, {base.title}'s UNet attends to "
+            f"{base.width}",
+            why="It was trained for another model.",
+            hint=base.next_for(width),
+        )

@@ -43,6 +43,35 @@ def no_layout(folder: Path) -> CheckpointError | None:
     return CheckpointError(what, why=why, hint=f"Choose one, such as {command}.")
 
 
+def snapshot_of(path: Path) -> Path:
+    """The snapshot in a model's folder in the hub's cache; any other path as it is.
+
+    Raises:
+        CheckpointError: it has none, or several and none that counts.
+    """
+    root = path.parent if path.name == "snapshots" else path
+    if not root.name.startswith("models--") or not root.is_dir():
+        return path
+    snapshots = sorted(each for each in (root / "snapshots").glob("*") if each.is_dir())
+    main = root / "refs" / "main"
+    if len(snapshots) > 1 and main.is_file():
+        snapshots = [each for each in snapshots if each.name == main.read_text("utf-8").strip()] or snapshots
+    if len(snapshots) == 1:
+        return snapshots[0]
+    hub_id = root.name.removeprefix("models--").replace("--", "/", 1)
+    if snapshots:
+        raise CheckpointError(
+            f"{path} holds {len(snapshots)} versions of {hub_id}",
+            why=f"They are the folders in {root / 'snapshots'}.",
+            hint=f"Choose one, such as {snapshots[0]}.",
+        )
+    raise CheckpointError(
+        f"{path} is a model's folder in the hub's cache, with nothing in snapshots/",
+        why="Its download was never finished, or was deleted.",
+        hint=f"Give the hub id instead, which downloads it: {hub_id}.",
+    )
+
+
 def _checkpoints_in(folder: Path) -> list[Path]:
     """Files and folders near a folder that can be checkpoints."""
     if (folder.parent / _INDEX).is_file() and folder.name in PARTS:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qnn_sd import resources
 from qnn_sd.config import ModelConfig
@@ -12,13 +13,20 @@ from qnn_sd.export.checkpoint import fit, hub, nearby
 from qnn_sd.export.checkpoint.architecture import refuse_foreign_config
 from qnn_sd.export.checkpoint.checkpoint import Checkpoint, token_embedding
 from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
-from qnn_sd.export.checkpoint.embeddings import read_embedding
+from qnn_sd.export.checkpoint.embeddings import FILES as EMBEDDING_NAMES
+from qnn_sd.export.checkpoint.embeddings import embedding_file, read_embedding
 from qnn_sd.export.checkpoint.folder import read_folder
-from qnn_sd.export.checkpoint.lora import read_lora
-from qnn_sd.export.checkpoint.misfit import Base, refuse_other_vae
+from qnn_sd.export.checkpoint.lora import Lora, read_lora
+from qnn_sd.export.checkpoint.lora_files import NAMES as LORA_NAMES
+from qnn_sd.export.checkpoint.lora_files import LoraFiles, lora_files
+from qnn_sd.export.checkpoint.misfit import Base, refuse_other_text_encoder, refuse_other_vae
+from qnn_sd.export.checkpoint.modelspec import remarks_on
+from qnn_sd.export.checkpoint.not_weights import broken_link
 from qnn_sd.export.checkpoint.parts import Layout, Part
-from qnn_sd.export.checkpoint.single_file import read_single_file, read_vae
+from qnn_sd.export.checkpoint.prediction import Kind, settled_scheduler, statements_of
+from qnn_sd.export.checkpoint.single_file import read_network, read_single_file
 from qnn_sd.export.checkpoint.sources import Sources
+from qnn_sd.tokenizer_files import ALL_FILES
 
 
 def _located(given: str | Path, fetch: Callable[[str, bool], Path], download: bool, option: str) -> Path:
@@ -29,10 +37,39 @@ def _located(given: str | Path, fetch: Callable[[str, bool], Path], download: bo
     """
     path = Path(given).expanduser()
     if path.exists():
-        return path
-    if isinstance(given, str) and hub.is_hub_id(given) and not nearby.without_ending(given):
-        return fetch(given, download)
+        return nearby.snapshot_of(path)
+    if broken := broken_link(path):
+        raise broken
+    on_hub = isinstance(given, str) and (hub.is_hub_id(given) or hub.file_on_hub(given))
+    if on_hub and not nearby.without_ending(str(given)):
+        return fetch(str(given), download)
     raise nearby.missing(str(given), option)
+
+
+def _lora(name: str, download: bool) -> Path:
+    return hub.fetch_adapter(name, LORA_NAMES, "--lora", download)
+
+
+def _embedding(name: str, download: bool) -> Path:
+    return hub.fetch_adapter(name, EMBEDDING_NAMES, "--embedding", download)
+
+
+def located_lora(given: str | Path, download: bool = True) -> LoraFiles:
+    """The files of a LoRA: its own, those in its folder, or the hub's.
+
+    Raises:
+        CheckpointError: there are none, or several.
+    """
+    return lora_files(_located(given, _lora, download, "--lora"))
+
+
+def located_embedding(given: str | Path, download: bool = True) -> Path:
+    """The file of an embedding: itself, the one in its folder, or the hub's.
+
+    Raises:
+        CheckpointError: there is none, or there are several.
+    """
+    return embedding_file(_located(given, _embedding, download, "--embedding"))
 
 
 def open_checkpoint(
@@ -49,7 +86,7 @@ def open_checkpoint(
         download: whether a hub id's files are downloaded if they aren't here.
         model: the config whose own checkpoint is opened if ``sources`` names none.
         cache: where CLIP's tokenizer is kept once it was unpacked; None for the user's.
-        say: is told where a tokenizer was found.
+        say: is told where a tokenizer was found, and what else a user should know of the files.
 
     Raises:
         CheckpointError: something is missing, damaged, a pickle, or doesn't fit the rest.
@@ -63,21 +100,71 @@ def open_checkpoint(
         given = model.checkpoint if model.from_hub else resources.assets() / model.checkpoint
         sources = replace(sources, checkpoint=given)
     path = _located(given, hub.fetch_checkpoint, download, "--checkpoint")
-    vae = None if sources.vae is None else read_vae(_located(sources.vae, hub.fetch_vae, download, "--vae"))
-    layout = (read_folder if path.is_dir() else read_single_file)(path, () if vae is None else ("vae",))
-    width, table = fit.text_width(layout.parts["unet"]), token_embedding(layout.parts["text_encoder"])
+    others = _other_networks(sources, download)
+    layout = (read_folder if path.is_dir() else read_single_file)(path, tuple(others))
+    width = fit.text_width(layout.parts["unet"])
     base = Base(own, path.resolve().name if Path(given).expanduser().exists() else str(given), width)
-    if vae is not None:
-        layout = _with_vae(layout, vae, base)
-    loras = [read_lora(file, scale, layout.parts, base) for file, scale in sources.loras]
-    encoder = replace(base, width=table[1])
-    embeddings = [read_embedding(file, name, encoder) for name, file in sources.embeddings]
+    layout = _with_others(layout, others, base)
+    encoder = replace(base, width=token_embedding(layout.parts["text_encoder"])[1])
+    scheduler = settled_scheduler(layout, sources.prediction, say)
+    loras = [
+        read_lora(each, located_lora(each, download), scale, layout.parts, base, encoder.width)
+        for each, scale in sources.loras
+    ]
+    embeddings = [
+        read_embedding(each, located_embedding(each, download), name, encoder) for name, each in sources.embeddings
+    ]
+    named = {each.name for each in embeddings}
+    embeddings += [each for lora in loras for each in lora.embeddings if each.name not in named]
+    for line in _remarks(layout, loras, scheduler):
+        say(line)
     search = ClipTokenizerSearch(cache or resources.cache(), say, download)
-    return Checkpoint(layout, sources, base, search, loras, embeddings)
+    return Checkpoint(layout, sources, base, search, loras, embeddings, scheduler)
 
 
-def _with_vae(layout: Layout, vae: Part, base: Base) -> Layout:
-    refuse_foreign_config("vae", vae.origin, vae.config)
-    parts = {**layout.parts, "vae": vae}
-    refuse_other_vae(vae, parts, base)
-    return Layout(layout.origin, parts, layout.scheduler, layout.tokenizer)
+def _other_networks(sources: Sources, download: bool) -> dict[str, Part]:
+    """The networks that are given apart."""
+    asked = (
+        ("vae", sources.vae, hub.fetch_vae, "--vae"),
+        ("text_encoder", sources.text_encoder, hub.fetch_text_encoder, "--text-encoder"),
+    )
+    return {
+        part: read_network(_located(given, fetch, download, option), part)
+        for part, given, fetch, option in asked
+        if given is not None
+    }
+
+
+def _with_others(layout: Layout, others: Mapping[str, Part], base: Base) -> Layout:
+    for part, other in others.items():
+        refuse_foreign_config(part, other.origin, other.config)
+    parts = {**layout.parts, **others}
+    if "vae" in others:
+        refuse_other_vae(others["vae"], parts, base)
+    if "text_encoder" in others:
+        refuse_other_text_encoder(others["text_encoder"], token_embedding(others["text_encoder"])[1], base)
+    return replace(layout, parts=parts, tokenizer=layout.tokenizer or _tokenizer_beside(others.get("text_encoder")))
+
+
+def _tokenizer_beside(text_encoder: Part | None) -> Path | None:
+    """The tokenizer of the checkpoint that a text encoder is from."""
+    if text_encoder is None:
+        return None
+    folder = text_encoder.origin if text_encoder.origin.is_dir() else text_encoder.origin.parent
+    for place in (folder.parent / "tokenizer", folder / "tokenizer", folder):
+        if any((place / name).is_file() for name in ALL_FILES):
+            return place
+    return None
+
+
+def _remarks(layout: Layout, loras: Sequence[Lora], scheduler: Mapping[str, Any]) -> Iterator[str]:
+    """What a user should know of the files, each line once."""
+    lines = [*layout.remarks, *(line for part in layout.parts.values() for line in part.remarks)]
+    lines += [line for file in layout.sources for line in remarks_on(file)]
+    kind: Kind = "v" if scheduler.get("prediction_type") == "v_prediction" else "epsilon"
+    for lora in loras:
+        lines += lora.remarks
+        other = next((each for each in statements_of(lora.sources, kind) if each.kind not in (None, kind)), None)
+        if other is not None:
+            lines.append(f"{lora.path.name} was trained for predicting {other.kind}, not {kind}, by {other.place}")
+    yield from dict.fromkeys(lines)

@@ -8,7 +8,9 @@ A name that follows no rule stays as it is: the exporter refuses what it doesn't
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from qnn_sd.export.checkpoint.parts import without_text_model
 
 Shape = tuple[int, ...]
 # Name and shape in the file → name and shape in diffusers.
@@ -38,9 +40,11 @@ _VAE_RULES: Rules = (
     (r"\.norm_out\.", ".conv_norm_out."),
     (r"\.mid\.block_1\.", ".mid_block.resnets.0."),
     (r"\.mid\.block_2\.", ".mid_block.resnets.1."),
-    (r"\.mid\.attn_1\.norm\.", ".mid_block.attentions.0.group_norm."),
-    (r"\.mid\.attn_1\.([qkv])\.", r".mid_block.attentions.0.to_\1."),
-    (r"\.mid\.attn_1\.proj_out\.", ".mid_block.attentions.0.to_out.0."),
+    # The attention has had three names for each of its layers, diffusers' two among them.
+    (r"\.mid\.attn_1\.(group_)?norm\.", ".mid_block.attentions.0.group_norm."),
+    (r"\.mid\.attn_1\.(?:to_)?([qkv])\.", r".mid_block.attentions.0.to_\1."),
+    (r"\.mid\.attn_1\.([qkv])(?:uery|ey|alue)\.", r".mid_block.attentions.0.to_\1."),
+    (r"\.mid\.attn_1\.(?:proj_out|proj_attn|to_out\.0|to_out)\.", ".mid_block.attentions.0.to_out.0."),
     (r"^encoder\.down\.(\d+)\.block\.", r"encoder.down_blocks.\1.resnets."),
     (r"^encoder\.down\.(\d+)\.downsample\.", r"encoder.down_blocks.\1.downsamplers.0."),
     (r"^decoder\.up\.(\d+)\.block\.", r"decoder.up_blocks.\1.resnets."),
@@ -61,7 +65,12 @@ def _count(names: Iterable[str], pattern: str) -> int:
 
 
 def text_encoder_names(names: Sequence[str]) -> Renamer:  # noqa: ARG001 (its rule needs no count)
-    """The text encoder is transformers' own: nothing changes."""
+    """The text encoder is transformers' own: nothing changes but a prefix that version 5 doesn't write."""
+    return lambda name, shape: (without_text_model(name), shape)
+
+
+def modern_names(names: Sequence[str]) -> Renamer:  # noqa: ARG001 (as above)
+    """Names that are diffusers' already."""
     return lambda name, shape: (name, shape)
 
 
@@ -112,3 +121,38 @@ def vae_names(names: Sequence[str]) -> Renamer:
         return modern, shape[:2] if linear else shape
 
     return rename
+
+
+def former_unet_module(module: str, blocks: int, attends: Mapping[int, bool]) -> str:
+    """A UNet's module in the original code's names: the other way than ``unet_names``.
+
+    Args:
+        module: its path in diffusers.
+        blocks: of a level on the way up.
+        attends: whether a level on the way up has attention, by its number.
+    """
+    for pattern, modern in _UNET_ENDS:
+        if module.startswith(modern.removesuffix(".")) and f"{module}.".startswith(modern):
+            former = pattern.removeprefix("^").removesuffix(r"\.").replace("\\.", ".")
+            return _former_layer(f"{former}{module.removeprefix(modern.removesuffix('.'))}")
+    found = re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.?(.*)$", module)
+    if found is None:
+        return module
+    side, level, kind, place, rest = found[1], int(found[2]), found[3], int(found[4]), found[5]
+    if kind == "downsamplers":
+        return f"input_blocks.{(level + 1) * blocks}.0.op"
+    if kind == "upsamplers":
+        return f"output_blocks.{level * blocks + blocks - 1}.{2 if attends.get(level) else 1}.conv"
+    number = level * blocks + place + (side == "down")
+    block = "input_blocks" if side == "down" else "output_blocks"
+    return _former_layer(f"{block}.{number}.{int(kind == 'attentions')}.{rest}")
+
+
+def _former_layer(module: str) -> str:
+    """A layer of a residual block, as the original code calls it."""
+    if ".transformer_blocks." in module:
+        return module
+    for pattern, modern in _UNET_RESNET:
+        if module.endswith(modern.removesuffix(".")):
+            return module.removesuffix(modern.removesuffix(".")) + pattern.removesuffix(r"\.").replace("\\.", ".")
+    return module

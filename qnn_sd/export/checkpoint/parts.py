@@ -32,7 +32,7 @@ class StoredTensor:
         """Its values.
 
         Raises:
-            CheckpointError: they aren't fp32, fp16 or bf16, or not finite.
+            CheckpointError: they are whole numbers, or not finite.
         """
         return self.file.read(self.name).reshape(self.shape)
 
@@ -46,12 +46,14 @@ class Part:
         config: as in diffusers' ``config.json``.
         tensors: by diffusers' name.
         files: that hold it, by a name that is the same wherever the checkpoint stands.
+        remarks: what a user should know of how it was found.
     """
 
     origin: Path
     config: Mapping[str, Any]
     tensors: Mapping[str, StoredTensor]
     files: Mapping[str, Path]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,20 @@ class Layout:
         parts: those of ``PARTS`` that are there.
         scheduler: the parsed ``scheduler_config.json``.
         tokenizer: folder of its tokenizer, or None if it brings none.
+        remarks: what a user should know of the whole.
     """
 
     origin: Path
     parts: Mapping[str, Part]
     scheduler: Mapping[str, Any]
     tokenizer: Path | None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> list[SafetensorsFile]:
+        """The files that its tensors are in."""
+        stored = (tensor for part in self.parts.values() for tensor in part.tensors.values())
+        return list({each.file.path: each.file for each in stored}.values())
 
 
 def without_text_model(name: str) -> str:

@@ -1,8 +1,8 @@
-"""A checkpoint as one ``.safetensors`` file in Stable Diffusion's original layout, which is what people download.
+"""A checkpoint as one ``.safetensors`` file, which is what people download.
 
 Such a file has tensors and nothing else: the configs are Stable Diffusion 1.x's, with the sizes that the tensors have,
 or the kit's own checkpoint's, where the tensors are its (``kit_checkpoint.py``). Names become diffusers'
-(``original_names.py``).
+(``original_names.py``), wherever a network stands in the file (``networks_in_file.py``).
 """
 
 from __future__ import annotations
@@ -13,26 +13,31 @@ from pathlib import Path
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint import original_config
 from qnn_sd.export.checkpoint.architecture import foreign_part, refuse_foreign_file
-from qnn_sd.export.checkpoint.folder import CONFIG, read_part, stored_tensors
-from qnn_sd.export.checkpoint.json_file import read_config
+from qnn_sd.export.checkpoint.folder import CONFIG, part_config, read_part
 from qnn_sd.export.checkpoint.kit_checkpoint import is_kit_part, kit_checkpoint, kit_config
-from qnn_sd.export.checkpoint.original_names import Renamer, text_encoder_names, unet_names, vae_names
+from qnn_sd.export.checkpoint.networks_in_file import USUAL, NetworkNames, beside, networks_in
+from qnn_sd.export.checkpoint.original_names import (
+    Renamer,
+    modern_names,
+    text_encoder_names,
+    unet_names,
+    vae_names,
+)
 from qnn_sd.export.checkpoint.parts import PARTS, Layout, Part, StoredTensor
+from qnn_sd.export.checkpoint.prediction import markers_in
+from qnn_sd.export.checkpoint.quantized import refuse_quantized
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
+from qnn_sd.export.checkpoint.tensor_names import first_names
+from qnn_sd.export.checkpoint.weight_files import weight_files
 
-# Where the networks stand in a file. What else is there (the noise schedule, EMA copies of the
-# weights, the VAE's loss) isn't needed to generate.
-_PREFIXES = {
-    "text_encoder": "cond_stage_model.transformer.",
-    "unet": "model.diffusion_model.",
-    "vae": "first_stage_model.",
+_RENAMERS = {"text_encoder": text_encoder_names, "unet": unet_names, "vae": vae_names}
+_CONFIGS = {
+    "text_encoder": original_config.text_encoder,
+    "unet": original_config.unet,
+    "vae": original_config.vae,
 }
-_READERS = {
-    "text_encoder": (text_encoder_names, original_config.text_encoder),
-    "unet": (unet_names, original_config.unet),
-    "vae": (vae_names, original_config.vae),
-}
-_VAE_TRAINING = ("loss.", "model_ema.")
+_TITLES = {"text_encoder": "text encoder", "unet": "UNet", "vae": "VAE"}
+_OPTIONS = {"text_encoder": "--text-encoder", "vae": "--vae"}
 
 
 def read_single_file(path: Path, replaced: Collection[str] = ()) -> Layout:
@@ -43,79 +48,127 @@ def read_single_file(path: Path, replaced: Collection[str] = ()) -> Layout:
         replaced: parts that come from elsewhere, so that they may be missing here.
 
     Raises:
-        CheckpointError: the file is a pickle or damaged, or a network is missing.
-        UnsupportedModelError: another architecture (named).
+        CheckpointError: the file is something else (named) or damaged, or a network is missing.
+        UnsupportedModelError: another architecture (named), or quantized weights.
     """
     file = SafetensorsFile(path)
-    refuse_foreign_file(path, file.shapes)
-    if not any(name.startswith(_PREFIXES["unet"]) for name in file.shapes):
+    networks = networks_in(path, file.shapes)
+    refuse_foreign_file(path, file.shapes, is_checkpoint="unet" in networks)
+    refuse_quantized(path, file.shapes)
+    needed = [part for part in PARTS if part not in replaced]
+    if "unet" not in networks or (networks.keys() == {"unet"} and needed != ["unet"]):
         raise foreign_part(path, file.shapes)
-    parts = {part: _read(file, part, _PREFIXES[part]) for part in PARTS if part not in replaced}
+    parts = {part: _read(file, part, networks.get(part)) for part in needed}
+    left = beside(file.shapes, networks, markers_in(file))
+    remarks = (f"{path.name} has {first_names(left)} beside its networks, which nothing reads",) if left else ()
     if is_kit_part(parts["unet"], "unet"):
         kit = kit_checkpoint()
-        tokenizer = kit.tokenizer if is_kit_part(parts["text_encoder"], "text_encoder") else None
-        return Layout(path, parts, kit.scheduler, tokenizer)
+        own_text = "text_encoder" in parts and is_kit_part(parts["text_encoder"], "text_encoder")
+        return Layout(path, parts, kit.scheduler, kit.tokenizer if own_text else None, remarks)
     lcm = parts["unet"].config["time_cond_proj_dim"] is not None
-    return Layout(path, parts, original_config.LCM_SCHEDULER if lcm else original_config.SCHEDULER, None)
+    scheduler = original_config.LCM_SCHEDULER if lcm else original_config.SCHEDULER
+    return Layout(path, parts, scheduler, None, remarks)
 
 
-def read_vae(path: Path) -> Part:
-    """Opens a VAE: a network's folder, a whole checkpoint's, or a file in either layout.
+def read_network(path: Path, part: str) -> Part:
+    """Opens a network that is given apart: its folder, a whole checkpoint's, or a file in either layout.
+
+    Args:
+        path: where it is.
+        part: ``vae`` or ``text_encoder``.
 
     Raises:
-        CheckpointError: it is missing, a pickle, damaged, or no VAE.
-        UnsupportedModelError: another architecture (named).
+        CheckpointError: it is missing, something else (named), or damaged.
+        UnsupportedModelError: another architecture (named), or quantized weights.
     """
     if path.is_dir():
-        return read_part(path if (path / CONFIG).is_file() else path / "vae", "vae")
+        return read_part_folder(path if (path / CONFIG).is_file() or not (path / part).is_dir() else path / part, part)
     file = SafetensorsFile(path)
-    prefix = _PREFIXES["vae"]
-    if any(name.startswith(prefix) for name in file.shapes):
-        return _read(file, "vae", prefix)
-    if any(name.startswith(("decoder.up.", "decoder.mid.")) for name in file.shapes):
-        return _read(file, "vae", "")
-    if "decoder.conv_in.weight" not in file.shapes:
+    refuse_quantized(path, file.shapes)
+    network = networks_in(path, file.shapes).get(part)
+    if network is None:
+        title = _TITLES[part]
         raise CheckpointError(
-            f"{path} is no VAE", why=f"Its first tensors are {', '.join(sorted(file.shapes)[:3])}.", hint="Give a VAE."
+            f"{path} is no {title}",
+            why=f"Its first tensors are {', '.join(sorted(file.shapes)[:3])}.",
+            hint=f"Give a {title}.",
         )
     config = path.parent / CONFIG
-    if not config.is_file():
-        raise CheckpointError(
-            f"{config} is missing",
-            why=f"{path.name} is in diffusers' layout, where the config stands beside the weights.",
-            hint=f"Put the VAE's config.json beside {path}.",
-        )
-    return Part(path, read_config(config), stored_tensors({path: file}), {f"vae/{path.name}": path})
+    is_bare = not network.prefix.removesuffix("text_model.")
+    if is_bare and (not network.is_original or part == "text_encoder") and config.is_file():
+        tensors = _renamed(file, network, modern_names([]))
+        return Part(path, part_config(config, part), tensors, {f"{part}/{path.name}": path})
+    found = _read(file, part, network)
+    if network.is_original:
+        return found
+    return _with_remark(found, part)
 
 
-def _read(file: SafetensorsFile, part: str, prefix: str) -> Part:
-    names = [name for name in file.shapes if name.startswith(prefix)]
-    if part == "vae":
-        names = [name for name in names if not name.removeprefix(prefix).startswith(_VAE_TRAINING)]
-    if not names:
+def read_part_folder(folder: Path, part: str) -> Part:
+    """Opens a network's folder, which may lack the config of a VAE or text encoder: the tensors' shapes tell its sizes.
+
+    Raises:
+        CheckpointError: its weights are missing, something else (named), or damaged.
+        UnsupportedModelError: another architecture (named), or quantized weights.
+    """
+    if (folder / CONFIG).exists() or (folder / CONFIG).is_symlink() or part == "unet" or not folder.is_dir():
+        return read_part(folder, part)
+    if not any(folder.glob("*.safetensors*")):
+        return read_part(folder, part)
+    found = weight_files(folder)
+    files = {f"{part}/{path.name}": path for path in found.paths}
+    tensors = found.tensors
+    config = _config(folder, part, tensors)
+    remarks = () if found.remark is None else (found.remark,)
+    return _with_remark(Part(folder, config, tensors, files, remarks), part)
+
+
+def _with_remark(found: Part, part: str) -> Part:
+    remark = (
+        f"{found.origin.name} has no {CONFIG}: Stable Diffusion 1.x's {_TITLES[part]} is assumed, in the sizes of its "
+        "tensors"
+    )
+    return Part(found.origin, found.config, found.tensors, found.files, (*found.remarks, remark))
+
+
+def _read(file: SafetensorsFile, part: str, network: NetworkNames | None) -> Part:
+    if network is None or not network.names:
         raise CheckpointError(
             f"{file.path} has no {part}",
-            why=f"None of its {len(file.shapes)} tensors starts with {prefix}",
-            hint="Give one with --vae." if part == "vae" else "Give a whole checkpoint: text encoder, UNet and VAE.",
+            why=f"None of its {len(file.shapes)} tensors is named as one of it, such as {USUAL[part]}…",
+            hint=f"Give one with {_OPTIONS[part]}, or a whole checkpoint."
+            if part in _OPTIONS
+            else "Give a whole checkpoint: text encoder, UNet and VAE.",
         )
-    renamer, config = _READERS[part]
+    inner = [name.removeprefix(network.prefix) for name in network.names]
+    make = _RENAMERS[part] if network.is_original else modern_names
     try:
-        tensors = _renamed(file, names, prefix, renamer([name.removeprefix(prefix) for name in names]))
-        parsed = kit_config(part, tensors) or config({name: stored.shape for name, stored in tensors.items()})
+        tensors = _renamed(file, network, make(inner))
     except (KeyError, IndexError, ValueError) as error:
-        lacking = f"It lacks {error.args[0]}." if isinstance(error, KeyError) else "Its tensors have other shapes."
-        raise UnsupportedModelError(
-            f"{file.path} has a {part} that isn't Stable Diffusion 1.x's",
-            why=lacking,
-            hint="Use a checkpoint of Stable Diffusion 1.x's architecture, or its folder in diffusers' layout.",
-        ) from error
-    return Part(file.path, parsed, tensors, {f"{part}/{file.path.name}": file.path})
+        raise _other_architecture(file.path, part, error) from error
+    return Part(file.path, _config(file.path, part, tensors), tensors, {f"{part}/{file.path.name}": file.path})
 
 
-def _renamed(file: SafetensorsFile, names: list[str], prefix: str, rename: Renamer) -> Mapping[str, StoredTensor]:
+def _config(origin: Path, part: str, tensors: Mapping[str, StoredTensor]) -> Mapping[str, object]:
+    try:
+        return kit_config(part, tensors) or _CONFIGS[part]({name: each.shape for name, each in tensors.items()})
+    except (KeyError, IndexError, ValueError) as error:
+        raise _other_architecture(origin, part, error) from error
+
+
+def _other_architecture(origin: Path, part: str, error: Exception) -> UnsupportedModelError:
+    lacking = f"It lacks {error.args[0]}." if isinstance(error, KeyError) else "Its tensors have other shapes."
+    return UnsupportedModelError(
+        f"{origin} has a {part} that isn't Stable Diffusion 1.x's",
+        why=lacking,
+        hint="Use a checkpoint of Stable Diffusion 1.x's architecture, or its folder in diffusers' layout.",
+    )
+
+
+def _renamed(file: SafetensorsFile, network: NetworkNames, rename: Renamer) -> Mapping[str, StoredTensor]:
     tensors: dict[str, StoredTensor] = {}
-    for name in names:
-        modern, shape = rename(name.removeprefix(prefix), file.shapes[name])
+    for name in network.names:
+        modern, shape = rename(name.removeprefix(network.prefix), file.shapes[name])
         if modern in tensors:
             raise CheckpointError(
                 f"{file.path} has two tensors for {modern}",

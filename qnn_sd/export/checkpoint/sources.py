@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from qnn_sd.errors import CheckpointError, SettingError
+from qnn_sd.export.checkpoint.hub import file_on_hub, is_hub_id
+from qnn_sd.export.checkpoint.not_weights import broken_link
 
 
 @dataclass(frozen=True)
@@ -17,32 +20,41 @@ class Sources:
         checkpoint: folder in diffusers' layout, single ``.safetensors`` file, or hub id; None for
             the model config's own.
         vae: file, folder or hub id of a VAE instead of the checkpoint's.
-        loras: files with the scale of each.
-        embeddings: textual inversions, with what a prompt calls each; None for the name in its file.
+        loras: files, folders or hub ids, with the scale of each.
+        embeddings: textual inversions, file, folder or hub id, with what a prompt calls each; None for the name in its
+            file.
         tokenizer: folder with ``vocab.json`` and ``merges.txt`` instead of the checkpoint's.
+        text_encoder: file, folder or hub id of a text encoder instead of the checkpoint's.
+        prediction: what the UNet predicts, where its files don't say it or are wrong.
     """
 
     checkpoint: str | Path | None = None
     vae: str | Path | None = None
-    loras: tuple[tuple[Path, float], ...] = ()
-    embeddings: tuple[tuple[str | None, Path], ...] = ()
+    loras: tuple[tuple[str | Path, float], ...] = ()
+    embeddings: tuple[tuple[str | None, str | Path], ...] = ()
     tokenizer: Path | None = None
+    text_encoder: str | Path | None = None
+    prediction: Literal["epsilon", "v"] | None = None
 
 
-def existing_file(text: str | Path) -> Path:
-    """The path of a file that must be there.
+def existing_or_hub(text: str) -> str | Path:
+    """The path of a file or folder that must be there, or a hub id.
 
     Raises:
-        CheckpointError: it isn't.
+        CheckpointError: neither.
     """
     path = Path(text).expanduser()
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing", why="There is no such file.", hint="Is the path right?")
-    return path
+    if text and path.exists():
+        return path
+    if broken := broken_link(path):
+        raise broken
+    if is_hub_id(text) or file_on_hub(text):
+        return text
+    raise CheckpointError(f"{path} is missing", why="There is no such file.", hint="Is the path right?")
 
 
-def parse_lora(text: str) -> tuple[Path, float]:
-    """``PATH[:scale]``; the scale is 1 if none is given.
+def parse_lora(text: str) -> tuple[str | Path, float]:
+    """``PATH[:scale]``; the scale is 1 if none is given. A path may be a hub id.
 
     Raises:
         CheckpointError: there is no such file.
@@ -50,8 +62,8 @@ def parse_lora(text: str) -> tuple[Path, float]:
     """
     name, colon, scale = text.rpartition(":")
     if not colon or Path(text).expanduser().exists():
-        return existing_file(text), 1.0
-    path = existing_file(name)
+        return existing_or_hub(text), 1.0
+    path = existing_or_hub(name)
     try:
         value = float(scale)
     except ValueError:
@@ -61,8 +73,8 @@ def parse_lora(text: str) -> tuple[Path, float]:
     return path, value
 
 
-def parse_embedding(text: str) -> tuple[str | None, Path]:
-    """``[NAME=]PATH``; without a name it is the one in the file.
+def parse_embedding(text: str) -> tuple[str | None, str | Path]:
+    """``[NAME=]PATH``; without a name it is the one in the file. A path may be a hub id.
 
     Raises:
         CheckpointError: there is no such file.
@@ -70,9 +82,9 @@ def parse_embedding(text: str) -> tuple[str | None, Path]:
     """
     name, equals, path = text.partition("=")
     if not equals or Path(text).expanduser().exists():
-        return None, existing_file(text)
+        return None, existing_or_hub(text)
     if not name.strip():
         raise SettingError(
             f"{text!r} gives an embedding an empty name", hint="Give NAME=PATH, such as cat=cat.safetensors."
         )
-    return name.strip(), existing_file(path)
+    return name.strip(), existing_or_hub(path)

@@ -30,6 +30,9 @@ def export_graph(context: BuildContext, name: str) -> Artifact:
         tool_versions(CACHE_KEY_SOURCES, "onnx"),
         context.work(name),
     )
-    return context.store.get_or_build(
+    made = context.store.get_or_build(
         recipe, name, lambda folder: export_component(checkpoint, export, model.height, model.width, folder)
     )
+    for line in made.metadata.get("remarks", ()):
+        context.console.say_once(line)
+    return made
