@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from qnn_sd import __version__, qnn_provider
 from qnn_sd.artifact import sha256_of_file
