@@ -115,7 +115,7 @@ class _Origin:
     embeddings: list[ImageEmbedding]
     quantization: ImageQuantization | None
     text_encoder: ImageSource | None = None
-    prediction: Literal[epsilon, v] | None = None
+    prediction: Literal["epsilon", "v"] | None = None
 
 
 def _document(
