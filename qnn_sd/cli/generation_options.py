@@ -30,6 +30,7 @@ class GenerationOptions:
         guidance: scale; 1 is none.
         scheduler: by name.
         count: images.
+        plain_prompt: whether marks in the prompts are words.
     """
 
     negative: str
@@ -38,6 +39,7 @@ class GenerationOptions:
     guidance: float | None
     scheduler: str | None
     count: int
+    plain_prompt: bool = False
 
     def check(self) -> None:
         """Before any work.
@@ -68,6 +70,7 @@ class GenerationOptions:
             self.scheduler or model.scheduler,
             secrets.randbelow(2**32) if self.seed is None else self.seed,
             self.count,
+            plain=self.plain_prompt,
         )
 
 
@@ -121,6 +124,12 @@ _OPTIONS = (
         default=1,
         help="Images, each with the next seed.",
     ),
+    option(
+        "--plain-prompt/--no-plain-prompt",
+        group=GENERATION,
+        default=False,
+        help="Read (word:1.3), [word], BREAK and <lora:...> as plain text, and cut a long prompt.",
+    ),
 )
 
 
@@ -135,9 +144,11 @@ def generation_options(command: Command) -> Command:
         guidance: float | None,
         scheduler: str | None,
         count: int,
+        plain_prompt: bool,
         **rest: Any,
     ) -> Any:
-        return command(generation=GenerationOptions(negative, steps, seed, guidance, scheduler, count), **rest)
+        typed = GenerationOptions(negative, steps, seed, guidance, scheduler, count, plain_prompt)
+        return command(generation=typed, **rest)
 
     wrapped: Command = with_generation
     for each in reversed(_OPTIONS):

@@ -15,8 +15,10 @@ from qnn_sd.bundle_manifest import Bundle
 from qnn_sd.component_io import COMPONENT_IO
 from qnn_sd.errors import TargetError
 from qnn_sd.generate.noise import TorchNoise
+from qnn_sd.generate.prompt_chunks import Tokens
 from qnn_sd.generate.schedulers import make_scheduler
-from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
+from qnn_sd.generate.text_states import chunks_together, text_states
+from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.runner import Feeds, Outputs, Runner, named_output
 from qnn_sd.tokenizer_files import Vocabulary
 
@@ -37,6 +39,7 @@ class Request:
         seed: of the first image; the next one has the next.
         count: how many images.
         stop_after: sampling steps to do before it ends without an image; None generates to the end.
+        plain: whether marks in the prompts are words, and a prompt is one chunk.
     """
 
     prompt: str
@@ -47,6 +50,7 @@ class Request:
     seed: int = 0
     count: int = 1
     stop_after: int | None = None
+    plain: bool = False
 
 
 @dataclass
@@ -72,12 +76,14 @@ class Generation:
         usage: by component.
         prompt: the prompt's tokens, with what was cut.
         negative: the negative prompt's tokens.
+        text_range: least and greatest number in the text states that the UNet was fed.
     """
 
     images: list[Image]
     seeds: list[int]
     prompt: Tokens
     negative: Tokens
+    text_range: tuple[float, float]
     usage: dict[str, CallStats] = field(default_factory=dict)
 
 
@@ -126,22 +132,21 @@ class TextToImage:
 
         Raises:
             TargetError: a component can't be loaded, fails, or lacks the output that is read.
-            SettingError: a number of steps that the scheduler can't do.
+            SettingError: a number of steps that the scheduler can't do, or weights that leave no finite numbers.
             UnknownSchedulerError: no such scheduler.
         """
         self._usage = {}
-        prompt = self._tokenizer.encode(request.prompt)
-        negative = self._tokenizer.encode(request.negative)
+        prompt, negative = self.tokens(request)
         make_scheduler(request.scheduler, self._bundle.scheduler, request.steps)  # before anything is loaded
         self._runner.load("text_encoder")
         guided = self._bundle.passes(request.guidance) == 2
         # The negative pass comes first, as in a batch of diffusers.
-        contexts = [self._call("text_encoder", {"input_ids": negative.ids})] if guided else []
-        contexts.append(self._call("text_encoder", {"input_ids": prompt.ids}))
+        contexts = self._contexts([negative, prompt] if guided else [prompt])
         self._runner.unload("text_encoder")
         self._runner.load("unet")
         self._runner.load("vae_decoder")
-        result = Generation([], [], prompt, negative, self._usage)
+        text_range = min(float(each.min()) for each in contexts), max(float(each.max()) for each in contexts)
+        result = Generation([], [], prompt, negative, text_range, self._usage)
         for number in range(request.count):
             seed = request.seed + number
             latent = self._sample(request, contexts, seed, on_step)
@@ -155,6 +160,28 @@ class TextToImage:
         self._runner.unload("unet")
         self._runner.unload("vae_decoder")
         return result
+
+    def tokens(self, request: Request) -> tuple[Tokens, Tokens]:
+        """The tokens of prompt and negative prompt; what the UNet takes no more chunks for is cut."""
+        most = self._bundle.prompt_chunks
+        prompt, negative = (
+            self._tokenizer.encode(text, plain=request.plain, most=most) for text in (request.prompt, request.negative)
+        )
+        return prompt, negative
+
+    def _contexts(self, prompts: list[Tokens]) -> list[Array]:
+        built = self._bundle.prompt_chunks
+        together = chunks_together(max(len(each.chunks) for each in prompts), built)
+        known: dict[bytes, Array] = {}
+
+        def encode(ids: NDArray[np.int32]) -> Array:
+            key = ids.tobytes()
+            if key not in known:
+                known[key] = self._call("text_encoder", {"input_ids": ids})
+            return known[key]
+
+        empty = self._tokenizer.empty_chunk()
+        return [text_states(each.chunks, empty, together, built, encode) for each in prompts]
 
     def _sample(self, request: Request, contexts: list[Array], seed: int, on_step: Callable[[float], None]) -> Array:
         bundle = self._bundle

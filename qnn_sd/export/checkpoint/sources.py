@@ -20,6 +20,7 @@ class Sources:
         loras: files with the scale of each.
         embeddings: textual inversions, with what a prompt calls each; None for the name in its file.
         tokenizer: folder with ``vocab.json`` and ``merges.txt`` instead of the checkpoint's.
+        clip_skip: which of the text encoder's layers answers, from the last; 1 is the last one.
     """
 
     checkpoint: str | Path | None = None
@@ -27,6 +28,7 @@ class Sources:
     loras: tuple[tuple[Path, float], ...] = ()
     embeddings: tuple[tuple[str | None, Path], ...] = ()
     tokenizer: Path | None = None
+    clip_skip: int = 1
 
 
 def existing_file(text: str | Path) -> Path:
