@@ -1,4 +1,4 @@
-"""What ``qnn-sd run`` remarks on prompts: marks, names of embeddings, what was cut, weights beyond what is calibrated."""
+"""What ``qnn-sd run`` remarks on prompts: marks, names of embeddings, what was cut, weights beyond calibration."""
 
 from __future__ import annotations
 
@@ -61,17 +61,15 @@ def remark_on_embeddings(console: Console, request: Request, given: Sequence[str
         if any(each == name.lower() or re.fullmatch(rf"{re.escape(name.lower())}_\d+", each) for each in called):
             continue
         meant = next((found for text in texts if (found := _almost(name, text))), None)
-        hint = (
-            f"write {shown(name)!r} instead of {shown(meant)!r}" if meant else f"write {shown(name)!r} where it belongs"
-        )
-        console.warn(f"no prompt calls the embedding {shown(name)}: {hint}, as a word of its own")
+        instead = f" instead of {shown(meant)!r}" if meant else ", as a word of its own"
+        console.warn(f"no prompt calls the embedding {shown(name)}: write {shown(name)!r}{instead}")
     if request.plain:
         return
     known = {name.lower() for name in given}
-    for found in (found for text in texts for found in _CALL.finditer(text)):
-        word = found[1].rstrip(".,").lower()
+    for call in (each for text in texts for each in _CALL.finditer(text)):
+        word = call[1].rstrip(".,").lower()
         if not any(word == name or word.startswith((f"{name}.", f"{name}_")) for name in known):
-            console.warn(f"{shown(found[0])} is read as plain words: give the file as --embedding")
+            console.warn(f"{shown(call[0])} is read as plain words: give the file as --embedding")
 
 
 def _almost(name: str, text: str) -> str | None:

@@ -110,7 +110,8 @@ class ClipTokenizer:
         row = [self._start, *(token for token, _ in places), self._end]
         row += [self._padding] * (self.length - len(row))
         weights = np.ones(self.length, np.float32)
-        weights[1 : len(places) + 1] = [piece.weight for _, piece in places]
+        with np.errstate(over="ignore"):  # of infinite ones the states say it
+            weights[1 : len(places) + 1] = [piece.weight for _, piece in places]
         return Chunk(np.array([row], np.int32), None if (weights == 1).all() else weights)
 
     def _all_pieces(self, segments: Sequence[Segment], plain: bool) -> list[Piece | None]:
@@ -147,7 +148,7 @@ class ClipTokenizer:
 def _text_from(segments: Sequence[Segment], piece: Piece) -> str:
     """The words from a piece on, as they are spelled."""
     first, *others = segments[piece.segment :]
-    return "".join([(first.text or "")[piece.start :], *(each.text or " BREAK " for each in others)]).strip()
+    return "".join([(first.text or "")[piece.start :], *(each.text or "BREAK" for each in others)]).strip()
 
 
 def _names_pattern(names: Sequence[str], plain: bool) -> re.Pattern[str]:
