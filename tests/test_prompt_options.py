@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("bundles_in_cache")
 MARKS = {
     "a (lighthouse:1.3)": None,
     "a ((red)) boat, [fog]": None,
-    "a boat BREAK fog": "the prompt has 3 tokens, 2 chunks of 75: a UNet that takes so many is another build",
+    "a boat BREAK fog": "the prompt has 6 tokens, 2 chunks of 75: a UNet that takes so many is another build",
     "a boat, [fog|rain]": "[fog|rain] in the prompt is read as plain words: changes from step to step",
     "a [boat:ship:0.5]": "[boat:ship:0.5] in the prompt is read as plain words: changes from step to step",
     "a boat AND fog": "AND in the prompt is read as plain words: prompts of several parts",
@@ -149,7 +149,7 @@ def test_an_embedding_that_nobody_calls_is_said(
 
 
 def test_a_lora_that_was_given_is_only_taken_out(cli_here: CliHere, tmp_path: Path) -> None:
-    name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    name = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
     rows, columns = load_file(CHECKPOINT / "unet/diffusion_pytorch_model.safetensors")[f"{name}.weight"].shape
     ups = {f"unet.{name}.lora_A.weight": (2, columns), f"unet.{name}.lora_B.weight": (rows, 2)}
     rng = np.random.default_rng(0)
