@@ -46,9 +46,9 @@ PROMPTS = [
     ", ".join(f"red circle number {number}" for number in range(60)),
     "(red, blue:1.1) green " * 40,
     "word " * 300,
-    "word " * 74 + ", a, b",
-    "word " * 54 + ", " + "word " * 30,
-    "word " * 55 + ", " + "word " * 30,
+    "red " * 74 + ", blue, red",
+    "red " * 54 + ", " + "red " * 30,
+    "red " * 55 + ", " + "red " * 30,
 ]
 
 
