@@ -79,7 +79,7 @@ def run_stage(work: Path, rounding: Rounding, stage: str) -> str:
         case ["held-out"]:
             shown = dict(pipeline().held_out().metadata)
         case ["quantize", component]:
-            shown = pipeline().quantize(component).metadata["rounding"]
+            shown = pipeline().quantize(component).metadata.get("rounding", "to nearest")
         case ["compile", component, soc]:
             metadata = pipeline().compile(component, load_profile(soc)).metadata
             shown = f"{metadata['context_binary_bytes'] / 1e6:,.0f} MB, level {metadata['optimization_mode']}"
