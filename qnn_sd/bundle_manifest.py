@@ -129,7 +129,8 @@ class Bundle(Document):
         factor: pixels per latent pixel along one side.
         latent_channels: of the latent.
         scaling_factor: what latents were multiplied with in training.
-        tokens: length of a prompt.
+        tokens: length of a chunk of a prompt.
+        prompt_chunks: chunks of text that the UNet takes.
         time_cond_proj_dim: width of the guidance embedding (LCM checkpoints), or None.
         scheduler: the checkpoint's ``scheduler_config.json``.
         padding_token: the token that pads prompts.
@@ -150,6 +151,7 @@ class Bundle(Document):
     latent_channels: int
     scaling_factor: float
     tokens: int
+    prompt_chunks: int = 1
     time_cond_proj_dim: int | None
     scheduler: dict[str, Any]
     padding_token: str | None

@@ -125,9 +125,9 @@ class Console:
         self.has_document = False
         self._said: set[str] = set()
         self.kept = Kept()
-        # rich honours NO_COLOR by itself.
-        self._err = _Stderr(stderr=True, highlight=False, soft_wrap=True)
-        self._out = RichConsole(highlight=False, soft_wrap=True)
+        # rich honours NO_COLOR by itself. Without emoji: a prompt's [boat:ship:0.5] stays as it was typed.
+        self._err = _Stderr(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        self._out = RichConsole(highlight=False, soft_wrap=True, emoji=False)
         self._live: LiveDisplay | None = None
 
     @property

@@ -182,6 +182,10 @@ class ImageDocument(Document):
         tokenizer: SHA-256 of the tokenizer's content.
         loras: in the order in which they were merged.
         embeddings: textual inversions.
+        plain_prompt: whether marks in the prompts, such as ``(word:1.3)``, were words, as they always were at first.
+        prompt_chunks: chunks of text that the UNet took.
+        clip_skip: the text encoder's layer that answered, from the last; 1 is the last one; null for a bundle that was
+            named, which doesn't tell it.
         target: where components ran.
         soc: whose context binaries ran; null for the CPU's graphs.
         phone_soc: the phone's own, as it reports it, where the binaries are another SoC's; else null.
@@ -207,6 +211,9 @@ class ImageDocument(Document):
     tokenizer: Hash
     loras: list[ImageLora]
     embeddings: list[ImageEmbedding]
+    plain_prompt: bool = True
+    prompt_chunks: Annotated[int, Field(ge=1)] = 1
+    clip_skip: Annotated[int, Field(ge=1)] | None = 1
     target: TargetKind
     soc: Soc | None
     phone_soc: Name | None = None

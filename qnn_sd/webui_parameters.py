@@ -48,7 +48,8 @@ _FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _FEWEST_FIELDS = 3
 # Longer is no line of settings, and would take the expression's time squared.
 _LONGEST_LINE = 10_000
-LORA_TAG = re.compile(r"<lora:([^:<>]+)(?::([^:<>]+))?[^<>]*>")
+# Possessive quantifiers: an end that is missing would take the tag's length squared to find out.
+LORA_TAG = re.compile(r"<lora:([^:<>]++)(?::([^:<>]++))?+[^<>]*+>")
 # Hex digits of a hash, as those tools shorten it.
 _MODEL_DIGITS, _NETWORK_DIGITS = 10, 12
 
@@ -69,6 +70,8 @@ def written_parameters(made: ImageDocument) -> str:
     }
     if made.vae.kind != "checkpoint":
         fields |= {"VAE hash": made.vae.sha256[:_MODEL_DIGITS], "VAE": made.vae.name}
+    if made.clip_skip is not None and made.clip_skip > 1:
+        fields["Clip skip"] = made.clip_skip
     # The noise is that of torch's generator on the CPU, and not on a GPU.
     fields["RNG"] = "CPU"
     if made.loras:
@@ -80,10 +83,16 @@ def written_parameters(made: ImageDocument) -> str:
         )
     fields["Version"] = f"qnn-sd {made.versions.get('qnn-sd', '')}".strip()
     tags = "".join(f" <lora:{_tag_name(each.name)}:{_number(each.scale)}>" for each in made.loras)
-    prompt = f"{_without_marks(made.prompt)}{tags}"
-    negative = f"\n{_NEGATIVE} {_without_marks(made.negative_prompt)}" if made.negative_prompt.strip() else ""
+    prompt = f"{_written(made.prompt, made)}{tags}"
+    negative = f"\n{_NEGATIVE} {_written(made.negative_prompt, made)}" if made.negative_prompt.strip() else ""
     settings = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())
     return f"{prompt}{negative}\n{settings}".strip()
+
+
+def _written(prompt: str, made: ImageDocument) -> str:
+    """A prompt as the web UI reads it: brackets that were words are escaped, tags of LoRAs follow the prompt."""
+    read = re.sub(r"[\\()\[\]]", r"\\\g<0>", prompt) if made.plain_prompt else LORA_TAG.sub("", prompt).strip()
+    return _without_marks(read)
 
 
 def _number(value: float) -> str:

@@ -94,8 +94,8 @@ def test_people_see_a_table_and_scripts_only_json(cli: Cli) -> None:
     assert "generating" not in quiet.stderr
 
 
-def test_long_prompts_are_cut_and_it_is_said(cli: Cli) -> None:
-    done = cli("run", "a red circle " * 770, *QUICK)  # 10,010 characters
+def test_long_plain_prompts_are_cut_and_it_is_said(cli: Cli) -> None:
+    done = cli("run", "a red circle " * 770, *QUICK, "--plain-prompt")  # 10,010 characters
     assert done.returncode == 0
     assert "75 tokens were used, this was cut: a red circle a red" in done.stderr
     assert "characters)" in done.stderr

@@ -28,7 +28,7 @@ PROMPTS = (
     "a red circle",
     "neon",
     "neon, neon and neon on <CAT>",
-    "xneonx and a<cat>b",
+    "a<cat>b",
     "a red circle " * 24 + "neon <cat> neon",
     "a red circle " * 60 + "neon",
 )

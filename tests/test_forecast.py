@@ -198,36 +198,6 @@ def test_a_plan_says_what_images_take_where_all_is_built(cli_here: CliHere, tmp_
     assert "0 of 1 stages to do." in built
 
 
-MARKS = {
-    "a (lighthouse:1.3)": "warning: (lighthouse:1.3) in the prompt is read as plain text here: weights of words",
-    "a ((red)) boat": "warning: ((red)) in the prompt is read as plain text here",
-    "a boat, [fog]": "warning: [fog] in the prompt is read as plain text here",
-    "a boat BREAK fog": "warning: BREAK in the prompt is read as plain text here",
-    "a boat AND fog": "warning: AND in the prompt is read as plain text here",
-    "a {red|blue} boat": "warning: {red|blue} in the prompt is read as plain text here",
-    "a boat <lora:ink:0.7>": "warning: <lora:ink:0.7> in the prompt is read as plain text here: give the LoRA as "
-    "--lora PATH:0.7",
-    "a boat, embedding:neon": "warning: embedding:neon in the prompt is read as plain text here: give the file as",
-    "a boat\nNegative prompt: fog\nSteps: 20, Sampler: Euler a": "warning: Negative prompt: in the prompt is read as "
-    "plain text here, and so are the settings after it: type them as --negative, --steps",
-    "a boat\nSteps: 20, Sampler: Euler a": "warning: Steps: 20 in the prompt is read as plain text here",
-}
-
-
-@pytest.mark.parametrize("prompt", MARKS)
-def test_marks_that_other_tools_read_are_named(prompt: str, cli_here: CliHere) -> None:
-    lines = cli_here("run", prompt, "--target", "cpu", "--dry-run").stderr.splitlines()
-    assert [each.startswith(MARKS[prompt]) for each in lines if each.startswith("warning: ")] == [True], lines
-
-
-def test_a_prompt_of_words_has_no_marks_and_a_negative_one_may(cli_here: CliHere) -> None:
-    plain = "CATS AND DOGS", "a cat (and a dog), 16 steps: a stair", "sand and brandy, Breaking waves"
-    for prompt in plain:
-        assert "plain text" not in cli_here("run", prompt, "--target", "cpu", "--dry-run").stderr
-    done = cli_here("run", "a cat", "--negative", "(fog:1.4)", "--target", "cpu", "--dry-run")
-    assert "warning: (fog:1.4) in the negative prompt is read as plain text here" in done.stderr
-
-
 def test_last_time_is_that_of_the_same_settings(cli_here: CliHere, own_cache: Path) -> None:
     """The same component rounded to nearest is another piece of work, and so is the same at another size."""
     cli_here.environment["QNN_SD_CACHE"] = str(own_cache)

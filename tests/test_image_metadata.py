@@ -39,6 +39,7 @@ CONTENT: dict[str, Any] = {
     "tokenizer": HASH,
     "loras": [],
     "embeddings": [],
+    "plain_prompt": False,
     "target": "phone",
     "soc": {"name": "sm8650", "dl_mode": 2, "soc_model": 57, "htp_arch": 75},
     "quantization": {
@@ -145,6 +146,26 @@ def test_other_tools_read_vae_loras_and_embeddings() -> None:
     assert (ours.prompt, ours.loras) == ("a cat", (("add detail", "0.8"), ("b", "-1")))
 
 
+def test_other_tools_read_a_prompt_as_it_was_read() -> None:
+    """Brackets that were words are escaped; tags of LoRAs are those of what was merged."""
+    lora = {"name": "ink.safetensors", "sha256": OTHER, "tensors_sha256": HASH, "scale": 0.5}
+    prompt = r"a (red:1.3) [star] \(x\) <lora:ink:0.8>"
+    marked = theirs(written_parameters(made(prompt=prompt, loras=[lora], clip_skip=2)))
+    assert marked[0] == r"a (red:1.3) [star] \(x\) <lora:ink:0.5>"
+    assert marked[2]["Clip skip"] == "2"
+    plain = theirs(written_parameters(made(prompt=prompt, negative_prompt="(dark)", plain_prompt=True)))
+    assert plain[:2] == (r"a \(red:1.3\) \[star\] \\\(x\\\) <lora:ink:0.8>", r"\(dark\)")
+    assert "Clip skip" not in plain[2]
+
+
+def test_an_image_of_before_had_marks_as_words(tmp_path: Path) -> None:
+    before = {name: value for name, value in CONTENT.items() if name != "plain_prompt"}
+    found = recall(documented(tmp_path, json.dumps(before))).options
+    assert (found["plain_prompt"], found["clip_skip"], found["prompt_chunks"]) == ("yes", "1", "1")
+    now = recall(documented(tmp_path, json.dumps(made(clip_skip=2, prompt_chunks=3).content))).options
+    assert (now["plain_prompt"], now["clip_skip"], now["prompt_chunks"]) == ("no", "2", "3")
+
+
 @pytest.mark.parametrize("scheduler", SAMPLERS)
 def test_samplers_have_the_names_of_other_tools(scheduler: str) -> None:
     text = written_parameters(made(scheduler=scheduler))
@@ -172,9 +193,9 @@ def test_a_guidance_scale_keeps_its_digits() -> None:
 
 # As the web UI writes it.
 WEB_UI = (
-    "masterpiece, (a cat:1.2) <lora:soft:0.6>\nNegative prompt: blurry,\nugly\n"
+    "masterpiece, (a cat:1.2) AND [a|b] <lora:soft:0.6>\nNegative prompt: blurry,\nugly\n"
     "Steps: 25, Sampler: DPM++ 2M Karras, CFG scale: 6.5, Seed: 965400086, Size: 512x768, Model hash: 6ce0161689, "
-    'Model: v1-5-pruned, Lora hashes: "soft: 0123456789ab", Version: v1.6.0'
+    'Model: v1-5-pruned, Clip skip: 2, Lora hashes: "soft: 0123456789ab", Version: v1.6.0'
 )
 
 
@@ -186,17 +207,19 @@ def image(folder: Path, **texts: str) -> Path:
 def test_another_tools_image_gives_what_it_has(tmp_path: Path) -> None:
     found = recall(image(tmp_path, parameters=WEB_UI))
     assert found.options == {
-        "prompt": "masterpiece, (a cat:1.2)",
+        "prompt": "masterpiece, (a cat:1.2) AND [a|b]",
         "negative": "blurry,\nugly",
         "steps": "25",
         "guidance": "6.5",
         "seed": "965400086",
+        "clip_skip": "2",
         "size": "512x768",
         "scheduler": "dpm++2m-karras",
     }
     assert found.model_hash == ("v1-5-pruned", "6ce0161689")
     told = "\n".join(found.remarks)
-    for part in ("v1.6.0 made it", "(a cat:1.2) in the prompt is read as plain text", "--lora PATH:0.6"):
+    words = "AND in the prompt is read as plain words", "[a|b] in the prompt is read as plain words"
+    for part in ("v1.6.0 made it", *words, "--lora PATH:0.6"):
         assert part in told
 
 
@@ -222,7 +245,7 @@ def test_an_image_of_an_old_version_gives_what_it_has(tmp_path: Path) -> None:
     found = recall(image(tmp_path, **old, **more, precision="w8a16", verified="NOT VERIFIED (--no-verify)"))
     assert found.options == {
         **{"prompt": "a cat", "negative": "dogs", "steps": "5", "seed": "3", "guidance": "4.0"},
-        **{"scheduler": "euler", "model": "tiny-sd", "size": "8x8", "verify": "no"},
+        **{"scheduler": "euler", "model": "tiny-sd", "size": "8x8", "verify": "no", "plain_prompt": "yes"},
     }
     assert (found.target, found.soc, found.is_quantized) == ("phone", "sm8650", True)
     assert "qnn-sd 0.0.9 made it, which didn't write checkpoint" in found.remarks[0]

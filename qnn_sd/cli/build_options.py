@@ -14,6 +14,7 @@ import click
 
 from qnn_sd.cli.help import BUILD, MODEL, QUANTIZATION, option
 from qnn_sd.cli.options import Command, cache_option
+from qnn_sd.cli.prompt_length import refuse_bad_chunks
 from qnn_sd.config import DEMO_MODEL, ModelConfig, Rounding, load_model, refuse_bad_size
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
@@ -56,6 +57,7 @@ class BuildRequest:
         encodings: a folder of given encodings; None for measured ones.
         verify: whether what is built is verified.
         yes: whether nobody is asked before a long build.
+        prompt_chunks: chunks of text that the UNet takes; None where nobody said.
     """
 
     model: ModelConfig | None
@@ -70,6 +72,7 @@ class BuildRequest:
     encodings: Path | None = None
     verify: bool = True
     yes: bool = False
+    prompt_chunks: int | None = None
 
     def announce(self, console: Console) -> None:
         """Says, once for a console, that it is the demo that will be built, if nobody asked for it."""
@@ -100,7 +103,7 @@ class BuildRequest:
             rounding=self.rounding,
             verify=self.verify,
             size=self.size,
-        )
+        ).at_chunks(self.prompt_chunks or 1)
 
 
 _SIZE_HELP = "Size of the image in pixels, in steps of 64; 512 is 512x512."
@@ -174,6 +177,22 @@ _MODEL_OPTIONS = (
         metavar="FOLDER",
         default_text="the checkpoint's; for a single file CLIP's",
         help="Folder with vocab.json and merges.txt.",
+    ),
+    option(
+        "--clip-skip",
+        group=MODEL,
+        type=int,
+        metavar="N",
+        default=1,
+        help="Layer of the text encoder that answers, from the last; 2 is the one before it. It is another build.",
+    ),
+    option(
+        "--prompt-chunks",
+        group=MODEL,
+        type=int,
+        metavar="N",
+        default_text="1; run: as many as the prompt needs",
+        help="Chunks of 75 tokens that the UNet takes. A UNet of several is another build.",
     ),
     cache_option,
 )
@@ -257,6 +276,8 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         lora: tuple[str, ...],
         embedding: tuple[str, ...],
         tokenizer: Path | None,
+        clip_skip: int,
+        prompt_chunks: int | None,
         cache: Path | None,
         **rest: Any,
     ) -> Any:
@@ -270,8 +291,17 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         }
         loras, embeddings = tuple(map(parse_lora, lora)), tuple(map(parse_embedding, embedding))
         sources = Sources(
-            checkpoint, vae, loras, embeddings, tokenizer, text_encoder=text_encoder, prediction=prediction
+            checkpoint,
+            vae,
+            loras,
+            embeddings,
+            tokenizer,
+            text_encoder=text_encoder,
+            prediction=prediction,
+            clip_skip=clip_skip,
         )
+        if prompt_chunks is not None:
+            refuse_bad_chunks(prompt_chunks)
         typed = (size,) if isinstance(size, str) else size or ()
         sizes = tuple(dict.fromkeys(map(_parse_size, typed)))
         for each in sizes:
@@ -280,7 +310,7 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         name = DEMO_MODEL if is_demo else model
         config = None if name is None else load_model(name)
         pixels = sizes[0] if sizes else None
-        request = BuildRequest(config, sources, cache, pixels, sizes[1:], is_demo, **how)
+        request = BuildRequest(config, sources, cache, pixels, sizes[1:], is_demo, **how, prompt_chunks=prompt_chunks)
         return command(build_request=request, **rest)
 
     wrapped: Command = with_building

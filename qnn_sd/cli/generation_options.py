@@ -33,6 +33,7 @@ class GenerationOptions:
         scheduler: by name.
         count: images.
         guidance_interval: the part of the sampling steps that is guided.
+        plain_prompt: whether marks in the prompts are words.
     """
 
     negative: str
@@ -42,6 +43,7 @@ class GenerationOptions:
     scheduler: str | None
     count: int
     guidance_interval: Interval = ALL_STEPS
+    plain_prompt: bool = False
 
     def check(self) -> None:
         """Before any work.
@@ -73,6 +75,7 @@ class GenerationOptions:
             secrets.randbelow(2**32) if self.seed is None else self.seed,
             self.count,
             guidance_interval=self.guidance_interval,
+            plain=self.plain_prompt,
         )
 
 
@@ -135,6 +138,12 @@ _OPTIONS = (
         default=1,
         help="Images, each with the next seed.",
     ),
+    option(
+        "--plain-prompt/--no-plain-prompt",
+        group=GENERATION,
+        default=False,
+        help="Read (word:1.3), [word], BREAK and <lora:...> as plain text, and cut a long prompt.",
+    ),
 )
 
 
@@ -150,10 +159,11 @@ def generation_options(command: Command) -> Command:
         guidance_interval: Interval,
         scheduler: str | None,
         count: int,
+        plain_prompt: bool,
         **rest: Any,
     ) -> Any:
-        made = GenerationOptions(negative, steps, seed, guidance, scheduler, count, guidance_interval)
-        return command(generation=made, **rest)
+        typed = GenerationOptions(negative, steps, seed, guidance, scheduler, count, guidance_interval, plain_prompt)
+        return command(generation=typed, **rest)
 
     wrapped: Command = with_generation
     for each in reversed(_OPTIONS):

@@ -15,6 +15,7 @@ from qnn_sd.cli.verify_hub_options import DEADLINE_MINUTES
 from qnn_sd.cli.verify_hub_targets import HubTarget, open_targets
 from qnn_sd.console import Console
 from qnn_sd.generate import Request
+from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.image_metadata import TargetKind
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 
@@ -44,9 +45,10 @@ class HubPlace:
         """
         what = f"the context binaries of {', '.join(TEXT_TO_IMAGE_COMPONENTS)}, with every call's inputs"
         require_consent(self.service, Upload(pipeline.identity, what), allowed, console)
-        # Both passes of a step are one job; prompt and negative prompt are two.
+        # Both passes of a UNet's call are one job; each chunk of text is one.
         text = pipeline.image_work("emulator", request).calls["text_encoder"]
-        jobs = text + request.count * (request.steps + 1)
+        scheduler = make_scheduler(request.scheduler, pipeline.checkpoint.scheduler, request.steps)
+        jobs = text + request.count * (sum(map(len, scheduler.calls)) + 1)
         console.warn(
             f"{jobs} jobs at AI Hub, one after the other: each waits for a device, often for minutes. The same command "
             "goes on where one was cut off"

@@ -80,6 +80,7 @@ def image_document(
         _quantization(pipeline, build_request, info) if bundle.is_quantized else None,
         text_encoder=identity.text_encoder,
         prediction=build_request.sources.prediction,
+        clip_skip=build_request.sources.clip_skip,
     )
     return _document(origin, request, bundle, target, fallbacks, phone_soc)
 
@@ -99,7 +100,7 @@ def bundle_image_document(
         checkpoint = ImageSource(name=info.published.file, kind="published", sha256=info.published.sha256)
     vae = checkpoint.model_copy(update={"kind": "checkpoint"})
     quantization = _quantized(info, None, {}, None) if bundle.is_quantized else None
-    # Of LoRAs and embeddings a bundle doesn't tell where they came from.
+    # Of LoRAs and embeddings a bundle doesn't tell where they came from, of its text encoder not which layer answers.
     origin = _Origin(checkpoint, vae, bundle.tokenizer.sha256, [], [], quantization)
     return _document(origin, request, bundle, target, fallbacks, phone_soc)
 
@@ -116,6 +117,7 @@ class _Origin:
     quantization: ImageQuantization | None
     text_encoder: ImageSource | None = None
     prediction: Literal["epsilon", "v"] | None = None
+    clip_skip: int | None = None
 
 
 def _document(
@@ -143,6 +145,9 @@ def _document(
         tokenizer=origin.tokenizer,
         loras=origin.loras,
         embeddings=origin.embeddings,
+        plain_prompt=request.plain,
+        prompt_chunks=info.prompt_chunks,
+        clip_skip=origin.clip_skip,
         target=target,
         soc=info.soc,
         phone_soc=phone_soc,
@@ -214,6 +219,9 @@ def _for_people(made: ImageDocument, bundle: OpenBundle) -> Mapping[str, str]:
         "vae": f"{made.vae.name} ({made.vae.sha256[:10]})" if made.vae.kind != "checkpoint" else "the checkpoint's",
         "loras": ", ".join(f"{each.name}:{each.scale:g} ({each.sha256[:10]})" for each in made.loras) or "none",
         "embeddings": ", ".join(f"{each.name} ({each.sha256[:10]})" for each in made.embeddings) or "none",
+        "prompt_syntax": "plain text" if made.plain_prompt else "weights, BREAK, tags",
+        "prompt_chunks": str(made.prompt_chunks),
+        "clip_skip": str(made.clip_skip or "unknown"),
         "target": made.target,
         "soc": made.soc.name if made.soc else "none",
         **({"phone_soc": made.phone_soc} if made.phone_soc else {}),

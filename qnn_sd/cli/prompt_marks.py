@@ -1,45 +1,68 @@
-"""What other tools read as instructions in a prompt, and is plain text here."""
+"""What other tools read as instructions in a prompt, and isn't done here, or not in the prompt."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from qnn_sd.generate.prompt_syntax import Tag, parse_prompt
 from qnn_sd.in_words import shown
-from qnn_sd.webui_parameters import LORA_TAG
 
 _SETTINGS = re.compile(r"Negative prompt:|\b(?:Steps: ?\d+, |Sampler: ?\w|CFG scale: ?\d)")
-_WEIGHT = re.compile(r"\([^()]*:\s*[\d.]+\s*\)|\(\([^()]+\)\)")
-_BRACKETS = re.compile(r"\[[^\[\]]+\]")
-_WORD = re.compile(r"\b(?:BREAK|AND)\b")
-_ALTERNATIVES = re.compile(r"\{[^{}]*\|[^{}]*\}")
-_EMBEDDING = re.compile(r"\bembedding:[\w.-]+")
+_AND = re.compile(r"\bAND\b")
+# Possessive quantifiers: see generate/prompt_syntax.py.
+_ALTERNATIVES = re.compile(r"\{[^{}|]*+\|[^{}]*+\}")
+_WILDCARD = re.compile(r"\b__(?:[A-Za-z0-9*/.-]|_(?!_))++__\b")
+_SHOWN = 40
 
 
-def remarks_on_marks(text: str, what: str) -> Iterator[str]:
+def remarks_on_marks(text: str, what: str, loras: Mapping[str, float] | None) -> Iterator[str]:
     """A line for each kind of mark in a prompt that another tool would act on.
 
     Args:
         text: the prompt.
         what: which one it is, ``prompt`` or ``negative prompt``.
+        loras: scales of the LoRAs that were given, by the name of their files without suffix, in lower case;
+            None where a bundle runs that is there, to which none can be given.
     """
 
-    def plain(found: str) -> str:
-        return f"{shown(found)} in the {what} is read as plain text here"
+    def words(found: str) -> str:
+        return f"{shown(found, _SHOWN)} in the {what} is read as plain words"
 
     if found := _SETTINGS.search(text):
         options = "--negative, --steps, --scheduler, --guidance, --seed and --size"
-        yield f"{plain(found[0].rstrip(', '))}, and so are the settings after it: type them as {options}"
-    if found := _WEIGHT.search(text):
-        yield f"{plain(found[0])}: weights of words aren't built"
-    if found := _BRACKETS.search(text):
-        yield f"{plain(found[0])}: weights and changes by step aren't built"
+        yield f"{words(found[0].rstrip(', '))}, and so are the settings after it: type them as {options}"
+    parsed = parse_prompt(text)
+    if parsed.as_words:
+        yield f"{words(parsed.as_words)}: changes from step to step aren't supported"
     if found := _ALTERNATIVES.search(text):
-        yield f"{plain(found[0])}: choices between words aren't built"
-    # In a prompt of capitals they are words like all others.
-    if (found := _WORD.search(text)) and not text.isupper():
-        yield f"{plain(found[0])}: prompts of several parts aren't built"
-    for tag in LORA_TAG.finditer(text):
-        yield f"{plain(tag[0])}: give the LoRA as --lora PATH:{shown(tag[2] or 1)}"
-    if found := _EMBEDDING.search(text):
-        yield f"{plain(found[0])}: give the file as --embedding, and write its name alone"
+        yield f"{words(found[0])}: choices between words aren't supported"
+    if found := _WILDCARD.search(text):
+        yield f"{words(found[0])}: files of words aren't supported"
+    # In a prompt of capitals it is a word like all others.
+    if (found := _AND.search(text)) and not text.isupper():
+        yield f"{words(found[0])}: prompts of several parts aren't supported"
+    if parsed.unclosed:
+        yield f"the {what} has a bracket that nothing closes: {shown(parsed.unclosed, _SHOWN)}; it goes to the end"
+    for tag in dict.fromkeys(parsed.tags):
+        yield from _remark_on_tag(tag, what, loras)
+
+
+def _remark_on_tag(tag: Tag, what: str, loras: Mapping[str, float] | None) -> Iterator[str]:
+    spelled, scale = shown(tag.spelled), shown(tag.scale or 1)
+    given = None if loras is None else loras.get(tag.name.lower())
+    if tag.kind == "hypernet":
+        yield f"{spelled} in the {what} is left out: hypernetworks aren't supported"
+    elif loras is None:
+        yield f"{spelled} in the {what} is left out: the bundle keeps the LoRAs that it was compiled with"
+    elif given is None:
+        yield f"{spelled} in the {what} is left out: give the LoRA as --lora PATH:{scale}"
+    elif not _is(tag.scale or "1", given):
+        yield f"{spelled} in the {what}: the LoRA is merged at {given:g}, as --lora says"
+
+
+def _is(scale: str, given: float) -> bool:
+    try:
+        return float(scale) == given
+    except ValueError:
+        return False

@@ -95,7 +95,11 @@ def _of_document(path: Path, made: ImageDocument, pixels: str) -> RecalledImage:
         "scheduler": made.scheduler,
         "size": size,
         "model": made.model,
+        "plain_prompt": "yes" if made.plain_prompt else "no",
+        "prompt_chunks": str(made.prompt_chunks),
     }
+    if made.clip_skip is not None:
+        options["clip_skip"] = str(made.clip_skip)
     if made.guidance_interval is not None:
         options["guidance_interval"] = interval_text(made.guidance_interval)
     if made.prediction is not None:
@@ -129,7 +133,7 @@ def _of_old_version(path: Path, texts: Mapping[str, str], pixels: str) -> Recall
         f"{shown(texts['software'])} made it, which didn't write checkpoint, VAE, LoRAs, embeddings, rounding and "
         "given encodings: add those that it had"
     )
-    options["size"] = pixels
+    options |= {"size": pixels, "plain_prompt": "yes"}
     return RecalledImage(
         path, options, targets.get(where), None if soc == "none" else soc, quantized, remarks=(remark,)
     )
@@ -138,7 +142,7 @@ def _of_old_version(path: Path, texts: Mapping[str, str], pixels: str) -> Recall
 def _of_another_tool(path: Path, said: Parameters) -> RecalledImage:
     fields = said.fields
     options = {"prompt": said.prompt, "negative": said.negative}
-    names = {"Steps": "steps", "CFG scale": "guidance", "Seed": "seed", "Size": "size"}
+    names = {"Steps": "steps", "CFG scale": "guidance", "Seed": "seed", "Size": "size", "Clip skip": "clip_skip"}
     options |= {option: shown(fields[name]) for name, option in names.items() if name in fields}
     tool = shown(fields.get("Version", "another tool"))
     remarks = [f"{tool} made it: the result can only be like it, since noise and weights are computed otherwise there"]
@@ -148,10 +152,10 @@ def _of_another_tool(path: Path, said: Parameters) -> RecalledImage:
         except UnknownSchedulerError as error:
             line = f"its sampler {shown(said.sampler)} isn't built here: the model's own is used"
             remarks.append(f"{line}. {error.hint}" if error.hint.startswith("The nearest") else line)
-    unsaid = [name for name in (*names, "Sampler") if name not in fields]
+    unsaid = [name for name in (*names, "Sampler") if name not in fields and name != "Clip skip"]
     if unsaid:
         remarks.append(f"it doesn't say: {', '.join(unsaid)}; the defaults hold")
-    remarks += [*remarks_on_marks(said.prompt, "prompt"), *remarks_on_marks(said.negative, "negative prompt")]
+    remarks += [*remarks_on_marks(said.prompt, "prompt", {}), *remarks_on_marks(said.negative, "negative prompt", {})]
     remarks += [
         f"its LoRA {shown(name)} at {shown(scale)} must be given: --lora PATH:{shown(scale)}"
         for name, scale in said.loras

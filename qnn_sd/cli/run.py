@@ -13,6 +13,7 @@ from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.checkpoint_scheduler import with_checkpoints_scheduler
+from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.docs import GENERATE
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.generating import generate_images, image_paths, local_runner
@@ -23,16 +24,18 @@ from qnn_sd.cli.image_facts import image_document
 from qnn_sd.cli.like_command import LikeCommand, like_of
 from qnn_sd.cli.options import output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.run_bundle import BundleRun, run_bundle
-from qnn_sd.cli.run_report import (
+from qnn_sd.cli.prompt_length import for_prompts
+from qnn_sd.cli.prompt_remarks import (
+    remark_on_embeddings,
     remark_on_marks,
     remark_on_prompts,
     remark_on_typed_prompt,
-    remark_on_verification,
-    report,
 )
+from qnn_sd.cli.run_bundle import BundleRun, run_bundle
+from qnn_sd.cli.run_report import remark_on_verification, report
 from qnn_sd.cli.target_options import TargetOptions, target_options
 from qnn_sd.console import Console
+from qnn_sd.generate import Request
 from qnn_sd.image_metadata import ImageDocument, TargetKind
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
@@ -116,14 +119,15 @@ def run_command(
     again = like_of(click.get_current_context())
     if again is not None:
         again.announce(console, where, profile, build_request)
-    remark_on_marks(console, click.get_current_context())
+    if not generation.plain_prompt:
+        remark_on_marks(console, click.get_current_context(), build_request.sources)
     pipeline = build_request.pipeline(console)
     if again is not None:
         again.check_checkpoint(console, pipeline)
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
-    request = generation.request(prompt, pipeline.model)
-    request = with_checkpoints_scheduler(console, request, pipeline)
+    request = with_checkpoints_scheduler(console, generation.request(prompt, pipeline.model), pipeline)
+    pipeline = _for_prompts(pipeline, request, build_request, console)
 
     def build(planned: BuildPipeline) -> Artifact:
         if profile is None:
@@ -162,12 +166,23 @@ def run_command(
             return image_document(pipeline, build_request, request, built, target, runner.fallbacks, phone_soc)
 
         result = generate_images(request, paths, built, runner, made_by, console)
-        remark_on_prompts(console, request, result)
+        remark_on_prompts(console, request, result, built)
         report(console, runner, result, paths, made_by(), phone.serial if phone else None, deployment)
         if again is not None:
             again.compare(console, paths[0])
     if where.keep_alive:
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
+
+
+def _for_prompts(
+    pipeline: BuildPipeline, request: Request, build_request: BuildRequest, console: Console
+) -> BuildPipeline:
+    """The build that takes the prompts whole, with what there is to remark on the embeddings that they call."""
+    tokens = pipeline.prompt_tokens(request)
+    remark_on_embeddings(console, request, pipeline.checkpoint.embedding_names, tokens)
+    typed = is_typed(click.get_current_context(), "prompt_chunks")
+    used = tokens[: pipeline.passes(request.guidance)]
+    return for_prompts(pipeline, used, build_request.prompt_chunks if typed else None, console)
 
 
 @contextmanager

@@ -17,12 +17,14 @@ from qnn_sd.cli.generation_options import GenerationOptions
 from qnn_sd.cli.image_facts import bundle_image_document
 from qnn_sd.cli.like_command import like_of
 from qnn_sd.cli.options import refuse_typed
-from qnn_sd.cli.run_report import remark_on_marks, remark_on_prompts, remark_on_verification, report
+from qnn_sd.cli.prompt_length import refuse_longer
+from qnn_sd.cli.prompt_remarks import remark_on_marks, remark_on_prompts
+from qnn_sd.cli.run_report import remark_on_verification, report
 from qnn_sd.cli.target_options import TargetOptions, chosen_profile
 from qnn_sd.config import find_profile, load_model
 from qnn_sd.console import Console
 from qnn_sd.errors import ArtifactError, SettingError, TargetError
-from qnn_sd.generate import Request
+from qnn_sd.generate import Request, tokenizer_of, tokens_of
 from qnn_sd.image_metadata import ImageDocument, TargetKind
 from qnn_sd.in_words import shown
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
@@ -34,6 +36,7 @@ from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 MEANINGFUL = frozenset(
     {
         *("prompt", "output", "like", "bundle", "negative", "steps", "seed", "guidance", "scheduler", "count"),
+        *("guidance_interval", "plain_prompt"),
         *("target", "device", "fallback", "keep_alive", "cache", "as_json", "quiet", "debug"),
     }
 )
@@ -88,7 +91,8 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
 
     Raises:
         ArtifactError: no bundle, or a damaged one.
-        SettingError: an option that says what is built, or a target that the bundle isn't for.
+        SettingError: an option that says what is built, a target that the bundle isn't for, or a prompt that is longer
+            than what its UNet takes.
         TargetError: a component can't be loaded, or fails.
     """
     refuse_typed(
@@ -97,11 +101,13 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
         why="What is there runs, and nothing is built.",
         hint="Leave it out, or leave --bundle out to build.",
     )
-    remark_on_marks(console, click.get_current_context())
+    if not asked.generation.plain_prompt:
+        remark_on_marks(console, click.get_current_context(), None)
     bundle = open_bundle(asked.folder, console)
     info = bundle.info
     _refuse_other_target(asked, bundle)
     request = asked.generation.request(asked.prompt, load_model(info.model))
+    _refuse_longer_prompts(bundle, request)
     paths = image_paths(asked.output, request)
     console.kept.of_images = len(paths)
     phone = asked.where.phone(console)
@@ -120,7 +126,7 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
             return bundle_image_document(request, bundle, target, runner.fallbacks, phone_soc)
 
         result = generate_images(request, paths, bundle, runner, made_by, console)
-        remark_on_prompts(console, request, result)
+        remark_on_prompts(console, request, result, bundle)
         report(console, runner, result, paths, made_by(), phone.serial if phone else None, deployment)
         if again is not None:
             again.compare(console, paths[0])
@@ -147,6 +153,13 @@ def _refuse_other_target(asked: BundleRun, bundle: OpenBundle) -> None:
         raise SettingError(
             f"--target {wanted} has no meaning with {asked.folder}", why=f"It holds {kind}.", hint="Leave it out."
         )
+
+
+def _refuse_longer_prompts(bundle: OpenBundle, request: Request) -> None:
+    info = bundle.info
+    tokens = tokens_of(tokenizer_of(info, bundle.tokenizer), request)
+    more = "compile a bundle with --prompt-chunks {needed}"
+    refuse_longer(tokens[: info.passes(request.guidance)], info.prompt_chunks, more)
 
 
 def _say_origin(bundle: OpenBundle, where: TargetOptions, console: Console) -> None:

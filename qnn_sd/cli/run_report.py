@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import click
-
 from qnn_sd.bundle_manifest import Bundle
-from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.documents import RunDocument
 from qnn_sd.cli.documents.phones import BatteryState
 from qnn_sd.cli.documents.run import ComponentFallback, ComponentRun, PhoneCompute, PhoneRun, SavedImage
-from qnn_sd.cli.prompt_marks import remarks_on_marks
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request
 from qnn_sd.generate.text_to_image import CallStats
-from qnn_sd.generate.tokenizer import Tokens
 from qnn_sd.image_metadata import ImageDocument
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.session.deployment import Deployment
 from qnn_sd.verification import setting_warning
-
-
-def remark_on_typed_prompt(console: Console, prompt: str) -> None:
-    """Warns of a prompt that is rather a file, a command or a placeholder; it may be meant all the same."""
-    commands = click.get_current_context().find_root().command
-    if os.path.isfile(prompt):  # noqa: PTH113 (a prompt may be too long for a path)
-        console.warn(f"the prompt is the name of a file here: {prompt}")
-    elif isinstance(commands, click.Group) and prompt in commands.commands:
-        console.warn(f"the prompt is the name of a command: {prompt}")
-    elif prompt == "PROMPT":
-        console.warn("PROMPT stands for a prompt of your own")
-
-
-def remark_on_prompts(console: Console, request: Request, result: Generation) -> None:
-    """Warns of an empty prompt, and of what of a long one was cut."""
-    if not request.prompt.strip():
-        console.warn("the prompt is empty: the image shows whatever the model likes.")
-    for name, tokens in (("prompt", result.prompt), ("negative prompt", result.negative)):
-        if tokens.cut:
-            console.warn(f"the {name} is too long: {tokens.used} tokens were used, this was cut: {_shortened(tokens)}")
-
-
-def remark_on_marks(console: Console, context: click.Context) -> None:
-    """Warns of what other tools read in a typed prompt; ``--like`` speaks of an image's own."""
-    for parameter, what in (("prompt", "prompt"), ("negative", "negative prompt")):
-        if is_typed(context, parameter):
-            for line in remarks_on_marks(context.params[parameter], what):
-                console.warn(line)
 
 
 def remark_on_verification(console: Console, request: Request, bundle: Bundle) -> None:
@@ -60,11 +26,6 @@ def remark_on_verification(console: Console, request: Request, bundle: Bundle) -
         guided = request.guidance > 1 and bool(request.negative.strip())
         if warning := setting_warning(unet.settings, request.guidance, guided):
             console.warn(warning)
-
-
-def _shortened(tokens: Tokens, most: int = 300) -> str:
-    cut = tokens.cut
-    return cut if len(cut) <= most else f"{cut[:most]}… ({len(cut)} characters)"
 
 
 def report(

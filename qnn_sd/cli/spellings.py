@@ -36,6 +36,8 @@ EXAMPLES: Mapping[str, str] = {
     "--model": "sd15",
     "--checkpoint": "dream.safetensors",
     "--lora": "style.safetensors:0.8",
+    "--clip-skip": "2",
+    "--prompt-chunks": "2",
     "--device": "R5CT1234ABC",
     "--port": "5755",
     "--older-than": "30",

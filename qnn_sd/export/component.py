@@ -24,7 +24,7 @@ class GraphSize:
     Attributes:
         latent_height: in latent pixels.
         latent_width: in latent pixels.
-        tokens: length of the text embedding.
+        tokens: length of the text embedding, of all chunks.
     """
 
     latent_height: int
@@ -98,7 +98,7 @@ class ModelMetadata:
         factor: pixels per latent pixel along one side.
         latent_channels: of the latent.
         scaling_factor: what latents were multiplied with in training.
-        tokens: length of a prompt.
+        tokens: length of a chunk of a prompt.
         time_cond_proj_dim: width of the guidance embedding (LCM checkpoints), or None.
     """
 
@@ -126,7 +126,7 @@ def model_metadata(checkpoint: Checkpoint) -> ModelMetadata:
 
 
 def export_component(
-    checkpoint: Checkpoint, component: ComponentExport, height: int, width: int, folder: Path
+    checkpoint: Checkpoint, component: ComponentExport, height: int, width: int, folder: Path, prompt_chunks: int = 1
 ) -> dict[str, Any]:
     """Writes a component's float graph to ``folder``.
 
@@ -136,6 +136,7 @@ def export_component(
         height: of the image, in pixels.
         width: of the image, in pixels.
         folder: existing empty folder.
+        prompt_chunks: chunks of text that the UNet takes.
 
     Returns:
         Metadata for the manifest; ``remarks`` are lines on what was left unread, if anything was.
@@ -153,7 +154,7 @@ def export_component(
             why=f"It makes latents of one pixel for every {model.factor}.",
             hint=f"Choose a size in steps of {model.factor} pixels.",
         )
-    size = GraphSize(height // model.factor, width // model.factor, model.tokens)
+    size = GraphSize(height // model.factor, width // model.factor, model.tokens * prompt_chunks)
     config = checkpoint.config(component.part)
     write_graph(component, config, weights, size, folder)
     remarks = [*_on_unknown_options(component.part, config)]

@@ -16,8 +16,10 @@ from qnn_sd.component_io import COMPONENT_IO
 from qnn_sd.errors import TargetError
 from qnn_sd.generate.guidance import ALL_STEPS, Interval, guided_steps
 from qnn_sd.generate.noise import TorchNoise
+from qnn_sd.generate.prompt_chunks import Tokens
 from qnn_sd.generate.schedulers import make_scheduler
-from qnn_sd.generate.tokenizer import ClipTokenizer, Tokens
+from qnn_sd.generate.text_states import chunks_together, text_states
+from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.runner import Feeds, Outputs, Runner, named_output
 from qnn_sd.tokenizer_files import Vocabulary
 
@@ -39,6 +41,7 @@ class Request:
         count: how many images.
         stop_after: sampling steps to do before it ends without an image; None generates to the end.
         guidance_interval: the part of the sampling steps that is guided; the others have the prompt's pass alone.
+        plain: whether marks in the prompts are words, and a prompt is one chunk.
     """
 
     prompt: str
@@ -50,6 +53,7 @@ class Request:
     count: int = 1
     stop_after: int | None = None
     guidance_interval: Interval = ALL_STEPS
+    plain: bool = False
 
 
 @dataclass
@@ -75,12 +79,14 @@ class Generation:
         usage: by component.
         prompt: the prompt's tokens, with what was cut.
         negative: the negative prompt's tokens.
+        text_range: least and greatest number in the text states that the UNet was fed.
     """
 
     images: list[Image]
     seeds: list[int]
     prompt: Tokens
     negative: Tokens
+    text_range: tuple[float, float]
     usage: dict[str, CallStats] = field(default_factory=dict)
 
 
@@ -95,6 +101,21 @@ def tokenizer_of(bundle: Bundle, vocabulary: Vocabulary) -> ClipTokenizer:
         CheckpointError: they are no CLIP tokenizer's.
     """
     return ClipTokenizer(vocabulary, bundle.tokens, bundle.padding_token, bundle.added_tokens)
+
+
+def tokens_of(tokenizer: ClipTokenizer, request: Request, most: int | None = None) -> tuple[Tokens, Tokens]:
+    """The tokens of a request's prompt and negative prompt.
+
+    Args:
+        tokenizer: of the bundle.
+        request: what is generated.
+        most: chunks from which on a prompt is cut; None for prompts however long they are.
+    """
+    prompt, negative = (
+        tokenizer.encode(text, plain=request.plain, most=len(text) + 1 if most is None else most)
+        for text in (request.prompt, request.negative)
+    )
+    return prompt, negative
 
 
 class TextToImage:
@@ -129,22 +150,22 @@ class TextToImage:
 
         Raises:
             TargetError: a component can't be loaded, fails, or lacks the output that is read.
-            SettingError: a number of steps that the scheduler can't do.
+            SettingError: a number of steps that the scheduler can't do, or weights that leave no finite numbers.
             UnknownSchedulerError: no such scheduler.
         """
         self._usage = {}
-        prompt = self._tokenizer.encode(request.prompt)
-        negative = self._tokenizer.encode(request.negative)
+        # What the UNet takes no more chunks for is cut.
+        prompt, negative = tokens_of(self._tokenizer, request, self._bundle.prompt_chunks)
         make_scheduler(request.scheduler, self._bundle.scheduler, request.steps)  # before anything is loaded
         self._runner.load("text_encoder")
         guided = self._bundle.passes(request.guidance) == 2
         # The negative pass comes first, as in a batch of diffusers.
-        contexts = [self._call("text_encoder", {"input_ids": negative.ids})] if guided else []
-        contexts.append(self._call("text_encoder", {"input_ids": prompt.ids}))
+        contexts = self._contexts([negative, prompt] if guided else [prompt])
         self._runner.unload("text_encoder")
         self._runner.load("unet")
         self._runner.load("vae_decoder")
-        result = Generation([], [], prompt, negative, self._usage)
+        text_range = min(float(each.min()) for each in contexts), max(float(each.max()) for each in contexts)
+        result = Generation([], [], prompt, negative, text_range, self._usage)
         for number in range(request.count):
             seed = request.seed + number
             latent = self._sample(request, contexts, seed, on_step)
@@ -158,6 +179,20 @@ class TextToImage:
         self._runner.unload("unet")
         self._runner.unload("vae_decoder")
         return result
+
+    def _contexts(self, prompts: list[Tokens]) -> list[Array]:
+        built = self._bundle.prompt_chunks
+        together = chunks_together(max(len(each.chunks) for each in prompts), built)
+        known: dict[bytes, Array] = {}
+
+        def encode(ids: NDArray[np.int32]) -> Array:
+            key = ids.tobytes()
+            if key not in known:
+                known[key] = self._call("text_encoder", {"input_ids": ids})
+            return known[key]
+
+        empty = self._tokenizer.empty_chunk()
+        return [text_states(each.chunks, empty, together, built, encode) for each in prompts]
 
     def _sample(self, request: Request, contexts: list[Array], seed: int, on_step: Callable[[float], None]) -> Array:
         bundle = self._bundle

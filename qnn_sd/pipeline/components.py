@@ -27,6 +27,7 @@ class Component:
         derive_feeds: makes its inputs from other components' calls; None for one that the generation loop calls.
         text_to_image: whether an image from a prompt needs it.
         sized: whether its graph depends on the image's size.
+        prompted: whether its graph depends on the number of a prompt's chunks.
     """
 
     export: ComponentExport
@@ -34,6 +35,7 @@ class Component:
     derive_feeds: DeriveFeeds | None = None
     text_to_image: bool = True
     sized: bool = True
+    prompted: bool = False
 
     @property
     def name(self) -> str:
@@ -51,7 +53,7 @@ def _encoder_feeds(calls: Mapping[str, Sequence[Sample]]) -> list[Feeds]:
 
 STABLE_DIFFUSION_1 = (
     Component(TEXT_ENCODER, "texts", sized=False),
-    Component(UNET, "steps"),
+    Component(UNET, "steps", prompted=True),
     Component(VAE_DECODER, "images"),
     # For images as input.
     Component(VAE_ENCODER, "images", _encoder_feeds, text_to_image=False),

@@ -37,6 +37,7 @@ class BuildContext:
         encodings: files of given encodings, by component.
         verify: whether graphs are verified before they are bundled.
         dry_run: whether nothing is made.
+        prompt_chunks: chunks of text that the UNet takes.
         measured: figures of components so far, those that a gate refuses included.
         calls: the same call by call, by component and by the comparison's field in ``ComponentVerification``.
     """
@@ -51,6 +52,7 @@ class BuildContext:
     encodings: Mapping[str, Path]
     verify: bool
     dry_run: bool
+    prompt_chunks: int = 1
     measured: dict[str, ComponentVerification] = field(default_factory=dict)
     calls: dict[tuple[str, str], tuple[CallSqnr, ...]] = field(default_factory=dict)
 
@@ -81,6 +83,7 @@ class BuildContext:
             "scheduler": dict(self.checkpoint.scheduler),
             "padding_token": self.checkpoint.padding_token,
             "added_tokens": self.checkpoint.added_tokens,
+            "prompt_chunks": self.prompt_chunks,
         }
 
     def hashes_of(self, files: Mapping[str, Path]) -> dict[str, str]:

@@ -21,9 +21,11 @@ from qnn_sd.config import DEMO_MODEL, DeviceProfile, ModelConfig, Rounding, load
 from qnn_sd.console import Console
 from qnn_sd.errors import ConfigError, did_you_mean
 from qnn_sd.export.checkpoint import CheckpointIdentity, Sources, open_checkpoint
-from qnn_sd.generate import Request
+from qnn_sd.generate import Request, Tokens, tokenizer_of, tokens_of
 from qnn_sd.generate.guidance import unet_calls
 from qnn_sd.generate.schedulers import make_scheduler
+from qnn_sd.generate.text_states import encoded_chunks
+from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.pipeline.artifact_store import ArtifactStore, PlannedStage
 from qnn_sd.pipeline.components import STABLE_DIFFUSION_1, Component
 from qnn_sd.pipeline.context import BuildContext
@@ -123,6 +125,7 @@ class BuildPipeline:
     ) -> None:
         self.rounding = rounding
         self._weights_of: BuildPipeline | None = None
+        self._of_one_chunk: BuildPipeline | None = None
         self.warnings: list[str] = []
         cache = cache or resources.cache()
         store = ArtifactStore(cache, console, dry_run)
@@ -161,13 +164,19 @@ class BuildPipeline:
         Args:
             build: calls the methods of the pipeline that it is given.
         """
-        twin = copy(self)
-        store = twin._store = ArtifactStore(self._store.cache, self._context.console, dry_run=True)
-        twin.reports, twin.plan, twin.warnings = store.reports, store.plan, []
-        twin.measured, twin.calls = {}, {}
-        twin._context = replace(self._context, store=store, dry_run=True, measured=twin.measured, calls=twin.calls)
+        twin = self._dry(ArtifactStore(self._store.cache, self._context.console, dry_run=True))
         build(twin)
         return twin.plan
+
+    def _dry(self, store: ArtifactStore) -> BuildPipeline:
+        """The same in a store that builds nothing."""
+        twin = copy(self)
+        twin._store, twin.reports, twin.plan, twin.warnings = store, store.reports, store.plan, []
+        twin.measured, twin.calls = {}, {}
+        twin._context = replace(self._context, store=store, dry_run=True, measured=twin.measured, calls=twin.calls)
+        if self._of_one_chunk is not None:
+            twin._of_one_chunk = twin._weights_of = self._of_one_chunk._dry(store)
+        return twin
 
     def at_size(self, width: int, height: int) -> BuildPipeline:
         """The same build at another size, in the same store.
@@ -184,7 +193,50 @@ class BuildPipeline:
         other._weights_of, other.measured, other.warnings = self, {}, []
         other.model = self.model.resized(width, height)
         other._context = replace(self._context, model=other.model)
+        if self._of_one_chunk is not None:
+            other._of_one_chunk = self._of_one_chunk.at_size(width, height)
         return other
+
+    def at_chunks(self, chunks: int) -> BuildPipeline:
+        """The same build for prompts of several chunks, in the same store.
+
+        The UNet alone is another one. Its weights are rounded as this one's, its activations are calibrated by
+        themselves, with prompts of one chunk and of several.
+
+        Args:
+            chunks: of text that the UNet takes.
+        """
+        of_one = self._of_one_chunk or self
+        if chunks == 1:
+            return of_one
+        other = copy(of_one)
+        other.__dict__.pop("_verification_plan", None)
+        other._weights_of = other._of_one_chunk = of_one
+        other._context = replace(self._context, prompt_chunks=chunks)
+        return other
+
+    def _owner(self, component: str) -> BuildPipeline:
+        """The build that a component is of: what doesn't depend on a prompt's chunks is that of one chunk."""
+        if self._of_one_chunk is None or self._context.component(component).prompted:
+            return self
+        return self._of_one_chunk
+
+    @property
+    def prompt_chunks(self) -> int:
+        """Chunks of text that the UNet takes."""
+        return self._context.prompt_chunks
+
+    def prompt_tokens(self, request: Request) -> tuple[Tokens, Tokens]:
+        """The tokens of a request's prompt and negative prompt, however long they are.
+
+        Raises:
+            CheckpointError: the tokenizer is missing or another model's.
+        """
+        return tokens_of(self._tokenizer, request)
+
+    @property
+    def _tokenizer(self) -> ClipTokenizer:
+        return tokenizer_of(self._context.bundle_info(), self.checkpoint.tokenizer)
 
     def expect(self, expected: ExpectedBuild) -> None:
         """From now on, stages say which of the plan they are, and what is left."""
@@ -213,16 +265,19 @@ class BuildPipeline:
             count: how many.
 
         Raises:
+            CheckpointError: the tokenizer is missing or another model's.
             SettingError: a number of steps that the request's scheduler can't do.
             UnsupportedModelError: the checkpoint's config asks its scheduler for a variant that isn't built.
         """
         model = self.model
         passes = self.passes(model.guidance if request is None else request.guidance)
-        unet = passes * model.steps
+        unet, texts = passes * model.steps, passes
         if request is not None:
+            prompts = self.prompt_tokens(request)[:passes]
+            texts = len(encoded_chunks(prompts, self._tokenizer.empty_chunk(), self.prompt_chunks))
             scheduler = make_scheduler(request.scheduler, self.checkpoint.scheduler, request.steps)
             unet = unet_calls(scheduler, passes, request.guidance_interval)
-        calls = {"text_encoder": passes, "unet": unet * count, "vae_decoder": count}
+        calls = {"text_encoder": texts, "unet": unet * count, "vae_decoder": count}
         return self._context.work(None, variant, calls, of=self.text_to_image)
 
     def passes(self, guidance: float) -> int:
@@ -281,7 +336,8 @@ class BuildPipeline:
 
     def samples_by_guidance(self, component: str) -> tuple[Samples, Samples]:
         """The feeds of a component in ``calibration()``: at the model's default guidance, and at others."""
-        return calibrate_stage.by_guidance(self._context, self.calibration(), component)
+        owner = self._owner(component)
+        return calibrate_stage.by_guidance(owner._context, owner.calibration(), component)
 
     @property
     def known_inputs(self) -> dict[str, tuple[float, float]]:
@@ -290,6 +346,8 @@ class BuildPipeline:
 
     def quantize(self, component: str) -> Artifact:
         """The component's QDQ graph."""
+        if self._owner(component) is not self:
+            return self._owner(component).quantize(component)
         source = self.export(component)
         if given := self.encodings.get(component):
             return quantize_stage.quantize_with_given_encodings(self._context, component, source, given)
@@ -315,7 +373,10 @@ class BuildPipeline:
 
     def verification_inputs(self, component: str) -> list[VerificationInput]:
         """What a component is verified with, labelled."""
-        return verify_stage.verification_inputs(self._context, component, self._verification_plan, self.verification())
+        owner = self._owner(component)
+        return verify_stage.verification_inputs(
+            owner._context, component, owner._verification_plan, owner.verification()
+        )
 
     def sample_prompt(self) -> str:
         """A prompt that nothing was fitted to, for an image beside the figures."""
@@ -327,6 +388,8 @@ class BuildPipeline:
         Raises:
             VerificationError: it is too far from it, or answers with NaN or infinity.
         """
+        if self._owner(component) is not self:
+            return self._owner(component).verify_quantization(component)
         artifact = verify_stage.verify_qdq(
             self._context,
             component,
@@ -365,14 +428,17 @@ class BuildPipeline:
             VerificationError: a gate refuses one. Those that were verified before it stay so.
         """
         verified = {component: self.verify_quantization(component) for component in components}
-        artifacts = verify_stage.verify_binaries(
-            self._context,
-            profile,
-            self._quantized(components),
-            self._compiled(components, (profile,)) if compiled is None else compiled,
-            self._verification_plan,
-            self.verification(),
-        )
+        binaries = self._compiled(components, (profile,)) if compiled is None else compiled
+        artifacts: dict[str, Artifact] = {}
+        for owner in dict.fromkeys(map(self._owner, components)):
+            artifacts |= verify_stage.verify_binaries(
+                owner._context,
+                profile,
+                {name: owner.quantize(name) for name in components if self._owner(name) is owner},
+                binaries,
+                owner._verification_plan,
+                owner.verification(),
+            )
         for name, artifact in artifacts.items():
             if self._context.dry_run and not artifact.metadata:
                 found = _NOT_MEASURED
@@ -527,8 +593,9 @@ class BuildPipeline:
         profile: DeviceProfile,
     ) -> dict[str, SqnrSummary]:
         """What was measured of a component's shared binary, by size."""
-        recorded = {size: each.verification() for size, each in builds.items()}
-        inputs = {size: partial(each._emulator_inputs, component) for size, each in builds.items()}
+        owners = {size: each._owner(component) for size, each in builds.items()}
+        recorded = {size: each.verification() for size, each in owners.items()}
+        inputs = {size: partial(each._emulator_inputs, component) for size, each in owners.items()}
         made = sizes_stage.verify_sizes(self._context, component, graphs, compiled, recorded, inputs, profile)
         if self._context.dry_run and not made.metadata:
             return dict.fromkeys(builds, _NOT_MEASURED)

@@ -14,6 +14,7 @@ from qnn_sd.config import Architecture
 from qnn_sd.errors import CheckpointError, SettingError
 from qnn_sd.export.checkpoint import clip_tokenizer, fit
 from qnn_sd.export.checkpoint.architecture import refuse_other_tasks
+from qnn_sd.export.checkpoint.clip_skip import answering_from
 from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
 from qnn_sd.export.checkpoint.delta import Delta
 from qnn_sd.export.checkpoint.embeddings import Embedding
@@ -47,6 +48,7 @@ class Checkpoint:
     Raises:
         CheckpointError: networks or embeddings that don't fit each other.
         UnsupportedModelError: a model for something else than text to image.
+        SettingError: a layer that the text encoder doesn't have.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Checkpoint:
         self._layout, self._sources, self._loras, self._embeddings = layout, sources, loras, embeddings
         self._base, self._search = base, search
         self._scheduler = layout.scheduler if scheduler is None else scheduler
+        encoder = answering_from(layout.parts["text_encoder"], sources.clip_skip)
+        self._parts = {**layout.parts, "text_encoder": encoder}
         refuse_other_tasks(layout.origin, self.config("unet"), self.config("vae"))
 
     def config(self, part: str) -> Mapping[str, Any]:
@@ -70,7 +74,7 @@ class Checkpoint:
         Args:
             part: one of ``PARTS``.
         """
-        config = self._layout.parts[part].config
+        config = self._parts[part].config
         if part != "text_encoder" or not self._embeddings:
             return config
         return {**config, "vocab_size": self._words + sum(len(found.vectors) for found in self._embeddings)}
@@ -84,7 +88,7 @@ class Checkpoint:
         rows = {}
         if part == "text_encoder" and self._embeddings:
             rows[_TOKEN_EMBEDDING] = np.concatenate([found.vectors for found in self._embeddings])
-        return Weights(self._layout.parts[part], deltas, rows)
+        return Weights(self._parts[part], deltas, rows)
 
     def parameters(self, part: str, ignored: tuple[str, ...] = ()) -> int:
         """Parameters of a part, by the files' headers.
@@ -93,7 +97,7 @@ class Checkpoint:
             part: one of ``PARTS``.
             ignored: prefixes of tensors that aren't counted.
         """
-        tensors = self._layout.parts[part].tensors
+        tensors = self._parts[part].tensors
         return sum(math.prod(each.shape) for name, each in tensors.items() if not name.startswith(ignored))
 
     def files(self, part: str) -> dict[str, Path]:
@@ -275,6 +279,11 @@ class Checkpoint:
                 )
             tokens |= named
         return tokens
+
+    @property
+    def embedding_names(self) -> tuple[str, ...]:
+        """What prompts call the textual inversions."""
+        return tuple(found.name for found in self._embeddings)
 
     @property
     def _words(self) -> int:

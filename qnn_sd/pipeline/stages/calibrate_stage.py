@@ -35,6 +35,7 @@ from qnn_sd.targets import CpuRunner
 # And the model's own scheduler: another one changes nothing here.
 CACHE_KEY_SOURCES = (
     *(f"generate/{name}.py" for name in ("text_to_image", "guidance", "noise", "tokenizer")),
+    *(f"generate/{name}.py" for name in ("prompt_syntax", "prompt_chunks", "text_states")),
     *("quantize/calibration", "recording_runner.py", "runner.py", "component_io.py", "tokenizer_files.py"),
 )
 
@@ -76,7 +77,7 @@ def read_prompt_set(config: RecordedConfig | VerificationConfig, prompts: Path |
 
 def calibration_plan(context: BuildContext) -> RecordingPlan:
     """What ranges are measured on, and weights rounded on."""
-    return _plan(context, "all", "", "calibrating", context.model.calibration, context.prompts)
+    return _plan(context, "all", "", "calibrating", context.model.calibration, _for_chunks(context, context.prompts))
 
 
 def held_out_plan(context: BuildContext) -> RecordingPlan:
@@ -85,7 +86,8 @@ def held_out_plan(context: BuildContext) -> RecordingPlan:
     The prompts are the model's own, whatever it is calibrated with: results of several calibrations compare.
     """
     config = context.model.calibration.held_out
-    return _plan(context, "held-out", ".held_out", "recording held-out data", config, read_prompt_set(config))
+    prompts = _for_chunks(context, read_prompt_set(config))
+    return _plan(context, "held-out", ".held_out", "recording held-out data", config, prompts)
 
 
 def verification_plan(context: BuildContext) -> RecordingPlan:
@@ -94,7 +96,7 @@ def verification_plan(context: BuildContext) -> RecordingPlan:
     The model's default guidance comes first, with a negative prompt.
     """
     config = context.model.verification
-    prompts = read_prompt_set(config)
+    prompts = _for_chunks(context, read_prompt_set(config))
     defaults = context.model.default_settings
     others = [setting for setting in context.model.settings if setting not in defaults]
     turns = [*reversed(defaults), *others] * config.prompts_per_setting
@@ -103,6 +105,35 @@ def verification_plan(context: BuildContext) -> RecordingPlan:
     texts = tuple(dict.fromkeys([longest, prompts.negatives[0], *prompts.prompts]))[: config.texts]
     title = "recording what to verify with"
     return RecordingPlan("verification", ".verification", title, trajectories, texts, config.steps)
+
+
+def _is_plain(context: BuildContext) -> bool:
+    """Whether marks in prompts are words: as ever for one chunk, whose builds would be others else."""
+    return context.prompt_chunks == 1
+
+
+def _for_chunks(context: BuildContext, texts: PromptSet) -> PromptSet:
+    """The texts for a UNet of several chunks: in turns of one chunk, of two, to as many as it takes.
+
+    Long ones are joined of those that follow each other.
+    """
+    if context.prompt_chunks == 1:
+        return texts
+    tokenizer = tokenizer_of(context.bundle_info(), context.checkpoint.tokenizer)
+
+    def joined(given: Sequence[str]) -> list[str]:
+        found = []
+        for number, text in enumerate(given):
+            further = number
+            while len(tokenizer.encode(text, plain=False, most=context.prompt_chunks).chunks) <= (
+                number % context.prompt_chunks
+            ):
+                further += 1
+                text = f"{text}, {given[further % len(given)]}"  # noqa: PLW2901
+            found.append(text)
+        return found
+
+    return PromptSet(joined(texts.prompts), joined(texts.negatives))
 
 
 def _plan(
@@ -150,7 +181,7 @@ def record_inputs(context: BuildContext, recording: RecordingPlan, floats: Mappi
     def build(folder: Path) -> dict[str, Any]:
         tokens = _tokens(context, recording.texts)
         fed_texts = {
-            each.name: [{"input_ids": text.ids} for text in tokens]
+            each.name: [{"input_ids": chunk.ids} for text in tokens for chunk in text.chunks]
             for each in context.components
             if each.recorded_on == "texts"
         }
@@ -203,7 +234,7 @@ def planned_samples(context: BuildContext, recording: RecordingPlan, component: 
 
 def _tokens(context: BuildContext, texts: Sequence[str]) -> list[Tokens]:
     tokenizer = tokenizer_of(context.bundle_info(), context.checkpoint.tokenizer)
-    tokens = [tokenizer.encode(text) for text in texts]
+    tokens = [tokenizer.encode(text, plain=_is_plain(context), most=context.prompt_chunks) for text in texts]
     if cut := sum(bool(each.cut) for each in tokens):
         context.console.warn(f"{cut} of {len(texts)} prompts are too long for the text encoder: their ends are cut")
     return tokens
@@ -221,6 +252,7 @@ def _recorder(context: BuildContext, floats: Mapping[str, Artifact], steps: int)
             scheduler=_scheduler(context),
             seed=trajectory.seed,
             stop_after=None if trajectory.image else trajectory.length(steps),
+            plain=_is_plain(context),
         )
         TextToImage(runner, info, context.checkpoint.tokenizer).generate(request, lambda _seconds: on_step())
 

@@ -21,7 +21,13 @@ def export_graph(context: BuildContext, name: str) -> Artifact:
     checkpoint, export, model = context.checkpoint, context.component(name).export, context.model
     # Of the other components' configs, a graph depends on the VAE's factor and the text's length.
     metadata = model_metadata(checkpoint)
-    size = {"height": model.height, "width": model.width, "factor": metadata.factor, "tokens": metadata.tokens}
+    chunks = context.prompt_chunks if context.component(name).prompted else 1
+    size = {
+        "height": model.height,
+        "width": model.width,
+        "factor": metadata.factor,
+        "tokens": metadata.tokens * chunks,
+    }
     recipe = Recipe(
         "export",
         f"{model.name}.{name}",
@@ -31,7 +37,7 @@ def export_graph(context: BuildContext, name: str) -> Artifact:
         context.work(name),
     )
     made = context.store.get_or_build(
-        recipe, name, lambda folder: export_component(checkpoint, export, model.height, model.width, folder)
+        recipe, name, lambda folder: export_component(checkpoint, export, model.height, model.width, folder, chunks)
     )
     for line in made.metadata.get("remarks", ()):
         context.console.say_once(line)

@@ -91,22 +91,29 @@ def quantize_graph(
         inputs,
         settings,
         tool_versions(CACHE_KEY_SOURCES, "onnx", "onnxruntime", "numpy"),
-        _work(context, component),
+        _work(context, component, rounds=weights is None),
     )
 
     build = partial(_quantize, context, component, source, calibration, held_out, weights)
     return context.store.get_or_build(recipe, component, build, resumable=held_out is not None)
 
 
-def _work(context: BuildContext, component: str) -> Work:
-    """What there is to do: samples to measure ranges on, to round on and to judge with."""
+def _work(context: BuildContext, component: str, *, rounds: bool) -> Work:
+    """What there is to do: samples to measure ranges on, to round on and to judge with.
+
+    Args:
+        context: of the build.
+        component: its name.
+        rounds: whether its weights aren't taken as another build rounded them, which takes no longer than to nearest.
+    """
     calls = {"ranges": planned_samples(context, calibration_plan(context), component)}
-    if context.rounding == "adaround":
+    rounding = context.rounding if rounds else "nearest"
+    if rounding == "adaround":
         judging = planned_samples(context, held_out_plan(context), component)
         calls["rounding"] = min(context.model.rounding.samples, calls["ranges"])
         calls["held_out"] = min(context.model.rounding.held_out, judging)
     scheme = scheme_of(context, component)
-    return context.work(component, context.rounding, calls, f"weights of {scheme.weight_bits} bits")
+    return context.work(component, rounding, calls, f"weights of {scheme.weight_bits} bits")
 
 
 def _quantize(

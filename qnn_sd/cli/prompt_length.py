@@ -1,0 +1,81 @@
+"""Prompts of several chunks: which UNet ``qnn-sd run`` takes for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qnn_sd.console import Console
+from qnn_sd.errors import SettingError
+from qnn_sd.generate import Tokens
+from qnn_sd.pipeline import BuildPipeline
+
+# A UNet of more would attend to 1,200 words, where CLIP was trained to read 75 tokens.
+MOST_CHUNKS = 16
+_TOKENS = 75
+
+
+def refuse_bad_chunks(chunks: int) -> None:
+    """Raises for a number of chunks that no UNet is built for.
+
+    Raises:
+        SettingError: it isn't 1 to 16.
+    """
+    if not 1 <= chunks <= MOST_CHUNKS:
+        raise SettingError(
+            f"--prompt-chunks {chunks} is not possible",
+            why=f"A chunk has {_TOKENS} tokens; a UNet takes 1 to {MOST_CHUNKS} chunks.",
+            hint="Choose 1, which is usual, or 2 for prompts of up to 150 tokens.",
+        )
+
+
+def refuse_longer(tokens: Sequence[Tokens], most: int, more: str) -> None:
+    """Raises for prompts that a UNet doesn't take whole.
+
+    Args:
+        tokens: of the prompts, uncut.
+        most: chunks that it takes.
+        more: what else can be done than to shorten them, with ``{needed}`` for their chunks.
+
+    Raises:
+        SettingError: one has more chunks.
+    """
+    longest = _longest(tokens)
+    needed = len(longest.chunks)
+    if needed > most:
+        instead = f", or {more.format(needed=needed)}" if needed <= MOST_CHUNKS else ""
+        raise SettingError(
+            f"The prompt is {needed} chunks of {_TOKENS} tokens long, and the UNet takes {most}",
+            why=f"It has {longest.used} tokens.",
+            hint=f"Shorten it{instead}. --plain-prompt cuts it to one chunk.",
+        )
+
+
+def _longest(tokens: Sequence[Tokens]) -> Tokens:
+    return max(tokens, key=lambda each: len(each.chunks))
+
+
+def for_prompts(
+    pipeline: BuildPipeline, tokens: Sequence[Tokens], asked: int | None, console: Console
+) -> BuildPipeline:
+    """The build whose UNet takes a request's prompts whole: a longer prompt needs another one.
+
+    Args:
+        pipeline: of the prompts' checkpoint.
+        tokens: of the prompts, uncut.
+        asked: the number of chunks that was typed; None where nobody did.
+        console: where it is said that it is another one.
+
+    Raises:
+        SettingError: the prompts are longer than what was typed, or than any UNet takes.
+    """
+    longest = _longest(tokens)
+    needed = len(longest.chunks)
+    if needed <= pipeline.prompt_chunks:
+        return pipeline
+    if asked is not None or needed > MOST_CHUNKS:
+        refuse_longer(tokens, MOST_CHUNKS if asked is None else asked, "type --prompt-chunks {needed}")
+    console.say(
+        f"the prompt has {longest.used} tokens, {needed} chunks of {_TOKENS}: a UNet that takes so many is another "
+        "build (--plain-prompt cuts the prompt)"
+    )
+    return pipeline.at_chunks(needed)

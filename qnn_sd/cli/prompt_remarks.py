@@ -1,0 +1,130 @@
+"""What ``qnn-sd run`` remarks on prompts: marks, names of embeddings, what was cut, weights beyond calibration."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+
+from qnn_sd.bundle_manifest import OpenBundle
+from qnn_sd.cli.command_line import is_typed
+from qnn_sd.cli.prompt_marks import remarks_on_marks
+from qnn_sd.console import Console
+from qnn_sd.export.checkpoint import Sources
+from qnn_sd.generate import Generation, Request, Tokens
+from qnn_sd.in_words import shown
+from qnn_sd.onnx_files import load_structure, read_array
+
+# As other tools call an embedding, whatever it is called.
+_CALL = re.compile(r"\bembedding:\s*+([\w.-]++)", re.IGNORECASE)
+# Of the width of the calibrated range: less is lost in rounding.
+_BEYOND = 0.01
+
+
+def remark_on_typed_prompt(console: Console, prompt: str) -> None:
+    """Warns of a prompt that is rather a file, a command or a placeholder; it may be meant all the same."""
+    commands = click.get_current_context().find_root().command
+    if os.path.isfile(prompt):  # noqa: PTH113 (a prompt may be too long for a path)
+        console.warn(f"the prompt is the name of a file here: {prompt}")
+    elif isinstance(commands, click.Group) and prompt in commands.commands:
+        console.warn(f"the prompt is the name of a command: {prompt}")
+    elif prompt == "PROMPT":
+        console.warn("PROMPT stands for a prompt of your own")
+
+
+def remark_on_marks(console: Console, context: click.Context, sources: Sources | None) -> None:
+    """Warns of marks in a typed prompt that do nothing here; ``--like`` speaks of an image's own.
+
+    Args:
+        console: where it is said.
+        context: with the typed prompts.
+        sources: with the LoRAs that were given; None where a bundle runs that is there.
+    """
+    loras = None if sources is None else {Path(path).stem.lower(): scale for path, scale in sources.loras}
+    for parameter, what in (("prompt", "prompt"), ("negative", "negative prompt")):
+        if is_typed(context, parameter):
+            for line in remarks_on_marks(context.params[parameter], what, loras):
+                console.warn(line)
+
+
+def remark_on_embeddings(console: Console, request: Request, given: Sequence[str], tokens: Sequence[Tokens]) -> None:
+    """Warns of embeddings that no prompt calls, and of calls of one that wasn't given.
+
+    Args:
+        console: where it is said.
+        request: what is generated.
+        given: names of the embeddings.
+        tokens: of the prompts.
+    """
+    called = {name.lower() for each in tokens for name in each.called}
+    texts = (request.prompt, request.negative)
+    for name in given:
+        # ``name_1`` is its second vector.
+        if any(each == name.lower() or re.fullmatch(rf"{re.escape(name.lower())}_\d+", each) for each in called):
+            continue
+        meant = next((found for text in texts if (found := _almost(name, text))), None)
+        instead = f" instead of {shown(meant)!r}" if meant else ", as a word of its own"
+        console.warn(f"no prompt calls the embedding {shown(name)}: write {shown(name)!r}{instead}")
+    if request.plain:
+        return
+    known = {name.lower() for name in given}
+    for call in (each for text in texts for each in _CALL.finditer(text)):
+        word = call[1].rstrip(".,").lower()
+        if not any(word == name or word.startswith((f"{name}.", f"{name}_")) for name in known):
+            console.warn(f"{shown(call[0])} is read as plain words: give the file as --embedding")
+
+
+def _almost(name: str, text: str) -> str | None:
+    """Where a text has a name with other hyphens, underlines and spaces."""
+    parts = re.findall(r"[^\W_]+", name)
+    if not parts:
+        return None
+    found = re.search(rf"\b{'[ _-]?'.join(map(re.escape, parts))}\b", text, re.IGNORECASE)
+    return found[0] if found else None
+
+
+def remark_on_prompts(console: Console, request: Request, result: Generation, bundle: OpenBundle) -> None:
+    """Warns of an empty prompt, of what of a long one was cut, and of weights beyond the calibrated range."""
+    if not request.prompt.strip():
+        console.warn("the prompt is empty: the image shows whatever the model likes.")
+    for name, tokens in (("prompt", result.prompt), ("negative prompt", result.negative)):
+        if tokens.cut:
+            console.warn(f"the {name} is too long: {tokens.used} tokens were used, this was cut: {_shortened(tokens)}")
+    chunks = (*result.prompt.chunks, *result.negative.chunks)
+    if all(chunk.weights is None for chunk in chunks):
+        return
+    calibrated = calibrated_text_range(bundle)
+    if calibrated is None:
+        return
+    (low, high), (least, greatest) = calibrated, result.text_range
+    if min(least - low, high - greatest) < -_BEYOND * (high - low):
+        console.warn(
+            f"weights in the prompt take the text states to {least:.1f} … {greatest:.1f}, beyond the calibrated "
+            f"{low:.1f} … {high:.1f}: what is over is cut off. Smaller weights, or --target cpu in float, don't"
+        )
+
+
+def calibrated_text_range(bundle: OpenBundle) -> tuple[float, float] | None:
+    """The range of text states that a bundle's quantized UNet takes; None for a float one."""
+    part = bundle.info.components["unet"]
+    if part.kind == "float" or (part.kind == "context_binary" and part.fallback is None):
+        return None
+    path = bundle.file("unet") if part.kind == "qdq" else bundle.fallback("unet")
+    graph = load_structure(path.parent).graph
+    wanted = [f"encoder_hidden_states.dq.{what}" for what in ("scale", "zero_point")]
+    found = {each.name: each for each in graph.initializer if each.name in wanted}
+    if len(found) < len(wanted):
+        return None
+    scale, zero = (read_array(found[name], path.parent) for name in wanted)
+    limits = np.iinfo(zero.dtype)
+    low, high = ((int(limit) - int(zero)) * float(scale) for limit in (limits.min, limits.max))
+    return low, high
+
+
+def _shortened(tokens: Tokens, most: int = 300) -> str:
+    cut = tokens.cut
+    return cut if len(cut) <= most else f"{cut[:most]}… ({len(cut)} characters)"

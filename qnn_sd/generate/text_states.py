@@ -1,0 +1,83 @@
+"""What the UNet is told of a prompt: the text encoder's states of its chunks, weighted, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnn_sd.errors import SettingError
+from qnn_sd.generate.prompt_chunks import Chunk, Tokens
+
+Array = NDArray[np.float32]
+
+
+def chunks_together(longest: int, built: int) -> int:
+    """To how many chunks both prompts of an image are filled up.
+
+    Attention over keys and values that come several times equally often is attention over them alone. So a UNet of n
+    chunks serves m of them exactly where m divides n; else they are filled up to the next number that does.
+
+    Args:
+        longest: chunks of the longer prompt.
+        built: chunks that the UNet takes.
+    """
+    return next(count for count in range(min(longest, built), built + 1) if built % count == 0)
+
+
+def encoded_chunks(prompts: Sequence[Tokens], empty: Chunk, built: int) -> set[bytes]:
+    """The ids of the chunks that the text encoder is fed of an image's prompts, each once.
+
+    Args:
+        prompts: one, or both.
+        empty: the chunk that fills up.
+        built: chunks that the UNet takes.
+    """
+    together = chunks_together(max(len(each.chunks) for each in prompts), built)
+    fed = {chunk.ids.tobytes() for each in prompts for chunk in each.chunks[:built]}
+    is_filled = any(len(each.chunks) < together for each in prompts)
+    return fed | ({empty.ids.tobytes()} if is_filled else set())
+
+
+def text_states(
+    chunks: Sequence[Chunk], empty: Chunk, together: int, built: int, encode: Callable[[NDArray[np.int32]], Array]
+) -> Array:
+    """States of a prompt, [1, length x built, D].
+
+    Args:
+        chunks: the prompt's.
+        empty: the chunk that fills up.
+        together: chunks of the longer one of both prompts, which divide ``built``.
+        built: chunks that the UNet takes.
+        encode: the text encoder: ids [1, length] to states [1, length, D].
+
+    Raises:
+        SettingError: weights that leave no finite states.
+    """
+    filled = [*chunks, *[empty] * (together - len(chunks))]
+    states = [weighted(encode(chunk.ids), chunk.weights) for chunk in filled]
+    return np.concatenate(states * (built // together), axis=1)
+
+
+def weighted(states: Array, weights: Array | None) -> Array:
+    """States [1, length, D] times their tokens' weights [length], scaled back to the mean that they had.
+
+    As AUTOMATIC1111's web UI does ("original" emphasis).
+
+    Raises:
+        SettingError: weights that leave no finite states.
+    """
+    if weights is None:
+        return states
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is named below
+        scaled = states * weights[None, :, None]
+        before, after = states.mean(dtype=np.float64), scaled.mean(dtype=np.float64)
+        result: Array = (scaled * (before / after if after else 1.0)).astype(np.float32)
+    if not np.isfinite(result).all():
+        raise SettingError(
+            "The weights in the prompt are too large",
+            why="What the text encoder says of it is no number any more once it is multiplied.",
+            hint="Use weights such as (word:1.3); --plain-prompt reads brackets and numbers as text.",
+        )
+    return result

@@ -1,0 +1,182 @@
+"""What ``qnn-sd run`` says of prompts, and the options that change how they are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_here import CliHere
+from conftest import CHECKPOINT
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from qnn_sd.bundle_manifest import OpenBundle
+from qnn_sd.cli.prompt_remarks import calibrated_text_range, remark_on_prompts
+from qnn_sd.console import Console
+from qnn_sd.generate import Generation, Request
+from qnn_sd.generate.prompt_chunks import Chunk, Tokens
+from qnn_sd.pipeline import BuildPipeline
+
+QUICK = ("--target", "cpu", "--steps", "1", "--seed", "3")
+DRY = ("--target", "cpu", "--dry-run")
+LONG = "a big blue square on white, " * 12
+
+pytestmark = pytest.mark.usefixtures("bundles_in_cache")
+
+MARKS = {
+    "a (lighthouse:1.3)": None,
+    "a ((red)) boat, [fog]": None,
+    "a boat BREAK fog": "the prompt has 6 tokens, 2 chunks of 75: a UNet that takes so many is another build",
+    "a boat, [fog|rain]": "[fog|rain] in the prompt is read as plain words: changes from step to step",
+    "a [boat:ship:0.5]": "[boat:ship:0.5] in the prompt is read as plain words: changes from step to step",
+    "a boat AND fog": "AND in the prompt is read as plain words: prompts of several parts",
+    "a {red|blue} boat": "{red|blue} in the prompt is read as plain words: choices between words",
+    "a __colour__ boat": "__colour__ in the prompt is read as plain words: files of words",
+    "a boat <lora:ink:0.7>": "<lora:ink:0.7> in the prompt is left out: give the LoRA as --lora PATH:0.7",
+    "a boat <lyco:ink>": "<lyco:ink> in the prompt is left out: give the LoRA as --lora PATH:1",
+    "a boat <hypernet:old:1>": "<hypernet:old:1> in the prompt is left out: hypernetworks aren't supported",
+    "a boat, embedding:neon": "embedding:neon is read as plain words: give the file as --embedding",
+    "a (red:1.3 boat": "the prompt has a bracket that nothing closes: (red:1.3 boat; it goes to the end",
+    "a boat\nNegative prompt: fog\nSteps: 20, Sampler: Euler a": "Negative prompt: in the prompt is read as plain words"
+    ", and so are the settings after it: type them as --negative, --steps",
+    "a boat\nSteps: 20, Sampler: Euler a": "Steps: 20 in the prompt is read as plain words",
+}
+
+
+def remarks(done: Any) -> list[str]:
+    lines = done.stderr.splitlines()
+    return [each.removeprefix("warning: ") for each in lines if "prompt" in each or each.startswith("warning: ")]
+
+
+@pytest.mark.parametrize("prompt", MARKS)
+def test_marks_that_do_nothing_are_named_and_no_others(prompt: str, cli_here: CliHere) -> None:
+    expected, found = MARKS[prompt], remarks(cli_here("run", prompt, *DRY))
+    assert len(found) == (expected is not None), found
+    assert expected is None or found[0].startswith(expected)
+    assert remarks(cli_here("run", prompt, *DRY, "--plain-prompt")) == []
+
+
+def test_a_prompt_of_words_has_no_marks_and_a_negative_one_may(cli_here: CliHere) -> None:
+    for prompt in ("CATS AND DOGS", "a cat (and a dog), 16 steps: a stair", "sand and brandy, Breaking waves"):
+        assert remarks(cli_here("run", prompt, *DRY)) == []
+    found = remarks(cli_here("run", "a cat", "--negative", "[fog|rain]", *DRY))
+    assert [each.partition(":")[0] for each in found] == ["[fog|rain] in the negative prompt is read as plain words"]
+
+
+def test_a_long_prompt_is_another_build_and_nothing_of_it_is_cut(cli_here: CliHere) -> None:
+    made = cli_here.json("run", LONG, *QUICK, "-o", "long.png")["images"][0]["metadata"]
+    assert (made["prompt_chunks"], made["plain_prompt"]) == (2, False)
+    done = cli_here("run", "--like", "long.png", "-o", "again.png")
+    assert "again.png has the same pixels as long.png" in done.stderr
+    assert "warning" not in done.stderr
+    # Its UNet serves a short prompt as well; typed, the number holds.
+    short = ("run", "a red circle", *QUICK)
+    assert cli_here.json(*short, "--prompt-chunks", "2", "-o", "b.png")["images"][0]["metadata"]["prompt_chunks"] == 2
+    assert cli_here.json(*short, "-o", "a.png")["images"][0]["metadata"]["prompt_chunks"] == 1
+    a, b = (np.asarray(Image.open(cli_here.folder / name), int) for name in ("a.png", "b.png"))
+    assert np.abs(a - b).max() <= 2
+    # An image's number is no more than a beginning.
+    longer = cli_here.json("run", LONG * 2, "--like", "long.png", "-o", "c.png", "--dry-run")
+    assert [stage["cached"] for stage in longer["stages"] if stage["component"] == "unet"] == [False]
+
+
+def test_what_is_too_long_is_refused_with_the_number_or_cut_as_plain_text(cli_here: CliHere) -> None:
+    done = cli_here("run", LONG, *DRY, "--prompt-chunks", "1")
+    assert done.returncode == 3
+    assert "The prompt is 2 chunks of 75 tokens long, and the UNet takes 1" in done.stderr
+    assert "or type --prompt-chunks 2. --plain-prompt cuts it to one chunk" in done.stderr
+    done = cli_here("run", LONG * 20, *DRY)
+    assert done.returncode == 3
+    assert "and the UNet takes 16" in done.stderr
+    assert "--prompt-chunks" not in done.stderr
+    for number in ("0", "17"):
+        assert f"--prompt-chunks {number} is not possible" in cli_here("run", "x", "--prompt-chunks", number).stderr
+    done = cli_here("run", LONG, *QUICK, "--plain-prompt")
+    assert done.returncode == 0
+    assert "the prompt is too long: 75 tokens were used, this was cut: " in done.stderr
+    # Without a second pass there is no negative prompt.
+    assert cli_here("run", "x", "--negative", LONG, *DRY, "--prompt-chunks", "1", "--guidance", "1").returncode == 0
+
+
+def test_a_build_of_two_chunks_differs_in_the_unet_alone(cli_here: CliHere) -> None:
+    compile_two = cli_here.json("compile", "--soc", "sm8650", "--prompt-chunks", "2", "--dry-run")["stages"]
+    missing = {(stage["stage"], stage["component"]) for stage in compile_two if not stage["cached"]}
+    built = {"export", "quantize", "compile", "verify"}
+    assert {each for each in missing if each[1] in ("text_encoder", "vae_decoder")} == set()
+    assert {stage for stage, component in missing if component == "unet"} <= built
+    assert ("compile", "unet") in missing
+
+
+def test_clip_skip_is_another_text_encoder(cli_here: CliHere, tmp_path: Path) -> None:
+    made = cli_here.json("run", "a red circle", *QUICK, "--clip-skip", "2", "-o", "two.png")["images"][0]["metadata"]
+    assert made["clip_skip"] == 2
+    assert "Clip skip: 2" in Image.open(cli_here.folder / "two.png").text["parameters"]  # type: ignore[attr-defined]
+    done = cli_here("run", "--like", "two.png", "-o", "again.png")
+    assert "again.png has the same pixels as two.png" in done.stderr
+    done = cli_here("run", "--like", "two.png", "--clip-skip", "1", "-o", "one.png")
+    assert "--clip-skip '1' instead of the image's '2'" in done.stderr
+    assert "one.png has other pixels than two.png" in done.stderr
+    done = cli_here("run", "x", *DRY, "--clip-skip", "9")
+    assert (done.returncode, "--clip-skip 9 is not possible" in done.stderr) == (3, True)
+
+
+@pytest.fixture(scope="module")
+def vector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("embedding") / "ed-ge.safetensors"
+    save_file({"emb_params": np.random.default_rng(1).standard_normal((2, 96), np.float32)}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "expected"),
+    [
+        ("a red hedge", "", "no prompt calls the embedding ed-ge: write 'ed-ge', as a word of its own"),
+        ("a red ed ge", "", "no prompt calls the embedding ed-ge: write 'ed-ge' instead of 'ed ge'"),
+        ("a red Ed-Ge", "", None),
+        ("a red star", "(ed-ge_1:1.2)", None),
+        ("a red embedding:ed-ge", "", None),
+    ],
+)
+def test_an_embedding_that_nobody_calls_is_said(
+    prompt: str, negative: str, expected: str | None, vector: Path, cli_here: CliHere
+) -> None:
+    done = cli_here("run", prompt, "--negative", negative, *DRY, "--embedding", str(vector))
+    assert done.returncode == 0, done.stderr
+    assert remarks(done) == ([] if expected is None else [expected])
+
+
+def test_a_lora_that_was_given_is_only_taken_out(cli_here: CliHere, tmp_path: Path) -> None:
+    name = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    rows, columns = load_file(CHECKPOINT / "unet/diffusion_pytorch_model.safetensors")[f"{name}.weight"].shape
+    ups = {f"unet.{name}.lora_A.weight": (2, columns), f"unet.{name}.lora_B.weight": (rows, 2)}
+    rng = np.random.default_rng(0)
+    save_file({key: rng.standard_normal(shape, np.float32) for key, shape in ups.items()}, tmp_path / "Ink.safetensors")
+    typed = ("run", "a star <lora:ink:0.5>", *DRY, "--lora")
+    assert remarks(cli_here(*typed, f"{tmp_path / 'Ink.safetensors'}:0.5")) == []
+    [line] = remarks(cli_here(*typed, f"{tmp_path / 'Ink.safetensors'}:0.8"))
+    assert line == "<lora:ink:0.5> in the prompt: the LoRA is merged at 0.8, as --lora says"
+
+
+def test_weights_beyond_the_calibrated_range_are_said(
+    pipeline: BuildPipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the demo's range ±12.2, which (word:1.8) doesn't reach."""
+    quantized, floats = pipeline.cpu_bundle("qdq"), pipeline.cpu_bundle("float")
+    low, high = calibrated_text_range(quantized) or (0, 0)
+    encodings = json.loads((quantized.folder / "unet" / "encodings.json").read_text())["activation_encodings"]
+    [text] = [each for each in encodings if each["name"] == "encoder_hidden_states"]
+    step, offset = text["scale"][0], text["offset"][0]
+    assert (low, high) == pytest.approx((step * offset, step * (offset + 2**16 - 1)), rel=1e-6)
+
+    def said(greatest: float, weighted: bool, bundle: OpenBundle) -> str:
+        ids = np.zeros((1, 77), np.int32)
+        tokens = Tokens((Chunk(ids, np.full(77, 2, np.float32) if weighted else None),), 75)
+        result = Generation([], [], tokens, tokens, (low, greatest))
+        remark_on_prompts(Console(), Request("a star"), result, bundle)
+        return capsys.readouterr().err
+
+    assert "beyond the calibrated -12.2 … 12.2: what is over is cut off" in said(high + 0.5, True, quantized)
+    assert said(high + 0.1, True, quantized) == said(high + 0.5, False, quantized) == said(99, True, floats) == ""
