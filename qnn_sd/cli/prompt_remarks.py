@@ -71,7 +71,7 @@ def remark_on_embeddings(console: Console, request: Request, given: Sequence[str
         console.warn(f"no prompt calls the embedding {shown(name)}: write {shown(name)!r}{instead}")
     if request.plain:
         return
-    known = {name.lower() for name in given}
+    known = called | {name.lower() for name in given}
     for call in (each for text in texts for each in _CALL.finditer(text)):
         word = call[1].rstrip(".,").lower()
         if not any(word == name or word.startswith((f"{name}.", f"{name}_")) for name in known):

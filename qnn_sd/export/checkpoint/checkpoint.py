@@ -282,8 +282,8 @@ class Checkpoint:
 
     @property
     def embedding_names(self) -> tuple[str, ...]:
-        """What prompts call the textual inversions."""
-        return tuple(found.name for found in self._embeddings)
+        """What prompts call the textual inversions that were given; those that LoRAs bring along nobody asked for."""
+        return tuple(found.name for found in self._embeddings if found.given is not None)
 
     @property
     def _words(self) -> int:
