@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import socket
 import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -281,6 +282,15 @@ def test_an_asset_that_the_manifest_names_and_the_store_lacks(command: CliHere, 
     said = command.refused(16, *options(release))
     assert "isn't in the repository" in said
     assert "The release's manifest names it. The answer was HTTP 403." in said
+
+
+def test_a_store_that_is_not_reached_is_said_in_words(command: CliHere) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        said = command.refused(
+            16, "fetch", "--soc", "sm8650", "--repository", f"http://127.0.0.1:{unused.getsockname()[1]}"
+        )
+    assert "why: The connection is refused." in said
 
 
 def test_a_newer_qairt_is_refused_before_the_download_and_after_it(

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from qnn_sd.errors import DownloadError, IntegrityError, SettingError, did_you_mean
 from qnn_sd.installation import install_extra
+from qnn_sd.network_reasons import network_reason
 from qnn_sd.runtime_libraries.pins import Pin
 
 # Seconds for a connection, and between two chunks of an answer.
@@ -141,7 +142,7 @@ def connection_error(url: str, error: Exception) -> DownloadError:
     """The error for a repository that doesn't answer."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     # The libraries' messages may contain the URL with its password.
-    why = re.sub(r"//[^/@\s]*@", "//", first)[:400]
+    why = network_reason([str(error)]) or re.sub(r"//[^/@\s]*@", "//", first)[:400]
     return DownloadError(
         f"{without_credentials(url)} can't be reached",
         why=why,
