@@ -18,7 +18,7 @@ import pytest
 from adb_host import AdbHost, PhoneOnAdb
 from cli_here import CliHere
 from conftest import CHECKPOINT, Cli
-from onnx import helper
+from onnx import TensorProto, helper
 from published_binaries import CHIPSET, FILES, Release, compile_published, metadata_of, published_zip, zipped
 from small_binary import BINARY, compile_small
 from small_diffusion import SCALING, SIDE, quantized_networks
@@ -480,6 +480,95 @@ def test_a_network_around_the_binary_is_not_run_on_the_cpu(fetched: Path, tmp_pa
     model.graph.node.append(helper.make_node("Conv", ["sample", "sample"], ["more"]))
     onnx.save(model, str(path))
     with pytest.raises(ArtifactError, match=r"It has 1 EPContext nodes, and Conv\."):
+        check_wrapped(path)
+
+
+def wrapping() -> onnx.ModelProto:
+    """A file that wraps a binary with an input and an output."""
+    value = helper.make_tensor_value_info
+    context = helper.make_node(
+        "EPContext", ["in"], ["out"], domain="com.microsoft", embed_mode=0, ep_cache_context="one.bin"
+    )
+    nodes = [helper.make_node("Identity", ["x"], ["in"]), context, helper.make_node("Mul", ["out", "two"], ["y"])]
+    two = helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])
+    graph = helper.make_graph(
+        nodes, "g", [value("x", TensorProto.FLOAT, (1,))], [value("y", TensorProto.FLOAT, (1,))], [two]
+    )
+    return helper.make_model(graph)
+
+
+def _as_function(model: onnx.ModelProto) -> None:
+    # A name that looks like the HTP's, whose body is whatever the CPU can run.
+    model.graph.node[1].domain = "evil"
+    model.functions.append(
+        helper.make_function(
+            "evil", "EPContext", ["a"], ["b"], [helper.make_node("Conv", ["a", "a"], ["b"])], model.opset_import
+        )
+    )
+
+
+def _foreign_domain(model: onnx.ModelProto) -> None:
+    model.graph.node[1].domain = "evil"
+
+
+def _foreign_step(model: onnx.ModelProto) -> None:
+    model.graph.node[2].domain = "evil"
+
+
+def _naming(name: str) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        next(each for each in model.graph.node[1].attribute if each.name == "ep_cache_context").s = name.encode()
+
+    return change
+
+
+def _past_the_binary(model: onnx.ModelProto) -> None:
+    model.graph.node[2].input[0] = "x"
+
+
+def _two_values(model: onnx.ModelProto) -> None:
+    model.graph.node[2].input[1] = "x"
+
+
+def _many_nodes(model: onnx.ModelProto) -> None:
+    model.graph.node.extend(helper.make_node("Identity", ["y"], [f"y{at}"]) for at in range(7))
+
+
+def _large_constant(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].CopyFrom(helper.make_tensor("two", TensorProto.FLOAT, [9], [2.0] * 9))
+
+
+def _graph_inside(model: onnx.ModelProto) -> None:
+    model.graph.node[0].attribute.append(helper.make_attribute("body", helper.make_graph([], "inside", [], [])))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_as_function, "functions of its own: EPContext"),
+        (_foreign_domain, r"has 0 EPContext nodes, and evil:EPContext"),
+        (_foreign_step, r"and evil:Mul"),
+        (_naming("../one.bin"), "no file beside it"),
+        (_naming("/etc/passwd"), "no file beside it"),
+        (_naming("link.bin"), "link.bin is a link"),
+        (_past_the_binary, "output y doesn't come from the binary"),
+        (_two_values, "Mul .*doesn't turn one input or output"),
+        (_many_nodes, "has 9 nodes for the CPU; to wrap the binary takes at most 8"),
+        (_large_constant, "constant two is more than"),
+        (_graph_inside, "has a graph inside"),
+    ],
+)
+def test_a_file_that_only_looks_wrapped_is_refused(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], said: str
+) -> None:
+    path = tmp_path / "model_ctx.onnx"
+    (tmp_path / "link.bin").symlink_to(tmp_path / "secret.bin")
+    model = wrapping()
+    path.write_bytes(model.SerializeToString())
+    check_wrapped(path)
+    change(model)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ArtifactError, match=said):
         check_wrapped(path)
 
 
