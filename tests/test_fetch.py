@@ -304,6 +304,7 @@ def test_a_manifest_leads_to_no_other_host(store: str, url: str, said: str) -> N
 def test_https_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = requests.Response(), requests.Response()
     first.url, second.url, second.history = "https://mirror.example/a", "http://mirror.example/a", [first]
+    second.raw = io.BytesIO()
     monkeypatch.setattr(requests, "get", lambda *_, **__: second)
     with pytest.raises(IntegrityError, match="leads away from https"):
         open_store("https://mirror.example").get("https://mirror.example/a")
