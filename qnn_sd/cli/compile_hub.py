@@ -20,6 +20,7 @@ from qnn_sd.cli.options import Command, open_profile, refuse_typed
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies
 from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent
+from qnn_sd.cli.value_types import Minutes
 from qnn_sd.config import DeviceProfile, takes_int16_operands
 from qnn_sd.console import Console
 from qnn_sd.errors import HubDeviceError, SettingError
@@ -76,7 +77,7 @@ _OPTIONS = (
         "--deadline",
         group=TARGET,
         metavar="MINUTES",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Minutes(),
         default=_DEADLINE_MINUTES,
         help="How long to wait for AI Hub's jobs; they go on there, and the same command finds them.",
     ),
