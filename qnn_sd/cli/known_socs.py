@@ -137,14 +137,13 @@ def _compiled_by(bundle: Path) -> str | None:
 
 
 def _kept(cache: Path, bundle: str) -> Iterator[MeasuredAtHub]:
-    """What was measured of a bundle at AI Hub."""
-    for each in kept_of(cache, bundle):
+    """What was measured of a bundle at AI Hub; what a stand-in made up is no fact of a SoC."""
+    for each in [each for each in kept_of(cache, bundle) if not each.stand_in]:
         [device] = each.devices
         yield MeasuredAtHub(
             name=device.name,
             os=device.os,
             made_at=each.made_at,
-            stand_in=each.stand_in,
             image_seconds=device.image_seconds,
         )
 
@@ -153,9 +152,8 @@ def _measured(made: CompiledBundle) -> Iterator[str]:
     """A line for each device."""
     for each in made.measured:
         whole = "" if each.image_seconds is None else f"{in_seconds(each.image_seconds)} an image (computed), "
-        where = f"{each.name} (stand-in, not a device)" if each.stand_in else each.name
         build = f"{'+'.join(made.socs)}, {made.model} {made.size.width}x{made.size.height}"
-        yield f"{build} measured at AI Hub: {whole}{where}, {each.made_at[:10]}"
+        yield f"{build} measured at AI Hub: {whole}{each.name}, {each.made_at[:10]}"
 
 
 def _row(each: KnownSocEntry) -> list[object]:

@@ -153,6 +153,8 @@ def _say_origin(bundle: OpenBundle, where: TargetOptions, console: Console) -> N
     info = bundle.info
     if info.published is not None:
         console.say(f"the binaries are {shown(info.published.text, 200)}")
+    if bundle.compiled is not None:
+        console.say(f"the binaries were {shown(bundle.compiled, 200)}")
     if info.soc is not None and where.fallback and not bundle.has_fallbacks:
         console.say("the bundle holds no QDQ graphs: nothing runs on the CPU in the place of a binary")
 
