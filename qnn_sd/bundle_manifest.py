@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -196,19 +195,6 @@ class Bundle(Document):
         return 2 if guidance > 1 and self.time_cond_proj_dim is None else 1
 
 
-def compiled_elsewhere(metadata: Mapping[str, Any]) -> str | None:
-    """Who compiled the binaries of a bundle or component elsewhere, for people; None where they were compiled here.
-
-    Args:
-        metadata: of its manifest.
-    """
-    hub = metadata.get("hub")
-    if not isinstance(hub, Mapping):
-        return None
-    told = f"compiled by {hub.get('compiled_by', 'Qualcomm AI Hub')}"
-    return ", ".join([told, *(f"QAIRT {each}" for each in [hub.get("qairt")] if each)])
-
-
 class OpenBundle:
     """A bundle on disk.
 
@@ -219,7 +205,6 @@ class OpenBundle:
         folder: where it is.
         key: hex hash of all that it was made from and by.
         info: what it says of itself.
-        compiled: who compiled its binaries elsewhere, for people; None where they were compiled here.
 
     Raises:
         ArtifactError: not a bundle.
@@ -227,7 +212,6 @@ class OpenBundle:
 
     def __init__(self, made: Artifact) -> None:
         self.folder, self.key = made.folder, made.key
-        self.compiled = compiled_elsewhere(made.metadata)
         try:
             content = json.loads(made.file(BUNDLE_FILE).read_text("utf-8"))
             if not isinstance(content, dict) or "schema" not in content:

@@ -74,7 +74,7 @@ class Found:
             ``folder``.
         binaries: all of them.
         bundle: what a bundle says of itself, or None.
-        metadata: what the manifest of a bundle or of an artifact of the compile stage says; empty elsewhere.
+        metadata: what the manifest of an artifact of the compile stage says; empty elsewhere.
         problems: of the place as a whole, in words.
         other_files: files that were looked at and are no context binaries.
     """
@@ -232,7 +232,7 @@ def _in_bundle(folder: Path) -> Found:
             why=shown("; ".join(str(error).splitlines()[:2])),
             hint="Make the bundle with qnn-sd compile.",
         ) from error
-    problems, metadata = _manifest_of(folder)
+    problems, _ = _manifest_of(folder)
     binaries: list[FoundBinary] = []
     for name, part in bundle.components.items():
         if part.kind != "context_binary":
@@ -250,7 +250,7 @@ def _in_bundle(folder: Path) -> Found:
             why=f"It is a bundle for the CPU, of {', '.join(kinds)} graphs.",
             hint="Give a bundle that qnn-sd compile --soc made.",
         )
-    return Found(folder, "bundle", tuple(binaries), bundle, metadata, tuple(problems))
+    return Found(folder, "bundle", tuple(binaries), bundle, problems=tuple(problems))
 
 
 def _described(found: FoundBinary, strict: bool = False) -> FoundBinary:

@@ -25,6 +25,7 @@ class HubRunner(Runner):
         device: on which.
         networks: the binaries, by component.
         deadline_seconds: how long a job is waited for.
+        model: name of the model config, for the jobs' names.
     """
 
     def __init__(
