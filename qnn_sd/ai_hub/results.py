@@ -63,7 +63,9 @@ class Results:
         """The outputs of an inference job that had inputs: one array a sample."""
         found = self._call(job, f"fetch the outputs of {job.id} from AI Hub", self._hub_job(job).download_output_data)
         if not isinstance(found, dict):
-            raise _gone(job, "outputs", "They are kept for 30 days.")
+            gone = _gone(job, "outputs", "They are kept for 30 days.")
+            # A profile has none, and is whole all the same.
+            raise gone if job.kind == "inference" else gone.error
         return dict(found)
 
     def target_model(self, job: HubJob) -> HubModel:
