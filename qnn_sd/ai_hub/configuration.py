@@ -73,6 +73,11 @@ class Configuration:
         return hashlib.sha256(f"{self.api_url}\n{self.token.reveal()}".encode()).hexdigest()[:16]
 
     @property
+    def is_loopback(self) -> bool:
+        """Whether the service is on this machine: the stand-in."""
+        return urlsplit(self.api_url).hostname in _LOOPBACK
+
+    @property
     def host(self) -> str:
         """Of the service."""
         return urlsplit(self.api_url).netloc
@@ -109,7 +114,7 @@ def read_configuration(console: Console) -> Configuration:
     found = Configuration(path, values["api_url"], values["web_url"], Token(token), values.get("default_project"))
     if urlsplit(found.api_url).hostname == _FORMER_HOST:
         console.warn(f"{path} names {_FORMER_HOST}, AI Hub's former host. Write api_url = {SERVICE_URL} into it")
-    if urlsplit(found.api_url).scheme == "http" and urlsplit(found.api_url).hostname not in _LOOPBACK:
+    if urlsplit(found.api_url).scheme == "http" and not found.is_loopback:
         console.warn(f"{path} names an address without encryption, {found.api_url}: others on the way read the token")
     return found
 
@@ -133,7 +138,8 @@ def _section(path: Path) -> dict[str, str]:
         parser.read_string(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise HubAccountError(
-            f"There is no API token for Qualcomm AI Hub: {path} doesn't exist", hint=_how_to_write(path)
+            f"There is no API token for Qualcomm AI Hub: {path} doesn't exist",
+            hint=f"{_how_to_write(path)} To try it without an account: qnn-sd hub stand-in.",
         ) from None
     except OSError as error:
         raise HubAccountError(

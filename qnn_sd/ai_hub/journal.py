@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,6 +191,24 @@ class Journal:
                     console.say(f"another qnn-sd is at {what}: waiting for it")
                     fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    @contextlib.contextmanager
+    def scratch(self, key: str) -> Iterator[Path]:
+        """An empty folder while the block runs; what a killed process left in it is deleted first.
+
+        Args:
+            key: of the upload, which is held.
+
+        Raises:
+            OutputError: it can't be made.
+        """
+        folder = self.folder / "scratch" / key
+        shutil.rmtree(folder, ignore_errors=True)
+        self._make(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _path(self, kind: str, key: str) -> Path:
         return self.folder / kind / f"{key}.json"

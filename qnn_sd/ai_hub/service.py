@@ -154,9 +154,13 @@ class HubService:
             HubServiceError: the service or network failed.
         """
         submitted = self.job_of(self._submission.submit(work, dict(purpose or {})))
-        self._pending.add(submitted.id)
-        self._console.kept.hub_jobs = len(self._pending)
+        self.expect([submitted])
         return submitted
+
+    def expect(self, jobs: Sequence[HubJob]) -> None:
+        """Counts jobs that are to be waited for: what a command says is kept, should it be stopped."""
+        self._pending.update(each.id for each in jobs)
+        self._console.kept.hub_jobs = len(self._pending)
 
     def wait(self, jobs: Sequence[HubJob], deadline_s: float) -> None:
         """Waits until all have ended well.

@@ -20,6 +20,7 @@ from qnn_sd.cli.options import cache_option, output_options
 from qnn_sd.cli.profile_document import STAND_IN_NOTE
 from qnn_sd.console import Console
 
+NOTHING_SUBMITTED = 'Nothing was submitted yet. qnn-sd profile --hub "Samsung Galaxy S24" submits the first ones.'
 _UNANSWERED = "never answered: the same command looks for it"
 
 
@@ -40,7 +41,7 @@ def jobs_command(cache: Path | None, console: Console) -> None:
     entries = [entry_of(service, each, state_in_words(service, each)) for each in service.journal.jobs()]
     show_jobs(console, service, entries)
     if not entries:
-        console.result('Nothing was submitted yet. qnn-sd profile --hub "Samsung Galaxy S24" submits the first ones.')
+        console.result(NOTHING_SUBMITTED)
     console.document(HubJobsDocument(stand_in=service.is_stand_in, jobs=entries))
 
 

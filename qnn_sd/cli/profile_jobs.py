@@ -12,8 +12,10 @@ from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.profile_document import ProfiledJob
 from qnn_sd.cli.profile_estimates import kept_estimate
 from qnn_sd.cli.profile_facts import ProfileFacts
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import BinaryError, HubServiceError, QnnSdError
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.toolchain import loads
 
 
@@ -56,6 +58,28 @@ def binary_of(bundle: OpenBundle, component: str) -> Path:
             hint=f"Delete {bundle.folder} and run the command again: it is built anew.",
         )
     return files[0]
+
+
+def bytes_to_send(
+    pipeline: BuildPipeline, profiles: Sequence[DeviceProfile], components: Sequence[str]
+) -> dict[str, int | None]:
+    """Bytes of the context binaries, by component, and by SoC where there are several. For dry runs.
+
+    Args:
+        pipeline: of a dry run.
+        profiles: the SoCs.
+        components: whose.
+
+    Returns:
+        None where one isn't built yet.
+    """
+    found: dict[str, int | None] = {}
+    for profile in profiles:
+        of_soc = f" for {profile.soc}" if len(profiles) > 1 else ""
+        for component in components:
+            files = pipeline.compile(component, profile).folder.glob("*.bin")
+            found[f"{component}{of_soc}"] = sum(each.stat().st_size for each in files) or None
+    return found
 
 
 def qairt_to_ask_for(service: HubService, compiled_with: str) -> str:
@@ -102,7 +126,7 @@ def submit(
     jobs = {}
     for component, path in binaries.items():
         model = service.upload(path, component)
-        work = ProfileWork(model, destination.device, options, component)
+        work = ProfileWork(model, destination.device, options, f"{facts.model} {component}")
         jobs[component] = (service.submit(work, facts.purpose(component, model.sha256)), model.sha256)
     return SubmittedJobs(facts, jobs)
 

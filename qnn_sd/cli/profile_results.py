@@ -32,7 +32,9 @@ def keep(document: HubProfileDocument, cache: Path) -> None:
     for device in document.devices:
         if not any(each.measured for each in device.components):
             continue
-        place = re.sub(r"[^a-z0-9]+", "-", f"{device.name} {device.os}".lower()).strip("-")
+        # What a stand-in made up never replaces what a device measured.
+        whose = f"{device.name} {device.os}{' stand-in' * document.stand_in}"
+        place = re.sub(r"[^a-z0-9]+", "-", whose.lower()).strip("-")
         path = cache / FOLDER / _MEASURED / device.folder / f"{place}.json"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,7 @@ def measured_binaries(cache: Path, binaries: Mapping[str, str]) -> list[Reported
         cache: folder of the artifacts.
         binaries: their hashes by component.
     """
-    found: dict[tuple[str, str], ReportedDevice] = {}
+    found: dict[tuple[str, str, bool], ReportedDevice] = {}
     folders = (cache / FOLDER / _MEASURED).glob("*")
     documents = [each for folder in folders for each in kept_of(cache, folder.name)]
     for document in sorted(documents, key=lambda each: each.made_at):
@@ -63,7 +65,7 @@ def measured_binaries(cache: Path, binaries: Mapping[str, str]) -> list[Reported
             if each.measured is not None and binaries.get(each.component) == each.sha256
         }
         if same:
-            found[device.name, device.os] = ReportedDevice(
+            found[device.name, device.os, document.stand_in] = ReportedDevice(
                 name=device.name,
                 os=device.os,
                 made_at=document.made_at,
