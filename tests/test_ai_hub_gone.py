@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +45,10 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def service(hub: StandIn, tmp_path: Path) -> Iterator[HubService]:
+def service(hub: StandIn, tmp_path: Path) -> HubService:
     """An account whose jobs don't end."""
     hub.set_faults(Faults(stuck=(Stuck(""),)))
-    yield HubService.open(tmp_path / "cache", Console())
+    return HubService.open(tmp_path / "cache", Console())
 
 
 @pytest.fixture
