@@ -112,7 +112,7 @@ class ServiceOfThree:
 
     def profile(self, job: HubJob) -> HubProfile:
         if job.label == "unet":
-            raise HubServiceError("AI Hub has no profile of junet")
+            raise HubServiceError("AI Hub has no profile of junet", hint="Look.")
         return HubProfile(2.0, (2.0,), None, None, None, ())
 
 
