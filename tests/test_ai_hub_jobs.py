@@ -21,7 +21,18 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from qnn_sd.ai_hub import CloudDevice, CompileWork, HubJob, HubModel, HubService, InferenceWork, ProfileWork, waiting
+from qnn_sd.ai_hub import (
+    CloudDevice,
+    CompileWork,
+    HubJob,
+    HubModel,
+    HubService,
+    InferenceWork,
+    ProfileWork,
+    journal,
+    uploads,
+    waiting,
+)
 from qnn_sd.ai_hub.failures import explain
 from qnn_sd.ai_hub.job_logs import excerpt
 from qnn_sd.ai_hub.profile_result import profile_of_json
@@ -127,6 +138,32 @@ def test_a_model_that_is_gone_is_uploaded_anew(hub: StandIn, service: HubService
     (renamed := binary.with_name("other.bin")).write_bytes(binary.read_bytes())
     assert service.upload(renamed, "text_encoder").id != "m0gone"
     assert hub.counts.models_created == 2  # of another name
+
+
+def test_a_killed_upload_s_zip_goes_with_the_next_one(
+    hub: StandIn, service: HubService, binary: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = binary.parent / "network"
+    source.mkdir()
+    (source / "model.onnx").write_bytes(binary.read_bytes())
+    left: list[Path] = []
+
+    def killed(archive: Path, *_: object) -> str:
+        left.append(archive.with_name("left.zip"))
+        left[0].write_bytes(archive.read_bytes())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads.Uploads, "_send_once", lambda _self, *given: killed(*given))
+        # SIGKILL lets nobody clean up.
+        patch.setattr(journal.shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            service.upload(source, "unet")
+    assert left[0].is_file()
+    assert left[0].is_relative_to(folder)
+    service.upload(source, "unet")
+    assert not list(folder.rglob("*.zip"))
+    assert hub.counts.models_created == 1
 
 
 def test_a_dropped_upload_goes_on_as_the_same_model(hub: StandIn, service: HubService, binary: Path) -> None:

@@ -67,7 +67,7 @@ def account() -> Account:
 def runner(account: Account) -> HubRunner:
     graph = BinaryGraph.model_construct(name="unet", inputs=[tensor("x"), tensor("c")], outputs=[tensor("y")])
     network = HubNetwork("unet", FoundBinary(Path("model.bin"), None), graph)
-    made = HubRunner(account, DEVICE, {"unet": network}, 1.0)  # type: ignore[arg-type]
+    made = HubRunner(account, DEVICE, {"unet": network}, 1.0, "sd15")  # type: ignore[arg-type]
     made.load("unet")
     return made
 

@@ -11,12 +11,14 @@ from qnn_sd.config import DeviceProfile, load_profile, profiles
 from qnn_sd.config.soc_names import name_key
 from qnn_sd.console import Console
 from qnn_sd.errors import HubDeviceError, UnknownSocError
+from qnn_sd.in_words import shown
 
 _PROXY = "(Proxy)"
 _STAND_IN = "qnn-sd:stand-in"
 _CHIPSET, _HEXAGON, _SOC_MODEL = "chipset:", "hexagon:v", "soc-model:"
 ALL_DEVICES = "all"
 _NEAR = 4
+_NAME_LETTERS = 80
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def find_device(name: str, devices: Sequence[CloudDevice], console: Console) -> 
     Raises:
         HubDeviceError: none fits.
     """
+    # Near names of a long one take minutes to find.
+    name = shown(name, _NAME_LETTERS)
     key = name_key(name)
     named = [each for each in devices if name_key(each.name) == key]
     if named:

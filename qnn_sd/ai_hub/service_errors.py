@@ -19,7 +19,8 @@ from qnn_sd.in_words import shown
 from qnn_sd.installation import install_extra
 from qnn_sd.network_reasons import network_reason
 
-_TEXT_LETTERS = 300
+_TEXT_LETTERS, _PAGE_LETTERS = 300, 80
+_GIVEN_UP = re.compile(r"too many (\d{3}) error responses")
 # Where AI Hub's storage is S3, the client moves files with these.
 _STORAGE_PACKAGES = ("botocore", "boto3", "s3transfer")
 _QUOTA = re.compile(
@@ -190,9 +191,10 @@ class Failure:
                 "again: it finds what was submitted.",
             )
         host = next((each for each in map(_host, _chain(self.raised)) if each), self._account.host)
+        host = self._account.token.hidden_in(host)
         return HubServiceError(
             f"Can't {self.doing}: {host} can't be reached, or the connection was lost",
-            why=network_reason(map(str, _chain(self.raised))) or _said(self.raised),
+            why=self._account.token.hidden_in(network_reason(map(str, _chain(self.raised))) or _said(self.raised)),
             hint=f"Check the connection and HTTPS_PROXY, or see whether {SERVICE_URL} answers; then run the command "
             "again: it goes on where this one stopped.",
         )
@@ -219,7 +221,7 @@ def _status(each: BaseException) -> int | None:
     if type(each).__name__ == "APIException" and isinstance(status, int):
         return status
     # urllib3 keeps only this text of the answers that it gave up on.
-    given_up = re.search(r"too many (\d{3}) error responses", str(each))
+    given_up = _GIVEN_UP.search(str(each))
     return int(given_up[1]) if given_up else None
 
 
@@ -237,8 +239,14 @@ def _said(raised: BaseException) -> str:
         text = str(content.get("detail", text)) if isinstance(content, dict) else text
     except ValueError:
         pass
+    if _GIVEN_UP.search(text):
+        return ""  # urllib3's words for a status that is told anyhow
+    is_page = re.search(r"<!doctype|<html|<body", text, re.I)
+    if is_page:
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.I | re.S)
+        text = title[1] if title else re.sub(r"<(head|script|style)\b.*?</\1>", " ", text, flags=re.I | re.S)
     plain = re.sub(r"<[^>]*>|[|┌┐└┘─]", " ", text)
-    return shown(" ".join(_without_queries(plain).split()), _TEXT_LETTERS)
+    return shown(" ".join(_without_queries(plain).split()), _PAGE_LETTERS if is_page else _TEXT_LETTERS)
 
 
 def _without_queries(text: str) -> str:

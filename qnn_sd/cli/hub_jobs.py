@@ -10,6 +10,7 @@ import click
 
 from qnn_sd import resources
 from qnn_sd.ai_hub import HubService
+from qnn_sd.ai_hub.job_states import GONE
 from qnn_sd.ai_hub.journal import JobEntry
 from qnn_sd.cli.docs import AI_HUB
 from qnn_sd.cli.documents import HubJobsDocument
@@ -52,6 +53,8 @@ def state_in_words(service: HubService, entry: JobEntry) -> str:
     """
     if entry.id is None:
         return _UNANSWERED
+    if entry.is_gone:
+        return GONE
     return entry.state if entry.state != "submitted" else service.state(service.job_of(entry)).in_words
 
 

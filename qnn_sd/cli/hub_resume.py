@@ -20,6 +20,7 @@ from qnn_sd.cli.profile_facts import ProfileFacts, facts_from
 from qnn_sd.cli.profile_jobs import SubmittedJobs, results_of
 from qnn_sd.cli.profile_report import show
 from qnn_sd.cli.profile_results import keep
+from qnn_sd.cli.value_types import Minutes
 from qnn_sd.console import Console
 from qnn_sd.errors import HubDeadlineError, HubJobError, QnnSdError, SettingError
 
@@ -40,7 +41,7 @@ _NONE_LEFT = "No job is left: all that were submitted from here have ended."
 @option(
     "--deadline",
     group=MEASUREMENT,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Minutes(),
     metavar="MINUTES",
     default=_DEADLINE_MINUTES,
     help="How long to wait.",
@@ -108,7 +109,8 @@ def _by_build(service: HubService, entries: Sequence[JobEntry]) -> list[Submitte
     """The profile's jobs by build and device, with those of the same build that have ended: an image needs all."""
     wanted = list(dict.fromkeys(found[0] for each in entries if (found := facts_from(each))))
     jobs: dict[ProfileFacts, dict[str, tuple[HubJob, str]]] = {facts: {} for facts in wanted}
-    for each in service.journal.jobs():
+    # Those that were meant come before others of the same build.
+    for each in [*entries, *(other for other in service.journal.jobs() if not other.is_gone)]:
         found = facts_from(each)
         if found and each.id is not None and found[0] in jobs:
             facts, component, sha256 = found

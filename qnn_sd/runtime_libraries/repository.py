@@ -22,6 +22,7 @@ from qnn_sd.runtime_libraries.pins import Pin
 # Seconds for a connection, and between two chunks of an answer.
 _TIMEOUT = (15, 60)
 _MAX_CHECKSUM_FILE_BYTES = 4096
+_PORTS = {"http": 80, "https": 443}
 # The checksum files beside an artifact: suffix, and number of hex digits.
 _CHECKSUM_DIGITS = {"sha256": 64, "sha1": 40}
 
@@ -112,7 +113,7 @@ def open_repository(name_or_url: str) -> Repository:
         ) from error
     known = {**MavenContext().remote_repos, **GlobalSettings.load().repositories}
     url = known.get(name_or_url, name_or_url)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if server_of(url) is None:
         raise SettingError(
             f"{without_credentials(url)!r} is no repository",
             hint=f"Give its https URL, or a name. {did_you_mean(name_or_url, known)}",
@@ -120,9 +121,23 @@ def open_repository(name_or_url: str) -> Repository:
     return Repository(url.rstrip("/"))
 
 
+def server_of(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of an http or https URL; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in _PORTS and parts.hostname:
+            return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
+    except ValueError:  # half an IPv6 address, or a port that is no number
+        pass
+    return None
+
+
 def without_credentials(url: str) -> str:
     """A URL for messages: without user name and password, and without a query."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return re.sub(r"//[^/]*@", "//", url).partition("?")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
