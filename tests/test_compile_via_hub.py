@@ -189,6 +189,12 @@ def test_a_release_that_ai_hub_has_not_is_refused_before_anything_is_sent(hub: H
     assert (hub.hub.counts.models_created, hub.hub.counts.jobs) == (0, {})
 
 
+def test_a_soc_of_which_the_account_has_no_device_is_compiled_here(hub: HubCli) -> None:
+    error = hub.refused(52, "--soc", "sm7550")
+    assert "The account has no device with Snapdragon 7 Gen 3 (sm7550)" in error
+    assert "leave --via hub out" in error
+
+
 @pytest.mark.parametrize(
     ("offered", "asked", "verify", "hint"),
     [

@@ -141,6 +141,8 @@ def test_a_device_that_is_refused_loses_nothing_of_the_others(here: CliHere, hub
 
 def test_what_is_refused_before_anything_is_sent(here: CliHere, hub: StandIn, tmp_path: Path) -> None:
     assert here("profile").returncode == 2
+    for command in ("jobs", "resume"):
+        assert "Nothing was submitted yet." in here("hub", command).stdout
     assert here("profile", "--hub", "all", "--hub", DEVICE).returncode == 3
     gone = here("profile", "--hub", "Samsung Galaxy S24 Ultre")
     assert (gone.returncode, "Nearest: Samsung Galaxy S24 Ultra" in gone.stderr) == (52, True)
@@ -334,7 +336,8 @@ def test_what_is_missing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     show(Console(), document)
     told = capsys.readouterr().out
     assert told.startswith("A stand-in answered, not AI Hub")
-    assert "unet: waiting for a device" in told
+    assert "unet: http://hub/jobs/junet/ (waiting for a device)" in told
+    assert told.count("waiting for a device") == 1
     assert "an image" not in told
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import click
 
 from qnn_sd import qnn_provider, resources
-from qnn_sd.ai_hub import HubService
+from qnn_sd.ai_hub import CloudDevice, HubService
 from qnn_sd.artifact import Artifact
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.compile_report import Compiled, compile_document, show_compiled
@@ -21,9 +21,10 @@ from qnn_sd.cli.options import Command, open_profile, refuse_typed
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies
 from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent
+from qnn_sd.cli.value_types import Minutes
 from qnn_sd.config import DeviceProfile, takes_int16_operands
 from qnn_sd.console import Console
-from qnn_sd.errors import SettingError
+from qnn_sd.errors import HubDeviceError, SettingError
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.pipeline.stages.hub_jobs import HubOrder
 from qnn_sd.pipeline.stages.hub_source import HubSource
@@ -77,7 +78,7 @@ _OPTIONS = (
         "--deadline",
         group=TARGET,
         metavar="MINUTES",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Minutes(),
         default=_DEADLINE_MINUTES,
         help="How long to wait for AI Hub's jobs; they go on there, and the same command finds them.",
     ),
@@ -130,7 +131,7 @@ def compile_at_hub(
         )
     copies.check([WHOLE], build_request.cache)
     service = HubService.open(build_request.cache or resources.cache(), console)
-    device = service.find_device(profile.soc)
+    device = _device(service, profile)
     _require_release(service, qairt, build_request.verify)
     order = HubOrder(service, device, qairt, hub.source, linked, hub.deadline * 60)
     pipeline = build_request.pipeline(console)
@@ -204,6 +205,22 @@ def _release(typed: str | None, profile: DeviceProfile, verify: bool) -> str:
             hint=f"Leave --qairt out for {known.name}, or add --no-verify.",
         )
     return release
+
+
+def _device(service: HubService, profile: DeviceProfile) -> CloudDevice:
+    """A device that AI Hub compiles for.
+
+    Raises:
+        HubDeviceError: the account has none with the SoC; a proxy's binaries aren't for it.
+    """
+    try:
+        return service.find_device(profile.soc)
+    except HubDeviceError as error:
+        raise HubDeviceError(
+            error.what,
+            why="AI Hub compiles for the chip of one of its devices.",
+            hint="Compile it here: leave --via hub out. qnn-sd hub devices lists the account's devices.",
+        ) from error
 
 
 def _require_release(service: HubService, qairt: str, verify: bool) -> None:

@@ -34,6 +34,7 @@ from qnn_sd.cli.profile_refusals import Refusals
 from qnn_sd.cli.profile_report import show
 from qnn_sd.cli.profile_results import keep
 from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent, short_name
+from qnn_sd.cli.value_types import Minutes
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, UsageError
@@ -77,7 +78,7 @@ _DEADLINE_MINUTES = 120
 @option(
     "--deadline",
     group=MEASUREMENT,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Minutes(),
     metavar="MINUTES",
     default=_DEADLINE_MINUTES,
     help="How long to wait for the jobs; they go on at AI Hub, and qnn-sd hub resume waits for them.",
@@ -208,7 +209,7 @@ def _submit(
         if each.binaries.remark:
             refused.console.warn(each.binaries.remark)
         soc = each.binaries.profile.soc
-        facts = facts_of(bundles[soc], pipeline.model, each.device, each.binaries, qairt)
+        facts = facts_of(bundles[soc], pipeline.model, each.device, each.binaries, qairt, iterations)
         with refused.kept():
-            submitted.append(submit(service, facts, each, files[soc], iterations))
+            submitted.append(submit(service, facts, each, files[soc]))
     return submitted

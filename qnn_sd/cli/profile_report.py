@@ -29,9 +29,6 @@ def _show_device(console: Console, device: HubProfiledDevice, stand_in: bool) ->
     rows = [[*_row(each), *_cells(each, further)] for each in measured]
     if rows:
         console.table([*columns, *further], rows, lambda value: f"{value:,.2f}")
-    for each in device.components:
-        if each.measured is None:
-            console.result(f"{each.component}: {each.state}")
     if stand_in:
         console.result("the slowest layers: left out, since the stand-in makes their times by a rule")
     else:
@@ -41,7 +38,8 @@ def _show_device(console: Console, device: HubProfiledDevice, stand_in: bool) ->
     if device.image_seconds is not None:
         console.result(f"an image: {in_seconds(device.image_seconds)}. {device.image}")
     for each in device.components:
-        console.result(f"{each.component}: {each.url}")
+        state = "" if each.measured else f" ({each.state})"
+        console.result(f"{each.component}: {each.url}{state}")
 
 
 def in_seconds(seconds: float) -> str:

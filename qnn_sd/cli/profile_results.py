@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from qnn_sd.ai_hub.journal import FOLDER
 from qnn_sd.cli.documents import HubProfileDocument
 from qnn_sd.cli.documents.report import ReportedDevice
+from qnn_sd.cli.profile_document import merged
 from qnn_sd.console import json_text
 from qnn_sd.output_files import output_error, written_aside
 
@@ -19,7 +20,7 @@ _MEASURED = "measured"
 
 
 def keep(document: HubProfileDocument, cache: Path) -> None:
-    """Keeps what each device measured; an earlier measurement of the same build there is replaced.
+    """Keeps what each device measured; an earlier measurement of the same component and build there is replaced.
 
     Args:
         document: of one device or several.
@@ -40,6 +41,8 @@ def keep(document: HubProfileDocument, cache: Path) -> None:
         except OSError as error:
             raise output_error(path, error) from error
         alone = document.model_copy(update={"devices": [device], "error": None})
+        if (earlier := _read(path)) is not None:
+            alone = merged(alone, earlier)
         with written_aside(path) as aside:
             aside.write_text(json_text(alone.content), "utf-8")
 
@@ -80,10 +83,13 @@ def kept_of(cache: Path, bundle: str) -> list[HubProfileDocument]:
         cache: folder of the artifacts.
         bundle: name of its folder.
     """
-    found = []
-    for path in sorted((cache / FOLDER / _MEASURED / bundle).glob("*.json")):
-        try:
-            found.append(HubProfileDocument.model_validate(json.loads(path.read_text("utf-8"))))
-        except (OSError, ValueError, ValidationError):
-            continue
-    return found
+    found = map(_read, sorted((cache / FOLDER / _MEASURED / bundle).glob("*.json")))
+    return [each for each in found if each is not None]
+
+
+def _read(path: Path) -> HubProfileDocument | None:
+    try:
+        found = HubProfileDocument.model_validate(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, ValidationError, RecursionError):
+        return None
+    return found if len(found.devices) == 1 else None
