@@ -40,6 +40,6 @@ class Kept:
         if self.staged_on is not None:
             told.append(f"what was staged on {self.staged_on}")
         if self.hub_jobs:
-            jobs = "a job" if self.hub_jobs == 1 else f"{self.hub_jobs} jobs"
-            told.append(f"{jobs} at AI Hub (qnn-sd hub resume goes on with it)")
+            jobs, them = ("a job", "it") if self.hub_jobs == 1 else (f"{self.hub_jobs} jobs", "them")
+            told.append(f"{jobs} at AI Hub (qnn-sd hub resume goes on with {them})")
         return told

@@ -66,8 +66,9 @@ def test_a_file_that_says_no_account_is_one_sentence(ini: Path, content: str | b
 
 
 def test_a_file_that_is_not_there_or_not_for_reading(ini: Path) -> None:
-    with pytest.raises(HubAccountError, match="doesn't exist"):
+    with pytest.raises(HubAccountError, match="doesn't exist") as absent:
         read_configuration(Console())
+    assert absent.value.hint.endswith("To try it without an account: qnn-sd hub stand-in.")
     ini.mkdir()
     with pytest.raises(HubAccountError, match="can't be read") as raised:
         read_configuration(Console())
@@ -210,6 +211,24 @@ def test_no_network_is_said_at_once(ini: Path, tmp_path: Path, waits: list[float
         ini.write_text(WHOLE.replace(URL, f"http://127.0.0.1:{unused.getsockname()[1]}"), "utf-8")
         with pytest.raises(HubServiceError) as raised:
             HubService.open(tmp_path / "cache", Console())
-    assert "can't be reached" in hidden(raised).what
-    assert raised.value.why == "The connection is refused."
+    assert "the stand-in for AI Hub isn't running" in hidden(raised).what
+    assert f"qnn-sd hub stand-in --folder {ini.parent};" in raised.value.hint
     assert len(waits) < 4
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("Failed to establish a new connection: [Errno 111] Connection refused", "The connection is refused."),
+        ("Failed to resolve 'h' ([Errno -3] Temporary failure in name resolution)", "Its name can't be resolved."),
+    ],
+)
+def test_a_service_elsewhere_that_is_not_reached(ini: Path, said: str, why: str) -> None:
+    import requests
+
+    ini.write_text(WHOLE, "utf-8")
+    raised = requests.exceptions.ConnectionError(f"HTTPSConnectionPool(host='h', port=443): {said}")
+    error = Failure(raised, "ask AI Hub for the account", read_configuration(Console())).error()
+    assert "workbench.aihub.qualcomm.com can't be reached" in error.what
+    assert error.why == why
+    assert "HTTPS_PROXY" in error.hint

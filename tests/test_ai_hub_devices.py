@@ -97,3 +97,14 @@ def test_names_that_a_shell_completes() -> None:
     offered = dict(device_names())
     assert offered["Samsung Galaxy S24"] == "Snapdragon 8 Gen 3"
     assert "all" in offered
+
+
+def test_a_part_of_a_name_is_near_to_all_that_have_it() -> None:
+    with pytest.raises(HubDeviceError, match="no device 'S24'") as raised:
+        find_device("S24", ALL, Console(quiet=True))
+    assert raised.value.why.startswith("Nearest: Samsung Galaxy S24, Samsung Galaxy S24 Ultra")
+
+
+def test_a_soc_of_which_there_is_no_device_is_named_as_one() -> None:
+    with pytest.raises(HubDeviceError, match=r"The account has no device with Snapdragon 7 Gen 3 \(sm7550\)"):
+        find_device("sm7550", ALL, Console(quiet=True))

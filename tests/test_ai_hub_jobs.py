@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -20,7 +21,18 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from qnn_sd.ai_hub import CloudDevice, CompileWork, HubJob, HubModel, HubService, InferenceWork, ProfileWork
+from qnn_sd.ai_hub import (
+    CloudDevice,
+    CompileWork,
+    HubJob,
+    HubModel,
+    HubService,
+    InferenceWork,
+    ProfileWork,
+    journal,
+    uploads,
+    waiting,
+)
 from qnn_sd.ai_hub.failures import explain
 from qnn_sd.ai_hub.job_logs import excerpt
 from qnn_sd.ai_hub.profile_result import profile_of_json
@@ -126,6 +138,32 @@ def test_a_model_that_is_gone_is_uploaded_anew(hub: StandIn, service: HubService
     (renamed := binary.with_name("other.bin")).write_bytes(binary.read_bytes())
     assert service.upload(renamed, "text_encoder").id != "m0gone"
     assert hub.counts.models_created == 2  # of another name
+
+
+def test_a_killed_upload_s_zip_goes_with_the_next_one(
+    hub: StandIn, service: HubService, binary: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = binary.parent / "network"
+    source.mkdir()
+    (source / "model.onnx").write_bytes(binary.read_bytes())
+    left: list[Path] = []
+
+    def killed(archive: Path, *_: object) -> str:
+        left.append(archive.with_name("left.zip"))
+        left[0].write_bytes(archive.read_bytes())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads.Uploads, "_send_once", lambda _self, *given: killed(*given))
+        # SIGKILL lets nobody clean up.
+        patch.setattr(journal.shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            service.upload(source, "unet")
+    assert left[0].is_file()
+    assert left[0].is_relative_to(folder)
+    service.upload(source, "unet")
+    assert not list(folder.rglob("*.zip"))
+    assert hub.counts.models_created == 1
 
 
 def test_a_dropped_upload_goes_on_as_the_same_model(hub: StandIn, service: HubService, binary: Path) -> None:
@@ -414,6 +452,18 @@ def test_a_job_that_never_ends_meets_our_deadline_and_stays(
     assert service.journal.jobs()[0].state == "submitted"
     # What a command says that is stopped now.
     assert service._console.kept.lines() == ["a job at AI Hub (qnn-sd hub resume goes on with it)"]
+    service.expect([job, replace(job, id="jother")])
+    assert service._console.kept.lines() == ["2 jobs at AI Hub (qnn-sd hub resume goes on with them)"]
+
+
+def test_a_job_in_the_queue_is_said_once_where_no_rows_move(
+    hub: StandIn, service: HubService, binary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.set_faults(Faults(stuck=(Stuck("", 1),)))
+    job = service.submit(work_on(service, service.upload(binary, "unet")))
+    with pytest.raises(HubDeadlineError):
+        service.wait([job], 0.2)
+    assert capsys.readouterr().err.replace("\n", " ").count(f"({job.id}): in the queue") == 1
 
 
 def test_states_are_told_apart(
@@ -429,14 +479,30 @@ def test_states_are_told_apart(
 
 
 def test_a_connection_that_is_away_for_a_while_ends_no_wait(
-    hub: StandIn, service: HubService, binary: Path, capsys: pytest.CaptureFixture[str]
+    hub: StandIn,
+    service: HubService,
+    binary: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hub.set_faults(Faults(failures=FAILING))
     job = service.submit(work_on(service, service.upload(binary, "unet")))
+    monkeypatch.setattr(waiting, "_REMINDER_SECONDS", 0.0)
     hub.set_faults(Faults(failures=FAILING, statuses=(StatusFault(502, "jobs", times=20),)))
     with pytest.raises(HubJobError):
         service.wait([job], 60)
-    assert "AI Hub doesn't answer just now" in capsys.readouterr().err
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert said.count("AI Hub doesn't answer just now: it is asked again for up to 10 min") == 1
+    assert "AI Hub still doesn't answer, for " in said
+
+
+def test_a_stand_in_that_is_gone_ends_the_wait_at_once(service: HubService, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(service._api.config, "api_url", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(HubServiceError, match="the stand-in for AI Hub isn't running") as raised:
+            service.wait([HubJob("j1", "profile", "unet", DEVICE, "", "k")], 60)
+    assert f"qnn-sd hub stand-in --folder {service.account_file.parent};" in raised.value.hint
 
 
 # Results. These jobs run, on the emulator.

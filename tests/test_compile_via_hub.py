@@ -21,6 +21,7 @@ from qnn_sd.binaries import delivered
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryInfo, BinaryTensor, read_binary
 from qnn_sd.binaries.delivered import Asked, wrap_delivered
 from qnn_sd.bundle_manifest import OpenBundle
+from qnn_sd.cli.compile_hub import _another_release
 from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.compile.narrow_operands import int16_operands
 from qnn_sd.config import load_profile
@@ -114,6 +115,8 @@ def test_the_cloud_makes_the_same_binary_and_the_same_figures(hub: HubCli, pipel
     assert listed["compiled_by"] == how["compiled_by"]
     info = OpenBundle(Artifact(folder, "")).info
     assert info.components["text_encoder"].file == "text_encoder/htp/model_ctx.onnx"
+    inspected = hub.cli("inspect", str(folder)).stdout
+    assert f"compiled by {how['compiled_by']}, QAIRT 2.50, for Samsung Galaxy S24" in inspected
     # The same line again: all is in the cache.
     assert hub.json()["components"]["text_encoder"]["cached"]
     assert hub.hub.counts.jobs == {"compile": 1}
@@ -180,10 +183,31 @@ def test_what_was_not_asked_for_is_refused(
 def test_a_release_that_ai_hub_has_not_is_refused_before_anything_is_sent(hub: HubCli) -> None:
     hub.hub.set_faults(Faults(qairt="2.49"))
     error = hub.refused(3, "--no-verify")
-    assert "AI Hub has no QAIRT 2.50" in error
+    assert "The stand-in has no QAIRT 2.50" in error
     assert "It has 2.49." in error
     assert "--qairt 2.49" in error
     assert (hub.hub.counts.models_created, hub.hub.counts.jobs) == (0, {})
+
+
+def test_a_soc_of_which_the_account_has_no_device_is_compiled_here(hub: HubCli) -> None:
+    error = hub.refused(52, "--soc", "sm7550")
+    assert "The account has no device with Snapdragon 7 Gen 3 (sm7550)" in error
+    assert "leave --via hub out" in error
+
+
+@pytest.mark.parametrize(
+    ("offered", "asked", "verify", "hint"),
+    [
+        (["2.50"], "2.45", True, "--qairt 2.50, or leave --qairt out"),
+        (["2.42", "2.44", "2.50"], "2.45", True, "--qairt 2.44 compiles"),
+        (["2.51", "2.52"], "2.45", True, "--qairt 2.51 --no-verify: for libraries of 2.51"),
+        (["2.51", "2.52"], "2.45", False, "--qairt 2.51: for libraries of 2.51"),
+        (["2.51"], "2.50", True, "Compile it here, which needs neither --via hub nor --qairt."),
+        ([], "2.45", True, "Compile it here"),
+    ],
+)
+def test_the_hint_names_a_release_that_there_is(offered: list[str], asked: str, verify: bool, hint: str) -> None:
+    assert _another_release(offered, asked, verify).startswith(hint)
 
 
 def test_a_binary_of_another_release_than_asked_for_is_refused(hub: HubCli) -> None:
@@ -238,7 +262,7 @@ def test_a_checkpoint_of_ones_own_needs_leave(hub: HubCli) -> None:
     shutil.copytree(CHECKPOINT, hub.cli.folder / "own")
     own = ("--model", "tiny-sd", "--checkpoint", "own", "--no-verify")
     error = hub.refused(55, *own)
-    assert "The QDQ graphs of text_encoder would go to Qualcomm AI Hub (127.0.0.1:" in error
+    assert "own's QDQ graphs (text_encoder) would go to a stand-in for AI Hub on this machine (127.0.0.1:" in error
     assert (hub.hub.counts.models_created, hub.hub.counts.jobs) == (0, {})
     hub.hub.set_faults(Faults(failures=(JobFailure("compile", 2004),)))
     assert "failure type 2004" in hub.refused(53, *own, "--allow-upload")

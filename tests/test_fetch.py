@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import socket
 import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +16,11 @@ import numpy as np
 import onnx
 import published_binaries
 import pytest
+import requests
 from adb_host import AdbHost, PhoneOnAdb
 from cli_here import CliHere
 from conftest import CHECKPOINT, Cli
-from onnx import helper
+from onnx import TensorProto, helper
 from published_binaries import CHIPSET, FILES, Release, compile_published, metadata_of, published_zip, zipped
 from small_binary import BINARY, compile_small
 from small_diffusion import SCALING, SIDE, quantized_networks
@@ -28,11 +30,15 @@ from qnn_sd.artifact import Recipe, load_or_build
 from qnn_sd.binaries import loading
 from qnn_sd.bundle import assemble
 from qnn_sd.bundle_manifest import Bundle, OpenBundle, Part
-from qnn_sd.errors import ArtifactError
+from qnn_sd.console import Console
+from qnn_sd.errors import ArtifactError, IntegrityError
 from qnn_sd.export.checkpoint import clip_tokenizer
 from qnn_sd.export.checkpoint.original_config import SCHEDULER
 from qnn_sd.generate.png import read_pixels, read_png
 from qnn_sd.metrics import psnr_db, sqnr_db
+from qnn_sd.published.asset_file import ensure_asset
+from qnn_sd.published.release import PublishedAsset
+from qnn_sd.published.store import PUBLIC_STORE, open_store
 from qnn_sd.reference import outputs_of, reference_session
 from qnn_sd.targets import EmulatorRunner
 from qnn_sd.tokenizer_files import read_vocabulary
@@ -264,7 +270,8 @@ def test_a_release_and_a_soc_that_are_not_there(command: CliHere, release: Relea
     assert "Unknown SoC" in command.refused(4, *options(release), "--soc", "sm9999")
     assert "Releases have manifest files from 0.52.0 on" in command.refused(3, *options(release), "--release", "0.51.0")
     assert "is no release of AI Hub Models" in command.refused(3, *options(release), "--release", "newest")
-    assert "is no repository" in command.refused(3, "fetch", "--repository", "ftp://mirror")
+    for url in ("ftp://mirror", "http://[::1", "https://mirror:port"):
+        assert "is no repository" in command.refused(3, "fetch", "--repository", url)
     assert release.asked_for_zips() == []
 
 
@@ -276,11 +283,62 @@ def test_a_manifest_without_the_model_and_one_that_is_none(command: CliHere, rel
     assert "can't be read as a manifest" in command.refused(17, *options(release))
 
 
+@pytest.mark.parametrize(
+    ("store", "url", "said"),
+    [
+        ("https://mirror.example/hub", "http://mirror.example/hub/a.zip", "mirror.example without TLS"),
+        ("https://mirror.example/hub", "https://elsewhere.example/a.zip", "elsewhere.example"),
+        ("https://mirror.example/hub", "https://mirror.example:8443/a.zip", "mirror.example:8443"),
+        ("https://mirror.example/hub", "https://mirror.example@elsewhere.example/a.zip", "elsewhere.example"),
+        (PUBLIC_STORE, "http://169.254.169.254/latest", "169.254.169.254"),
+        (PUBLIC_STORE, f"{PUBLIC_STORE}.elsewhere.example/a.zip", "elsewhere.example"),
+        (PUBLIC_STORE, "http://[::1", "names no address of a file"),
+        (PUBLIC_STORE, "file:///etc/passwd", "names no address of a file"),
+    ],
+)
+def test_a_manifest_leads_to_no_other_host(store: str, url: str, said: str) -> None:
+    with pytest.raises(IntegrityError) as raised:
+        open_store(store).at(url)
+    assert said in f"{raised.value} {raised.value.why}"
+
+
+def test_https_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = requests.Response(), requests.Response()
+    first.url, second.url, second.history = "https://mirror.example/a", "http://mirror.example/a", [first]
+    second.raw = io.BytesIO()
+    monkeypatch.setattr(requests, "get", lambda *_, **__: second)
+    with pytest.raises(IntegrityError, match="leads away from https"):
+        open_store("https://mirror.example").get("https://mirror.example/a")
+
+
+def test_a_manifest_leads_to_its_own_store() -> None:
+    mirror = open_store("https://mirror.example/hub")
+    assert mirror.at(f"{PUBLIC_STORE}/a.zip") == "https://mirror.example/hub/a.zip"
+    assert mirror.at("https://MIRROR.example:443/other/a.zip") == "https://MIRROR.example:443/other/a.zip"
+
+
+def test_an_asset_s_name_is_a_plain_one(command: CliHere, release: Release) -> None:
+    for name in ("n" * 300, "a\x1b[2J", ""):
+        asset = PublishedAsset("0.65.0", CHIPSET, f"{release.url}/{name}.zip", "")
+        with pytest.raises(IntegrityError, match="names no zip"):
+            ensure_asset(asset, open_store(release.url), command.folder, Console(quiet=True))
+
+
 def test_an_asset_that_the_manifest_names_and_the_store_lacks(command: CliHere, release: Release) -> None:
     release.files = {path: content for path, content in release.files.items() if not path.endswith(".zip")}
     said = command.refused(16, *options(release))
     assert "isn't in the repository" in said
     assert "The release's manifest names it. The answer was HTTP 403." in said
+
+
+def test_a_store_that_is_not_reached_is_said_in_words(command: CliHere) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        said = command.refused(
+            16, "fetch", "--soc", "sm8650", "--repository", f"http://127.0.0.1:{unused.getsockname()[1]}"
+        )
+    assert "The connection is refused." in said
+    assert "ConnectionPool" not in said
 
 
 def test_a_newer_qairt_is_refused_before_the_download_and_after_it(
@@ -352,6 +410,23 @@ def with_member(content: bytes, name: str, mode: int = 0) -> bytes:
     return written.getvalue()
 
 
+def packed_otherwise(content: bytes) -> bytes:
+    """A broken zip by LZMA."""
+    written = io.BytesIO(content)
+    with zipfile.ZipFile(written, "a", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x/other.bin", b"weights" * 999)
+    return written.getvalue().replace(b"\x5d\x00\x00", b"\xff\xff\xff")
+
+
+def growing(content: bytes) -> bytes:
+    """A zip with a member of zeros that unpacks to far more than it has."""
+    written = io.BytesIO(content)
+    with zipfile.ZipFile(written, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("x/zeros.bin", "w") as member:
+        for _ in range(80):
+            member.write(bytes(1 << 20))
+    return written.getvalue()
+
+
 BAD_ZIPS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "truncated": (lambda zip_file: zip_file[:-20_000], "is truncated or damaged"),
     "corrupted": (corrupted, "is truncated or damaged"),
@@ -359,6 +434,12 @@ BAD_ZIPS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "absolute": (lambda zip_file: with_member(zip_file, "/tmp/evil.bin"), "leads out of its folder: /tmp/evil.bin"),
     "link": (lambda zip_file: with_member(zip_file, "x/link.bin", stat.S_IFLNK | 0o777), "holds a link: x/link.bin"),
     "two of a name": (lambda zip_file: with_member(zip_file, "other/unet.bin"), "holds two files named unet.bin"),
+    "two but for case": (lambda zip_file: with_member(zip_file, "UNET.bin"), "holds two files named UNET.bin"),
+    "no stem": (lambda zip_file: with_member(zip_file, "x/.bin"), "holds a file of an odd name: x/.bin"),
+    "control characters": (lambda zip_file: with_member(zip_file, "x/a\x1b[2J.bin"), "holds a file of an odd name"),
+    "a long name": (lambda zip_file: with_member(zip_file, f"{'n' * 300}.bin"), "holds a file of an odd name: nnn"),
+    "another method": (packed_otherwise, "is packed by method 14, not deflated: x/other.bin"),
+    "growing": (growing, "bytes unpack to 8"),
     "no metadata": (lambda _zip: zipped({"unet.bin": b"x"}, "folder"), "has no metadata.json"),
     "odd metadata": (lambda _zip: zipped({"metadata.json": b"[1]"}, ""), "has a metadata.json that can't be read"),
     "nothing in it": (lambda _zip: zipped({"metadata.json": b"{}"}, ""), "holds no context binary"),
@@ -480,6 +561,95 @@ def test_a_network_around_the_binary_is_not_run_on_the_cpu(fetched: Path, tmp_pa
     model.graph.node.append(helper.make_node("Conv", ["sample", "sample"], ["more"]))
     onnx.save(model, str(path))
     with pytest.raises(ArtifactError, match=r"It has 1 EPContext nodes, and Conv\."):
+        check_wrapped(path)
+
+
+def wrapping() -> onnx.ModelProto:
+    """A file that wraps a binary with an input and an output."""
+    value = helper.make_tensor_value_info
+    context = helper.make_node(
+        "EPContext", ["in"], ["out"], domain="com.microsoft", embed_mode=0, ep_cache_context="one.bin"
+    )
+    nodes = [helper.make_node("Identity", ["x"], ["in"]), context, helper.make_node("Mul", ["out", "two"], ["y"])]
+    two = helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])
+    graph = helper.make_graph(
+        nodes, "g", [value("x", TensorProto.FLOAT, (1,))], [value("y", TensorProto.FLOAT, (1,))], [two]
+    )
+    return helper.make_model(graph)
+
+
+def _as_function(model: onnx.ModelProto) -> None:
+    # A name that looks like the HTP's, whose body is whatever the CPU can run.
+    model.graph.node[1].domain = "evil"
+    model.functions.append(
+        helper.make_function(
+            "evil", "EPContext", ["a"], ["b"], [helper.make_node("Conv", ["a", "a"], ["b"])], model.opset_import
+        )
+    )
+
+
+def _foreign_domain(model: onnx.ModelProto) -> None:
+    model.graph.node[1].domain = "evil"
+
+
+def _foreign_step(model: onnx.ModelProto) -> None:
+    model.graph.node[2].domain = "evil"
+
+
+def _naming(name: str) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        next(each for each in model.graph.node[1].attribute if each.name == "ep_cache_context").s = name.encode()
+
+    return change
+
+
+def _past_the_binary(model: onnx.ModelProto) -> None:
+    model.graph.node[2].input[0] = "x"
+
+
+def _two_values(model: onnx.ModelProto) -> None:
+    model.graph.node[2].input[1] = "x"
+
+
+def _many_nodes(model: onnx.ModelProto) -> None:
+    model.graph.node.extend(helper.make_node("Identity", ["y"], [f"y{at}"]) for at in range(7))
+
+
+def _large_constant(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].CopyFrom(helper.make_tensor("two", TensorProto.FLOAT, [9], [2.0] * 9))
+
+
+def _graph_inside(model: onnx.ModelProto) -> None:
+    model.graph.node[0].attribute.append(helper.make_attribute("body", helper.make_graph([], "inside", [], [])))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_as_function, "functions of its own: EPContext"),
+        (_foreign_domain, r"has 0 EPContext nodes, and evil:EPContext"),
+        (_foreign_step, r"and evil:Mul"),
+        (_naming("../one.bin"), "no file beside it"),
+        (_naming("/etc/passwd"), "no file beside it"),
+        (_naming("link.bin"), "link.bin is a link"),
+        (_past_the_binary, "output y doesn't come from the binary"),
+        (_two_values, "Mul .*doesn't turn one input or output"),
+        (_many_nodes, "has 9 nodes for the CPU; to wrap the binary takes at most 8"),
+        (_large_constant, "constant two is more than"),
+        (_graph_inside, "has a graph inside"),
+    ],
+)
+def test_a_file_that_only_looks_wrapped_is_refused(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], said: str
+) -> None:
+    path = tmp_path / "model_ctx.onnx"
+    (tmp_path / "link.bin").symlink_to(tmp_path / "secret.bin")
+    model = wrapping()
+    path.write_bytes(model.SerializeToString())
+    check_wrapped(path)
+    change(model)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ArtifactError, match=said):
         check_wrapped(path)
 
 

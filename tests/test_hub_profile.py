@@ -17,12 +17,13 @@ from qnn_sd.ai_hub.journal import JobEntry, Journal
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli import profile_jobs
+from qnn_sd.cli.documents import HubProfileDocument
 from qnn_sd.cli.profile_document import ProfiledJob, image_seconds, profile_document
 from qnn_sd.cli.profile_estimates import KeptEstimate
 from qnn_sd.cli.profile_facts import ProfileFacts, facts_from
 from qnn_sd.cli.profile_plot import svg
 from qnn_sd.cli.profile_report import show
-from qnn_sd.cli.profile_results import measured_binaries
+from qnn_sd.cli.profile_results import keep, measured_binaries
 from qnn_sd.cli.upload_consent import Upload, require_consent
 from qnn_sd.cli.value_types import type_of
 from qnn_sd.console import Console
@@ -77,7 +78,7 @@ def test_the_demo_is_measured_once_kept_and_taken_up(
     resumed = here("hub", "resume", "--json")
     assert resumed.returncode == 53  # the failed one is told again: an image needs it
     taken = json_document(resumed.stdout)
-    assert [each["label"] for each in taken["jobs"]] == ["unet"]
+    assert [each["label"] for each in taken["jobs"]] == ["tiny-sd unet"]
     assert taken["profiles"][0]["devices"][0]["components"][1]["measured"]["median_ms"] > 0
 
     told = here("profile", "--hub", DEVICE, "--plot", "times.svg")
@@ -86,19 +87,33 @@ def test_the_demo_is_measured_once_kept_and_taken_up(
     assert "A stand-in answered, not AI Hub: no device was used" in told.stdout
     assert "Computed, not measured: 2 x text encoder + 20 x 2 x UNet + VAE decoder" in told.stdout
     assert f"unet: {hub.url}/jobs/" in told.stdout
+    assert (
+        f"at a stand-in for AI Hub on this machine ({hub.url.partition('//')[2]}), with the account of " in told.stderr
+    )
+    assert "tiny-sd's context binaries (text_encoder, unet, vae_decoder); only what isn't there yet" in told.stderr
+    assert "the slowest layers: left out" in told.stdout
+    planned = here("profile", "--hub", DEVICE, "--dry-run").stdout
+    assert "To the stand-in, where it isn't there already: text_encoder <1 MB, unet " in planned
+    assert f"Then 3 profile jobs there, where they haven't run already, on {DEVICE}." in planned
     assert "published" not in told.stdout  # those are Stable Diffusion 1.5's
     assert ElementTree.parse(here.folder / "times.svg").getroot().tag.endswith("svg")
     [kept] = (cache / "ai-hub" / "measured").rglob("*.json")
-    assert kept.name == "samsung-galaxy-s24-15.json"
+    assert kept.name == "samsung-galaxy-s24-15-stand-in.json"
     assert json_document(kept.read_text("utf-8"))["devices"][0]["image_seconds"] > 0
 
+    # What a stand-in made up is no fact of a SoC; what a device measured is.
+    assert "measured at AI Hub" not in here("devices", "--known").stdout
+    document = json_document(kept.read_text("utf-8"))
+    keep(HubProfileDocument.model_validate({**document, "stand_in": False, "note": None}), cache)
     [line] = [each for each in here("devices", "--known").stdout.splitlines() if "measured at AI Hub" in each]
     assert line.startswith("sm8650, tiny-sd 128x128 measured at AI Hub: ")
-    assert f"an image (computed), {DEVICE} (stand-in, not a device), " in line
+    assert f"an image (computed), {DEVICE}, " in line
     stages = {each.component: each.folder for each in pipeline.reports if each.stage == "compile"}
     binaries = {name: sha256_of_file(next(folder.glob("*.bin"))) for name, folder in stages.items()}
-    [reported] = measured_binaries(cache, binaries)
-    assert (reported.name, reported.stand_in, set(reported.components)) == (DEVICE, True, set(TEXT_TO_IMAGE_COMPONENTS))
+    reported = measured_binaries(cache, binaries)
+    assert {each.stand_in for each in reported} == {True, False}
+    for each in reported:
+        assert (each.name, set(each.components)) == (DEVICE, set(TEXT_TO_IMAGE_COMPONENTS))
     assert measured_binaries(cache, {"unet": "another"}) == []
     known = json_document(here("devices", "--known", "--json").stdout)
     assert [made["measured"][0]["name"] for soc in known["socs"] for made in soc["compiled"] if made["measured"]] == [
@@ -126,6 +141,8 @@ def test_a_device_that_is_refused_loses_nothing_of_the_others(here: CliHere, hub
 
 def test_what_is_refused_before_anything_is_sent(here: CliHere, hub: StandIn, tmp_path: Path) -> None:
     assert here("profile").returncode == 2
+    for command in ("jobs", "resume"):
+        assert "Nothing was submitted yet." in here("hub", command).stdout
     assert here("profile", "--hub", "all", "--hub", DEVICE).returncode == 3
     gone = here("profile", "--hub", "Samsung Galaxy S24 Ultre")
     assert (gone.returncode, "Nearest: Samsung Galaxy S24 Ultra" in gone.stderr) == (52, True)
@@ -164,6 +181,8 @@ def identity(kind: Any, *, vae: Any = "checkpoint", loras: tuple[ImageLora, ...]
 class Account:
     """As much of an account as consent needs."""
 
+    is_stand_in = False
+
     def __init__(self, folder: Path) -> None:
         self.journal, self.host, self.account_file = Journal(folder, "a"), "hub.example", folder / "client.ini"
 
@@ -185,17 +204,17 @@ def test_only_what_is_the_users_needs_consent_and_once(
     tmp_path: Path, of: CheckpointIdentity, needed: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account: Any = Account(tmp_path)
-    upload = Upload(of, "the context binaries of unet")
+    upload = Upload(of, "context binaries", ("unet",))
     if needed:
         with pytest.raises(UploadNotAllowedError, match="nobody has allowed") as raised:
             require_consent(account, upload, False, Console())
         assert "Add --allow-upload" in raised.value.hint
-        assert "The context binaries of unet would go to Qualcomm AI Hub (hub.example)" in raised.value.why
+        assert "context binaries (unet) would go to Qualcomm AI Hub (hub.example)" in raised.value.why
         require_consent(account, upload, True, Console())
     require_consent(account, upload, False, Console())
-    assert "to Qualcomm AI Hub (hub.example)" in capsys.readouterr().err
+    assert "at Qualcomm AI Hub (hub.example), with the account of" in capsys.readouterr().err
     another = LORA.model_copy(update={"sha256": "12" * 32})
-    other = Upload(identity("file", loras=(another,)), "the context binaries of unet")
+    other = Upload(identity("file", loras=(another,)), "context binaries", ("unet",))
     with pytest.raises(UploadNotAllowedError):
         require_consent(account, other, False, Console())
 
@@ -211,7 +230,7 @@ def test_the_answer_on_a_terminal_is_remembered(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Console, "can_ask", True)
     monkeypatch.setattr(Console, "ask", ask)
-    upload = Upload(identity("file"), "the context binaries of unet")
+    upload = Upload(identity("file"), "context binaries", ("unet",))
     with pytest.raises(UploadNotAllowedError):
         require_consent(account, upload, False, Console())
     for _ in range(2):
@@ -317,7 +336,8 @@ def test_what_is_missing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     show(Console(), document)
     told = capsys.readouterr().out
     assert told.startswith("A stand-in answered, not AI Hub")
-    assert "unet: waiting for a device" in told
+    assert "unet: http://hub/jobs/junet/ (waiting for a device)" in told
+    assert told.count("waiting for a device") == 1
     assert "an image" not in told
 
 

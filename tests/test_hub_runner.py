@@ -67,7 +67,7 @@ def account() -> Account:
 def runner(account: Account) -> HubRunner:
     graph = BinaryGraph.model_construct(name="unet", inputs=[tensor("x"), tensor("c")], outputs=[tensor("y")])
     network = HubNetwork("unet", FoundBinary(Path("model.bin"), None), graph)
-    made = HubRunner(account, DEVICE, {"unet": network}, 1.0)  # type: ignore[arg-type]
+    made = HubRunner(account, DEVICE, {"unet": network}, 1.0, "sd15")  # type: ignore[arg-type]
     made.load("unet")
     return made
 
@@ -106,7 +106,7 @@ def test_an_image_is_the_emulator_s_and_is_made_again_without_a_job(
     pixels = [np.asarray(Image.open(cli_here.folder / name)) for name in ("there.png", "here.png")]
     assert np.array_equal(*pixels)
     again = cli_here(*RUN, "--target", "hub:samsung galaxy s24", "-o", "again.png")
-    assert "3 jobs at AI Hub, one after the other: each waits for a device" in again.stderr
+    assert "3 jobs at the stand-in, one after the other; no device is used" in again.stderr
     assert hub.counts.jobs == {"inference": 3}
 
 

@@ -284,7 +284,7 @@ def test_faults_as_they_are_typed() -> None:
         no_etag=True,
         quota=2,
         qairt="2.49",
-        gone=("Galaxy S24",),
+        gone=("Samsung Galaxy S24",),
     )
 
 
@@ -317,6 +317,13 @@ def test_a_fault_that_is_not_possible_is_refused(text: str, hint: str) -> None:
     with pytest.raises(SettingError) as refused:
         parse_faults([text])
     assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["gone", "retired"])
+def test_a_fault_of_a_device_that_is_not_listed_is_refused(name: str) -> None:
+    with pytest.raises(SettingError, match="lists no device 'Samsung Galaxy S42'") as refused:
+        parse_faults([f"{name}=Samsung Galaxy S42"])
+    assert "Samsung Galaxy S24" in refused.value.why
 
 
 def test_the_command_serves_until_ctrl_c(cli: Cli, tmp_path: Path, file: Path) -> None:

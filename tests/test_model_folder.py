@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +126,67 @@ def test_weights_outside_the_folder_are_refused(tmp_path: Path) -> None:
     assert "outside the model's folder" in raised.value.why
 
 
+def placed(**changed: str) -> Callable[[onnx.TensorProto], None]:
+    """Changes where a tensor is."""
+
+    def change(tensor: onnx.TensorProto) -> None:
+        for each in tensor.external_data:
+            each.value = changed.get(each.key, each.value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (placed(offset="-8"), "at no place in a file: .*non-negative"),
+        (placed(length="-8"), "at no place in a file: .*non-negative"),
+        (placed(offset="x"), "at no place in a file: .*'x'"),
+        (placed(location="network.onnx", offset="0"), "which is the model itself"),
+        (placed(location="link.data"), "link.data, a link that leads outside the model's folder"),
+        (placed(location="linked/weights.pb"), "linked/weights.pb, a link that leads outside"),
+        (lambda tensor: tensor.dims.__setitem__(0, -4), r"w1 has the dims \[-4, 300\]"),
+    ],
+)
+def test_places_that_are_none_are_refused(
+    tmp_path: Path, change: Callable[[onnx.TensorProto], None], said: str
+) -> None:
+    source = model_with(tmp_path / "from", dict.fromkeys(WEIGHTS, "weights.pb"))
+    (tmp_path / "away").mkdir()
+    for name in ("secret.txt", "away/weights.pb"):
+        (tmp_path / name).write_bytes((source.parent / "weights.pb").read_bytes())
+    (source.parent / "link.data").symlink_to("../secret.txt")
+    (source.parent / "linked").symlink_to("../away")
+    model = onnx.load_model(source, load_external_data=False)
+    model.doc_string = "x" * 40_000  # so that the model itself is large enough for a tensor
+    change(model.graph.initializer[1])
+    source.write_bytes(model.SerializeToString())
+    with pytest.raises(ArtifactError) as raised:
+        clean_folder(source, tmp_path / "unet")
+    assert re.search(said, raised.value.why)
+
+
+def test_links_of_a_download_cache_are_followed(tmp_path: Path) -> None:
+    source = model_with(tmp_path / "blobs", dict.fromkeys(WEIGHTS, "weights.pb"))
+    (tmp_path / "snapshot").mkdir()
+    for name in ("network.onnx", "weights.pb"):
+        (tmp_path / "blobs" / name).rename(tmp_path / "blobs" / f"hash-{name}")
+        (tmp_path / "snapshot" / name).symlink_to(f"../blobs/hash-{name}")
+    folder = clean_folder(tmp_path / "snapshot" / source.name, tmp_path / "unet")
+    assert not any(each.is_symlink() for each in folder.iterdir())
+    assert result(folder / "model.onnx").shape == (1, 300)
+
+
+def test_an_empty_model_and_encodings_that_are_not_there(tmp_path: Path) -> None:
+    source = model_with(tmp_path / "from", dict.fromkeys(WEIGHTS, "weights.pb"))
+    with pytest.raises(ArtifactError, match="can't be read") as raised:
+        clean_folder(source, tmp_path / "unet", tmp_path / "none.json")
+    assert "encodings" in str(raised.value)
+    source.write_bytes(b"")
+    with pytest.raises(ArtifactError, match="no network in it"):
+        clean_folder(source, tmp_path / "unet")
+
+
 def context_model(folder: Path, *nodes: dict[str, object], files: tuple[str, ...] = ("one.bin",)) -> Path:
     folder.mkdir()
     made = []
@@ -171,6 +234,22 @@ def test_a_context_model_that_resolves_to_no_single_binary_is_refused(
     with pytest.raises(BinaryError) as raised:
         clean_folder(source, tmp_path / "unet")
     assert said in raised.value.why
+
+
+def test_a_binary_that_is_named_in_two_ways_is_one(tmp_path: Path) -> None:
+    folder = clean_folder(
+        context_model(tmp_path / "from", ONE, {**ONE, "ep_cache_context": "./one.bin"}), tmp_path / "unet"
+    )
+    assert (folder / "model.bin").read_bytes() == b"one.bin"
+
+
+def test_a_binary_behind_a_link_is_not_taken(tmp_path: Path) -> None:
+    source = context_model(tmp_path / "from", ONE, files=())
+    (tmp_path / "secret.txt").write_text("secret")
+    (source.parent / "one.bin").symlink_to("../secret.txt")
+    with pytest.raises(BinaryError) as raised:
+        clean_folder(source, tmp_path / "unet")
+    assert "refers to one.bin, a link that leads outside" in raised.value.why
 
 
 def test_the_same_content_has_the_same_hash_and_bytes(tmp_path: Path) -> None:

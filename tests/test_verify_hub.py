@@ -270,6 +270,9 @@ def test_a_device_that_computes_the_same_passes_and_no_job_is_submitted_twice(co
     assert (document["verdict"], device["parts_in"], device["causes"]) == ("passed", None, [])
     page = (command.folder / "page.md").read_text()
     assert "These figures are of the stand-in, not a device" in page
+    assert page.startswith("# qnn-sd against a stand-in for Qualcomm AI Hub: no device\n")
+    assert "**Passed, against a stand-in: no device.**" in page
+    assert document["stand_in"]
     assert all(each["job"]["url"] in page for each in device["components"].values())
     assert hub.counts.jobs == {"inference": 3}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qnn_sd.ai_hub.cloud_devices import ALL_DEVICES, CloudDevice, device_names, one_per_soc, profile_of
+from qnn_sd.ai_hub.cloud_devices import ALL_DEVICES, CloudDevice, device_names, near_names, one_per_soc, profile_of
 from qnn_sd.ai_hub.device_binaries import DeviceBinaries, binaries_for
 from qnn_sd.ai_hub.job_states import JobState
 from qnn_sd.ai_hub.profile_result import HubOp, HubProfile
@@ -26,6 +26,7 @@ __all__ = [
     "Work",
     "binaries_for",
     "device_names",
+    "near_names",
     "one_per_soc",
     "profile_of",
 ]

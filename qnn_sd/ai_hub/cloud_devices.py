@@ -11,11 +11,14 @@ from qnn_sd.config import DeviceProfile, load_profile, profiles
 from qnn_sd.config.soc_names import name_key
 from qnn_sd.console import Console
 from qnn_sd.errors import HubDeviceError, UnknownSocError
+from qnn_sd.in_words import shown
 
 _PROXY = "(Proxy)"
 _STAND_IN = "qnn-sd:stand-in"
 _CHIPSET, _HEXAGON, _SOC_MODEL = "chipset:", "hexagon:v", "soc-model:"
 ALL_DEVICES = "all"
+_NEAR = 4
+_NAME_LETTERS = 80
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def find_device(name: str, devices: Sequence[CloudDevice], console: Console) -> 
     Raises:
         HubDeviceError: none fits.
     """
+    # Near names of a long one take minutes to find.
+    name = shown(name, _NAME_LETTERS)
     key = name_key(name)
     named = [each for each in devices if name_key(each.name) == key]
     if named:
@@ -135,14 +140,17 @@ def _with_chip(name: str, devices: Sequence[CloudDevice]) -> list[CloudDevice]:
 
 
 def _with_soc(name: str, devices: Sequence[CloudDevice]) -> list[CloudDevice]:
+    profile = _soc_meant(name)
+    return [] if profile is None else [each for each in devices if profile_of(each) == profile]
+
+
+def _soc_meant(name: str) -> DeviceProfile | None:
+    """The SoC that was named; None where a device was: if that one is gone, another isn't taken in its place."""
     try:
         profile = load_profile(name)
     except UnknownSocError:
-        return []
-    if name_key(name) in map(name_key, profile.ai_hub.devices):
-        # A device that is gone: another one isn't taken in its place.
-        return []
-    return [each for each in devices if profile_of(each) == profile]
+        return None
+    return None if name_key(name) in map(name_key, profile.ai_hub.devices) else profile
 
 
 def _of_one_name(devices: Sequence[CloudDevice], preferred: Sequence[str] = ()) -> list[CloudDevice]:
@@ -182,16 +190,25 @@ def _told(device: CloudDevice, console: Console) -> CloudDevice:
 
 def _no_device(name: str, devices: Sequence[CloudDevice]) -> HubDeviceError:
     names = sorted({each.name for each in devices})
-    by_key = {name_key(each): each for each in names}
-    close = [by_key[each] for each in difflib.get_close_matches(name_key(name), by_key, n=4, cutoff=0.55)]
     same_soc = [each.name for each in devices if _stands_near(name, each)]
-    near = list(dict.fromkeys([*same_soc, *close]))
+    near = list(dict.fromkeys([*same_soc, *near_names(name, names)]))
     why = f"Nearest: {', '.join(near)}." if near else f"The account has {len(names)} devices, and none has such a name."
     if any(each.endswith(_PROXY) for each in near):
         why += f" {_PROXY} is other hardware with the same HTP."
-    return HubDeviceError(
-        f"AI Hub has no device {name!r}", why=why, hint="qnn-sd hub devices lists the account's devices."
+    soc = _soc_meant(name)
+    what = (
+        f"AI Hub has no device {name!r}" if soc is None else f"The account has no device with {soc.title} ({soc.soc})"
     )
+    return HubDeviceError(what, why=why, hint="qnn-sd hub devices lists the account's devices.")
+
+
+def near_names(name: str, names: Iterable[str]) -> list[str]:
+    """Names of devices that one which there isn't may mean: those with all its words, then those spelt nearly so."""
+    by_key = {name_key(each): each for each in names}
+    words = name.lower().split()
+    holding = [each for each in by_key.values() if words and all(word in each.lower() for word in words)]
+    close = [by_key[each] for each in difflib.get_close_matches(name_key(name), by_key, n=_NEAR, cutoff=0.55)]
+    return list(dict.fromkeys([*holding[:_NEAR], *close]))
 
 
 def _stands_near(name: str, device: CloudDevice) -> bool:

@@ -22,8 +22,8 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SECTION = "api"
 _KEYS = ("api_url", "web_url", "api_token")
 _HIDDEN = "[API token]"
-# What a header of HTTP can carry, without spaces.
-_TOKEN = re.compile(r"[!-~]+")
+# What a header of HTTP and an address can carry, without spaces.
+_PRINTED = re.compile(r"[!-~]+")
 
 
 class Token:
@@ -73,6 +73,11 @@ class Configuration:
         return hashlib.sha256(f"{self.api_url}\n{self.token.reveal()}".encode()).hexdigest()[:16]
 
     @property
+    def is_loopback(self) -> bool:
+        """Whether the service is on this machine: the stand-in."""
+        return urlsplit(self.api_url).hostname in _LOOPBACK
+
+    @property
     def host(self) -> str:
         """Of the service."""
         return urlsplit(self.api_url).netloc
@@ -99,18 +104,30 @@ def read_configuration(console: Console) -> Configuration:
     token = values["api_token"].strip()
     if not token:
         raise _unusable(path, "has an empty api_token")
-    if not _TOKEN.fullmatch(token):
+    if not _PRINTED.fullmatch(token):
         raise _unusable(path, "has an api_token with a space or another character that none has")
     for key in ("api_url", "web_url"):
-        address = urlsplit(values[key])
-        if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
-            raise _unusable(path, f"has no plain web address as its {key}")
+        if not _is_plain(values[key]):
+            raise _unusable(path, f"has no plain web address as its {key}: scheme and host, no name, no ? and no #")
+        if token in values[key]:
+            raise _unusable(path, f"has the API token in its {key}, which is shown in links")
     found = Configuration(path, values["api_url"], values["web_url"], Token(token), values.get("default_project"))
     if urlsplit(found.api_url).hostname == _FORMER_HOST:
         console.warn(f"{path} names {_FORMER_HOST}, AI Hub's former host. Write api_url = {SERVICE_URL} into it")
-    if urlsplit(found.api_url).scheme == "http" and urlsplit(found.api_url).hostname not in _LOOPBACK:
+    if urlsplit(found.api_url).scheme == "http" and not found.is_loopback:
         console.warn(f"{path} names an address without encryption, {found.api_url}: others on the way read the token")
     return found
+
+
+def _is_plain(address: str) -> bool:
+    """Whether an address can be shown: one with a name, a query or a fragment may hold what nobody else should see."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:  # an open bracket, a port that is none
+        return False
+    is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+    return is_web and bool(_PRINTED.fullmatch(address)) and not any(each in address for each in "@?#")
 
 
 def _section(path: Path) -> dict[str, str]:
@@ -118,10 +135,11 @@ def _section(path: Path) -> dict[str, str]:
     # A token is no format string.
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text("utf-8"))
+        parser.read_string(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise HubAccountError(
-            f"There is no API token for Qualcomm AI Hub: {path} doesn't exist", hint=_how_to_write(path)
+            f"There is no API token for Qualcomm AI Hub: {path} doesn't exist",
+            hint=f"{_how_to_write(path)} To try it without an account: qnn-sd hub stand-in.",
         ) from None
     except OSError as error:
         raise HubAccountError(
@@ -131,7 +149,11 @@ def _section(path: Path) -> dict[str, str]:
         ) from None
     except (configparser.Error, UnicodeDecodeError):
         raise _unusable(path, "is no ini file") from None
-    return dict(parser[_SECTION]) if parser.has_section(_SECTION) else {}
+    if parser.has_section(_SECTION):
+        return dict(parser[_SECTION])
+    if other := next((each for each in parser.sections() if each.strip().lower() == _SECTION), None):
+        raise _unusable(path, f"has a section [{other}] where AI Hub's client reads [{_SECTION}]")
+    return {}
 
 
 def _unusable(path: Path, what: str) -> HubAccountError:

@@ -66,19 +66,43 @@ def place_of(tensor: TensorProto, model: Path) -> Place:
     Raises:
         ArtifactError: they aren't there.
     """
-    information = external_data_helper.ExternalDataInfo(tensor)
-    file = model.parent / information.location
     name = shown(tensor.name) or "a tensor without a name"
+    try:
+        information = external_data_helper.ExternalDataInfo(tensor)
+    except ValueError as error:
+        raise _incomplete(model, f"{name} is at no place in a file: {shown(error)}.") from error
+    where = shown(information.location)
     if leads_out(information.location):
-        raise _incomplete(model, f"{name} is in {shown(information.location)}, outside the model's folder.")
+        raise _incomplete(model, f"{name} is in {where}, outside the model's folder.")
+    file = model.parent / information.location
     if not file.is_file():
-        raise _incomplete(model, f"{name} is in {shown(information.location)}, which isn't beside it.")
+        raise _incomplete(model, f"{name} is in {where}, which isn't beside it.")
+    if not is_inside(file, model):
+        raise _incomplete(model, f"{name} is in {where}, a link that leads outside the model's folder.")
+    if file.resolve() == model.resolve():
+        raise _incomplete(model, f"{name} is in {where}, which is the model itself.")
+    if any(each < 0 for each in tensor.dims):
+        raise _incomplete(model, f"{name} has the dims {list(tensor.dims)}.")
     offset = information.offset or 0
     whole = math.ceil(math.prod(tensor.dims) * element_bits(tensor.data_type) / 8)
     length = whole if information.length is None else information.length
     if offset + length > file.stat().st_size or length < whole:
-        raise _incomplete(model, f"{name} has {whole:,} bytes; {shown(information.location)} ends before them.")
-    return Place(file, offset, length)
+        raise _incomplete(model, f"{name} has {whole:,} bytes; {where} ends before them.")
+    return Place(file.resolve(), offset, length)
+
+
+def is_inside(file: Path, model: Path) -> bool:
+    """Whether a file is in the model's folder once links are followed.
+
+    Download caches have links to files in a folder of their own. There the model is one, too: a file beside the one
+    that it leads to belongs to it as well.
+
+    Args:
+        file: that the model refers to.
+        model: its file.
+    """
+    folders = (model.parent.resolve(), model.resolve().parent)
+    return any(file.resolve().is_relative_to(each) for each in folders)
 
 
 def leads_out(reference: str) -> bool:

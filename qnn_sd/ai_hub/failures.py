@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_AGAIN = "Run the command again: the job is submitted anew, and nothing is uploaded twice"
+_AGAIN = "Run the command again: the job is submitted anew, and models that are there are not uploaded again"
 
 
 @dataclass(frozen=True)

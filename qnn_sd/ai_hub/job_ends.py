@@ -22,6 +22,12 @@ def job_error(api: Api, job: HubJob, state: JobState) -> HubJobError:
         job: that failed.
         state: of it.
     """
+    if state.is_gone:
+        return HubJobError(
+            f"AI Hub's job {job.id}, {title_of(job)}, is gone",
+            why="AI Hub has no such job any more: it was deleted there.",
+            hint="Run the command that submitted it again: it is submitted anew.",
+        )
     log = api.account.token.hidden_in(job_logs.log_of(api, job.id))
     known = explain(state.failure_type, f"{state.reason}\n{log}")
     number = f" (failure type {state.failure_type})" if state.failure_type else ""

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,10 @@ from qnn_sd.console import Console
 from qnn_sd.output_files import output_error, written_aside
 
 FOLDER = "ai-hub"
-_Seconds = Annotated[float, Field(ge=0)]
+# As far as dates are known to be read; what is beyond was not written here.
+_Seconds = Annotated[float, Field(ge=0, le=4e9, allow_inf_nan=False)]
+# An identifier is part of an address.
+_Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class _Entry(BaseModel):
@@ -44,7 +48,7 @@ class UploadEntry(_Entry):
     sha256: str
     label: str
     kind: Literal["model", "dataset"]
-    id: str | None
+    id: _Identifier | None
     at: _Seconds
 
 
@@ -77,6 +81,7 @@ class JobEntry(_Entry):
         state: ``submitted``, ``done`` or ``failed``, as it was last seen.
         failure_type: AI Hub's number, of a failed one.
         purpose: what to do with its result: names a folder of the artifact that it measures.
+        gone: identifiers of jobs of this work that AI Hub no longer has, or whose result it no longer has.
     """
 
     key: str
@@ -85,11 +90,17 @@ class JobEntry(_Entry):
     label: str
     device: str
     os: str = ""
-    id: str | None
+    id: _Identifier | None
     at: _Seconds
     state: Literal["submitted", "done", "failed"] = "submitted"
     failure_type: int | None = None
     purpose: dict[str, str] = Field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the job, or its result, is no longer there."""
+        return self.id in self.gone
 
 
 _AnyEntry = TypeVar("_AnyEntry", bound=_Entry)
@@ -181,6 +192,24 @@ class Journal:
                     fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    @contextlib.contextmanager
+    def scratch(self, key: str) -> Iterator[Path]:
+        """An empty folder while the block runs; what a killed process left in it is deleted first.
+
+        Args:
+            key: of the upload, which is held.
+
+        Raises:
+            OutputError: it can't be made.
+        """
+        folder = self.folder / "scratch" / key
+        shutil.rmtree(folder, ignore_errors=True)
+        self._make(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _path(self, kind: str, key: str) -> Path:
         return self.folder / kind / f"{key}.json"
 
@@ -194,6 +223,9 @@ class Journal:
 def _read(path: Path, form: type[_AnyEntry]) -> _AnyEntry | None:
     """An entry; None where there is none that can be read: then AI Hub is asked by name."""
     try:
-        return form.model_validate(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, ValidationError):
+        entry = form.model_validate(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, ValidationError, RecursionError):
         return None
+    # Its key becomes a file's name again.
+    key = entry.sha256 if isinstance(entry, UploadEntry) else getattr(entry, "key", None)
+    return entry if key == path.stem else None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from qnn_sd.ai_hub.external_tensors import Place, external_tensors, leads_out, place_of
+from qnn_sd.ai_hub.external_tensors import Place, external_tensors, is_inside, leads_out, place_of
 from qnn_sd.errors import ArtifactError, BinaryError
 from qnn_sd.in_words import shown
 from qnn_sd.output_files import output_error
@@ -35,11 +35,12 @@ def clean_folder(model: Path, folder: Path, encodings: Path | None = None) -> Pa
         The folder.
 
     Raises:
-        ArtifactError: the model can't be read, or lacks its weights.
+        ArtifactError: the model or the encodings can't be read, or it lacks its weights.
         BinaryError: an EPContext node refers to a context binary that isn't there, or there are several.
         OutputError: the folder can't be written.
     """
     content = _read(model)
+    stated = None if encodings is None else _bytes_of(encodings)
     try:
         folder.mkdir(parents=True)
         contexts = [each for each in content.graph.node if each.op_type == "EPContext"]
@@ -47,8 +48,8 @@ def clean_folder(model: Path, folder: Path, encodings: Path | None = None) -> Pa
             _with_binary(content, model, contexts, folder)
         else:
             _with_data(content, model, folder)
-        if encodings is not None:
-            shutil.copyfile(encodings, folder / f"{_STEM}.encodings")
+        if stated is not None:
+            (folder / f"{_STEM}.encodings").write_bytes(stated)
     except OSError as error:
         raise output_error(folder, error) from error
     return folder
@@ -56,12 +57,28 @@ def clean_folder(model: Path, folder: Path, encodings: Path | None = None) -> Pa
 
 def _read(model: Path) -> onnx.ModelProto:
     try:
-        return onnx.load_model(model, load_external_data=False)
+        content = onnx.load_model(model, load_external_data=False)
     except Exception as error:  # protobuf's own error is not importable everywhere
         raise ArtifactError(
             f"{model} can't be read as ONNX",
             why=shown((str(error).splitlines() or [type(error).__name__])[0]),
             hint="It is truncated, or something else: make it again.",
+        ) from error
+    if not content.graph.node:
+        raise ArtifactError(
+            f"{model} has no network in it",
+            why=f"It has {model.stat().st_size:,} bytes, and no nodes.",
+            hint="It is truncated, or something else: make it again.",
+        )
+    return content
+
+
+def _bytes_of(encodings: Path) -> bytes:
+    try:
+        return encodings.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"The encodings {encodings} can't be read", why=f"{error.strerror or error}.", hint="Make them again."
         ) from error
 
 
@@ -105,7 +122,8 @@ def _joined(places: list[Place], data: Path) -> list[Place]:
 
 def _with_binary(content: onnx.ModelProto, model: Path, nodes: list[onnx.NodeProto], folder: Path) -> None:
     """Writes an EPContext model with the context binary that its nodes refer to."""
-    references = {name for node in nodes if (name := _reference(node, model, len(nodes)))}
+    # By where they lead: a file may be named in several ways.
+    references = {file.resolve() for node in nodes if (file := _reference(node, model, len(nodes))) is not None}
     bare = [each for each in nodes if not _content(each)]
     if bare and not references:
         raise _unresolved(
@@ -117,28 +135,32 @@ def _with_binary(content: onnx.ModelProto, model: Path, nodes: list[onnx.NodePro
         raise _unresolved(
             model, f"Its {len(nodes)} EPContext nodes refer to {len(references)} binaries; AI Hub takes one."
         )
-    for name in references:
+    for file in references:
         binary = f"{_STEM}.bin"
-        _copy(model.parent / name, folder / binary)
+        _copy(file, folder / binary)
         for node in nodes:
             if not _is_embedded(node) and _content(node):
                 _attribute(node, "ep_cache_context").s = binary.encode()
     onnx.save_model(content, folder / f"{_STEM}.onnx")
 
 
-def _reference(node: onnx.NodeProto, model: Path, count: int) -> str:
-    """The file that a node refers to; empty for one that holds its binary, or shares another one's."""
+def _reference(node: onnx.NodeProto, model: Path, count: int) -> Path | None:
+    """The file that a node refers to; None for one that holds its binary, or shares another one's."""
     content = _content(node)
     if _is_embedded(node) or not content:
         if not content and _is_main(node):
             raise _unresolved(model, f"It has {count} EPContext nodes, and {_name(node)} has no ep_cache_context.")
-        return ""
+        return None
     name = content.decode("utf-8", "replace").replace("\\", "/")
     if leads_out(name):
         raise _unresolved(model, f"{_name(node)} refers to {shown(name)}, outside the model's folder.")
     if not (model.parent / name).is_file():
         raise _unresolved(model, f"{_name(node)} refers to {shown(name)}, which isn't beside it.")
-    return name
+    if not is_inside(model.parent / name, model):
+        raise _unresolved(
+            model, f"{_name(node)} refers to {shown(name)}, a link that leads outside the model's folder."
+        )
+    return model.parent / name
 
 
 def _unresolved(model: Path, why: str) -> BinaryError:

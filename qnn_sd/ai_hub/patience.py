@@ -18,7 +18,10 @@ from qnn_sd.in_words import duration
 _Result = TypeVar("_Result")
 # In all, for one request. Where the service asks for more, the command ends and says so.
 MOST_SECONDS = 300.0
+_MOST_TRIES = 30
 _FIRST_PAUSE_SECONDS = 5.0
+# A service that asks for none, or for years.
+_ASKED_SECONDS = (1.0, 1e7)
 _LONGEST_PAUSE_SECONDS = 60.0
 _ANSWER_SECONDS = (3.05, 28.0)
 _MESSAGE = "application/x-protobuf"
@@ -34,8 +37,9 @@ def patiently(
         CallFailed: it failed for another reason.
         HubServiceError: the service asked for more patience than there is.
     """
-    waited, pause = 0.0, _FIRST_PAUSE_SECONDS
+    waited, pause, tries = 0.0, _FIRST_PAUSE_SECONDS, 0
     while True:
+        tries += 1
         try:
             return api.attempt(doing, function, *args, **named)
         except CallFailed as failed:
@@ -43,7 +47,7 @@ def patiently(
                 raise
             asked = retry_after(api.account)
             pause = pause if asked is None else asked
-            if waited + pause > MOST_SECONDS:
+            if waited + pause > MOST_SECONDS or tries == _MOST_TRIES:
                 raise too_long(failed.failure, pause) from failed.failure.raised
             _wait(console, pause)
             waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -79,7 +83,10 @@ def retry_after(account: Configuration) -> float | None:
 
 def _pause_of(answer: Any) -> float | None:
     text = answer.headers.get("Retry-After", "") if answer.status_code in (429, 503) else ""
-    return float(text) if text.isdecimal() else None
+    if not text.isdecimal():
+        return None
+    least, most = _ASKED_SECONDS
+    return min(max(float(text), least), most)
 
 
 def check_account(api: Api, console: Console) -> None:
@@ -89,15 +96,18 @@ def check_account(api: Api, console: Console) -> None:
         HubAccountError: it doesn't know it, or wants a newer client.
         HubServiceError: it doesn't answer, or asks for a long pause.
     """
-    doing, waited = "ask AI Hub for the account", 0.0
+    doing, waited, tries = "ask AI Hub for the account", 0.0, 0
     while (pause := _pause_of(answer := _answer(api, doing))) is not None:
-        if waited + pause > MOST_SECONDS:
+        tries += 1
+        if waited + pause > MOST_SECONDS or tries == _MOST_TRIES:
             raise too_long(Failure(RuntimeError(""), doing, api.account), pause)
         _wait(console, pause)
-        waited += max(pause, 1.0)
+        waited += pause
     if answer.status_code != HTTPStatus.OK or answer.headers.get("Content-Type") != _MESSAGE:
         # The client asks again where that may help, and says why not.
         api.call(doing, api.rest.get_auth_user, api.config)
+    elif not answer.content:
+        raise Failure(api.rest.APIException(None, answer.status_code), doing, api.account).error()
 
 
 def _answer(api: Api, doing: str) -> Any:

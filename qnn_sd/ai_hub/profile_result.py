@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from qnn_sd.errors import HubServiceError
 
 # AI Hub counts microseconds.
 _PER_MS = 1000.0
@@ -85,12 +88,31 @@ def profile_of_json(content: Mapping[str, Any]) -> HubProfile:
         content: its dictionary; times in microseconds, memory in bytes. What is missing there is None here.
 
     Raises:
-        KeyError: it has no time of a call at all.
+        HubServiceError: it has no time of a call, or isn't what AI Hub's client makes.
     """
+    try:
+        found = _read(content)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
+        raise HubServiceError(
+            "The profile can't be read",
+            why=f"It isn't as AI Hub's client makes it ({type(error).__name__}).",
+            hint="Look at the job's page.",
+        ) from error
+    if found is None:
+        raise HubServiceError(
+            "The profile is empty", why="It has no time of a call above 0.", hint="Look at the job's page."
+        )
+    return found
+
+
+def _read(content: Mapping[str, Any]) -> HubProfile | None:
     summary = content["execution_summary"]
+    estimated_ms = _ms(summary.get("estimated_inference_time"))
+    if estimated_ms is None:
+        return None
     return HubProfile(
-        estimated_ms=summary["estimated_inference_time"] / _PER_MS,
-        all_ms=tuple(each / _PER_MS for each in summary.get("all_inference_times") or ()),
+        estimated_ms=estimated_ms,
+        all_ms=tuple(ms for each in summary.get("all_inference_times") or () if (ms := _ms(each)) is not None),
         first_load_ms=_ms(summary.get("first_load_time")),
         warm_load_ms=_ms(summary.get("warm_load_time")),
         peak_bytes=_peak(summary),
@@ -100,7 +122,12 @@ def profile_of_json(content: Mapping[str, Any]) -> HubProfile:
 
 def _ms(microseconds: float | None) -> float | None:
     # A profile that lacks a figure has a 0 in its place.
-    return microseconds / _PER_MS if microseconds else None
+    return None if not microseconds or (ms := _finite_ms(microseconds)) is None or ms <= 0 else ms
+
+
+def _finite_ms(microseconds: float) -> float | None:
+    ms = float(microseconds) / _PER_MS
+    return ms if math.isfinite(ms) else None
 
 
 def _peak(summary: Mapping[str, Any]) -> int | None:
@@ -113,6 +140,6 @@ def _op(layer: Mapping[str, Any]) -> HubOp:
         str(layer.get("name", "")),
         str(layer.get("type", "")),
         str(layer.get("compute_unit", "UNSPECIFIED")),
-        layer["execution_time"] / _PER_MS if "execution_time" in layer else None,
+        _finite_ms(layer["execution_time"]) if layer.get("execution_time") is not None else None,
         layer.get("execution_cycles"),
     )

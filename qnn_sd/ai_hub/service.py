@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +21,16 @@ from qnn_sd.ai_hub.job_states import JobState, state_of
 from qnn_sd.ai_hub.journal import JobEntry, Journal
 from qnn_sd.ai_hub.patience import check_account
 from qnn_sd.ai_hub.profile_result import HubProfile
-from qnn_sd.ai_hub.results import Results
+from qnn_sd.ai_hub.results import ResultGone, Results
 from qnn_sd.ai_hub.submission import Submission
 from qnn_sd.ai_hub.uploads import Uploads
 from qnn_sd.ai_hub.waiting import follow
 from qnn_sd.ai_hub.work import HubJob, HubModel, Work
 from qnn_sd.console import Console
-from qnn_sd.errors import HubDeadlineError, HubJobError
+from qnn_sd.errors import HubDeadlineError, HubJobError, HubServiceError, SettingError
 
 _QAIRT = "qairt"
+_VERSION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})+")
 
 
 class HubService:
@@ -84,6 +88,12 @@ class HubService:
         """
         if self._devices is None:
             found = self._api.call("list AI Hub's devices", self._api.client.get_devices)
+            if not found:
+                raise HubServiceError(
+                    f"{self.host} lists no devices for this account",
+                    why="AI Hub lists its devices for every account: the answer is empty, or another service's.",
+                    hint=f"Check api_url in {self.account_file}, and run the command again.",
+                )
             self._devices = [CloudDevice(each.name, each.os, tuple(each.attributes)) for each in found]
         return self._devices
 
@@ -104,7 +114,8 @@ class HubService:
         """
         found = self._api.call("list AI Hub's QAIRT versions", self._api.client.get_frameworks)
         versions = {each.api_version for each in found if each.name.lower() in (_QAIRT, "qnn")}
-        return sorted(versions, key=lambda each: [int(part) if part.isdecimal() else 0 for part in each.split(".")])
+        # Others, such as "latest", can't be compared with what binaries need.
+        return sorted(filter(_VERSION.fullmatch, versions), key=lambda each: [int(part) for part in each.split(".")])
 
     def refuse_too_large(self, sources: Mapping[str, Path]) -> None:
         """Measures all that is to be uploaded, before any of it is.
@@ -143,9 +154,13 @@ class HubService:
             HubServiceError: the service or network failed.
         """
         submitted = self.job_of(self._submission.submit(work, dict(purpose or {})))
-        self._pending.add(submitted.id)
-        self._console.kept.hub_jobs = len(self._pending)
+        self.expect([submitted])
         return submitted
+
+    def expect(self, jobs: Sequence[HubJob]) -> None:
+        """Counts jobs that are to be waited for: what a command says is kept, should it be stopped."""
+        self._pending.update(each.id for each in jobs)
+        self._console.kept.hub_jobs = len(self._pending)
 
     def wait(self, jobs: Sequence[HubJob], deadline_s: float) -> None:
         """Waits until all have ended well.
@@ -179,7 +194,10 @@ class HubService:
 
         Raises:
             HubServiceError: the service or network failed.
+            SettingError: the time is no number.
         """
+        if not math.isfinite(deadline_s):
+            raise SettingError(f"{deadline_s} is no time to wait", hint="Give a number of seconds.")
 
         def on_end(job: HubJob, state: JobState) -> bool:
             self._note(job, state)
@@ -206,8 +224,24 @@ class HubService:
         self._console.kept.hub_jobs = len(self._pending)
         entry = self.journal.job(job.key)
         if entry is not None and entry.id == job.id:
-            ended = {"state": "failed", "failure_type": state.failure_type} if state.is_failed else {"state": "done"}
-            self.journal.write(entry.model_copy(update=ended))
+            failed = {"state": "failed", "failure_type": state.failure_type}
+            self.journal.write(entry.model_copy(update=failed if state.is_failed else {"state": "done"}))
+        if state.is_gone:
+            self._note_gone(job)
+
+    def _note_gone(self, job: HubJob) -> None:
+        """The next time this work is submitted anew, although AI Hub may still list the job."""
+        entry = self.journal.job(job.key)
+        if entry is not None and entry.id == job.id and not entry.is_gone:
+            self.journal.write(entry.model_copy(update={"gone": (*entry.gone, job.id)}))
+
+    @contextlib.contextmanager
+    def _result_of(self, job: HubJob) -> Iterator[None]:
+        try:
+            yield
+        except ResultGone as gone:
+            self._note_gone(job)
+            raise gone.error from gone.__cause__
 
     def job_error(self, job: HubJob, state: JobState) -> HubJobError:
         """A failed job as it is told: what its failure type means, what its log says, its link."""
@@ -225,7 +259,8 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed, or the job has no profile.
         """
-        return self._results.profile(job)
+        with self._result_of(job):
+            return self._results.profile(job)
 
     def qairt_of(self, job: HubJob) -> str | None:
         """The QAIRT version that a profile or inference job ran with; None where AI Hub doesn't say.
@@ -233,7 +268,8 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed.
         """
-        return self._results.qairt_of(job)
+        with self._result_of(job):
+            return self._results.qairt_of(job)
 
     def outputs(self, job: HubJob) -> dict[str, list[NDArray[Any]]]:
         """The outputs of an inference job that had inputs: one array a sample.
@@ -241,7 +277,8 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed, or the job has no outputs.
         """
-        return self._results.outputs(job)
+        with self._result_of(job):
+            return self._results.outputs(job)
 
     def target_model(self, job: HubJob) -> HubModel:
         """What a compile or link job made, for further work.
@@ -249,7 +286,8 @@ class HubService:
         Raises:
             HubServiceError: the service or network failed, or the job made none.
         """
-        return self._results.target_model(job)
+        with self._result_of(job):
+            return self._results.target_model(job)
 
     def download_model(self, job: HubJob, to: Path) -> Path:
         """The file that a compile or link job made.
@@ -267,7 +305,8 @@ class HubService:
             HubServiceError: the service or network failed, or the job made none.
             OutputError: it can't be written.
         """
-        return self._results.download_model(job, to)
+        with self._result_of(job):
+            return self._results.download_model(job, to)
 
     def jobs(self) -> list[HubJob]:
         """All jobs of the journal that AI Hub has answered for, newest first."""

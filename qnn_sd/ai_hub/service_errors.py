@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -16,8 +17,10 @@ from qnn_sd.ai_hub.configuration import PATH_VARIABLE, SERVICE_URL, Configuratio
 from qnn_sd.errors import HubAccountError, HubDeviceError, HubServiceError, OutputError, QnnSdError
 from qnn_sd.in_words import shown
 from qnn_sd.installation import install_extra
+from qnn_sd.network_reasons import network_reason
 
-_TEXT_LETTERS = 300
+_TEXT_LETTERS, _PAGE_LETTERS = 300, 80
+_GIVEN_UP = re.compile(r"too many (\d{3}) error responses")
 # Where AI Hub's storage is S3, the client moves files with these.
 _STORAGE_PACKAGES = ("botocore", "boto3", "s3transfer")
 _QUOTA = re.compile(
@@ -64,6 +67,13 @@ class Failure:
     def may_pass(self) -> bool:
         """Whether it may succeed when it is tried again: a lost connection, or an error of the service's own."""
         return self.status in TRANSIENT or (self.status is None and self._is_of_the_network)
+
+    @property
+    def is_of_no_stand_in(self) -> bool:
+        """Whether the service is to be on this machine, and nothing listens there."""
+        through_proxy = any(type(each).__name__ == "ProxyError" for each in _chain(self.raised))
+        refused = any(re.search("Connection refused|Errno 111", str(each)) for each in _chain(self.raised))
+        return self.status is None and self._account.is_loopback and refused and not through_proxy
 
     @property
     def _is_of_the_network(self) -> bool:
@@ -172,10 +182,19 @@ class Failure:
         return None
 
     def _of_network(self) -> QnnSdError:
+        if self.is_of_no_stand_in:
+            folder = shlex.quote(str(self._account.path.parent))
+            return HubServiceError(
+                f"Can't {self.doing}: the stand-in for AI Hub isn't running",
+                why=f"Nothing listens at {self._account.host}, the address in {self._account.path}.",
+                hint=f"Start it in another terminal: qnn-sd hub stand-in --folder {folder}; then run the command "
+                "again: it finds what was submitted.",
+            )
         host = next((each for each in map(_host, _chain(self.raised)) if each), self._account.host)
+        host = self._account.token.hidden_in(host)
         return HubServiceError(
             f"Can't {self.doing}: {host} can't be reached, or the connection was lost",
-            why=_network_reason(self.raised),
+            why=self._account.token.hidden_in(network_reason(map(str, _chain(self.raised))) or _said(self.raised)),
             hint=f"Check the connection and HTTPS_PROXY, or see whether {SERVICE_URL} answers; then run the command "
             "again: it goes on where this one stopped.",
         )
@@ -202,7 +221,7 @@ def _status(each: BaseException) -> int | None:
     if type(each).__name__ == "APIException" and isinstance(status, int):
         return status
     # urllib3 keeps only this text of the answers that it gave up on.
-    given_up = re.search(r"too many (\d{3}) error responses", str(each))
+    given_up = _GIVEN_UP.search(str(each))
     return int(given_up[1]) if given_up else None
 
 
@@ -220,8 +239,14 @@ def _said(raised: BaseException) -> str:
         text = str(content.get("detail", text)) if isinstance(content, dict) else text
     except ValueError:
         pass
+    if _GIVEN_UP.search(text):
+        return ""  # urllib3's words for a status that is told anyhow
+    is_page = re.search(r"<!doctype|<html|<body", text, re.I)
+    if is_page:
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.I | re.S)
+        text = title[1] if title else re.sub(r"<(head|script|style)\b.*?</\1>", " ", text, flags=re.I | re.S)
     plain = re.sub(r"<[^>]*>|[|┌┐└┘─]", " ", text)
-    return shown(" ".join(_without_queries(plain).split()), _TEXT_LETTERS)
+    return shown(" ".join(_without_queries(plain).split()), _PAGE_LETTERS if is_page else _TEXT_LETTERS)
 
 
 def _without_queries(text: str) -> str:
@@ -232,22 +257,3 @@ def _without_queries(text: str) -> str:
 def _host(each: BaseException) -> str:
     request = getattr(each, "request", None)
     return urlsplit(getattr(request, "url", "") or "").netloc.rpartition("@")[2]
-
-
-def _network_reason(raised: BaseException) -> str:
-    """The innermost reason: the others only say who was told."""
-    texts = [str(each) for each in _chain(raised)]
-    for pattern, reason in (
-        (
-            r"CERTIFICATE_VERIFY_FAILED",
-            "The server's certificate isn't trusted here (a proxy that opens connections?).",
-        ),
-        (r"Name or service not known|name resolution|getaddrinfo", "Its name can't be resolved."),
-        (r"Connection refused", "The connection is refused."),
-        (r"[Tt]imed? ?out", "It doesn't answer in time."),
-        (r"EOF occurred|Connection aborted|IncompleteRead|reset by peer|Broken pipe", "The connection was cut."),
-        (r"ProxyError|Tunnel connection", "The proxy doesn't connect to it."),
-    ):
-        if any(re.search(pattern, text) for text in texts):
-            return reason
-    return _said(raised)

@@ -62,27 +62,31 @@ class Submission:
             # An attempt that has failed leaves its name at AI Hub; jobs that failed are not looked at.
             since = None if known is None else known.at
             listed = listing.jobs_named(self._api, name, since)
-            if found := [each for each in listed if _keeps(work.kind, each.at)]:
+            gone = () if known is None else known.gone
+            if found := [each for each in listed if _keeps(work.kind, each.at) and each.id not in gone]:
                 self._console.say(f"{work.label}: found its job at AI Hub ({found[0].id})")
-                return self._keep(work, purpose, found[0].id, found[0].at)
-            intent = self._entry(work, purpose, None, time.time())
+                return self._keep(self._entry(work, purpose, found[0].id, found[0].at, gone))
+            intent = self._entry(work, purpose, None, time.time(), gone)
             self._journal.write(intent)
             former = frozenset(each.id for each in listed)
             identifier = self._send(work, name, intent.at, former)
-            return self._keep(work, purpose, self._first_of(work, name, identifier, intent.at, former), intent.at)
+            first = self._first_of(work, name, identifier, intent.at, former)
+            return self._keep(intent.model_copy(update={"id": first}))
 
     def _is_of_use(self, known: JobEntry) -> bool:
         """Whether the journal's job still is, and hasn't failed."""
         if known.state == "failed" or known.id is None or not _keeps(known.kind, known.at):
             return False
+        if known.is_gone:
+            self._console.say(f"{known.label}: AI Hub no longer has what {known.id} made; submitting it again")
+            return False
         try:
             state = state_of(self._api, known.id)
         except CallFailed as failed:
-            if failed.failure.is_missing:
-                return False
             raise failed.failure.error() from failed.failure.raised
         if state.is_failed:
-            self._console.say(f"{known.label}: its former job {known.id} failed; submitting it again")
+            what = "is gone" if state.is_gone else "failed"
+            self._console.say(f"{known.label}: its former job {known.id} {what}; submitting it again")
         return not state.is_failed
 
     def _new(self, name: str, at: float, former: frozenset[str]) -> list[listing.Listed]:
@@ -111,12 +115,13 @@ class Submission:
         )
         return found[0].id
 
-    def _keep(self, work: Work, purpose: dict[str, str], identifier: str, at: float) -> JobEntry:
-        entry = self._entry(work, purpose, identifier, at)
+    def _keep(self, entry: JobEntry) -> JobEntry:
         self._journal.write(entry)
         return entry
 
-    def _entry(self, work: Work, purpose: dict[str, str], identifier: str | None, at: float) -> JobEntry:
+    def _entry(
+        self, work: Work, purpose: dict[str, str], identifier: str | None, at: float, gone: tuple[str, ...]
+    ) -> JobEntry:
         return JobEntry(
             key=work.key,
             name=job_name(work),
@@ -127,6 +132,7 @@ class Submission:
             id=identifier,
             at=at,
             purpose=purpose,
+            gone=gone,
         )
 
     def _post(self, work: Work, name: str) -> Callable[[], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from qnn_sd.ai_hub.work import HubModel, name_at_hub, sha256_of_inputs
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.in_words import gigabytes
+from qnn_sd.output_files import output_error
 
 # Of the whole; AI Hub's client itself tries each part several times.
 _ATTEMPTS = 3
@@ -50,9 +50,10 @@ class Uploads:
         """
         content.refuse_too_large({label: source})
         sha256 = content.sha256_of(source, label, self._console)
-        with self._journal.held(sha256, f"the upload of {label}", self._console):
+        # The folder for a zip is made also where none is sent, so that what a killed upload left goes away.
+        with self._journal.held(sha256, f"the upload of {label}", self._console), self._journal.scratch(sha256) as room:
             known = self._journal.upload(sha256)
-            identifier = self._known_model(known) or self._send_model(source, label, sha256, known)
+            identifier = self._known_model(known) or self._send_model(source, label, sha256, known, room)
             if known is None or known.id != identifier:
                 self._journal.write(
                     UploadEntry(sha256=sha256, label=label, kind="model", id=identifier, at=time.time())
@@ -71,17 +72,19 @@ class Uploads:
             raise failed.failure.error() from failed.failure.raised
         return known.id
 
-    def _send_model(self, source: Path, label: str, sha256: str, known: UploadEntry | None) -> str:
+    def _send_model(self, source: Path, label: str, sha256: str, known: UploadEntry | None, room: Path) -> str:
         name = name_at_hub(label, sha256)
         listed = listing.models_named(self._api, name, None if known is None else known.at)
         if whole := next((each for each in listed if each.is_whole), None):
             self._console.say(f"{label}: AI Hub has it already ({whole.id})")
             return whole.id
         self._journal.write(UploadEntry(sha256=sha256, label=label, kind="model", id=None, at=time.time()))
-        with tempfile.TemporaryDirectory(prefix="qnn-sd-") as folder:
-            sent = content.zipped(source, Path(folder)) if source.is_dir() else source
-            begun = listed[-1].id if listed else None
-            return self._until_whole(sent, source, label, name, begun)
+        try:
+            sent = content.zipped(source, room) if source.is_dir() else source
+        except OSError as error:
+            raise output_error(room, error) from error
+        begun = listed[-1].id if listed else None
+        return self._until_whole(sent, source, label, name, begun)
 
     def _until_whole(self, sent: Path, source: Path, label: str, name: str, begun: str | None) -> str:
         """Sends a file; one that was begun goes on as the same model."""

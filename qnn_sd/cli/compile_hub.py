@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import click
 
 from qnn_sd import qnn_provider, resources
-from qnn_sd.ai_hub import HubService
+from qnn_sd.ai_hub import CloudDevice, HubService
 from qnn_sd.artifact import Artifact
 from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.compile_report import Compiled, compile_document, show_compiled
@@ -20,9 +21,10 @@ from qnn_sd.cli.options import Command, open_profile, refuse_typed
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies
 from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent
+from qnn_sd.cli.value_types import Minutes
 from qnn_sd.config import DeviceProfile, takes_int16_operands
 from qnn_sd.console import Console
-from qnn_sd.errors import SettingError
+from qnn_sd.errors import HubDeviceError, SettingError
 from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.pipeline.stages.hub_jobs import HubOrder
 from qnn_sd.pipeline.stages.hub_source import HubSource
@@ -76,7 +78,7 @@ _OPTIONS = (
         "--deadline",
         group=TARGET,
         metavar="MINUTES",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Minutes(),
         default=_DEADLINE_MINUTES,
         help="How long to wait for AI Hub's jobs; they go on there, and the same command finds them.",
     ),
@@ -129,8 +131,8 @@ def compile_at_hub(
         )
     copies.check([WHOLE], build_request.cache)
     service = HubService.open(build_request.cache or resources.cache(), console)
-    device = service.find_device(profile.soc)
-    _require_release(service, qairt)
+    device = _device(service, profile)
+    _require_release(service, qairt, build_request.verify)
     order = HubOrder(service, device, qairt, hub.source, linked, hub.deadline * 60)
     pipeline = build_request.pipeline(console)
     copies.refuse_another("bundle", {WHOLE: f"{pipeline.model.name}.{profile.soc}.{order.suffix}"})
@@ -139,13 +141,14 @@ def compile_at_hub(
         return planned.build_hub_bundle(profile, order)
 
     if build_request.dry_run:
-        show_plan(console, pipeline, build, uploads=pipeline.hub_uploads(order))
+        show_plan(console, pipeline, build, uploads=pipeline.hub_uploads(order), place=order.compiler)
         return
     graphs = "QDQ graphs" if hub.source == "qdq" else "float graphs and encodings"
-    upload = Upload(pipeline.identity, f"the {graphs} of {', '.join(pipeline.components)}")
-    require_consent(service, upload, hub.allow_upload, console)
+    require_consent(service, Upload(pipeline.identity, graphs, pipeline.components), hub.allow_upload, console)
     announce(pipeline, build, console, build_request, shortcut="qnn-sd run PROMPT --target cpu")
-    console.say(f"AI Hub compiles for {device.name} with QAIRT {qairt}; how long its jobs take isn't known before")
+    console.say(
+        f"{order.compiler} compiles for {device.name} with QAIRT {qairt}; how long its jobs take isn't known before"
+    )
     made = build(pipeline)
     console.kept.build_is_whole()
     compiled = Compiled((profile,), made, copies.put({WHOLE: made}, console)[WHOLE], order.suffix)
@@ -204,17 +207,52 @@ def _release(typed: str | None, profile: DeviceProfile, verify: bool) -> str:
     return release
 
 
-def _require_release(service: HubService, qairt: str) -> None:
+def _device(service: HubService, profile: DeviceProfile) -> CloudDevice:
+    """A device that AI Hub compiles for.
+
+    Raises:
+        HubDeviceError: the account has none with the SoC; a proxy's binaries aren't for it.
+    """
+    try:
+        return service.find_device(profile.soc)
+    except HubDeviceError as error:
+        raise HubDeviceError(
+            error.what,
+            why="AI Hub compiles for the chip of one of its devices.",
+            hint="Compile it here: leave --via hub out. qnn-sd hub devices lists the account's devices.",
+        ) from error
+
+
+def _require_release(service: HubService, qairt: str, verify: bool) -> None:
     """Raises before anything is sent; a job that asks for what isn't there only fails late."""
     versions = service.qairt_versions()
     if qairt not in versions:
-        older = [each for each in versions if _numbers(each) < _numbers(qairt)]
-        with_older = f"--qairt {older[-1]} compiles what newer libraries load, too." if older else ""
         raise SettingError(
-            f"AI Hub has no QAIRT {qairt}",
+            f"{'The stand-in' if service.is_stand_in else 'AI Hub'} has no QAIRT {qairt}",
             why=f"It has {', '.join(versions) or 'none'}. A binary must not be newer than the libraries on the phone.",
-            hint=with_older or "Compile it here: leave --via out.",
+            hint=_another_release(versions, qairt, verify),
         )
+
+
+def _another_release(versions: Sequence[str], qairt: str, verify: bool) -> str:
+    """What to type where AI Hub doesn't have a release: another that it has, or else the local compiler.
+
+    Args:
+        versions: that it has, oldest first.
+        qairt: the release.
+        verify: whether the emulator is to load what is compiled.
+    """
+    if older := [each for each in versions if _numbers(each) < _numbers(qairt)]:
+        return f"--qairt {older[-1]} compiles what newer libraries load, too."
+    known = load_toolchains().of(qnn_provider.versions())
+    here = "Compile it here, which needs neither --via hub nor --qairt."
+    if not versions or (known is not None and known.name == qairt):
+        return here
+    if known is not None and known.name in versions:
+        return f"--qairt {known.name}, or leave --qairt out: for libraries of {known.name} or newer."
+    nearest = versions[0]
+    unverified = known is not None and verify and _numbers(nearest) > _numbers(known.name)
+    return f"--qairt {nearest}{' --no-verify' * unverified}: for libraries of {nearest} or newer."
 
 
 def _how(pipeline: BuildPipeline, order: HubOrder) -> HubCompile:

@@ -10,6 +10,7 @@ import click
 
 from qnn_sd import resources
 from qnn_sd.ai_hub import HubService
+from qnn_sd.ai_hub.job_states import GONE
 from qnn_sd.ai_hub.journal import JobEntry
 from qnn_sd.cli.docs import AI_HUB
 from qnn_sd.cli.documents import HubJobsDocument
@@ -19,6 +20,7 @@ from qnn_sd.cli.options import cache_option, output_options
 from qnn_sd.cli.profile_document import STAND_IN_NOTE
 from qnn_sd.console import Console
 
+NOTHING_SUBMITTED = 'Nothing was submitted yet. qnn-sd profile --hub "Samsung Galaxy S24" submits the first ones.'
 _UNANSWERED = "never answered: the same command looks for it"
 
 
@@ -39,7 +41,7 @@ def jobs_command(cache: Path | None, console: Console) -> None:
     entries = [entry_of(service, each, state_in_words(service, each)) for each in service.journal.jobs()]
     show_jobs(console, service, entries)
     if not entries:
-        console.result('Nothing was submitted yet. qnn-sd profile --hub "Samsung Galaxy S24" submits the first ones.')
+        console.result(NOTHING_SUBMITTED)
     console.document(HubJobsDocument(stand_in=service.is_stand_in, jobs=entries))
 
 
@@ -51,6 +53,8 @@ def state_in_words(service: HubService, entry: JobEntry) -> str:
     """
     if entry.id is None:
         return _UNANSWERED
+    if entry.is_gone:
+        return GONE
     return entry.state if entry.state != "submitted" else service.state(service.job_of(entry)).in_words
 
 

@@ -121,6 +121,8 @@ def outputs_of_job(
         if tensor.name not in downloaded:
             listed = ", ".join(shown(each) for each in downloaded) or "none"
             raise _unfit(network, job, f"The output {tensor.name} isn't among them: {listed}.")
+        if not isinstance(downloaded[tensor.name], list | tuple):
+            raise _unfit(network, job, f"The output {tensor.name} is no list of arrays, one for each input.")
         arrays = [np.asarray(each) for each in downloaded[tensor.name]]
         if len(arrays) != calls:
             raise _unfit(network, job, f"The output {tensor.name} is there {len(arrays)} times, for {calls} inputs.")

@@ -13,17 +13,19 @@ from qnn_sd.ai_hub.journal import JobEntry
 from qnn_sd.cli.docs import AI_HUB
 from qnn_sd.cli.documents import ErrorDetail, HubProfileDocument, HubResumeDocument
 from qnn_sd.cli.help import MEASUREMENT, HelpCommand, option
-from qnn_sd.cli.hub_jobs import entry_of, show_jobs, state_in_words
+from qnn_sd.cli.hub_jobs import NOTHING_SUBMITTED, entry_of, show_jobs, state_in_words
 from qnn_sd.cli.options import cache_option, output_options
 from qnn_sd.cli.profile_document import profile_document
 from qnn_sd.cli.profile_facts import ProfileFacts, facts_from
 from qnn_sd.cli.profile_jobs import SubmittedJobs, results_of
 from qnn_sd.cli.profile_report import show
 from qnn_sd.cli.profile_results import keep
+from qnn_sd.cli.value_types import Minutes
 from qnn_sd.console import Console
 from qnn_sd.errors import HubDeadlineError, HubJobError, QnnSdError, SettingError
 
 _DEADLINE_MINUTES = 120
+_NONE_LEFT = "No job is left: all that were submitted from here have ended."
 
 
 @click.command(
@@ -39,7 +41,7 @@ _DEADLINE_MINUTES = 120
 @option(
     "--deadline",
     group=MEASUREMENT,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Minutes(),
     metavar="MINUTES",
     default=_DEADLINE_MINUTES,
     help="How long to wait.",
@@ -54,6 +56,7 @@ def resume_command(identifiers: tuple[str, ...], deadline: float, cache: Path | 
     folder = cache or resources.cache()
     service = HubService.open(folder, console)
     entries = _chosen(service, identifiers)
+    service.expect([service.job_of(each) for each in entries if each.state == "submitted"])
     if unanswered := [each for each in service.journal.jobs() if each.id is None]:
         labels = ", ".join(f"{each.kind} {each.label} on {each.device}" for each in unanswered)
         console.say(f"never answered: {labels}. Type its command again: it looks for the job before it submits one")
@@ -70,7 +73,8 @@ def resume_command(identifiers: tuple[str, ...], deadline: float, cache: Path | 
     told = [entry_of(service, each, state_in_words(service, service.journal.job(each.key) or each)) for each in entries]
     show_jobs(console, service, told)
     if not entries:
-        console.result("No job is left: all that were submitted from here have ended.")
+        submitted_any = bool(service.journal.jobs())
+        console.result(_NONE_LEFT if submitted_any else NOTHING_SUBMITTED)
     console.document(
         HubResumeDocument(
             stand_in=service.is_stand_in,
@@ -105,7 +109,8 @@ def _by_build(service: HubService, entries: Sequence[JobEntry]) -> list[Submitte
     """The profile's jobs by build and device, with those of the same build that have ended: an image needs all."""
     wanted = list(dict.fromkeys(found[0] for each in entries if (found := facts_from(each))))
     jobs: dict[ProfileFacts, dict[str, tuple[HubJob, str]]] = {facts: {} for facts in wanted}
-    for each in service.journal.jobs():
+    # Those that were meant come before others of the same build.
+    for each in [*entries, *(other for other in service.journal.jobs() if not other.is_gone)]:
         found = facts_from(each)
         if found and each.id is not None and found[0] in jobs:
             facts, component, sha256 = found

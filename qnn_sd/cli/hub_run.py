@@ -43,12 +43,15 @@ class HubPlace:
         Raises:
             UploadNotAllowedError: a user's checkpoint may not be uploaded.
         """
-        what = f"the context binaries of {', '.join(TEXT_TO_IMAGE_COMPONENTS)}, with every call's inputs"
-        require_consent(self.service, Upload(pipeline.identity, what), allowed, console)
+        upload = Upload(pipeline.identity, "context binaries", TEXT_TO_IMAGE_COMPONENTS, "the inputs of every call")
+        require_consent(self.service, upload, allowed, console)
         # Both passes of a UNet's call are one job; each chunk of text is one.
         text = pipeline.image_work("emulator", request).calls["text_encoder"]
         scheduler = make_scheduler(request.scheduler, pipeline.checkpoint.scheduler, request.steps)
         jobs = text + request.count * (sum(map(len, scheduler.calls)) + 1)
+        if self.service.is_stand_in:
+            console.say(f"{jobs} jobs at the stand-in, one after the other; no device is used")
+            return
         console.warn(
             f"{jobs} jobs at AI Hub, one after the other: each waits for a device, often for minutes. The same command "
             "goes on where one was cut off"
@@ -61,7 +64,7 @@ class HubPlace:
             BinaryError: a component's binary can't be read, or holds several graphs.
         """
         networks = networks_of(find_binaries(bundle.folder), TEXT_TO_IMAGE_COMPONENTS)
-        return HubRunner(self.service, self.target.device, networks, DEADLINE_MINUTES * 60)
+        return HubRunner(self.service, self.target.device, networks, DEADLINE_MINUTES * 60, bundle.info.model)
 
 
 def open_hub(device: str, soc: str | None, cache: Path, console: Console) -> HubPlace:

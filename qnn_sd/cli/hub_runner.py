@@ -25,13 +25,19 @@ class HubRunner(Runner):
         device: on which.
         networks: the binaries, by component.
         deadline_seconds: how long a job is waited for.
+        model: name of the model config, for the jobs' names.
     """
 
     def __init__(
-        self, service: HubService, device: CloudDevice, networks: Mapping[str, HubNetwork], deadline_seconds: float
+        self,
+        service: HubService,
+        device: CloudDevice,
+        networks: Mapping[str, HubNetwork],
+        deadline_seconds: float,
+        model: str,
     ) -> None:
         self._service, self._device, self._networks = service, device, networks
-        self._deadline_seconds = deadline_seconds
+        self._deadline_seconds, self._model = deadline_seconds, model
         self._models: dict[str, HubModel] = {}
         self._options: dict[str, str] = {}
         # What the job of both guidance passes has given, until each is asked for.
@@ -89,7 +95,8 @@ class HubRunner(Runner):
                 hint="Compile the bundle anew: its graphs come from another version of qnn-sd.",
             )
         inputs = inputs_of(network, samples)
-        work = InferenceWork(self._models[component], self._device, inputs, self._options[component], component)
+        label = f"{self._model} {component}"
+        work = InferenceWork(self._models[component], self._device, inputs, self._options[component], label)
         job = self._service.submit(work)
         self._service.wait([job], self._deadline_seconds)
         return outputs_of_job(network, len(samples), self._service.outputs(job), job)

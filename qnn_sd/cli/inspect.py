@@ -10,6 +10,7 @@ from qnn_sd import resources
 from qnn_sd.binaries.found import Found, FoundBinary, find_binaries
 from qnn_sd.binaries.loading import emulator_qairt, loading_on, qairt_of
 from qnn_sd.binaries.network import network_of
+from qnn_sd.cli.compiled_elsewhere import compiled_elsewhere
 from qnn_sd.cli.docs import INSPECT
 from qnn_sd.cli.documents import ErrorDetail, InspectDocument
 from qnn_sd.cli.documents.inspect import InspectedBinary, RuntimeVersion
@@ -71,6 +72,7 @@ def _document(found: Found, cache: Path, error: BinaryError | None) -> InspectDo
         bytes=_bytes_of(found),
         model=found.bundle.model if found.bundle else None,
         published=found.bundle.published if found.bundle else None,
+        compiled=compiled_elsewhere(found.place),
         binaries=binaries,
         runtimes=_runtimes([each.qairt for each in binaries], cache, found),
         other_files=list(found.other_files),

@@ -51,6 +51,8 @@ def _show_head(console: Console, found: Found, document: InspectDocument) -> Non
     console.result(f"{found.kind}{of}{soc}: {binaries}, {document.bytes / 1e6:,.2f} MB")
     if document.published is not None:
         console.result(shown(document.published.text, _LONGEST_ORIGIN))
+    if document.compiled is not None:
+        console.result(shown(document.compiled, _LONGEST_ORIGIN))
     for line in dict.fromkeys(_origin(each.info) for each in document.binaries if each.info):
         console.result(line)
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from qnn_sd import config, resources
-from qnn_sd.artifact import MANIFEST
-from qnn_sd.artifact_manifest import ArtifactManifest
 from qnn_sd.bundle_manifest import BUNDLE_FILE, Bundle
+from qnn_sd.cli.compiled_elsewhere import compiled_by
 from qnn_sd.cli.documents import KnownSocsDocument
 from qnn_sd.cli.documents.socs import CompiledBundle, KnownSocEntry, MeasuredAtHub, OtherSoc
 from qnn_sd.cli.profile_report import in_seconds
@@ -122,29 +120,20 @@ def _bundles(cache: Path) -> Iterator[tuple[str, CompiledBundle]]:
             size=size,
             socs=socs,
             binary_against_qdq_db=worst,
-            compiled_by=_compiled_by(path.parent),
+            compiled_by=compiled_by(path.parent),
             measured=list(_kept(cache, path.parent.name)),
         )
         yield from ((name, made) for name in socs)
 
 
-def _compiled_by(bundle: Path) -> str | None:
-    """Who compiled a bundle's binaries elsewhere, by its manifest."""
-    with suppress(OSError, ValueError):
-        metadata = ArtifactManifest.model_validate_json((bundle / MANIFEST).read_text("utf-8")).metadata
-        return str(metadata["hub"]["compiled_by"]) if "hub" in metadata else None
-    return None
-
-
 def _kept(cache: Path, bundle: str) -> Iterator[MeasuredAtHub]:
-    """What was measured of a bundle at AI Hub."""
-    for each in kept_of(cache, bundle):
+    """What was measured of a bundle at AI Hub; what a stand-in made up is no fact of a SoC."""
+    for each in [each for each in kept_of(cache, bundle) if not each.stand_in]:
         [device] = each.devices
         yield MeasuredAtHub(
             name=device.name,
             os=device.os,
             made_at=each.made_at,
-            stand_in=each.stand_in,
             image_seconds=device.image_seconds,
         )
 
@@ -153,9 +142,8 @@ def _measured(made: CompiledBundle) -> Iterator[str]:
     """A line for each device."""
     for each in made.measured:
         whole = "" if each.image_seconds is None else f"{in_seconds(each.image_seconds)} an image (computed), "
-        where = f"{each.name} (stand-in, not a device)" if each.stand_in else each.name
         build = f"{'+'.join(made.socs)}, {made.model} {made.size.width}x{made.size.height}"
-        yield f"{build} measured at AI Hub: {whole}{where}, {each.made_at[:10]}"
+        yield f"{build} measured at AI Hub: {whole}{each.name}, {each.made_at[:10]}"
 
 
 def _row(each: KnownSocEntry) -> list[object]:

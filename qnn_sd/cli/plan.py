@@ -45,6 +45,7 @@ def show_plan(
     build: Build | None = None,
     images: Sequence[Work] = (),
     uploads: Mapping[str, int | None] | None = None,
+    place: str = "AI Hub",
 ) -> None:
     """Prints the stages of a dry run, and what they are expected to take.
 
@@ -54,6 +55,7 @@ def show_plan(
         build: what it would build; None for what was planned before.
         images: that would be generated with it.
         uploads: bytes that would be sent to AI Hub, by component, None where they aren't known; None for none.
+        place: where they would go, in words: AI Hub, or the stand-in for it.
     """
     forecast = forecast_of(
         pipeline.plan if build is None else pipeline.planned(build), [("generate", each) for each in images]
@@ -65,7 +67,7 @@ def show_plan(
     ahead = f": {_sum(forecast)}" if to_do else f"; the images take {in_one_line(forecast)}" if images else ""
     console.result(f"{to_do} of {len(stages)} stages to do{ahead}.")
     if uploads is not None:
-        _show_uploads(console, uploads)
+        _show_uploads(console, uploads, place)
     console.document(
         PlanDocument(
             model=pipeline.model.name,
@@ -84,10 +86,10 @@ def show_plan(
     )
 
 
-def _show_uploads(console: Console, uploads: Mapping[str, int | None]) -> None:
+def _show_uploads(console: Console, uploads: Mapping[str, int | None], place: str) -> None:
     known = [count for count in uploads.values() if count is not None]
     sizes = [f"{name} {'not built yet' if count is None else gigabytes(count)}" for name, count in uploads.items()]
-    console.result(f"To AI Hub, where it isn't there already: {', '.join(sizes)}; {gigabytes(sum(known))} in all.")
+    console.result(f"To {place}, where it isn't there already: {', '.join(sizes)}; {gigabytes(sum(known))} in all.")
 
 
 def _stage(forecast: StageForecast, model: str) -> StageToBuild:

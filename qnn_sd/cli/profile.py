@@ -20,12 +20,21 @@ from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.profile_document import profile_document
 from qnn_sd.cli.profile_estimates import make_estimates
 from qnn_sd.cli.profile_facts import facts_of
-from qnn_sd.cli.profile_jobs import Destination, SubmittedJobs, binary_of, qairt_to_ask_for, results_of, submit
+from qnn_sd.cli.profile_jobs import (
+    Destination,
+    SubmittedJobs,
+    binary_of,
+    bytes_to_send,
+    qairt_to_ask_for,
+    results_of,
+    submit,
+)
 from qnn_sd.cli.profile_plot import write_plot
 from qnn_sd.cli.profile_refusals import Refusals
 from qnn_sd.cli.profile_report import show
 from qnn_sd.cli.profile_results import keep
-from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent
+from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent, short_name
+from qnn_sd.cli.value_types import Minutes
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, UsageError
@@ -69,7 +78,7 @@ _DEADLINE_MINUTES = 120
 @option(
     "--deadline",
     group=MEASUREMENT,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Minutes(),
     metavar="MINUTES",
     default=_DEADLINE_MINUTES,
     help="How long to wait for the jobs; they go on at AI Hub, and qnn-sd hub resume waits for them.",
@@ -117,10 +126,14 @@ def profile_command(
     pipeline = build_request.pipeline(console)
     profiles = list({each.binaries.profile.soc: each.binaries.profile for each in destinations}.values())
     if build_request.dry_run:
-        show_plan(console, pipeline, lambda planned: _build_all(planned, profiles))
+        uploads = bytes_to_send(pipeline, profiles, components)
+        place = short_name(service)
+        show_plan(console, pipeline, lambda planned: _build_all(planned, profiles), uploads=uploads, place=place)
+        jobs = len(components) * len(destinations)
+        on = ", ".join(each.device.name for each in destinations)
+        console.result(f"Then {jobs} profile job{'s' * (jobs > 1)} there, where they haven't run already, on {on}.")
         return
-    what = f"the context binaries of {', '.join(components)}"
-    require_consent(service, Upload(pipeline.identity, what), allow_upload, console)
+    require_consent(service, Upload(pipeline.identity, "context binaries", components), allow_upload, console)
     announce(pipeline, lambda planned: _build_all(planned, profiles), console, build_request)
     refused = Refusals(console, alone=len(destinations) == 1)
     bundles = _bundles(pipeline, profiles, refused)
@@ -196,7 +209,7 @@ def _submit(
         if each.binaries.remark:
             refused.console.warn(each.binaries.remark)
         soc = each.binaries.profile.soc
-        facts = facts_of(bundles[soc], pipeline.model, each.device, each.binaries, qairt)
+        facts = facts_of(bundles[soc], pipeline.model, each.device, each.binaries, qairt, iterations)
         with refused.kept():
-            submitted.append(submit(service, facts, each, files[soc], iterations))
+            submitted.append(submit(service, facts, each, files[soc]))
     return submitted

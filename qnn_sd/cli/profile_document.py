@@ -30,7 +30,7 @@ class ProfiledJob:
         job: at AI Hub.
         sha256: of the context binary.
         state: as it was last seen.
-        profile: what was measured; None where it hasn't ended well.
+        profile: what was measured; None where it hasn't ended well, or its profile can't be had.
         estimate: our own; None where there is none.
     """
 
@@ -91,11 +91,35 @@ def how_an_image_is_computed(steps: int, passes: int) -> str:
 
 def image_seconds(facts: ProfileFacts, profiles: Mapping[str, HubProfile | None]) -> float | None:
     """The time of an image, computed from medians, in seconds; None where a component is missing."""
-    calls = {"text_encoder": facts.passes, "unet": facts.steps * facts.passes, "vae_decoder": 1}
-    measured = {name: profile.median_ms for name in calls if (profile := profiles.get(name)) is not None}
-    if len(measured) < len(calls):
+    return _seconds_of(facts.steps, facts.passes, {name: each.median_ms for name, each in profiles.items() if each})
+
+
+def _seconds_of(steps: int, passes: int, medians_ms: Mapping[str, float]) -> float | None:
+    calls = {"text_encoder": passes, "unet": steps * passes, "vae_decoder": 1}
+    if not calls.keys() <= medians_ms.keys():
         return None
-    return round(sum(calls[name] * ms for name, ms in measured.items()) / 1000, 6)
+    return round(sum(count * medians_ms[name] for name, count in calls.items()) / 1000, 6)
+
+
+def merged(document: HubProfileDocument, earlier: HubProfileDocument) -> HubProfileDocument:
+    """A device's measurement with what an earlier one of the same build has besides.
+
+    Args:
+        document: of one device.
+        earlier: of the same device and build; nothing of it is taken if its figures are of another QAIRT, or if one of
+            the two is the stand-in's.
+    """
+    [now], [before] = document.devices, earlier.devices
+    if document.stand_in != earlier.stand_in or now.qairt != before.qairt:
+        return document
+    components = {each.component: each for each in before.components if each.measured is not None}
+    components |= {each.component: each for each in now.components if each.measured or each.component not in components}
+    medians = {name: each.measured.median_ms for name, each in components.items() if each.measured is not None}
+    update = {
+        "components": [components[name] for name in sorted(components)],
+        "image_seconds": _seconds_of(document.steps, document.passes, medians),
+    }
+    return document.model_copy(update={"devices": [now.model_copy(update=update)]})
 
 
 def _component(facts: ProfileFacts, name: str, job: ProfiledJob) -> HubProfiledComponent:
@@ -105,7 +129,7 @@ def _component(facts: ProfileFacts, name: str, job: ProfiledJob) -> HubProfiledC
         sha256=job.sha256,
         job=job.job.id,
         url=job.job.url,
-        state=job.state.in_words,
+        state="done, but its profile can't be had" if job.state.is_done and job.profile is None else job.state.in_words,
         measured=None if job.profile is None else _measured(job.profile),
         estimate_ms=None if job.estimate is None else job.estimate.ms,
         estimate=None if job.estimate is None else job.estimate.label,

@@ -30,6 +30,7 @@ class ProfileFacts:
         soc: whose binaries run.
         remark: why another SoC's binaries; empty for its own.
         qairt: release that the jobs ask for; empty for AI Hub's choice.
+        iterations: calls that a job measures at most; 0 for AI Hub's own number.
     """
 
     bundle: str
@@ -44,6 +45,7 @@ class ProfileFacts:
     soc: str
     remark: str
     qairt: str
+    iterations: int = 0
 
     def purpose(self, component: str, sha256: str) -> dict[str, str]:
         """As the journal keeps it with a component's job.
@@ -57,7 +59,12 @@ class ProfileFacts:
 
 
 def facts_of(
-    bundle: OpenBundle, model: ModelConfig, device: CloudDevice, binaries: DeviceBinaries, qairt: str
+    bundle: OpenBundle,
+    model: ModelConfig,
+    device: CloudDevice,
+    binaries: DeviceBinaries,
+    qairt: str,
+    iterations: int,
 ) -> ProfileFacts:
     """What is profiled.
 
@@ -67,6 +74,7 @@ def facts_of(
         device: where.
         binaries: whose it has.
         qairt: release that the jobs ask for; empty for AI Hub's choice.
+        iterations: calls that a job measures at most; 0 for AI Hub's own number.
     """
     return ProfileFacts(
         bundle=bundle.folder.name,
@@ -81,6 +89,7 @@ def facts_of(
         soc=binaries.profile.soc,
         remark=binaries.remark,
         qairt=qairt,
+        iterations=iterations,
     )
 
 

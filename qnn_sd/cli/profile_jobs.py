@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qnn_sd.ai_hub import CloudDevice, DeviceBinaries, HubJob, HubService, JobState, ProfileWork
+from qnn_sd.ai_hub import CloudDevice, DeviceBinaries, HubJob, HubService, ProfileWork
 from qnn_sd.binaries.epcontext import read_epcontext
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.profile_document import ProfiledJob
 from qnn_sd.cli.profile_estimates import kept_estimate
 from qnn_sd.cli.profile_facts import ProfileFacts
+from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import BinaryError, HubServiceError, QnnSdError
+from qnn_sd.pipeline import BuildPipeline
 from qnn_sd.toolchain import loads
 
 
@@ -58,6 +60,28 @@ def binary_of(bundle: OpenBundle, component: str) -> Path:
     return files[0]
 
 
+def bytes_to_send(
+    pipeline: BuildPipeline, profiles: Sequence[DeviceProfile], components: Sequence[str]
+) -> dict[str, int | None]:
+    """Bytes of the context binaries, by component, and by SoC where there are several. For dry runs.
+
+    Args:
+        pipeline: of a dry run.
+        profiles: the SoCs.
+        components: whose.
+
+    Returns:
+        None where one isn't built yet.
+    """
+    found: dict[str, int | None] = {}
+    for profile in profiles:
+        of_soc = f" for {profile.soc}" if len(profiles) > 1 else ""
+        for component in components:
+            files = pipeline.compile(component, profile).folder.glob("*.bin")
+            found[f"{component}{of_soc}"] = sum(each.stat().st_size for each in files) or None
+    return found
+
+
 def qairt_to_ask_for(service: HubService, compiled_with: str) -> str:
     """The QAIRT release that jobs ask for: the binaries' own, or else the next that loads them.
 
@@ -83,7 +107,7 @@ def qairt_to_ask_for(service: HubService, compiled_with: str) -> str:
 
 
 def submit(
-    service: HubService, facts: ProfileFacts, destination: Destination, binaries: Mapping[str, Path], iterations: int
+    service: HubService, facts: ProfileFacts, destination: Destination, binaries: Mapping[str, Path]
 ) -> SubmittedJobs:
     """Uploads what isn't there yet, and submits a job for each component.
 
@@ -92,18 +116,17 @@ def submit(
         facts: what is profiled.
         destination: where.
         binaries: the file of each component.
-        iterations: calls that a job measures; 0 for AI Hub's own number.
 
     Raises:
         QnnSdError: the account, the service or the device refuses.
     """
     options = f"--qairt_version {facts.qairt}" if facts.qairt else ""
-    if iterations:
-        options = f"{options} --max_profiler_iterations {iterations}".strip()
+    if facts.iterations:
+        options = f"{options} --max_profiler_iterations {facts.iterations}".strip()
     jobs = {}
     for component, path in binaries.items():
         model = service.upload(path, component)
-        work = ProfileWork(model, destination.device, options, component)
+        work = ProfileWork(model, destination.device, options, f"{facts.model} {component}")
         jobs[component] = (service.submit(work, facts.purpose(component, model.sha256)), model.sha256)
     return SubmittedJobs(facts, jobs)
 
@@ -122,33 +145,29 @@ def results_of(
 
     Returns:
         What there is of each build and device, and what the command ends with: the first failure, or the deadline.
+        A result that can't be had is a failure, too.
 
     Raises:
-        HubServiceError: the service or network failed.
+        HubServiceError: the service or network failed while the jobs went on.
     """
     jobs = [job for each in submitted for job, _ in each.jobs.values()]
     states = service.follow(jobs, deadline_s)
-    failed = [service.job_error(each, states[each.id]) for each in jobs if states[each.id].is_failed]
-    for error in failed[1:]:
-        console.error(error)
-    left = [each for each in jobs if not states[each.id].has_ended]
-    end = failed[0] if failed else service.deadline_error(left, states, deadline_s) if left else None
+    failed: list[QnnSdError] = [service.job_error(each, states[each.id]) for each in jobs if states[each.id].is_failed]
     found = []
     for each in submitted:
-        profiled = {name: _profiled(service, each.facts, name, job, states, cache) for name, job in each.jobs.items()}
+        profiled = {}
+        for name, (job, sha256) in each.jobs.items():
+            profile = None
+            try:
+                profile = service.profile(job) if states[job.id].is_done else None
+            except HubServiceError as error:
+                # The others' results are worth keeping all the same.
+                failed.append(error)
+            estimate = kept_estimate(cache, each.facts.bundle, name)
+            profiled[name] = ProfiledJob(job, sha256, states[job.id], profile, estimate)
         found.append((each.facts, profiled))
+    for further in failed[1:]:
+        console.error(further)
+    left = [each for each in jobs if not states[each.id].has_ended]
+    end = failed[0] if failed else service.deadline_error(left, states, deadline_s) if left else None
     return found, end
-
-
-def _profiled(
-    service: HubService,
-    facts: ProfileFacts,
-    component: str,
-    submitted: tuple[HubJob, str],
-    states: Mapping[str, JobState],
-    cache: Path,
-) -> ProfiledJob:
-    job, sha256 = submitted
-    state = states[job.id]
-    profile = service.profile(job) if state.is_done else None
-    return ProfiledJob(job, sha256, state, profile, kept_estimate(cache, facts.bundle, component))

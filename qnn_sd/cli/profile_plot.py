@@ -37,6 +37,7 @@ def svg(document: HubProfileDocument) -> str:
     longest = max(
         (ms for device in document.devices for each in device.components for _, ms, _ in _bars(each)), default=1.0
     )
+    longest = longest if longest > 0 else 1.0  # an older document may have nothing but zeros
     drawn: list[str] = []
     y = MARGIN
     for device in document.devices:

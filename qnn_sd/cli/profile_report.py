@@ -9,6 +9,7 @@ from qnn_sd.cli.documents.hub_profile import HubProfiledComponent, HubProfiledDe
 from qnn_sd.console import Console
 
 _SLOWEST_SHOWN = 5
+_MS_DIGITS = 3
 
 
 def show(console: Console, document: HubProfileDocument) -> None:
@@ -16,10 +17,10 @@ def show(console: Console, document: HubProfileDocument) -> None:
     if document.note:
         console.result(document.note)
     for device in document.devices:
-        _show_device(console, device)
+        _show_device(console, device, document.stand_in)
 
 
-def _show_device(console: Console, device: HubProfiledDevice) -> None:
+def _show_device(console: Console, device: HubProfiledDevice, stand_in: bool) -> None:
     console.result(f"{device.name}, {device.title} ({device.soc}), system {device.os}{_qairt(device)}")
     if device.remark:
         console.result(device.remark)
@@ -28,16 +29,17 @@ def _show_device(console: Console, device: HubProfiledDevice) -> None:
     rows = [[*_row(each), *_cells(each, further)] for each in measured]
     if rows:
         console.table([*columns, *further], rows, lambda value: f"{value:,.2f}")
-    for each in device.components:
-        if each.measured is None:
-            console.result(f"{each.component}: {each.state}")
-    _show_slowest(console, measured)
+    if stand_in:
+        console.result("the slowest layers: left out, since the stand-in makes their times by a rule")
+    else:
+        _show_slowest(console, measured)
     for name, text in _sources(measured):
         console.result(f"{name}: {text}")
     if device.image_seconds is not None:
         console.result(f"an image: {in_seconds(device.image_seconds)}. {device.image}")
     for each in device.components:
-        console.result(f"{each.component}: {each.url}")
+        state = "" if each.measured else f" ({each.state})"
+        console.result(f"{each.component}: {each.url}{state}")
 
 
 def in_seconds(seconds: float) -> str:
@@ -82,10 +84,14 @@ def _show_slowest(console: Console, measured: Sequence[HubProfiledComponent]) ->
         [each.component, op.name, op.type or "-", op.unit, _or_dash(op.ms), _or_dash(op.cycles)]
         for each in measured
         for op in (each.measured.slowest if each.measured else [])[:_SLOWEST_SHOWN]
+        # A time that is shown as 0 ranks nothing.
+        if op.cycles or round(op.ms or 0, _MS_DIGITS)
     ]
     if rows:
         console.result("the slowest layers")
-        console.table(["component", "layer", "op", "unit", "ms", "cycles"], rows, lambda value: f"{value:,.3f}")
+        console.table(
+            ["component", "layer", "op", "unit", "ms", "cycles"], rows, lambda value: f"{value:,.{_MS_DIGITS}f}"
+        )
 
 
 def _or_dash(figure: float | None) -> object:

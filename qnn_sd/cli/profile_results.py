@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from qnn_sd.ai_hub.journal import FOLDER
 from qnn_sd.cli.documents import HubProfileDocument
 from qnn_sd.cli.documents.report import ReportedDevice
+from qnn_sd.cli.profile_document import merged
 from qnn_sd.console import json_text
 from qnn_sd.output_files import output_error, written_aside
 
@@ -19,7 +20,7 @@ _MEASURED = "measured"
 
 
 def keep(document: HubProfileDocument, cache: Path) -> None:
-    """Keeps what each device measured; an earlier measurement of the same build there is replaced.
+    """Keeps what each device measured; an earlier measurement of the same component and build there is replaced.
 
     Args:
         document: of one device or several.
@@ -31,13 +32,17 @@ def keep(document: HubProfileDocument, cache: Path) -> None:
     for device in document.devices:
         if not any(each.measured for each in device.components):
             continue
-        place = re.sub(r"[^a-z0-9]+", "-", f"{device.name} {device.os}".lower()).strip("-")
+        # What a stand-in made up never replaces what a device measured.
+        whose = f"{device.name} {device.os}{' stand-in' * document.stand_in}"
+        place = re.sub(r"[^a-z0-9]+", "-", whose.lower()).strip("-")
         path = cache / FOLDER / _MEASURED / device.folder / f"{place}.json"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(path, error) from error
         alone = document.model_copy(update={"devices": [device], "error": None})
+        if (earlier := _read(path)) is not None:
+            alone = merged(alone, earlier)
         with written_aside(path) as aside:
             aside.write_text(json_text(alone.content), "utf-8")
 
@@ -49,7 +54,7 @@ def measured_binaries(cache: Path, binaries: Mapping[str, str]) -> list[Reported
         cache: folder of the artifacts.
         binaries: their hashes by component.
     """
-    found: dict[tuple[str, str], ReportedDevice] = {}
+    found: dict[tuple[str, str, bool], ReportedDevice] = {}
     folders = (cache / FOLDER / _MEASURED).glob("*")
     documents = [each for folder in folders for each in kept_of(cache, folder.name)]
     for document in sorted(documents, key=lambda each: each.made_at):
@@ -60,7 +65,7 @@ def measured_binaries(cache: Path, binaries: Mapping[str, str]) -> list[Reported
             if each.measured is not None and binaries.get(each.component) == each.sha256
         }
         if same:
-            found[device.name, device.os] = ReportedDevice(
+            found[device.name, device.os, document.stand_in] = ReportedDevice(
                 name=device.name,
                 os=device.os,
                 made_at=document.made_at,
@@ -78,10 +83,13 @@ def kept_of(cache: Path, bundle: str) -> list[HubProfileDocument]:
         cache: folder of the artifacts.
         bundle: name of its folder.
     """
-    found = []
-    for path in sorted((cache / FOLDER / _MEASURED / bundle).glob("*.json")):
-        try:
-            found.append(HubProfileDocument.model_validate(json.loads(path.read_text("utf-8"))))
-        except (OSError, ValueError, ValidationError):
-            continue
-    return found
+    found = map(_read, sorted((cache / FOLDER / _MEASURED / bundle).glob("*.json")))
+    return [each for each in found if each is not None]
+
+
+def _read(path: Path) -> HubProfileDocument | None:
+    try:
+        found = HubProfileDocument.model_validate(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, ValidationError, RecursionError):
+        return None
+    return found if len(found.devices) == 1 else None

@@ -12,6 +12,7 @@ import click
 from qnn_sd import artifact, resources
 from qnn_sd.bundle_manifest import Bundle, OpenBundle
 from qnn_sd.cli.command_line import is_typed
+from qnn_sd.cli.compiled_elsewhere import compiled_elsewhere
 from qnn_sd.cli.generating import generate_images, image_paths, local_runner
 from qnn_sd.cli.generation_options import GenerationOptions
 from qnn_sd.cli.image_facts import bundle_image_document
@@ -166,6 +167,8 @@ def _say_origin(bundle: OpenBundle, where: TargetOptions, console: Console) -> N
     info = bundle.info
     if info.published is not None:
         console.say(f"the binaries are {shown(info.published.text, 200)}")
+    if (compiled := compiled_elsewhere(bundle.folder)) is not None:
+        console.say(f"the binaries were {shown(compiled, 200)}")
     if info.soc is not None and where.fallback and not bundle.has_fallbacks:
         console.say("the bundle holds no QDQ graphs: nothing runs on the CPU in the place of a binary")
 

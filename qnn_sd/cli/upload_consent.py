@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qnn_sd.ai_hub import HubService
@@ -25,11 +26,15 @@ class Upload:
 
     Attributes:
         of: the checkpoint and what was put into it.
-        what: is uploaded of it, such as ``the context binaries of text_encoder and unet``.
+        kind: of files that are uploaded, such as ``context binaries``.
+        components: whose they are.
+        inputs: what else goes with them, such as ``recorded inputs``; empty for nothing.
     """
 
     of: CheckpointIdentity
-    what: str
+    kind: str
+    components: Sequence[str]
+    inputs: str = ""
 
     @property
     def is_own(self) -> bool:
@@ -50,9 +55,36 @@ class Upload:
         further = [*(each.name for each in self.of.loras), *(each.name for each in self.of.embeddings)]
         return ", ".join([self.of.checkpoint.name, *further])
 
+    @property
+    def text(self) -> str:
+        """For people."""
+        files = f"{self.named}'s {self.kind} ({', '.join(self.components)})"
+        return f"{files} and {self.inputs}" if self.inputs else files
+
+
+def place_of(service: HubService) -> str:
+    """Who answers, for people: the stand-in is never called AI Hub.
+
+    Raises:
+        HubServiceError: the service or network failed.
+    """
+    name = "a stand-in for AI Hub on this machine" if service.is_stand_in else "Qualcomm AI Hub"
+    return f"{name} ({service.host})"
+
+
+def short_name(service: HubService) -> str:
+    """The same in two words.
+
+    Raises:
+        HubServiceError: the service or network failed.
+    """
+    return "the stand-in" if service.is_stand_in else "AI Hub"
+
 
 def require_consent(service: HubService, upload: Upload, allowed: bool, console: Console) -> None:
-    """Makes sure that an upload is wanted, and says what goes where. The answer holds for this content and account.
+    """Makes sure that an upload is wanted, and says what is used where. The answer holds for this content and account.
+
+    What is there already isn't sent again, so the remark doesn't say that something is sent: uploads say so themselves.
 
     Args:
         service: the account.
@@ -61,21 +93,24 @@ def require_consent(service: HubService, upload: Upload, allowed: bool, console:
         console: asks.
 
     Raises:
+        HubServiceError: the service or network failed.
         UploadNotAllowedError: nobody has allowed it.
     """
-    where = f"Qualcomm AI Hub ({service.host})"
-    console.say(f"to {where}, with the account of {service.account_file}: {upload.what} of {upload.named}")
+    where = place_of(service)
+    console.say(
+        f"at {where}, with the account of {service.account_file}: {upload.text}; only what isn't there yet is sent"
+    )
     if not upload.is_own or service.journal.is_allowed(upload.key):
         return
     if not allowed and not _asked(upload, where, console):
         raise UploadNotAllowedError(
             f"{upload.named} is not the demo, and nobody has allowed to upload what is made of it",
-            why=f"{upload.what[:1].upper()}{upload.what[1:]} would go to {where}.",
+            why=f"{upload.text} would go to {where}.",
             hint="Add --allow-upload if you may upload it: its licence and AI Hub's terms say whether.",
         )
     service.journal.allow(upload.key, upload.named)
 
 
 def _asked(upload: Upload, where: str, console: Console) -> bool:
-    question = f"{upload.named}: {upload.what} would go to {where}, with your account. Upload?"
+    question = f"{upload.text} would go to {where}, with your account. Upload?"
     return console.can_ask and console.ask(question)

@@ -71,6 +71,22 @@ class Name(Text):
         return self._named(str(value))
 
 
+class Minutes(click.FloatRange):
+    """A time to wait, above 0 and up to a year: what is no number, or has no end, would wait for ever."""
+
+    _MOST = 366 * 24 * 60.0
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The minutes."""
+        minutes = float(super().convert(value, param, ctx))
+        if not minutes <= self._MOST:  # NaN is neither above nor below
+            self.fail(f"{value} is no number of minutes up to a year ({self._MOST:.0f}).", param, ctx)
+        return minutes
+
+
 class SomeSocs(click.ParamType[tuple[str, ...]]):
     """A SoC by any of its names, several with commas between, or ``all``: what ``--soc`` takes for each."""
 

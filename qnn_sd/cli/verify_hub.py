@@ -54,8 +54,10 @@ def run_hub_verification(
     if build_request.dry_run:
         show_plan(console, pipeline, build)
         return
-    what = f"the context binaries of {', '.join(request.components)}, with recorded inputs"
-    require_consent(service, Upload(pipeline.identity, what), request.allow_upload, console)
+    upload = Upload(pipeline.identity, "context binaries", request.components, "recorded inputs")
+    require_consent(service, upload, request.allow_upload, console)
+    if service.is_stand_in and request.emulator:
+        console.say("the stand-in's jobs run on the emulator, too: --no-emulator halves the time")
     announce(pipeline, build, console, build_request)
     build(pipeline)
     console.kept.build_is_whole()
@@ -87,6 +89,7 @@ def _document(
         size=image_size(pipeline.model),
         own_checkpoint=build_request.sources != Sources(),
         verdict="refused" if refusals else "passed",
+        stand_in=any(each.verified.stand_in for each in judged),
         devices=[each.verified for each in judged],
         versions={"qnn-sd": __version__, **qnn_provider.versions()},
         file=None if report is None else str(report),

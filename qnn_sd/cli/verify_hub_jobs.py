@@ -58,7 +58,9 @@ def submit(run: SiliconRun, service: HubService) -> HubJob:
     network = run.component.network
     model = upload(network, run.form, service)
     inputs = inputs_of(network, [each.feeds for each in run.component.inputs])
-    return service.submit(InferenceWork(model, run.device, inputs, run.options, network.name))
+    return service.submit(
+        InferenceWork(model, run.device, inputs, run.options, f"{run.component.model} {network.name}")
+    )
 
 
 def collect(run: SiliconRun, job: HubJob, service: HubService) -> tuple[SiliconJob, list[Outputs]]:

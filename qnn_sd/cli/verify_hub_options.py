@@ -14,6 +14,7 @@ from qnn_sd.cli.documents.verify_hub import HubForm
 from qnn_sd.cli.help import CHECKS, TARGET, option
 from qnn_sd.cli.options import Command, refuse_typed
 from qnn_sd.cli.upload_consent import allow_upload_option
+from qnn_sd.cli.value_types import Minutes
 from qnn_sd.errors import SettingError
 from qnn_sd.pipeline import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS
 
@@ -93,7 +94,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     option(
         "--deadline",
         group=CHECKS,
-        type=click.FloatRange(min=0, min_open=True),
+        type=Minutes(),
         metavar="MINUTES",
         default=DEADLINE_MINUTES,
         help="With --hub: how long to wait for the jobs; they go on there, and the same command finds them.",

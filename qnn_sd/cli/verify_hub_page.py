@@ -17,6 +17,8 @@ from qnn_sd.verification import SQNR_FIGURES
 
 _FIGURES = ("component", "silicon / emulator", "silicon / QDQ", "silicon / float", "QDQ / float", "ms", "job")
 
+_STAND_IN_TITLE = "# qnn-sd against a stand-in for Qualcomm AI Hub: no device"
+
 
 def write_hub_page(output: Path, document: VerifyHubDocument, privacy: Privacy) -> None:
     """Writes the page; it names no user, machine, path or checkpoint.
@@ -37,9 +39,10 @@ def hub_page(document: VerifyHubDocument, told: Mapping[str, Any]) -> str:
         told: the same as JSON, for programs, without what is private.
     """
     size, which = document.size, ", another checkpoint" * document.own_checkpoint
+    whose = ", against a stand-in: no device" * document.stand_in
     parts = [
-        "# qnn-sd on a device at Qualcomm AI Hub",
-        f"**{document.verdict.capitalize()}.** {cell(told['model'])}{which}, {size.width}x{size.height}. "
+        "# qnn-sd on a device at Qualcomm AI Hub" if not document.stand_in else _STAND_IN_TITLE,
+        f"**{document.verdict.capitalize()}{whose}.** {cell(told['model'])}{which}, {size.width}x{size.height}. "
         f"Made {document.made_at}.",
     ]
     for each, as_told in zip(document.devices, told["devices"], strict=True):

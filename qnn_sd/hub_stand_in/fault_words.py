@@ -10,7 +10,10 @@ from typing import Any
 
 from qai_hub import public_api_pb2 as api
 
+from qnn_sd.ai_hub import near_names
+from qnn_sd.config.soc_names import name_key
 from qnn_sd.errors import SettingError, did_you_mean
+from qnn_sd.hub_stand_in.devices import all_devices
 from qnn_sd.hub_stand_in.faults import Faults, JobFailure, Noise, Slow, StatusFault, Stuck, Weakened, WrongModel
 
 
@@ -73,6 +76,20 @@ def _release(value: str) -> str:
     return value
 
 
+def _device(value: str) -> str:
+    """A listed device's name; case and spaces don't matter."""
+    names = dict.fromkeys(each.name for each in all_devices())
+    found = next((each for each in names if name_key(each) == name_key(value)), None)
+    if found is None:
+        near = ", ".join(near_names(value, names))
+        raise SettingError(
+            f"The stand-in lists no device {value!r}",
+            why=f"Nearest: {near}." if near else "",
+            hint="qnn-sd hub devices lists those that it has.",
+        )
+    return found
+
+
 # Each name with the field that it fills, how its value is read, and how it is written. Those of the first may be given
 # several times.
 _SEVERAL: dict[str, tuple[str, Callable[[str], Any], str]] = {
@@ -83,8 +100,8 @@ _SEVERAL: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "stuck": ("stuck", _stuck, "COMPONENT[:STATE], such as stuck=unet:60"),
     "slow": ("slow", _slow, "[COMPONENT:]POLLS, such as slow=3"),
     "status": ("statuses", _status, "CODE[:PATH[:TIMES]], such as status=500:jobs:2"),
-    "gone": ("gone", str, "DEVICE"),
-    "retired": ("retired", str, "DEVICE"),
+    "gone": ("gone", _device, "DEVICE"),
+    "retired": ("retired", _device, "DEVICE"),
 }
 _ONE: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "retry-after": ("retry_after", _whole, "SECONDS"),

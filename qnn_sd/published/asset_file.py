@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from qnn_sd.runtime_libraries import (
 
 # Stable Diffusion 1.5 in W8A16 has 1.1 GB.
 _MOST_BYTES = 6 << 30
+# It is the name of a file here.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\.zip")
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,10 @@ def ensure_asset(asset: PublishedAsset, store: Store, cache: Path, console: Cons
         IntegrityError: it has another hash than at its first download.
         OutputError: the cache can't be written.
     """
-    if not asset.file_name.endswith(".zip"):
+    if not _PLAIN_NAME.fullmatch(asset.file_name):
         raise IntegrityError(
             f"AI Hub Models {asset.release} names no zip for {asset.chipset}",
-            why=f"It names {asset.file_name!r}.",
+            why=f"It names {asset.file_name[:80]!r}.",
             hint="Choose another --release.",
         )
     recorded = recorded_hash(_record_name(asset))

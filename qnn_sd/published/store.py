@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
-from urllib.parse import urlsplit
 
 from qnn_sd.errors import DownloadError, IntegrityError, SettingError
+from qnn_sd.in_words import shown
 from qnn_sd.installation import install_extra
-from qnn_sd.runtime_libraries import Repository, connection_error, http_error, without_credentials
+from qnn_sd.runtime_libraries import Repository, connection_error, http_error, server_of, without_credentials
 
 # As qai_hub_models_cli 0.65.0 has it (common.py).
 PUBLIC_STORE = "https://qaihub-public-assets.s3.us-west-2.amazonaws.com"
@@ -29,6 +29,7 @@ class Store(Repository):
 
         Raises:
             DownloadError: there is no answer, or the package requests isn't installed.
+            IntegrityError: https was redirected to http.
         """
         try:
             import requests  # noqa: PLC0415 (it comes with an extra)
@@ -37,9 +38,18 @@ class Store(Repository):
                 "Published binaries can't be fetched", why=f"{error}.", hint=f"{install_extra('hub')}."
             ) from error
         try:
-            return requests.get(url, stream=True, timeout=_TIMEOUT, headers=dict(headers or {}))
+            answer = requests.get(url, stream=True, timeout=_TIMEOUT, headers=dict(headers or {}))
         except (OSError, ValueError) as error:
             raise connection_error(url, error) from error
+        ways = [each.url for each in (*answer.history, answer)]
+        if url.startswith("https:") and not all(each.startswith("https:") for each in ways):
+            answer.close()
+            raise IntegrityError(
+                f"{without_credentials(url)} leads away from https",
+                why=f"It was redirected to {without_credentials(ways[-1])}, where anybody between could change it.",
+                hint="Name another repository with --repository.",
+            )
+        return answer
 
     def refusal(self, url: str, status: int) -> DownloadError:
         """The error for an HTTP status other than success, of a file that a manifest names."""
@@ -56,20 +66,31 @@ class Store(Repository):
         return {}
 
     def at(self, url: str) -> str:
-        """Where a file is that a manifest gives the public store's address of.
+        """Where a file is that a manifest names.
+
+        Manifests give the public store's addresses. A manifest may not lead to any other server than the one that it
+        is from: it could name one of a private network, or one without TLS.
 
         Raises:
-            IntegrityError: it is no http address.
+            IntegrityError: it is no http address, or one elsewhere.
         """
         if url == PUBLIC_STORE or url.startswith(f"{PUBLIC_STORE}/"):
             return self.url + url.removeprefix(PUBLIC_STORE)
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise IntegrityError(
-                f"A manifest in {without_credentials(self.url)} names no address of a file",
-                why=f"It says {url[:80]!r}.",
-                hint="Choose another --release, or another --repository.",
-            )
+        server = server_of(url)
+        if server is None:
+            raise self._misled("names no address of a file", f"It says {url[:80]!r}.")
+        if server != server_of(self.url):
+            host = without_credentials(url).split("/")[2]
+            tls = " without TLS" if server[0] == "http" else ""
+            raise self._misled("leads to another server", f"It names a file of {shown(host)}{tls}.")
         return url
+
+    def _misled(self, what: str, why: str) -> IntegrityError:
+        return IntegrityError(
+            f"A manifest in {without_credentials(self.url)} {what}",
+            why=why,
+            hint="Choose another --release, or another --repository.",
+        )
 
     def manifest_file(self, url: str) -> bytes | None:
         """The content of a small file; None if it isn't there.
@@ -106,7 +127,7 @@ def open_store(url: str | None) -> Store:
     """
     if url is None:
         return Store(PUBLIC_STORE)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if server_of(url) is None:
         raise SettingError(
             f"{without_credentials(url)!r} is no repository",
             hint=f"Give the https URL of a mirror that has the paths of {PUBLIC_STORE}.",

@@ -15,7 +15,13 @@ from qnn_sd.runtime_libraries.fetching import FetchResult, fetch
 from qnn_sd.runtime_libraries.pins import Pin, Pins, PublishedSet, load_pins
 from qnn_sd.runtime_libraries.qairt_sdk import QairtSdk, open_qairt_sdk, published_set_for_sdk
 from qnn_sd.runtime_libraries.recorded_hashes import hash_record_file, record_hash, recorded_hash
-from qnn_sd.runtime_libraries.repository import Repository, connection_error, http_error, without_credentials
+from qnn_sd.runtime_libraries.repository import (
+    Repository,
+    connection_error,
+    http_error,
+    server_of,
+    without_credentials,
+)
 from qnn_sd.runtime_libraries.select import (
     LibraryFolder,
     RuntimeLibraries,
@@ -54,5 +60,6 @@ __all__ = [
     "record_hash",
     "recorded_hash",
     "select_libraries",
+    "server_of",
     "without_credentials",
 ]

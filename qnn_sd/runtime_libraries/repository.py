@@ -16,11 +16,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from qnn_sd.errors import DownloadError, IntegrityError, SettingError, did_you_mean
 from qnn_sd.installation import install_extra
+from qnn_sd.network_reasons import network_reason
 from qnn_sd.runtime_libraries.pins import Pin
 
 # Seconds for a connection, and between two chunks of an answer.
 _TIMEOUT = (15, 60)
 _MAX_CHECKSUM_FILE_BYTES = 4096
+_PORTS = {"http": 80, "https": 443}
 # The checksum files beside an artifact: suffix, and number of hex digits.
 _CHECKSUM_DIGITS = {"sha256": 64, "sha1": 40}
 
@@ -111,7 +113,7 @@ def open_repository(name_or_url: str) -> Repository:
         ) from error
     known = {**MavenContext().remote_repos, **GlobalSettings.load().repositories}
     url = known.get(name_or_url, name_or_url)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if server_of(url) is None:
         raise SettingError(
             f"{without_credentials(url)!r} is no repository",
             hint=f"Give its https URL, or a name. {did_you_mean(name_or_url, known)}",
@@ -119,9 +121,23 @@ def open_repository(name_or_url: str) -> Repository:
     return Repository(url.rstrip("/"))
 
 
+def server_of(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of an http or https URL; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in _PORTS and parts.hostname:
+            return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
+    except ValueError:  # half an IPv6 address, or a port that is no number
+        pass
+    return None
+
+
 def without_credentials(url: str) -> str:
     """A URL for messages: without user name and password, and without a query."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return re.sub(r"//[^/]*@", "//", url).partition("?")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -141,7 +157,7 @@ def connection_error(url: str, error: Exception) -> DownloadError:
     """The error for a repository that doesn't answer."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     # The libraries' messages may contain the URL with its password.
-    why = re.sub(r"//[^/@\s]*@", "//", first)[:400]
+    why = network_reason([str(error)]) or re.sub(r"//[^/@\s]*@", "//", first)[:400]
     return DownloadError(
         f"{without_credentials(url)} can't be reached",
         why=why,

@@ -391,7 +391,7 @@ class PlannedUpload(StrictModel):
     """What would be sent to AI Hub.
 
     Attributes:
-        component: whose graph.
+        component: whose graph or context binary; with the SoC where there are several.
         bytes: of its files; null where it isn't built yet.
     """
 

@@ -64,7 +64,7 @@ class HubProfiledComponent(StrictModel):
         job: identifier at AI Hub.
         url: the job's page.
         state: in words, such as done, failed or waiting for a device.
-        measured: on the device; null where the job hasn't ended well.
+        measured: on the device; null where the job hasn't ended well, or its profile can't be had.
         estimate_ms: our estimate of a call by the QNN compiler; null where none was made.
         estimate: whose estimate that is, in words; null likewise.
         published_ms: a call as the chip's vendor published it; null for another network than it is of.

@@ -73,6 +73,8 @@ class InspectDocument(Document):
         bytes: of all binaries together.
         model: that a bundle is of; null elsewhere.
         published: where a bundle's binaries are from that somebody else compiled; null elsewhere.
+        compiled: who compiled our binaries elsewhere, such as Qualcomm AI Hub or the stand-in for it, in words; null
+            where they were compiled here.
         binaries: all of them.
         runtimes: those that are known here.
         other_files: files of a folder that are no context binaries, with the reason.
@@ -86,6 +88,7 @@ class InspectDocument(Document):
     bytes: int
     model: str | None
     published: Published | None
+    compiled: str | None
     binaries: list[InspectedBinary]
     runtimes: list[RuntimeVersion]
     other_files: list[str]

@@ -17,14 +17,12 @@ class MeasuredAtHub(StrictModel):
         name: of the device.
         os: version of its system.
         made_at: when, UTC, ISO 8601.
-        stand_in: whether a stand-in answered, and no device was used.
         image_seconds: of an image, computed from the components' times; null where one is missing.
     """
 
     name: str
     os: str
     made_at: str
-    stand_in: bool
     image_seconds: float | None
 
 

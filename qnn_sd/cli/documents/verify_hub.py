@@ -132,7 +132,8 @@ class VerifyHubDocument(Document):
         model: name of the model config.
         size: of the image.
         own_checkpoint: whether another checkpoint than the config's was built.
-        verdict: in a word.
+        verdict: in a word; where a stand-in answered, it says nothing of a device.
+        stand_in: whether a stand-in answered, and no device was used.
         devices: one after the other, as they were typed.
         versions: of packages, by name.
         file: the report; null without --report.
@@ -145,6 +146,7 @@ class VerifyHubDocument(Document):
     size: ImageSize
     own_checkpoint: bool
     verdict: Literal["passed", "refused"]
+    stand_in: bool
     devices: list[DeviceVerification]
     versions: dict[str, str]
     file: str | None
