@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from qnn_sd.bundle_manifest import Kind, OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import GENERATE
 from qnn_sd.cli.forecast import announce
-from qnn_sd.cli.generating import generate_images, image_paths, local_runner
+from qnn_sd.cli.generating import generate_images, image_paths, placed
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
 from qnn_sd.cli.help import GENERATION, MODEL, OUTPUT, option
 from qnn_sd.cli.hub_run import HubPlace, open_hub
@@ -36,7 +35,7 @@ from qnn_sd.image_metadata import ImageDocument, TargetKind
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.client import Phone, other_soc
-from qnn_sd.targets.adb.session.deployment import Deployment, deployed
+from qnn_sd.targets.adb.session.deployment import Deployment
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 
@@ -168,7 +167,6 @@ def run_command(
         console.say(f"the worker stays warm for {WARM_SECONDS // 60} minutes (qnn-sd unstage ends it)")
 
 
-@contextmanager
 def _place(
     bundle: OpenBundle,
     hub: HubPlace | None,
@@ -176,20 +174,8 @@ def _place(
     where: TargetOptions,
     cache: Path,
     console: Console,
-) -> Iterator[tuple[Runner, Deployment | None]]:
+) -> AbstractContextManager[tuple[Runner, Deployment | None]]:
     """Where the components run, and on a phone what it measures itself."""
     if hub is not None:
-        yield hub.runner(bundle), None
-    elif phone is None:
-        yield local_runner(bundle, where.fallback, console), None
-    else:
-        with deployed(
-            phone,
-            bundle,
-            TEXT_TO_IMAGE_COMPONENTS,
-            cache,
-            console,
-            fallback=where.fallback,
-            keep_alive=where.keep_alive,
-        ) as deployment:
-            yield deployment.runner, deployment
+        return nullcontext((hub.runner(bundle), None))
+    return placed(bundle, phone, where, cache, console)
