@@ -6,7 +6,6 @@ import pickle
 import socket
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -157,13 +156,6 @@ def test_a_client_that_is_missing_or_too_old() -> None:
 
 
 # What the service says of an account. Waits are not waited.
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "hub") as stand_in:
-        monkeypatch.setenv("QAIHUB_CLIENT_INI", str(stand_in.client_ini))
-        yield stand_in
 
 
 @pytest.fixture

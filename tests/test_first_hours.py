@@ -87,7 +87,7 @@ FIRST_HOURS: dict[str, tuple[Step, ...]] = {
         Step("qnn-sd docs compile | head -1", sees=("# Compile",)),
     ),
     "an AI Hub user without a phone": (
-        Step("qnn-sd doctor", sees=("ai hub", "qai-hub configure")),
+        Step("qnn-sd doctor", sees=("ai hub", "For cloud devices")),
         Step("qnn-sd compile --soc sm8650", sees=("text_encoder", "vae_decoder", "Snapdragon 8 Gen 3")),
         Step(
             "qnn-sd run 'a green star' --seed 5 --steps 1 -o star.png",

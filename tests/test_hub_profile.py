@@ -26,6 +26,7 @@ from qnn_sd.cli.profile_report import show
 from qnn_sd.cli.profile_results import keep, measured_binaries
 from qnn_sd.cli.upload_consent import Upload, require_consent
 from qnn_sd.cli.value_types import type_of
+from qnn_sd.config import load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import HubDeviceError, HubServiceError, UploadNotAllowedError
 from qnn_sd.export.checkpoint import CheckpointIdentity
@@ -40,8 +41,6 @@ FACTS = ProfileFacts("b-1", "sd15", 512, 512, 20, 2, DEVICE, "15", False, "sm865
 @pytest.fixture
 def bundle(pipeline: BuildPipeline) -> OpenBundle:
     """The demo's, which the session's other tests have too."""
-    from qnn_sd.config import load_profile
-
     return pipeline.bundle(load_profile("sm8650"), TEXT_TO_IMAGE_COMPONENTS)
 
 
@@ -108,8 +107,8 @@ def test_the_demo_is_measured_once_kept_and_taken_up(
     [line] = [each for each in here("devices", "--known").stdout.splitlines() if "measured at AI Hub" in each]
     assert line.startswith("sm8650, tiny-sd 128x128 measured at AI Hub: ")
     assert f"an image (computed), {DEVICE}, " in line
-    stages = {each.component: each.folder for each in pipeline.reports if each.stage == "compile"}
-    binaries = {name: sha256_of_file(next(folder.glob("*.bin"))) for name, folder in stages.items()}
+    folders = {name: pipeline.compile(name, load_profile("sm8650")).folder for name in TEXT_TO_IMAGE_COMPONENTS}
+    binaries = {name: sha256_of_file(next(folder.glob("*.bin"))) for name, folder in folders.items()}
     reported = measured_binaries(cache, binaries)
     assert {each.stand_in for each in reported} == {True, False}
     for each in reported:

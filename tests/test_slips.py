@@ -103,6 +103,7 @@ def test_the_line_to_type_is_said(typed: str, what: str, to_type: str, here: Cli
         ("run x --cfg much", "--guidance much is no number", "Give one, such as --guidance 7.5."),
         ("run x --target gpu", "--target gpu is not possible", "Choose emulator, cpu, phone or hub:DEVICE."),
         ("unstage --older-than -1", "--older-than -1 is not possible", "Choose 0 or more."),
+        ("hub resume --deadline 0", "--deadline 0 is not possible", "Choose more than 0."),
         ("unstage --older-than soon", "--older-than soon is no whole number", "such as --older-than 30."),
         ("run x --json=yes", "--json takes no value", "Type --json alone."),
         ("run x --step 3", "There is no option --step", "Did you mean --steps? qnn-sd run --help lists the options."),

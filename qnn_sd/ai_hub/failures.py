@@ -45,14 +45,14 @@ _LINES: tuple[tuple[str, Explanation], ...] = (
         r"0x0*c26\b|\b3110\b",
         Explanation(
             "QNN's op validation refuses an op (0xc26): the chip has no form of it for these types.",
-            "qnn-sd bisect finds the op; qnn-sd devices --known says what the chip computes in",
+            "qnn-sd verify --bisect finds the op; qnn-sd devices --known says what the chip computes in",
         ),
     ),
     (
         r"exit code 14\b",
         Explanation(
             "QNN's context binary generator refused the graph (exit code 14).",
-            "Look at the log for the op; qnn-sd bisect finds it here",
+            "Look at the log for the op; qnn-sd verify --bisect finds it here",
         ),
     ),
     (

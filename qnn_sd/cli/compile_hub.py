@@ -17,11 +17,10 @@ from qnn_sd.cli.compile_report import Compiled, compile_document, show_compiled
 from qnn_sd.cli.documents.build import HubCompile, HubJobLink
 from qnn_sd.cli.forecast import announce
 from qnn_sd.cli.help import TARGET, option
-from qnn_sd.cli.options import Command, open_profile, refuse_typed
+from qnn_sd.cli.options import Command, deadline_option, open_profile, refuse_typed
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.stage_output import WHOLE, Copies
 from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent
-from qnn_sd.cli.value_types import Minutes
 from qnn_sd.config import DeviceProfile, takes_int16_operands
 from qnn_sd.console import Console
 from qnn_sd.errors import HubDeviceError, SettingError
@@ -74,13 +73,10 @@ _OPTIONS = (
         default_text="that of the installed compiler",
         help="QAIRT release that AI Hub compiles with, such as 2.45; a phone's libraries must not be older.",
     ),
-    option(
-        "--deadline",
-        group=TARGET,
-        metavar="MINUTES",
-        type=Minutes(),
-        default=_DEADLINE_MINUTES,
-        help="How long to wait for AI Hub's jobs; they go on there, and the same command finds them.",
+    deadline_option(
+        TARGET,
+        "How long to wait for AI Hub's jobs; they go on there, and the same command finds them.",
+        _DEADLINE_MINUTES,
     ),
     allow_upload_option,
 )

@@ -132,8 +132,8 @@ def _bad_value(typed: TypedCommand, option: click.Parameter, message: str) -> Us
     if isinstance(kind, click.Choice):
         return _no_choice(option, kind, name, value)
     if isinstance(kind, click.IntRange | click.FloatRange) and "not in the range" in message:
-        least = "" if kind.min is None else f"{kind.min} or more"
-        most = "" if kind.max is None else f"{kind.max} or less"
+        least = "" if kind.min is None else f"more than {kind.min}" if kind.min_open else f"{kind.min} or more"
+        most = "" if kind.max is None else f"less than {kind.max}" if kind.max_open else f"{kind.max} or less"
         return UsageError(f"{name} is not possible", hint=f"Choose {', '.join(filter(None, (least, most)))}.")
     if is_number(kind):
         return _no_number(option, name, value)

@@ -15,8 +15,8 @@ from qnn_sd.cli.cost_report import as_document, show_costs
 from qnn_sd.cli.cost_scale import ESTIMATED_SOC, scaling_for
 from qnn_sd.cli.docs import HTP_FORMS
 from qnn_sd.cli.documents.cost import By
-from qnn_sd.cli.help import MEASUREMENT, OUTPUT, TARGET, HelpCommand, option
-from qnn_sd.cli.options import component_option, output_options, refuse_bad_output, refuse_typed
+from qnn_sd.cli.help import MEASUREMENT, TARGET, HelpCommand, option
+from qnn_sd.cli.options import component_option, output_options, plot_option, refuse_bad_output, refuse_typed
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.config import ModelConfig, load_profile
 from qnn_sd.console import Console
@@ -72,14 +72,7 @@ _OF_A_GRAPH = (
     help=f"Where the compiler has no estimate for the SoC: scale that of {ESTIMATED_SOC} by published times of both.",
 )
 @option("--bound", group=MEASUREMENT, is_flag=True, help="Also bound the time of the whole, where ops have no cost.")
-@option(
-    "--plot",
-    group=OUTPUT,
-    type=click.Path(path_type=Path),
-    metavar="FILE.svg",
-    default_text="none",
-    help="Image to write as well: time and traffic of each block, in the graph's order.",
-)
+@plot_option("time and traffic of each block, in the graph's order")
 @option(
     "--graph",
     group=MEASUREMENT,

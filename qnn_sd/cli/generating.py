@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.image_facts import text_chunks
+from qnn_sd.cli.target_options import TargetOptions
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request, TextToImage
 from qnn_sd.generate.png import save_png
 from qnn_sd.generate.text_to_image import Image
 from qnn_sd.image_metadata import ImageDocument
+from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
 from qnn_sd.runner import Runner
 from qnn_sd.shown_runner import ShownRunner
 from qnn_sd.targets import CpuRunner, EmulatorRunner, FallbackRunner
+from qnn_sd.targets.adb.client import Phone
+from qnn_sd.targets.adb.session.deployment import Deployment, deployed
 
 
 def generate_images(
@@ -47,7 +52,35 @@ def image_paths(output: Path, request: Request) -> list[Path]:
     return [output.with_stem(f"{output.stem}-{request.seed + n}") for n in range(request.count)]
 
 
-def local_runner(bundle: OpenBundle, fallback: bool, console: Console) -> Runner:
+@contextmanager
+def placed(
+    bundle: OpenBundle, phone: Phone | None, where: TargetOptions, cache: Path, console: Console
+) -> Iterator[tuple[Runner, Deployment | None]]:
+    """Who runs a bundle's components, and on a phone what it measures itself.
+
+    Args:
+        bundle: whose.
+        phone: None for this machine.
+        where: says whether the CPU takes what can't be loaded, and whether a phone's worker stays.
+        cache: folder of the artifacts.
+        console: told of each fallback.
+    """
+    if phone is None:
+        yield _local_runner(bundle, where.fallback, console), None
+        return
+    with deployed(
+        phone,
+        bundle,
+        TEXT_TO_IMAGE_COMPONENTS,
+        cache,
+        console,
+        fallback=where.fallback and bundle.has_fallbacks,
+        keep_alive=where.keep_alive,
+    ) as deployment:
+        yield deployment.runner, deployment
+
+
+def _local_runner(bundle: OpenBundle, fallback: bool, console: Console) -> Runner:
     """Who runs a bundle's components on this machine: the emulator for a SoC's, else the CPU.
 
     Args:

@@ -12,19 +12,17 @@ from qnn_sd.ai_hub import HubJob, HubService
 from qnn_sd.ai_hub.journal import JobEntry
 from qnn_sd.cli.docs import AI_HUB
 from qnn_sd.cli.documents import ErrorDetail, HubProfileDocument, HubResumeDocument
-from qnn_sd.cli.help import MEASUREMENT, HelpCommand, option
+from qnn_sd.cli.help import MEASUREMENT, HelpCommand
 from qnn_sd.cli.hub_jobs import NOTHING_SUBMITTED, entry_of, show_jobs, state_in_words
-from qnn_sd.cli.options import cache_option, output_options
+from qnn_sd.cli.options import cache_option, deadline_option, output_options
 from qnn_sd.cli.profile_document import profile_document
 from qnn_sd.cli.profile_facts import ProfileFacts, facts_from
 from qnn_sd.cli.profile_jobs import SubmittedJobs, results_of
 from qnn_sd.cli.profile_report import show
 from qnn_sd.cli.profile_results import keep
-from qnn_sd.cli.value_types import Minutes
 from qnn_sd.console import Console
 from qnn_sd.errors import HubDeadlineError, HubJobError, QnnSdError, SettingError
 
-_DEADLINE_MINUTES = 120
 _NONE_LEFT = "No job is left: all that were submitted from here have ended."
 
 
@@ -38,14 +36,7 @@ _NONE_LEFT = "No job is left: all that were submitted from here have ended."
     docs_page=AI_HUB,
 )
 @click.argument("identifiers", metavar="[ID]...", nargs=-1)
-@option(
-    "--deadline",
-    group=MEASUREMENT,
-    type=Minutes(),
-    metavar="MINUTES",
-    default=_DEADLINE_MINUTES,
-    help="How long to wait.",
-)
+@deadline_option(MEASUREMENT, "How long to wait.")
 @cache_option
 @output_options
 def resume_command(identifiers: tuple[str, ...], deadline: float, cache: Path | None, console: Console) -> None:

@@ -10,8 +10,8 @@ from qnn_sd.binaries.found import find_binaries
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.hub_network import networks_of
 from qnn_sd.cli.hub_runner import HubRunner
+from qnn_sd.cli.options import HUB_DEADLINE_MINUTES
 from qnn_sd.cli.upload_consent import Upload, require_consent
-from qnn_sd.cli.verify_hub_options import DEADLINE_MINUTES
 from qnn_sd.cli.verify_hub_targets import HubTarget, open_targets
 from qnn_sd.console import Console
 from qnn_sd.generate import Request
@@ -64,7 +64,7 @@ class HubPlace:
             BinaryError: a component's binary can't be read, or holds several graphs.
         """
         networks = networks_of(find_binaries(bundle.folder), TEXT_TO_IMAGE_COMPONENTS)
-        return HubRunner(self.service, self.target.device, networks, DEADLINE_MINUTES * 60, bundle.info.model)
+        return HubRunner(self.service, self.target.device, networks, HUB_DEADLINE_MINUTES * 60, bundle.info.model)
 
 
 def open_hub(device: str, soc: str | None, cache: Path, console: Console) -> HubPlace:

@@ -14,7 +14,7 @@ from qnn_sd import output_files
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.help import BUILD, OUTPUT, TARGET, option
 from qnn_sd.cli.typed_command import main_name
-from qnn_sd.cli.value_types import SomeSocs
+from qnn_sd.cli.value_types import Minutes, SomeSocs
 from qnn_sd.config import ALL_SOCS, DeviceProfile, load_profile
 from qnn_sd.console import Console
 from qnn_sd.errors import OutputError, SettingError
@@ -22,6 +22,8 @@ from qnn_sd.errors import OutputError, SettingError
 DEFAULT_SOC = "sm8650"
 
 Command = Callable[..., Any]
+# How long the commands wait for jobs that measure or run something at AI Hub.
+HUB_DEADLINE_MINUTES = 120
 
 
 def refuse_bad_output(output: Path, suffix: str, why: str, beside: str | None = None) -> None:
@@ -163,6 +165,33 @@ def component_option(known: Sequence[str], purpose: str) -> Callable[[Command], 
         callback=chosen,
         default_text="all",
         help=f"Component to {purpose}. Repeatable.",
+    )
+
+
+def deadline_option(group: str, text: str, minutes: float = HUB_DEADLINE_MINUTES) -> Callable[[Command], Command]:
+    """``--deadline``, in minutes: how long jobs at AI Hub are waited for.
+
+    Args:
+        group: of the option.
+        text: for its help.
+        minutes: the default.
+    """
+    return option("--deadline", group=group, type=Minutes(), metavar="MINUTES", default=minutes, help=text)
+
+
+def plot_option(what: str) -> Callable[[Command], Command]:
+    """``--plot``: an image to write as well.
+
+    Args:
+        what: it shows, for its help.
+    """
+    return option(
+        "--plot",
+        group=OUTPUT,
+        type=click.Path(path_type=Path),
+        metavar="FILE.svg",
+        default_text="none",
+        help=f"Image to write as well: {what}.",
     )
 
 

@@ -14,8 +14,8 @@ from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
 from qnn_sd.cli.docs import AI_HUB
 from qnn_sd.cli.forecast import announce
-from qnn_sd.cli.help import MEASUREMENT, OUTPUT, TARGET, HelpCommand, option
-from qnn_sd.cli.options import component_option, output_options, refuse_bad_output
+from qnn_sd.cli.help import MEASUREMENT, TARGET, HelpCommand, option
+from qnn_sd.cli.options import component_option, deadline_option, output_options, plot_option, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
 from qnn_sd.cli.profile_document import profile_document
 from qnn_sd.cli.profile_estimates import make_estimates
@@ -34,14 +34,11 @@ from qnn_sd.cli.profile_refusals import Refusals
 from qnn_sd.cli.profile_report import show
 from qnn_sd.cli.profile_results import keep
 from qnn_sd.cli.upload_consent import Upload, allow_upload_option, require_consent, short_name
-from qnn_sd.cli.value_types import Minutes
 from qnn_sd.config import DeviceProfile
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, UsageError
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.toolchain import load_toolchains
-
-_DEADLINE_MINUTES = 120
 
 
 @click.command(
@@ -75,13 +72,8 @@ _DEADLINE_MINUTES = 120
     default_text="AI Hub's, 100",
     help="Calls that each job measures at most.",
 )
-@option(
-    "--deadline",
-    group=MEASUREMENT,
-    type=Minutes(),
-    metavar="MINUTES",
-    default=_DEADLINE_MINUTES,
-    help="How long to wait for the jobs; they go on at AI Hub, and qnn-sd hub resume waits for them.",
+@deadline_option(
+    MEASUREMENT, "How long to wait for the jobs; they go on at AI Hub, and qnn-sd hub resume waits for them."
 )
 @option(
     "--estimate",
@@ -89,14 +81,7 @@ _DEADLINE_MINUTES = 120
     is_flag=True,
     help="Also make our own estimates, by compiling once more: minutes for Stable Diffusion 1.5. They are kept.",
 )
-@option(
-    "--plot",
-    group=OUTPUT,
-    type=click.Path(path_type=Path),
-    metavar="FILE.svg",
-    default_text="none",
-    help="Image to write as well: the times of each component on each device.",
-)
+@plot_option("the times of each component on each device")
 @build_options
 @output_options
 def profile_command(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
@@ -16,7 +15,7 @@ from qnn_sd.cli.checkpoint_scheduler import with_checkpoints_scheduler
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.docs import GENERATE
 from qnn_sd.cli.forecast import announce
-from qnn_sd.cli.generating import generate_images, image_paths, local_runner
+from qnn_sd.cli.generating import generate_images, image_paths, placed
 from qnn_sd.cli.generation_options import GenerationOptions, generation_options
 from qnn_sd.cli.help import GENERATION, MODEL, OUTPUT, option
 from qnn_sd.cli.hub_run import HubPlace, open_hub
@@ -40,7 +39,7 @@ from qnn_sd.image_metadata import ImageDocument, TargetKind
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
 from qnn_sd.runner import Runner
 from qnn_sd.targets.adb.client import Phone, other_soc
-from qnn_sd.targets.adb.session.deployment import Deployment, deployed
+from qnn_sd.targets.adb.session.deployment import Deployment
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 
@@ -185,7 +184,6 @@ def _for_prompts(
     return for_prompts(pipeline, used, build_request.prompt_chunks if typed else None, console)
 
 
-@contextmanager
 def _place(
     bundle: OpenBundle,
     hub: HubPlace | None,
@@ -193,20 +191,8 @@ def _place(
     where: TargetOptions,
     cache: Path,
     console: Console,
-) -> Iterator[tuple[Runner, Deployment | None]]:
+) -> AbstractContextManager[tuple[Runner, Deployment | None]]:
     """Where the components run, and on a phone what it measures itself."""
     if hub is not None:
-        yield hub.runner(bundle), None
-    elif phone is None:
-        yield local_runner(bundle, where.fallback, console), None
-    else:
-        with deployed(
-            phone,
-            bundle,
-            TEXT_TO_IMAGE_COMPONENTS,
-            cache,
-            console,
-            fallback=where.fallback,
-            keep_alive=where.keep_alive,
-        ) as deployment:
-            yield deployment.runner, deployment
+        return nullcontext((hub.runner(bundle), None))
+    return placed(bundle, phone, where, cache, console)

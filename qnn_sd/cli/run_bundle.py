@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from qnn_sd import artifact, resources
 from qnn_sd.bundle_manifest import Bundle, OpenBundle
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.compiled_elsewhere import compiled_elsewhere
-from qnn_sd.cli.generating import generate_images, image_paths, local_runner
+from qnn_sd.cli.generating import generate_images, image_paths, placed
 from qnn_sd.cli.generation_options import GenerationOptions
 from qnn_sd.cli.image_facts import bundle_image_document
 from qnn_sd.cli.like_command import like_of
@@ -29,9 +27,7 @@ from qnn_sd.generate import Request, tokenizer_of, tokens_of
 from qnn_sd.image_metadata import ImageDocument, TargetKind
 from qnn_sd.in_words import shown
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS
-from qnn_sd.runner import Runner
-from qnn_sd.targets.adb.client import Phone, other_soc
-from qnn_sd.targets.adb.session.deployment import Deployment, deployed
+from qnn_sd.targets.adb.client import other_soc
 from qnn_sd.targets.adb.session.warm_worker import WARM_SECONDS
 
 MEANINGFUL = frozenset(
@@ -119,7 +115,10 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
     again = like_of(click.get_current_context())
     if again is not None:
         again.announce_bundle(console, target, bundle)
-    with _placed(asked, bundle, phone, console) as (runner, deployment):
+    if phone is not None and info.soc is not None and find_profile(info.soc.name) is not None:
+        # A warning where the binaries are another SoC's than the phone's.
+        chosen_profile(phone, info.soc.name, console)
+    with placed(bundle, phone, asked.where, asked.cache or resources.cache(), console) as (runner, deployment):
         remark_on_verification(console, request, info)
         phone_soc = other_soc(phone, info.soc.name) if phone and info.soc else None
 
@@ -180,27 +179,3 @@ def _warn_of_hours(info: Bundle, request: Request, console: Console) -> None:
             f"at {info.width}x{info.height} the emulator takes minutes for each of the UNet's {calls} calls "
             "(docs/estimates.md): a phone takes seconds (--device SERIAL)"
         )
-
-
-@contextmanager
-def _placed(
-    asked: BundleRun, bundle: OpenBundle, phone: Phone | None, console: Console
-) -> Iterator[tuple[Runner, Deployment | None]]:
-    """The runner, and what is on the phone."""
-    if phone is None:
-        yield local_runner(bundle, asked.where.fallback, console), None
-        return
-    assert bundle.info.soc is not None, "refused before"
-    # A warning where the binaries are another SoC's than the phone's.
-    if find_profile(bundle.info.soc.name) is not None:
-        chosen_profile(phone, bundle.info.soc.name, console)
-    with deployed(
-        phone,
-        bundle,
-        TEXT_TO_IMAGE_COMPONENTS,
-        asked.cache or resources.cache(),
-        console,
-        fallback=asked.where.fallback and bundle.has_fallbacks,
-        keep_alive=asked.where.keep_alive,
-    ) as deployment:
-        yield deployment.runner, deployment

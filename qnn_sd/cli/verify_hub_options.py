@@ -12,14 +12,12 @@ import click
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.documents.verify_hub import HubForm
 from qnn_sd.cli.help import CHECKS, TARGET, option
-from qnn_sd.cli.options import Command, refuse_typed
+from qnn_sd.cli.options import Command, deadline_option, refuse_typed
 from qnn_sd.cli.upload_consent import allow_upload_option
-from qnn_sd.cli.value_types import Minutes
 from qnn_sd.errors import SettingError
 from qnn_sd.pipeline import COMPONENTS, TEXT_TO_IMAGE_COMPONENTS
 
 _OF_OTHERS = ("wanted", "graph", "inputs", "reproduction", "prompt", "against")
-DEADLINE_MINUTES = 120
 _OF_HUB = {
     "form": "--hub-form",
     "emulator": "--no-emulator",
@@ -91,13 +89,8 @@ def hub_options(command: Command) -> Command:
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     allow_upload_option,
-    option(
-        "--deadline",
-        group=CHECKS,
-        type=Minutes(),
-        metavar="MINUTES",
-        default=DEADLINE_MINUTES,
-        help="With --hub: how long to wait for the jobs; they go on there, and the same command finds them.",
+    deadline_option(
+        CHECKS, "With --hub: how long to wait for the jobs; they go on there, and the same command finds them."
     ),
     option(
         "--emulator/--no-emulator",
