@@ -12,8 +12,8 @@ from pathlib import Path
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint import original_config
-from qnn_sd.export.checkpoint.architecture import foreign_part, refuse_foreign_file
 from qnn_sd.export.checkpoint.folder import CONFIG, part_config, read_part
+from qnn_sd.export.checkpoint.kinds_of_file import foreign_part, other_kind, refuse_foreign_file, unknown_kind
 from qnn_sd.export.checkpoint.kit_checkpoint import is_kit_part, kit_checkpoint, kit_config
 from qnn_sd.export.checkpoint.networks_in_file import USUAL, NetworkNames, beside, networks_in
 from qnn_sd.export.checkpoint.original_names import (
@@ -87,12 +87,8 @@ def read_network(path: Path, part: str) -> Part:
     refuse_quantized(path, file.shapes)
     network = networks_in(path, file.shapes).get(part)
     if network is None:
-        title = _TITLES[part]
-        raise CheckpointError(
-            f"{path} is no {title}",
-            why=f"Its first tensors are {', '.join(sorted(file.shapes)[:3])}.",
-            hint=f"Give a {title}.",
-        )
+        option = _OPTIONS[part]
+        raise other_kind(path, file.shapes, option) or unknown_kind(path, file.shapes, option)
     config = path.parent / CONFIG
     is_bare = not network.prefix.removesuffix("text_model.")
     if is_bare and (not network.is_original or part == "text_encoder") and config.is_file():
