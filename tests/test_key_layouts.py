@@ -105,6 +105,8 @@ LAYOUTS: dict[str, Callable[[Tensors], Tensors]] = {
     "text of ComfyUI's clip_l": renamed(f"^{TEXT}", "cond_stage_model.clip_l.transformer."),
     "VAE's own prefix": renamed(f"^{VAE}", "vae."),
     "all under one prefix": renamed("^", "state_dict."),
+    "slashes": renamed(f"^({UNET}|{VAE}|{TEXT})", "net/"),
+    "text named as OpenCLIP's": renamed(f"^{TEXT}", "cond_stage_model.model.transformer."),
 }
 
 
@@ -210,6 +212,7 @@ def test_a_config_with_fewer_layers_is_clip_skip(folder: Path, tmp_path: Path) -
     ("part", "component", "keys"),
     [
         ("unet", "unet", {"decay": 0.9999, "optimization_step": 470000, "trained_by": "somebody", "new_part": None}),
+        ("unet", "unet", {"gradient_checkpointing": True, "lora_rank": 4, "_class_name": None}),
         ("vae", "vae_decoder", {"note": "mse", "use_tiling": False}),
         ("text_encoder", "text_encoder", {"num_beams": 1, "max_length": 20, "temperature": 1.0, "prefix": None}),
     ],
@@ -218,8 +221,32 @@ def test_harmless_options_of_a_config_are_named(
     part: str, component: str, keys: dict[str, object], folder: Path, tmp_path: Path
 ) -> None:
     said = exported(opened(edited(folder, tmp_path / "copy", part, **keys)), component, tmp_path / "graph")
-    unknown = [key for key, value in keys.items() if value is None or value is False or isinstance(value, str)]
+    known = ("decay", "optimization_step", "num_beams", "max_length", "temperature", "_class_name")
+    unknown = [key for key in keys if key not in known]
     assert said == [f"{part}: its config has {', '.join(unknown)}, which nothing reads"]
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder"])
+def test_a_network_in_a_folder_may_lack_its_config(part: str, folder: Path, tmp_path: Path) -> None:
+    """What its tensors don't tell is Stable Diffusion 1.x's, as in a single file."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / part / "config.json").unlink()
+    said: list[str] = []
+    found = opened(copy, said)
+    assert_same(found, folder)
+    assert [line.split(":")[0] for line in said] == [f"{part} has no config.json"]
+    theirs = opened(folder).config(part)
+    made = found.config(part)
+    assert {key: made[key] for key in made.keys() & theirs.keys() - {"_class_name"}} == {
+        key: theirs[key] for key in made.keys() & theirs.keys() - {"_class_name"}
+    }
+
+
+@pytest.mark.parametrize("factor", [0, -0.18215])
+def test_a_vaes_scale_is_a_number_over_0(factor: float, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match="scaling_factor"):
+        exported(opened(edited(folder, tmp_path / "copy", "vae", scaling_factor=factor)), "vae_decoder", tmp_path / "x")
 
 
 def test_a_config_of_both_of_clips_networks(folder: Path, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def read_embedding(given: str | Path, path: Path, name: str | None, base: Base) 
             hint="Use one for Stable Diffusion 1.x.",
         )
     # Some files say more about the training beside the vectors, a count of steps for instance.
-    tensors = [each for each, shape in file.shapes.items() if shape and not each.startswith("string_to_token")]
+    tensors = [each for each, shape in file.shapes.items() if shape] or list(file.shapes)
     key = next((each for each in _UNNAMED if each in file.shapes), next(iter(tensors), ""))
     if not key or (key not in _UNNAMED and len(tensors) > 1):
         raise other_kind(path, file.shapes, "--embedding") or CheckpointError(
@@ -95,7 +95,7 @@ def read_embedding(given: str | Path, path: Path, name: str | None, base: Base) 
             hint="Is this an embedding? A LoRA is given with --lora.",
         )
     shape = file.shapes[key]
-    vectors = _as_rows(shape)
+    vectors = shape if len(shape) == 2 else (1, *shape)
     if len(vectors) != 2 or vectors[1] != base.width or not vectors[0]:
         wrong = f"{key} in {path} has shape {list(shape)}, not [n, {base.width}]"
         if len(vectors) == 2 and all(vectors):
@@ -109,13 +109,6 @@ def read_embedding(given: str | Path, path: Path, name: str | None, base: Base) 
     if bundled := _IN_BUNDLE.fullmatch(key.removeprefix(BUNDLED)) if key.startswith(BUNDLED) else None:
         own = bundled["name"]
     return Embedding(name or own, path, file.read(key).reshape(vectors), given)
-
-
-def _as_rows(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of vectors [n, D] that may stand alone, or in a batch of one."""
-    while len(shape) > 2 and shape[0] == 1:
-        shape = shape[1:]
-    return shape if len(shape) == 2 else (1, *shape)
 
 
 def _own_name(given: str | Path, path: Path) -> str:
@@ -142,7 +135,7 @@ def bundled_embeddings(file: SafetensorsFile, width: int) -> tuple[list[Embeddin
     for name, keys in tensors.items():
         key = next((each for each in keys if each.rsplit(".", 1)[-1] == "clip_l"), keys[0])
         shape = file.shapes[key]
-        vectors = _as_rows(shape)
+        vectors = shape if len(shape) == 2 else (1, *shape)
         if len(vectors) == 2 and vectors[1] == width and vectors[0] and not any(_SDXL in each for each in keys):
             found.append(Embedding(name, file.path, file.read(key).reshape(vectors)))
         else:

@@ -47,7 +47,7 @@ _OTHERS: tuple[Row, ...] = (
 )
 _PARTS: tuple[Row, ...] = (
     (r"(^|\.)(en|de)coder\.(conv_in|conv_out|up|down|mid|up_blocks|down_blocks|mid_block)\.", "a VAE alone", "--vae"),
-    (r"(^|\.)(input_blocks|output_blocks|down_blocks|up_blocks)\.", _UNET, "--checkpoint"),
+    (r"(^|(?<!coder)\.)(input_blocks|output_blocks|down_blocks|up_blocks)\.", _UNET, "--checkpoint"),
     (r"(^|\.)text_model\.|(^|\.)embeddings\.token_embedding\.", _TEXT_ENCODER, "--text-encoder"),
     (r"(^|\.)vision_model\.embeddings\.|^concept_embeds", "CLIP's image encoder, or a safety checker", None),
     (r"(^|\.)encoder\.layers\.\d", _TEXT_ENCODER, "--text-encoder"),
