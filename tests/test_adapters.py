@@ -503,6 +503,23 @@ def test_what_changes_a_weight_and_is_not_merged_is_refused(name: str, kind: str
         merged(folder, tmp_path, {**lora(LINEAR), name: torch.zeros(RANK, 1)}, f"{LINEAR}.weight")
 
 
+def test_two_adapters_in_one_file_are_refused(folder: Path, tmp_path: Path) -> None:
+    """As in the state dict of a model with two of peft's adapters: the last one would win, without a word."""
+    one = {
+        f"unet.{LINEAR}.lora_{end}.{name}.weight": torch.zeros(RANK, RANK) for end in "AB" for name in ("ink", "oil")
+    }
+    with pytest.raises(CheckpointError, match=r"two tensors for one place: .*lora_A\.ink\.weight and"):
+        merged(folder, tmp_path, one, f"{LINEAR}.weight")
+
+
+def test_the_config_in_a_folder_is_of_its_only_file(folder: Path, weights: Tensors, tmp_path: Path) -> None:
+    save_file(lora(LINEAR), tmp_path / "ink.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": RANK, "lora_alpha": 1}))
+    change = lora(LINEAR)[key(LINEAR, "lora_up.weight")] @ lora(LINEAR)[key(LINEAR, "lora_down.weight")]
+    found = value(open_checkpoint(Sources(folder, loras=((tmp_path, 1.0),))), f"{LINEAR}.weight")
+    torch.testing.assert_close(found, weights[f"{LINEAR}.weight"] + change / RANK)
+
+
 def test_what_a_folder_hides_is_no_lora(folder: Path, tmp_path: Path) -> None:
     save_file(lora(LINEAR), tmp_path / "ink.safetensors")
     (tmp_path / "._ink.safetensors").write_bytes(b"\x00\x05\x16\x07" + bytes(40))

@@ -130,7 +130,14 @@ def _modules(
         if key is None:
             strangers.append(name)
         else:
-            modules.setdefault((key.part, key.module), _Module(key)).names[key.role] = name
+            there = modules.setdefault((key.part, key.module), _Module(key)).names
+            if key.role in there:
+                raise CheckpointError(
+                    f"{file.path} has two tensors for one place: {there[key.role]} and {name}",
+                    why="It holds two adapters, or one in two spellings: which is meant, nobody can know.",
+                    hint="Save each adapter in a file of its own, and give one --lora after the other.",
+                )
+            there[key.role] = name
     replaced = [name for name in strangers if name.endswith(".bias")]
     for module in modules.values():
         # Such a name alone is a whole weight: a checkpoint's, or one that was trained beside the adapter.

@@ -68,7 +68,8 @@ def lora_files(place: Path) -> LoraFiles:
         return LoraFiles(place, inner, _configs(*inner))
     others = weights_in(place)
     if len(others) == 1:
-        return LoraFiles(place, (others[0],), _configs(others[0]))
+        config = place / CONFIG
+        return LoraFiles(place, (others[0],), {others[0]: config} if config.is_file() else {})
     if others:
         raise CheckpointError(
             f"{place} is a folder with several LoRAs",
