@@ -505,8 +505,11 @@ def test_what_changes_a_weight_and_is_not_merged_is_refused(name: str, kind: str
 
 def test_two_adapters_in_one_file_are_refused(folder: Path, tmp_path: Path) -> None:
     """As in the state dict of a model with two of peft's adapters: the last one would win, without a word."""
+    shapes = {"A": (RANK, 64), "B": (32, RANK)}
     one = {
-        f"unet.{LINEAR}.lora_{end}.{name}.weight": torch.zeros(RANK, RANK) for end in "AB" for name in ("ink", "oil")
+        f"unet.{LINEAR}.lora_{end}.{name}.weight": torch.zeros(shape)
+        for end, shape in shapes.items()
+        for name in ("ink", "oil")
     }
     with pytest.raises(CheckpointError, match=r"two tensors for one place: .*lora_A\.ink\.weight and"):
         merged(folder, tmp_path, one, f"{LINEAR}.weight")

@@ -191,9 +191,15 @@ def test_a_file_that_was_not_downloaded_to_its_end_is_named(tmp_path: Path) -> N
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.safetensors")
-    with pytest.raises(CheckpointError, match="is no file"):
-        SafetensorsFile(tmp_path / "a.safetensors")
+    path = tmp_path / "a.safetensors"
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR)
+    try:
+        os.write(pipe, bytes(range(100)))
+        with pytest.raises(CheckpointError, match="is no file"):
+            SafetensorsFile(path)
+    finally:
+        os.close(pipe)
 
 
 # What a file is, by its tensors, after whichever option it is given: the tensor that tells it, and what is told.
