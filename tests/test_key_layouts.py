@@ -15,14 +15,15 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from original_layout import to_original
 from reference_models import LIKE_SD15_WIDE, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from qnn_sd.errors import CheckpointError, QnnSdError, UnsupportedModelError
 from qnn_sd.export import export_component
-from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint
+from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint, original_config
 from qnn_sd.export.checkpoint.parts import PARTS
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
@@ -492,6 +493,40 @@ def test_a_network_is_given_apart(
     assert found.config(part)["norm_num_groups" if part == "vae" else "hidden_size"] in (32, 64)
     assert [("config.json" in line) for line in said] in ([], [True])
     assert (found.identity().text_encoder is None) == (part == "vae")
+
+
+def test_what_no_shape_tells_is_stable_diffusion_2s_where_the_text_is_as_wide(folder: Path, tmp_path: Path) -> None:
+    """Its UNet as diffusers has it for Stable Diffusion 2.1: 5, 10, 20 and 20 heads; here with narrower levels."""
+    channels = (64, 128)
+    unet = UNet2DConditionModel(
+        block_out_channels=channels, layers_per_block=1, cross_attention_dim=1024, attention_head_dim=[1, 2],
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        use_linear_projection=True,
+    )  # fmt: skip
+    text = CLIPTextModel(
+        CLIPTextConfig(hidden_size=1024, intermediate_size=8, num_hidden_layers=1, num_attention_heads=16, vocab_size=9)
+    )
+    said: list[str] = []
+    found = opened(
+        written(unet.state_dict(), tmp_path / "unet.safetensors"), said, vae=folder / "vae",
+        text_encoder=written(text.state_dict(), tmp_path / "text.safetensors"),
+    )  # fmt: skip
+    assert found.config("unet")["attention_head_dim"] == unet.config["attention_head_dim"]
+    assert found.config("unet")["use_linear_projection"]
+    assert found.config("text_encoder")["hidden_act"] == "gelu"
+    assert found.config("text_encoder")["num_attention_heads"] == 16
+    assert any("is taken for Stable Diffusion 2.x" in line for line in said)
+    assert original_config.unet(sd2_shapes())["attention_head_dim"] == [5, 10, 20, 20]
+
+
+def sd2_shapes() -> dict[str, tuple[int, ...]]:
+    """Those of Stable Diffusion 2.1's UNet that tell its sizes."""
+    levels = {f"down_blocks.{n}.resnets.0.conv1.weight": (width, 1) for n, width in enumerate((320, 640, 1280, 1280))}
+    attention = {
+        "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight": (1280, 1024),
+        "mid_block.attentions.0.proj_in.weight": (1280, 1280),
+    }
+    return {**levels, **attention, "conv_in.weight": (320, 4), "conv_out.weight": (4, 320)}
 
 
 def test_a_text_encoder_of_another_width_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -140,7 +140,8 @@ def _of_kind(value: object, default: object) -> bool:
     if isinstance(default, tuple):
         return isinstance(value, list | tuple) and bool(value) and all(_of_kind(v, default[0]) for v in value)
     if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        # JSON's whole numbers may be larger than any float; what isn't finite is no number below it, either.
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < sys.float_info.max
     if isinstance(default, int):
         return isinstance(value, int) and not isinstance(value, bool) and value > 0
     if default is None:

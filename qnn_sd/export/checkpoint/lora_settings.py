@@ -15,6 +15,8 @@ from qnn_sd.export.checkpoint.json_file import read_json
 from qnn_sd.export.checkpoint.parts import without_text_model
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 
+# No real alpha or rank comes near it; JSON's whole numbers may be larger than any float.
+_LARGEST = 1e30
 # Where diffusers notes the alphas of the LoRAs it writes.
 _METADATA = "lora_adapter_metadata"
 _MERGED = ("LORA", "LOHA", "LOKR", "IA3")
@@ -82,7 +84,7 @@ class AdapterSettings:
             module: of the checkpoint.
         """
         said = self._said("rank_pattern", "r", part, module) if self.values.get("peft_type") == "LOKR" else None
-        return said if isinstance(said, int) and not isinstance(said, bool) and said > 0 else None
+        return said if isinstance(said, int) and not isinstance(said, bool) and 0 < said < _LARGEST else None
 
     def _said(self, patterns: str, key: str, part: str, module: str) -> Any:
         """A number for a module: that of the first pattern that it matches, or the general one."""
@@ -103,7 +105,7 @@ class AdapterSettings:
         key = next((each for each in ("lora_alpha", "alpha") if f"{prefix}{each}" in self.values), None)
         value = self._said("alpha_pattern", key or "lora_alpha", part, module)
         value = rank if key is None and value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
             raise CheckpointError(
                 f"{self.path} has the alpha {value!r} for {module}", hint="Download or copy the file again."
             )

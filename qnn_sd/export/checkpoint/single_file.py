@@ -65,6 +65,8 @@ def read_single_file(path: Path, replaced: Collection[str] = ()) -> Layout:
         kit = kit_checkpoint()
         own_text = "text_encoder" in parts and is_kit_part(parts["text_encoder"], "text_encoder")
         return Layout(path, parts, kit.scheduler, kit.tokenizer if own_text else None, remarks)
+    if parts["unet"].config["cross_attention_dim"] == original_config.SD2_TEXT_WIDTH:
+        remarks += (f"{path.name} is taken for Stable Diffusion 2.x, by the width of its text: heads of 64 channels",)
     lcm = parts["unet"].config["time_cond_proj_dim"] is not None
     scheduler = original_config.LCM_SCHEDULER if lcm else original_config.SCHEDULER
     return Layout(path, parts, scheduler, None, remarks)
