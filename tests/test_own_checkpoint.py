@@ -140,7 +140,7 @@ def test_bad_files_have_their_codes(things: Path, cli_here: CliHere, tmp_path_fa
         (10, (*model, "--lora", "nowhere.safetensors:0.5"), "nowhere.safetensors is missing"),
         (3, (*model, "--lora", f"{lora}:much"), "'much' is no scale"),
         (10, (*model, "--vae", str(lora)), "is a LoRA, and not a VAE"),
-        (10, (*model, "--embedding", str(lora)), "is no textual inversion"),
+        (10, (*model, "--embedding", str(lora)), "is a LoRA, and not a textual inversion"),
     ]
     for code, arguments, message in cases:
         assert message in cli_here.refused(code, *QUICK, *arguments), arguments
