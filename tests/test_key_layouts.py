@@ -188,7 +188,9 @@ def edited(folder: Path, copy: Path, part: str, **changes: object) -> Path:
 def test_a_config_with_fewer_layers_is_clip_skip(folder: Path, tmp_path: Path) -> None:
     """The second last layer's output under the final norm, as transformers computes it."""
     copy = edited(folder, tmp_path / "copy", "text_encoder", num_hidden_layers=1)
-    [line] = exported(opened(copy), "text_encoder", tmp_path / "graph")
+    said: list[str] = []
+    assert exported(opened(copy, said), "text_encoder", tmp_path / "graph") == []
+    [line] = said
     assert line == "text_encoder: its config takes 1 of 2 layers, which is clip skip 2"
     ids = np.arange(77, dtype=np.int32)[None] % 200
     [found] = onnxruntime.InferenceSession(str(tmp_path / "graph" / MODEL_FILE)).run(None, {"input_ids": ids})
@@ -198,12 +200,21 @@ def test_a_config_with_fewer_layers_is_clip_skip(folder: Path, tmp_path: Path) -
         whole = ReferenceModels.load(folder).text_encoder(torch.from_numpy(ids).long()).last_hidden_state.numpy()
     assert sqnr_db(expected, found) >= 70
     assert sqnr_db(expected, whole) < 40
+    # The option counts from the file's last layer, whatever the config says.
+    for number, layers in ((1, 2), (2, 1)):
+        asked = opened(copy, clip_skip=number)
+        assert (asked.clip_skip, asked.config("text_encoder")["num_hidden_layers"]) == (number, layers)
+    assert opened(folder).clip_skip == 1
     with pytest.raises(CheckpointError, match=r"has no tensor .*layers\.2"):
         exported(
             opened(edited(folder, tmp_path / "more", "text_encoder", num_hidden_layers=3)),
             "text_encoder",
             tmp_path / "x",
         )
+    # Nor does an option hide a layer that is missing.
+    for number, message in ((1, r"has no tensor .*layers\.2"), (4, "has 3 layers")):
+        with pytest.raises(QnnSdError, match=message):
+            exported(opened(tmp_path / "more", clip_skip=number), "text_encoder", tmp_path / str(number))
 
 
 @pytest.mark.parametrize(

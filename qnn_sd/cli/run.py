@@ -27,6 +27,7 @@ from qnn_sd.cli.prompt_length import for_prompts
 from qnn_sd.cli.prompt_remarks import (
     remark_on_embeddings,
     remark_on_marks,
+    remark_on_negative,
     remark_on_prompts,
     remark_on_typed_prompt,
 )
@@ -180,7 +181,9 @@ def _for_prompts(
     tokens = pipeline.prompt_tokens(request)
     remark_on_embeddings(console, request, pipeline.checkpoint.embedding_names, tokens)
     typed = is_typed(click.get_current_context(), "prompt_chunks")
-    used = tokens[: pipeline.passes(request.guidance)]
+    passes = pipeline.passes(request.guidance)
+    remark_on_negative(console, request, passes)
+    used = tokens[:passes]
     return for_prompts(pipeline, used, build_request.prompt_chunks if typed else None, console)
 
 
