@@ -155,6 +155,12 @@ class Parameters:
         name, spacing = self.fields.get("Sampler"), self.fields.get("Schedule type", "")
         return None if name is None else f"{name} {spacing}".strip()
 
+    @property
+    def embeddings(self) -> list[str]:
+        """Names of the textual inversions that its prompts called: ``name: hash``, or of old ``name [hash]``."""
+        said = self.fields.get("TI hashes") or self.fields.get("Used embeddings", "")
+        return [name for each in said.split(",") if (name := re.sub(r":[^:]*$| \[\w*\]$", "", each.strip()))]
+
 
 def read_parameters(text: str) -> Parameters:
     """Reads a chunk, whichever tool wrote it."""
@@ -169,11 +175,9 @@ def read_parameters(text: str) -> Parameters:
             which = 1
         prompts[which].append(line.removeprefix(_NEGATIVE).strip() if which else line)
     prompt, negative = ("\n".join(each).strip() for each in prompts)
-    tags = [each for each in split_tags(prompt)[1] if each.kind in ("lora", "lyco")]
-    for tag in tags:
-        prompt = prompt.replace(tag.spelled, "", 1)
+    words, tags = split_tags(prompt, "lora", "lyco")
     return Parameters(
-        prompt.strip(),
+        words.strip(),
         negative,
         {name: _unquoted(value.strip()) for name, value in found},
         tuple((tag.name, tag.scale or "1") for tag in tags),

@@ -235,7 +235,17 @@ def test_weights_that_leave_no_numbers_are_refused() -> None:
 LONG = 12_000
 HOSTILE = [
     *("(" * LONG, "[" * LONG, "(" * LONG + ")" * LONG, "[a|" * LONG + "]" * LONG, "[:" * LONG, "(a:1" * LONG),
-    *("<lora:" * LONG, "<lora:" + "a" * LONG, " " * LONG, "x" * LONG, "BREAK " * LONG, "{" + "|" * LONG),
+    *(
+        "<lora:" * LONG,
+        "<lora:" + "a" * LONG,
+        "<lora:a" + ":=" * LONG + ">",
+        "< " * LONG,
+        "<lora:a:1>" * LONG,
+        " " * LONG,
+        "x" * LONG,
+        "BREAK " * LONG,
+        "{" + "|" * LONG,
+    ),
     *("__a" * LONG, ":" + "1" * LONG, "embedding:" * LONG, "(x:" + "9" * LONG + ")", "\udcff(\udcff:1.2)"),
 ]
 

@@ -83,10 +83,23 @@ def parse_prompt(text: str) -> ParsedPrompt:
     return ParsedPrompt(tuple(reader.segments()), tags, reader.as_words, reader.unclosed, reader.unopened)
 
 
-def split_tags(text: str) -> tuple[str, tuple[Tag, ...]]:
-    """A prompt without tags of networks, and the tags."""
-    tags = tuple(_tag(found) for found in _TAG.finditer(text))
-    return _TAG.sub("", text) if tags else text, tags
+def split_tags(text: str, *kinds: str) -> tuple[str, tuple[Tag, ...]]:
+    """A prompt without tags of networks, and the tags.
+
+    Args:
+        text: the prompt.
+        kinds: those that are meant; none for all.
+    """
+    tags = []
+
+    def taken(found: re.Match[str]) -> str:
+        tag = _tag(found)
+        if kinds and tag.kind not in kinds:
+            return found[0]
+        tags.append(tag)
+        return ""
+
+    return _TAG.sub(taken, text), tuple(tags)
 
 
 def _tag(found: re.Match[str]) -> Tag:
