@@ -44,7 +44,9 @@ def remark_on_marks(console: Console, context: click.Context, sources: Sources |
         context: with the typed prompts.
         sources: with the LoRAs that were given; None where a bundle runs that is there.
     """
-    loras = None if sources is None else {Path(path).stem.lower(): scale for path, scale in sources.loras}
+    # The name of a folder or hub id may have a dot: ink-v1.5.
+    named = [(Path(path).name.lower(), scale) for path, scale in sources.loras] if sources is not None else []
+    loras = None if sources is None else {name.removesuffix(".safetensors"): scale for name, scale in named}
     for parameter, what in (("prompt", "prompt"), ("negative", "negative prompt")):
         if is_typed(context, parameter):
             for line in remarks_on_marks(context.params[parameter], what, loras):
