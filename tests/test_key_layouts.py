@@ -205,12 +205,24 @@ def test_a_config_with_fewer_layers_is_clip_skip(folder: Path, tmp_path: Path) -
         asked = opened(copy, clip_skip=number)
         assert (asked.clip_skip, asked.config("text_encoder")["num_hidden_layers"]) == (number, layers)
     assert opened(folder).clip_skip == 1
+    # A tensor of a layer far behind is no layer.
+    spare = edited(folder, tmp_path / "spare", "text_encoder")
+    [path] = (spare / "text_encoder").glob("*.safetensors")
+    written({**load_file(path), "text_model.encoder.layers.9.note": torch.zeros(1)}, path)
+    assert opened(spare).clip_skip == 1
     with pytest.raises(CheckpointError, match=r"has no tensor .*layers\.2"):
         exported(
             opened(edited(folder, tmp_path / "more", "text_encoder", num_hidden_layers=3)),
             "text_encoder",
             tmp_path / "x",
         )
+    for wrong in ("1", None, 0, 1.0, True, [1]):
+        said.clear()
+        copy = edited(folder, tmp_path / f"wrong {wrong}", "text_encoder", num_hidden_layers=wrong)
+        assert opened(copy, said).clip_skip == 1
+        assert said == []
+        with pytest.raises(QnnSdError, match="num_hidden_layers is"):
+            exported(opened(copy), "text_encoder", tmp_path / f"graph {wrong}")
     # Nor does an option hide a layer that is missing.
     for number, message in ((1, r"has no tensor .*layers\.2"), (4, "has 3 layers")):
         with pytest.raises(QnnSdError, match=message):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint.parts import Part, without_text_model
@@ -55,22 +56,25 @@ def clip_skip_of(encoder: Part, answering: Part) -> int:
         encoder: as it lies on disk.
         answering: what ``answering_from`` made of it.
     """
-    return _layers(encoder) - _configured(answering) + 1
+    layers = _layers(encoder)
+    return layers - (_configured(answering) or layers) + 1
 
 
 def remarks_on_skipped(encoder: Part) -> Iterator[str]:
     """What a user should know of a config that leaves layers out."""
     used, layers = _configured(encoder), _layers(encoder)
-    if used < layers:
+    if used and used < layers:
         yield f"text_encoder: its config takes {used} of {layers} layers, which is clip skip {layers - used + 1}"
 
 
 def _layers(encoder: Part) -> int:
     """The layers of its file; of its config where that asks for more, which are missed when they are read."""
-    found = (_LAYER.match(without_text_model(name)) for name in encoder.tensors)
-    return max([_configured(encoder), *(int(each[1]) + 1 for each in found if each)])
+    found = {int(each[1]) for name in encoder.tensors if (each := _LAYER.match(without_text_model(name)))}
+    # One far behind the others is something else.
+    return max(_configured(encoder), next(number for number in count() if number not in found))
 
 
 def _configured(encoder: Part) -> int:
-    layers: int = encoder.config.get("num_hidden_layers", _LAYERS)
-    return layers
+    """What its config says; 0 for what is no number of layers, which is refused where it is built."""
+    layers = encoder.config.get("num_hidden_layers", _LAYERS)
+    return layers if type(layers) is int and layers > 0 else 0
