@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ from qnn_sd.cli.prompt_remarks import calibrated_text_range, remark_on_prompts
 from qnn_sd.console import Console
 from qnn_sd.generate import Generation, Request
 from qnn_sd.generate.prompt_chunks import Chunk, Tokens
+from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.pipeline import BuildPipeline
+from qnn_sd.pipeline.context import BuildContext
+from qnn_sd.pipeline.stages.calibrate_stage import (
+    RecordingPlan,
+    calibration_plan,
+    held_out_plan,
+    verification_plan,
+)
 
 QUICK = ("--target", "cpu", "--steps", "1", "--seed", "3")
 DRY = ("--target", "cpu", "--dry-run")
@@ -234,6 +243,21 @@ def test_a_lora_that_was_given_is_only_taken_out(cli_here: CliHere, tmp_path: Pa
     assert line == "<lora:ink:0.8:0.5> in the prompt: the LoRA is merged at 0.5, as --lora says"
 
 
+@pytest.mark.parametrize("plan", [calibration_plan, held_out_plan, verification_plan])
+def test_recordings_of_several_chunks_have_prompts_of_each_length(
+    plan: Callable[[BuildContext], RecordingPlan], pipeline: BuildPipeline
+) -> None:
+    """And of one chunk the files' own: those builds stay what they were."""
+    tokenizer = ClipTokenizer(pipeline.checkpoint.tokenizer)
+    counts = {}
+    for built in (1, 2, 3):
+        recording = plan(pipeline.at_chunks(built)._context)
+        texts = {each.prompt for each in recording.trajectories} | {each.negative for each in recording.trajectories}
+        encoded = [tokenizer.encode(text, plain=False, most=99) for text in (*texts, *recording.texts)]
+        counts[built] = {len(each.chunks) for each in encoded}
+    assert counts == {1: {1}, 2: {1, 2}, 3: {1, 2, 3}}
+
+
 def test_weights_beyond_the_calibrated_range_are_said(
     pipeline: BuildPipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,12 +269,17 @@ def test_weights_beyond_the_calibrated_range_are_said(
     step, offset = text["scale"][0], text["offset"][0]
     assert (low, high) == pytest.approx((step * offset, step * (offset + 2**16 - 1)), rel=1e-6)
 
-    def said(greatest: float, weighted: bool, bundle: OpenBundle) -> str:
+    def said(greatest: float, weighted: bool, bundle: OpenBundle, called: str = "") -> str:
         ids = np.zeros((1, 77), np.int32)
-        tokens = Tokens((Chunk(ids, np.full(77, 2, np.float32) if weighted else None),), 75)
+        chunk = Chunk(ids, np.full(77, 2, np.float32) if weighted else None)
+        tokens = Tokens((chunk,), 75, called=frozenset([called] if called else []))
         result = Generation([], [], tokens, tokens, (low, greatest))
         remark_on_prompts(Console(), Request("a star"), result, bundle)
         return capsys.readouterr().err
 
     assert "beyond the calibrated -12.2 … 12.2: what is over is cut off" in said(high + 0.5, True, quantized)
     assert said(high + 0.1, True, quantized) == said(high + 0.5, False, quantized) == said(99, True, floats) == ""
+    # A vector may take them there as well.
+    assert said(high + 0.5, False, quantized, "neon").startswith(
+        "warning: embeddings in the prompt take the text states"
+    )
