@@ -55,6 +55,10 @@ MARKS = {
     "a {red} boat": "{red} in the prompt is read as plain words: a weight is written (words:1.1)",
     "a (red)++ boat": ")++ in the prompt is read as plain words: it is InvokeAI's; a weight is written (words:1.3)",
     "a (red)1.3 boat": ")1.3 in the prompt is read as plain words: it is InvokeAI's",
+    "a (red:1,3) boat": "(red:1,3) in the prompt is no weight: it is written (words:1.3)",
+    "a \uff08red\uff1a1.3\uff09 boat": "\uff08red\uff1a1.3\uff09 in the prompt is no weight",
+    "a (red\uff1a1.3) boat": "(red\uff1a1.3) in the prompt is no weight",
+    "a \uff08red:1\uff09 boat": "\uff08red:1\uff09 in the prompt is no weight",
     "a red:1.3) boat": ":1.3) in the prompt is read as plain words: no bracket is open before it",
     "a boat (ratio 16:9)": "the prompt has a weight of 9: ratio 16. Usual are 0.5 to 1.5",
     "a (red:1.3 boat": "the prompt has a bracket that nothing closes: (red:1.3 boat; it goes to the end",
@@ -83,6 +87,7 @@ def test_a_prompt_of_words_has_no_marks_and_a_negative_one_may(cli_here: CliHere
         "a cat (and a dog), 16 steps: a stair",
         "sand and brandy, Breaking waves",
         "C++ (a book) - 1.5 kg, (half)-open, 4:3",
+        "一只猫\uff08可爱\uff09 (a: b, 3) (b:2, c)",
         "(a:1.5) (b:-1) <3 :) a <b> c",
     ):
         assert remarks(cli_here("run", prompt, *DRY)) == []

@@ -16,6 +16,11 @@ _CURLY = re.compile(r"\{[^{}]*+\}")
 _WILDCARD = re.compile(r"\b__(?:[A-Za-z0-9*/.-]|_(?!_))++__\b")
 # InvokeAI's: (words)1.3, (words)++, ("one", "other").and()
 _INVOKE = re.compile(r"\)(?:\++|-++(?![\w-])|[0-9]*+\.[0-9]++|\.(?:and|blend|swap)\()")
+# With a decimal comma, or signs of another keyboard.
+_ALMOST_WEIGHT = re.compile(
+    r"[(\uff08][^()\uff08\uff09]*(?:\uff1a\s*+[0-9]++(?:[.,][0-9]++)?+\s*+[)\uff09]"
+    r"|:\s*+[0-9]++(?:,[0-9]++\s*+[)\uff09]|(?:\.[0-9]++)?+\s*+\uff09))"
+)
 _SHOWN = 40
 # People write 0.5 to 1.5; (ratio 16:9) is a weight of 9 as well.
 _USUAL_WEIGHT = 5
@@ -49,6 +54,8 @@ def remarks_on_marks(text: str, what: str, loras: Mapping[str, float] | None) ->
     # In a prompt of capitals it is a word like all others.
     if (found := _AND.search(text)) and not text.isupper():
         yield f"{words(found[0])}: prompts of several parts aren't supported"
+    if found := _ALMOST_WEIGHT.search(text):
+        yield f"{shown(found[0], _SHOWN)} in the {what} is no weight: it is written (words:1.3)"
     if found := _INVOKE.search(text):
         yield f"{words(found[0])}: it is InvokeAI's; a weight is written (words:1.3)"
     yield from _on_brackets(parsed, what)
