@@ -131,6 +131,16 @@ def test_what_is_too_long_is_refused_with_the_number_or_cut_as_plain_text(cli_he
     assert remarks(cli_here("run", "x", "--negative", LONG, *DRY))[0].startswith("the negative prompt has ")
 
 
+def test_chunks_that_do_not_divide_the_unets_are_said(cli_here: CliHere) -> None:
+    typed = ("run", "a BREAK b BREAK c", *DRY, "--negative")
+    line = (
+        "the negative prompt has 2 chunks, filled up to 3 with empty ones (--prompt-chunks 6 is another build, which "
+    )
+    assert any(each.startswith(line) for each in remarks(cli_here(*typed, "a BREAK b")))
+    for more in (("a",), ("a BREAK b", "--guidance", "1"), ("a BREAK b", "--prompt-chunks", "6")):
+        assert "filled" not in cli_here(*typed, *more).stderr
+
+
 def test_a_negative_prompt_that_no_pass_is_given_is_said(cli_here: CliHere) -> None:
     done = cli_here("run", "x", "--negative", LONG, *QUICK, "--guidance", "1")
     assert remarks(done) == ["the negative prompt does nothing: the guidance scale is 1"]

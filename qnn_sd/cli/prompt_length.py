@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.generate import Tokens
+from qnn_sd.generate.text_states import filled_up
 from qnn_sd.pipeline import BuildPipeline
 
 # A UNet of more would attend to 1,200 words, where CLIP was trained to read 75 tokens.
 MOST_CHUNKS = 16
 _TOKENS = 75
+# In the order of tokens.
+_NAMES = ("prompt", "negative prompt")
 
 
 def refuse_bad_chunks(chunks: int) -> None:
@@ -52,8 +56,23 @@ def refuse_longer(tokens: Sequence[Tokens], most: int, more: str) -> None:
 
 def _longest(tokens: Sequence[Tokens]) -> tuple[str, Tokens]:
     """What the longer one of prompt and negative prompt is called, and its tokens."""
-    named = zip(("prompt", "negative prompt"), tokens, strict=False)
-    return max(named, key=lambda each: len(each[1].chunks))
+    return max(zip(_NAMES, tokens, strict=False), key=lambda each: len(each[1].chunks))
+
+
+def say_filled_up(console: Console, tokens: Sequence[Tokens], built: int) -> None:
+    """Says of a prompt that its chunks don't divide those of the UNet: it gets empty ones, which change the picture.
+
+    Args:
+        console: where it is said.
+        tokens: of prompt and negative prompt, or of the prompt alone; uncut.
+        built: chunks that the UNet takes.
+    """
+    fitting = math.lcm(*(len(each.chunks) for each in tokens))
+    cure = f" (--prompt-chunks {fitting} is another build, which needs none)" if fitting <= MOST_CHUNKS else ""
+    for what, each in zip(_NAMES, tokens, strict=False):
+        count = len(each.chunks)
+        if (filled := filled_up(count, built)) > count:
+            console.say(f"the {what} has {count} chunks, filled up to {filled} with empty ones{cure}")
 
 
 def for_prompts(
