@@ -232,6 +232,15 @@ def test_weights_that_leave_no_numbers_are_refused() -> None:
     np.testing.assert_array_equal(weighted(even, np.array([1, -1], np.float32)).ravel(), [1, -1])
 
 
+def test_a_mean_of_rounding_errors_scales_nothing() -> None:
+    """A final norm without a bias leaves it: of both signs, whatever the weights are."""
+    noise = np.random.default_rng(0).standard_normal((1, 77, 96), np.float32)
+    states = (noise - noise.mean(-1, keepdims=True)) / noise.std(-1, keepdims=True)
+    weights = np.ones(77, np.float32)
+    weights[3] = 1.4
+    np.testing.assert_array_equal(weighted(states, weights), states * weights[None, :, None])
+
+
 LONG = 12_000
 HOSTILE = [
     *("(" * LONG, "[" * LONG, "(" * LONG + ")" * LONG, "[a|" * LONG + "]" * LONG, "[:" * LONG, "(a:1" * LONG),

@@ -11,6 +11,8 @@ from qnn_sd.errors import SettingError
 from qnn_sd.generate.prompt_chunks import Chunk, Tokens
 
 Array = NDArray[np.float32]
+# Of the size of the states; a trained encoder has far more.
+_LEAST_MEAN = 1e-5
 
 
 def filled_up(chunks: int, built: int) -> int:
@@ -74,7 +76,9 @@ def weighted(states: Array, weights: Array | None) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is named below
         scaled = states * weights[None, :, None]
         before, after = states.mean(dtype=np.float64), scaled.mean(dtype=np.float64)
-        result: Array = (scaled * (before / after if after else 1.0)).astype(np.float32)
+        # A final norm without a bias, as that of random weights, leaves a mean of rounding errors: no measure.
+        has_mean = after and abs(before) > _LEAST_MEAN * np.abs(states).mean()
+        result: Array = (scaled * (before / after if has_mean else 1.0)).astype(np.float32)
     if not np.isfinite(result).all():
         raise SettingError(
             "The weights in the prompt are too large",
