@@ -12,7 +12,7 @@ from qnn_sd.generate.prompt_chunks import Chunk, Tokens
 
 Array = NDArray[np.float32]
 # Of the size of the states; a trained encoder has far more.
-_LEAST_MEAN = 1e-5
+_LEAST_MEAN = 1e-6
 
 
 def filled_up(chunks: int, built: int) -> int:
