@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from inspect import signature
 from pathlib import Path
@@ -202,6 +203,13 @@ def test_runge_kuttas_steps_need_four() -> None:
         *((name, "euler-a-karras") for name in ("Euler a Karras", "euler_ancestral, karras")),
         *((name, "unipc") for name in ("UniPC", "uni_pc", "UniPCMultistepScheduler", "UniPCMultistep")),
         ("uni_pc_bh2", "unipc-bh2"),
+        # Local Dream's, and the spacing elsewhere than at the end, or twice.
+        *(("dpm", "dpm++2m"), ("dpm_karras", "dpm++2m-karras"), ("dpm_sde_karras", "dpm++2m-sde-karras")),
+        *((name, "dpm++2m-sde-karras") for name in ("DPM++ 2M Karras SDE", "Karras DPM++ 2M SDE")),
+        *(
+            (name, "dpm++2m-karras")
+            for name in ("DPM++ 2M Karras Automatic", "DPM++ 2M Karras Karras", "DPM 2M Karras")
+        ),
         *((name, "heun") for name in ("Heun", "k_heun", "HeunDiscreteScheduler")),
         *((name, "deis") for name in ("DEIS", "DEISMultistepScheduler")),
         *((name, "pndm") for name in ("PNDM", "PLMS", "PNDMScheduler")),
@@ -228,6 +236,9 @@ def test_spellings(spelled: str, own: str) -> None:
         ("ddim karras", "euler-karras"),
         ("lcm karras", "lcm"),
         ("euler lu", "euler-karras"),
+        *(("IPNDM Karras", "dpm++2m-karras"), ("DDIM CFG++ Karras", "euler-karras"), ("PLMS Karras", "dpm++2m-karras")),
+        *(("res_multistep_ancestral karras", "dpm++2m-sde-karras"), ("Heun++ Karras", "heun-karras")),
+        *(("DPM++ Karras", "dpm++2m-karras"), ("unipc beta57", "unipc-sgm-uniform")),
     ],
 )
 def test_what_is_not_built_is_named_with_the_nearest(spelled: str, nearest: str) -> None:
@@ -236,17 +247,29 @@ def test_what_is_not_built_is_named_with_the_nearest(spelled: str, nearest: str)
     assert caught.value.what == f"The scheduler {spelled!r} isn't built"
     assert caught.value.hint == f"The nearest that is built: --scheduler {nearest}"
     assert scheduler_named(nearest) == nearest
-    assert all(name in (caught.value.why or "") for name in SCHEDULERS)
+    why = caught.value.why or ""
+    assert all(name in why for name in SCHEDULERS) or "distilled for its times" in why
+    assert re.search("The nearest has another (sampler|spacing): its image will differ", why)
 
 
 @pytest.mark.parametrize(
     ("spelled", "near"),
-    [("dpm++ 2m karas", "dpm++2m-karras"), ("unipc exponentail", "unipc-exponential"), ("eulr", "euler")],
+    [
+        *(("dpm++ 2m karas", "dpm++2m-karras"), ("unipc exponentail", "unipc-exponential"), ("eulr", "euler")),
+        *(("2M Karras", "dpm++2m-karras"), ("foo karras", "dpm++2m-karras")),
+    ],
 )
 def test_a_slip_keeps_its_spacing(spelled: str, near: str) -> None:
     with pytest.raises(UnknownSchedulerError) as caught:
         scheduler_named(spelled)
     assert f"Did you mean {near}?" in caught.value.hint
+
+
+@pytest.mark.parametrize("spacing", ["karras", "exponential", "sgm_uniform"])
+def test_a_spacing_alone_is_told_from_a_sampler(spacing: str) -> None:
+    with pytest.raises(UnknownSchedulerError) as caught:
+        scheduler_named(spacing)
+    assert caught.value.hint.endswith(f"--scheduler dpm++2m-{spacing.replace('_', '-')}")
 
 
 def test_every_name_is_its_own() -> None:
