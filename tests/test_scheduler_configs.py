@@ -9,6 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ from PIL import Image
 from test_schedulers import BASE, THEIRS
 
 from qnn_sd.errors import SettingError, UnknownSchedulerError, UnsupportedModelError
+from qnn_sd.export.checkpoint.scheduler_config import as_the_pipeline_reads
 from qnn_sd.generate import Request, TextToImage
 from qnn_sd.generate.schedulers import (
     SCHEDULERS,
@@ -99,6 +101,44 @@ def test_a_config_gives_the_image_of_diffusers(
     )
     [image] = loop.generate(Request(PROMPT, steps=4, guidance=4.0, scheduler=scheduler, seed=7)).images
     assert psnr_db(np.asarray(expected.images[0]), image) >= 55
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"steps_offset": 0, "clip_sample": True}, "steps_offset 0 as 1, clip_sample True as False"),
+        ({"steps_offset": 1, "clip_sample": False}, ""),
+        ({"_class_name": "PNDMScheduler", "steps_offset": 3, "timestep_spacing": "leading"}, "steps_offset 3 as 1"),
+        ({}, ""),
+    ],
+)
+def test_a_folders_config_is_read_as_the_pipeline_reads_it(
+    config: dict[str, Any], said: str, judge: StableDiffusionPipeline
+) -> None:
+    """diffusers' pipeline sets two settings itself: clipped latents would give other images, silently."""
+    noise = {key: value for key, value in NOISE.items() if key != "steps_offset"}
+    config = {"_class_name": "DDIMScheduler", **noise, **config}
+    scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
+    parts = {name: getattr(judge, name) for name in ("vae", "text_encoder", "tokenizer", "unet")}
+    made = StableDiffusionPipeline(
+        **parts, scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
+    lines: list[str] = []
+    ours = as_the_pipeline_reads(config, lines.append)
+    for key in ("steps_offset", "clip_sample"):
+        assert ours.get(key) == made.scheduler.config.get(key)
+    assert [said in line for line in lines] == [True] * bool(said)
+
+
+def test_a_config_without_a_noise_schedule_is_said() -> None:
+    """diffusers would take betas that no Stable Diffusion was trained with; another formulation is neither."""
+    lines: list[str] = []
+    as_the_pipeline_reads({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}, lines.append)
+    as_the_pipeline_reads({"beta_start": 0.00085, "beta_end": 0.012, "_class_name": ["x"]}, lines.append)
+    as_the_pipeline_reads({"trained_betas": [0.1]}, lines.append)
+    assert "(FlowMatchEulerDiscreteScheduler) lacks beta_start, beta_end, beta_schedule: Stable" in lines[0]
+    assert "lacks beta_schedule: Stable Diffusion's" in lines[1]
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize(
@@ -338,4 +378,8 @@ def test_the_command_guides_a_part_of_the_steps(cli_here: CliHere, pipeline: Bui
     assert "changes nothing" in cli_here(*run, "--guidance", "1", "--guidance-interval", "0:0.5").stderr
     for text in ("0.9:0.2", "0:1.5", "0.5", "a:b", "-0.1:0.5", "0.5:0.5"):
         assert "--guidance-interval 0.2:0.9" in cli_here.refused(3, *run, f"--guidance-interval={text}")
-    assert "steps 1 to 2 of 4" in cli_here(*run, "--guidance-interval", "0%-50%", "--dry-run").stderr
+    for text in ("0%-50%", "0-50%", "0:0.5", "0%:0.5", "0:50%"):
+        assert "steps 1 to 2 of 4" in cli_here(*run, "--guidance-interval", text, "--dry-run").stderr
+    one = cli_here("run", "--like", "again.png", "-o", "one.png", "--guidance-interval", "0.75:1")
+    assert "--guidance-interval '0.75:1' instead of the image's '0.25:0.75'" in one.stderr
+    assert "guidance on step 4 of 4: 5 UNet calls" in one.stderr
