@@ -217,6 +217,36 @@ def test_betas_that_do_not_fit_are_named(betas: object) -> None:
         make_scheduler("euler", {**NOISE, "trained_betas": betas}, 8)
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "what"),
+    [
+        ("euler", {"num_train_timesteps": 10**9}, "num_train_timesteps is 1000000000"),
+        ("euler", {"num_train_timesteps": 99.5}, "num_train_timesteps is 99.5"),
+        ("ddim", {"steps_offset": 1e300}, "steps_offset is 1e"),
+        ("pndm", {"steps_offset": -5}, "steps_offset is -5"),
+        ("deis", {"beta_start": 2.5}, "beta_start is 2.5"),
+        ("dpm++2m", {"beta_end": -1}, "beta_end is -1"),
+        ("euler", {"trained_betas": [0.1] * 999 + [1.5]}, "trained_betas is from 0.1 to 1.5"),
+        ("heun", {"use_karras_sigmas": True, "sigma_min": 0}, "sigma_min is 0"),
+        ("dpm++2m", {"use_exponential_sigmas": True, "sigma_max": -1}, "sigma_max is -1"),
+        ("unipc", {"disable_corrector": 2}, "disable_corrector is 2"),
+        ("unipc", {"disable_corrector": [[0]]}, "disable_corrector is"),
+    ],
+)
+def test_what_nothing_can_be_computed_with_is_named(name: str, config: dict[str, Any], what: str) -> None:
+    """diffusers runs out of memory, fails inside or paints NaN with these."""
+    with pytest.raises(UnsupportedModelError, match=what) as caught:
+        make_scheduler(name, {**NOISE, **config}, 8)
+    assert re.search("--scheduler |as its author published it", caught.value.hint)
+
+
+def test_a_range_that_clips_nothing_is_not_read() -> None:
+    """As in diffusers, which reads it where it clips."""
+    config = {**NOISE, "clip_sample": False, "clip_sample_range": None, "sigma_min": -1}
+    for name in ("ddim", "lcm", "heun", "euler"):
+        make_scheduler(name, config, 8)
+
+
 def test_runge_kuttas_steps_need_four() -> None:
     with pytest.raises(SettingError, match="3 steps are not possible with pndm"):
         make_scheduler("pndm", NOISE, 3)

@@ -7,6 +7,7 @@ from typing import Any
 
 from qnn_sd.errors import SettingError, UnsupportedModelError
 from qnn_sd.generate.schedulers.base import Scheduler
+from qnn_sd.generate.schedulers.config_checks import check
 from qnn_sd.generate.schedulers.names import (
     SAMPLERS,
     SPACINGS,
@@ -61,7 +62,9 @@ def make_scheduler(name: str, config: Mapping[str, Any], steps: int) -> Schedule
 def _made(name: str, config: Mapping[str, Any], steps: int) -> Scheduler:
     sampler, spacing = split_name(name)
     kind, settings = SAMPLERS[sampler].kind, SAMPLERS[sampler].settings
-    return kind({**kind.own_config(config), **settings, **SPACINGS.get(spacing, {})}, steps)
+    own = {**kind.own_config(config), **settings, **SPACINGS.get(spacing, {})}
+    check(own)
+    return kind(own, steps)
 
 
 def _that_take(name: str, config: Mapping[str, Any]) -> Iterator[str]:
