@@ -31,8 +31,11 @@ def as_the_pipeline_reads(config: Mapping[str, Any], say: Callable[[str], None])
     # A clipping that is null is none.
     if not config.get("clip_sample"):
         changed.pop("clip_sample", None)
-    if changed:
-        read = ", ".join(f"{key} {config[key]!r} as {value!r}" for key, value in changed.items())
+    said = dict(changed)
+    if config.get("timestep_spacing", "leading") != "leading":
+        said.pop("steps_offset", None)  # no other spacing reads it
+    if said:
+        read = ", ".join(f"{key} {config[key]!r} as {value!r}" for key, value in said.items())
         say(f"of scheduler_config.json, {read}, as diffusers' pipeline of Stable Diffusion reads it")
     name = config.get("_class_name")
     silent = _DEFAULTS.get(name, ()) if isinstance(name, str) else ()
