@@ -9,6 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import click
 import diffusers
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from PIL import Image
 from test_schedulers import BASE, THEIRS
 
 from qnn_sd.cli.checkpoint_scheduler import quantized_warning
+from qnn_sd.cli.value_types import Prediction
 from qnn_sd.errors import SettingError, UnknownSchedulerError, UnsupportedModelError
 from qnn_sd.export.checkpoint.scheduler_config import as_the_pipeline_reads
 from qnn_sd.generate import Request, TextToImage
@@ -377,6 +379,16 @@ def test_what_quantized_graphs_were_not_calibrated_for_is_said(
     found = quantized_warning(request, info.model_copy(update={"components": parts}))
     assert (found or "").startswith(warned)
     assert bool(found) == bool(warned)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind"),
+    [("v_prediction", "v"), ("V-Pred", "v"), ("eps", "epsilon"), ("Epsilon", "epsilon"), ("v", "v")],
+)
+def test_predictions_as_people_spell_them(typed: str, kind: str) -> None:
+    assert Prediction(["epsilon", "v"]).convert(typed, None, None) == kind
+    with pytest.raises(click.BadParameter):
+        Prediction(["epsilon", "v"]).convert("sample", None, None)
 
 
 def checkpoint(folder: Path, config: dict[str, Any]) -> str:

@@ -57,6 +57,11 @@ def markers_in(file: SafetensorsFile) -> list[str]:
     return [name for name in file.shapes if _word(name) in (*_SAYS_V, *_SAYS_ZERO) or _EDM.search(name)]
 
 
+def kind_named(word: str) -> Kind | None:
+    """The prediction that a word means, as configs and tools spell it; None of another word."""
+    return _KINDS.get(re.sub(r"[^a-z]", "", word.lower()))
+
+
 def _word(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.rsplit(".", 1)[-1].lower())
 
@@ -89,7 +94,7 @@ def _of_metadata(file: SafetensorsFile, given: Kind | None) -> Iterator[Statemen
         word, said = _word(key), value.strip().strip('"')
         place = f"{key} = {said} in the metadata of {file.path.name}"
         if word in _SAYS_KIND and said.lower() not in _NO:
-            kind = _KINDS.get(re.sub(r"[^a-z]", "", said.lower()))
+            kind = kind_named(said)
             if kind is None and given is None:
                 raise UnsupportedModelError(
                     f"{file.path} predicts {said!r}, which qnn-sd doesn't build",
