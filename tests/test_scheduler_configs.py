@@ -114,6 +114,7 @@ def test_a_config_gives_the_image_of_diffusers(
         ({"steps_offset": 1, "clip_sample": False}, ""),
         ({"_class_name": "PNDMScheduler", "steps_offset": 3, "timestep_spacing": "leading"}, "steps_offset 3 as 1"),
         ({"_class_name": "EulerDiscreteScheduler", "steps_offset": 0, "timestep_spacing": "linspace"}, ""),
+        ({"_class_name": "LCMScheduler", "steps_offset": 0, "clip_sample": False}, ""),
         ({}, ""),
     ],
 )

@@ -32,8 +32,8 @@ def as_the_pipeline_reads(config: Mapping[str, Any], say: Callable[[str], None])
     if not config.get("clip_sample"):
         changed.pop("clip_sample", None)
     said = dict(changed)
-    if config.get("timestep_spacing", "leading") != "leading":
-        said.pop("steps_offset", None)  # no other spacing reads it
+    if config.get("timestep_spacing", "leading") != "leading" or config.get("_class_name") == "LCMScheduler":
+        said.pop("steps_offset", None)  # no other spacing reads it, nor does lcm
     if said:
         read = ", ".join(f"{key} {config[key]!r} as {value!r}" for key, value in said.items())
         say(f"of scheduler_config.json, {read}, as diffusers' pipeline of Stable Diffusion reads it")
