@@ -277,6 +277,7 @@ LAST_IS_ZERO = torch.linspace(0.99, 0, 1000)
         ({}, {"modelspec.prediction_type": "epsilon"}, {"prediction_type": "epsilon"}),
         ({}, {"modelspec.architecture": "stable-diffusion-v2-768-v"}, {"prediction_type": V}),
         ({}, {"ss_v_parameterization": "False"}, {"prediction_type": "epsilon"}),
+        ({}, {"modelspec.prediction_type": ""}, {"prediction_type": "epsilon"}),
     ],
 )  # fmt: skip
 def test_markers_are_taken(
@@ -315,6 +316,15 @@ def test_contradictions_are_refused_and_the_option_settles_them(
     assert opened(path, prediction=given).scheduler["prediction_type"] == kinds[given]
 
 
+def test_the_users_word_settles_what_zero_terminal_snr_goes_with(original: Tensors, tmp_path: Path) -> None:
+    """As a folder with both is read: diffusers paints it."""
+    path = written({**original, "ztsnr": EMPTY}, tmp_path / "model.safetensors")
+    for given in ("epsilon", "v"):
+        scheduler = opened(path, prediction=given).scheduler
+        assert scheduler["rescale_betas_zero_snr"]
+        assert scheduler["prediction_type"] == {"epsilon": "epsilon", "v": V}[given]
+
+
 def test_a_yaml_beside_a_file_says_it_too(original: Tensors, tmp_path: Path) -> None:
     path = written(original, tmp_path / "model.safetensors")
     for said, kind in (
@@ -347,7 +357,8 @@ def test_a_folders_files_and_its_scheduler_must_agree(folder: Path, tmp_path: Pa
     shutil.copytree(folder, copy)
     (copy / "scheduler").mkdir(exist_ok=True)
     config = copy / "scheduler" / "scheduler_config.json"
-    config.write_text(json.dumps({"_class_name": "DDIMScheduler", "prediction_type": "epsilon"}))
+    noise = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    config.write_text(json.dumps({"_class_name": "DDIMScheduler", **noise, "prediction_type": "epsilon"}))
     said: list[str] = []
     assert opened(copy, said).scheduler["prediction_type"] == "epsilon"
     assert opened(copy, said, prediction="v").scheduler["prediction_type"] == V
