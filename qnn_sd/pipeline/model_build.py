@@ -60,7 +60,7 @@ class ModelBuild:
 
     Raises:
         SettingError: the model's config doesn't fit the checkpoint, several do, or a size that isn't possible.
-        UnknownModelError: no config was named, and none fits.
+        UnknownModelError: no config was named, and none has the checkpoint's latents.
         CheckpointError: a checkpoint that is missing, damaged, or doesn't fit what is put into it.
 
     Attributes:
