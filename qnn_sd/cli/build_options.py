@@ -184,8 +184,9 @@ _MODEL_OPTIONS = (
         group=MODEL,
         type=int,
         metavar="N",
-        default=1,
-        help="Layer of the text encoder that answers, from the last; 2 is the one before it. It is another build.",
+        default_text="1, or what the text encoder's config says",
+        help="Layer of the text encoder that answers, from the last, which is 1; 2 is the one before it. It is another "
+        "build.",
     ),
     option(
         "--prompt-chunks",
@@ -277,7 +278,7 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         lora: tuple[str, ...],
         embedding: tuple[str, ...],
         tokenizer: Path | None,
-        clip_skip: int,
+        clip_skip: int | None,
         prompt_chunks: int | None,
         cache: Path | None,
         **rest: Any,

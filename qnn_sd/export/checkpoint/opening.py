@@ -12,6 +12,7 @@ from qnn_sd.config import ModelConfig
 from qnn_sd.export.checkpoint import fit, hub, nearby
 from qnn_sd.export.checkpoint.architecture import refuse_foreign_config
 from qnn_sd.export.checkpoint.checkpoint import Checkpoint, token_embedding
+from qnn_sd.export.checkpoint.clip_skip import remarks_on_skipped
 from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
 from qnn_sd.export.checkpoint.embeddings import FILES as EMBEDDING_NAMES
 from qnn_sd.export.checkpoint.embeddings import embedding_file, read_embedding
@@ -24,7 +25,7 @@ from qnn_sd.export.checkpoint.modelspec import remarks_on
 from qnn_sd.export.checkpoint.not_weights import broken_link
 from qnn_sd.export.checkpoint.parts import Layout, Part
 from qnn_sd.export.checkpoint.prediction import Kind, settled_scheduler, statements_of
-from qnn_sd.export.checkpoint.single_file import read_network, read_single_file
+from qnn_sd.export.checkpoint.single_file import read_network, read_part_folder, read_single_file
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.tokenizer_files import ALL_FILES
 
@@ -101,7 +102,8 @@ def open_checkpoint(
         sources = replace(sources, checkpoint=given)
     path = _located(given, hub.fetch_checkpoint, download, "--checkpoint")
     others = _other_networks(sources, download)
-    layout = (read_folder if path.is_dir() else read_single_file)(path, tuple(others))
+    replaced = tuple(others)
+    layout = read_folder(path, replaced, read_part_folder) if path.is_dir() else read_single_file(path, replaced)
     width = fit.text_width(layout.parts["unet"])
     base = Base(own, path.resolve().name if Path(given).expanduser().exists() else str(given), width)
     layout = _with_others(layout, others, base)
@@ -116,10 +118,14 @@ def open_checkpoint(
     ]
     named = {each.name for each in embeddings}
     embeddings += [each for lora in loras for each in lora.embeddings if each.name not in named]
+    search = ClipTokenizerSearch(cache or resources.cache(), say, download)
+    checkpoint = Checkpoint(layout, sources, base, search, loras, embeddings, scheduler)
     for line in _remarks(layout, loras, scheduler):
         say(line)
-    search = ClipTokenizerSearch(cache or resources.cache(), say, download)
-    return Checkpoint(layout, sources, base, search, loras, embeddings, scheduler)
+    if sources.clip_skip is None:
+        for line in remarks_on_skipped(layout.parts["text_encoder"]):
+            say(line)
+    return checkpoint
 
 
 def _other_networks(sources: Sources, download: bool) -> dict[str, Part]:
