@@ -115,6 +115,7 @@ def test_a_config_gives_the_image_of_diffusers(
         ({"_class_name": "PNDMScheduler", "steps_offset": 3, "timestep_spacing": "leading"}, "steps_offset 3 as 1"),
         ({"_class_name": "EulerDiscreteScheduler", "steps_offset": 0, "timestep_spacing": "linspace"}, ""),
         ({"_class_name": "LCMScheduler", "steps_offset": 0, "clip_sample": False}, ""),
+        ({"_class_name": "PNDMScheduler"}, ""),
         ({}, ""),
     ],
 )
@@ -237,6 +238,8 @@ def test_betas_that_do_not_fit_are_named(betas: object) -> None:
         ("heun", {"use_karras_sigmas": True, "sigma_min": 0}, "sigma_min is 0"),
         ("dpm++2m", {"use_exponential_sigmas": True, "sigma_max": -1}, "sigma_max is -1"),
         ("unipc", {"disable_corrector": 2}, "disable_corrector is 2"),
+        ("lcm", {"original_inference_steps": 2000}, "original_inference_steps is 2000"),
+        ("dpm++2m", {"lambda_min_clipped": 1e9}, "a time of the UNet is -"),
         ("unipc", {"disable_corrector": [[0]]}, "disable_corrector is"),
     ],
 )

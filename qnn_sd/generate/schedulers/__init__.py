@@ -7,7 +7,7 @@ from typing import Any
 
 from qnn_sd.errors import SettingError, UnsupportedModelError
 from qnn_sd.generate.schedulers.base import Scheduler
-from qnn_sd.generate.schedulers.config_checks import check
+from qnn_sd.generate.schedulers.config_checks import check, check_times
 from qnn_sd.generate.schedulers.ddim import Ddim
 from qnn_sd.generate.schedulers.names import (
     SAMPLERS,
@@ -65,7 +65,9 @@ def _made(name: str, config: Mapping[str, Any], steps: int) -> Scheduler:
     kind, settings = SAMPLERS[sampler].kind, SAMPLERS[sampler].settings
     own = {**kind.own_config(config), **settings, **SPACINGS.get(spacing, {})}
     check(own)
-    return kind(own, steps)
+    made = kind(own, steps)
+    check_times(made.timesteps)
+    return made
 
 
 def _that_take(name: str, config: Mapping[str, Any]) -> Iterator[str]:

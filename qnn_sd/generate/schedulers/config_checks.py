@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qnn_sd.errors import UnsupportedModelError
 from qnn_sd.generate.schedulers.noise_levels import betas_of
@@ -45,6 +46,19 @@ def check(config: Mapping[str, Any]) -> None:
             level = optional_number(config, key)
             if level is not None and not 0 < level < 1e6:
                 _refuse(key, level, "over 0, and less than a million")
+
+
+def check_times(times: NDArray[np.float32]) -> None:
+    """Refuses settings that leave no times to sample at, such as a ``lambda_min_clipped`` that cuts all.
+
+    Args:
+        times: of a scheduler that was made.
+
+    Raises:
+        UnsupportedModelError: one is none of the training steps.
+    """
+    if not np.isfinite(times).all() or times.min() < 0:
+        _refuse("a time of the UNet", f"{times.min():g}", "one of the training steps, which begin at 0")
 
 
 def _check_betas(config: Mapping[str, Any], train_steps: int) -> None:

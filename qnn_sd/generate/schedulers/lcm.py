@@ -8,7 +8,7 @@ from qnn_sd.errors import SettingError
 from qnn_sd.generate.noise import TorchNoise
 from qnn_sd.generate.schedulers.base import Array, float32
 from qnn_sd.generate.schedulers.ddim import OnTrainingSteps, clipped
-from qnn_sd.generate.schedulers.settings import flag, number
+from qnn_sd.generate.schedulers.settings import flag, number, refuse
 
 SIGMA_DATA = 0.5  # of the consistency function's boundary condition, as in the paper
 
@@ -18,6 +18,8 @@ class Lcm(OnTrainingSteps):
 
     def _prepare(self) -> None:
         distilled = int(number(self.config, "original_inference_steps", 50))
+        if not 1 <= distilled <= self.train_steps:
+            refuse("original_inference_steps", distilled, (f"1 to {self.train_steps}",))
         if self.steps > distilled:
             raise SettingError(
                 f"{self.steps} steps are not possible with lcm",
