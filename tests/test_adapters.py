@@ -301,6 +301,8 @@ SPELLINGS = {
     "original": "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k",
     "kohya, original": "lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_k",
     "whole original": "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k",
+    "compiled": f"unet._orig_mod.{LINEAR}",
+    "state dict of several processes": f"state_dict.module.unet.{LINEAR}",
 }
 TEXT_SPELLINGS = {
     "kohya": f"lora_te_text_model_{TEXT.replace('.', '_')}",
@@ -310,11 +312,13 @@ TEXT_SPELLINGS = {
     "transformers 5": f"text_encoder.{TEXT}",
     "peft": f"base_model.model.text_model.{TEXT}",
     "whole original": f"cond_stage_model.transformer.text_model.{TEXT}",
+    "ComfyUI": f"text_encoders.clip_l.transformer.text_model.{TEXT}",
 }
 ENDS = (
     ("lora_down.weight", "lora_up.weight"),
     ("lora_A.weight", "lora_B.weight"),
     ("lora_A.default.weight", "lora_B.default.weight"),
+    ("lora_A", "lora_B"),
 )
 
 
@@ -366,7 +370,7 @@ def test_spare_tensors_of_a_lora_are_named(folder: Path, weights: Tensors, tmp_p
     path, said = tmp_path / "adapter.safetensors", []
     save_file({**lora(LINEAR), "epoch": torch.tensor(3)}, path)
     open_checkpoint(Sources(folder, loras=((path, 1.0),)), say=said.append)
-    assert said == ["adapter.safetensors has 1 tensor (epoch) that belong to no weight"]
+    assert said == ["adapter.safetensors has 1 tensor (epoch) that no weight needs"]
 
 
 def test_a_lora_for_another_prediction_is_said(folder: Path, tmp_path: Path) -> None:
@@ -385,6 +389,10 @@ CONFIGS = {
         r=RANK, lora_alpha=3, target_modules=["to_k", "conv1"], init_lora_weights=False,
         rank_pattern={"attn1.to_k": 2}, alpha_pattern={"attn2.to_k": 7},
     ),
+    "expressions": peft.LoraConfig(
+        r=RANK, lora_alpha=3, target_modules=["to_k", "to_q"], init_lora_weights=False,
+        alpha_pattern={r".*attn2\.to_(k|v)": 7, r"down_blocks\.\d\..*to_q": 5, "^mid_block": 8},
+    ),
     "rank-stabilized": peft.LoraConfig(
         r=RANK, lora_alpha=3, target_modules=["to_k"], init_lora_weights=False, use_rslora=True
     ),
@@ -397,6 +405,9 @@ CONFIGS = {
     "LoKr": peft.LoKrConfig(
         r=2, alpha=3, target_modules=["to_k", "conv1"], init_weights=False, use_effective_conv2d=True,
         decompose_both=True,
+    ),
+    "LoKr of whole factors": peft.LoKrConfig(
+        r=64, alpha=3, target_modules=["to_k", "conv1"], init_weights=False, rank_pattern={"attn1.to_k": 128}
     ),
     "IA3": peft.IA3Config(
         target_modules=["to_k", "to_q", "conv1"], feedforward_modules=["to_q"], init_ia3_weights=False
@@ -451,10 +462,76 @@ def test_the_config_beside_a_file_counts_and_is_part_of_what_it_is(
         open_checkpoint(Sources(folder, loras=((path, 1.0),)))
 
 
-@pytest.mark.parametrize("name", [f"base_model.model.{CONV}.weight", f"base_model.model.{CONV}.bias"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"base_model.model.{CONV}.weight",
+        f"base_model.model.{CONV}.bias",
+        f"base_model.model.{CONV}.modules_to_save.default.weight",
+    ],
+)
 def test_whole_weights_beside_an_adapter_are_not_passed_over(name: str, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="1 of 3 tensors that match nothing"):
+    with pytest.raises(UnsupportedModelError, match=r"has 1 tensor .* beside its adapter"):
         merged(folder, tmp_path, {**lora(LINEAR), name: torch.zeros(32)}, f"{LINEAR}.weight")
+
+
+@pytest.mark.parametrize(("key", "said"), [("init_lora_weights", "pissa_niter_4"), ("layer_replication", [[0, 2]])])
+def test_an_adapter_of_a_changed_base_is_refused(key: str, said: object, folder: Path, tmp_path: Path) -> None:
+    save_file(lora(LINEAR), tmp_path / "adapter_model.safetensors")
+    for value, refused in ((said, True), (None, False)):
+        config = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, key: value}
+        (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+        if refused:
+            with pytest.raises(UnsupportedModelError, match="for a changed base"):
+                open_checkpoint(Sources(folder, loras=((tmp_path, 1.0),)))
+        else:
+            open_checkpoint(Sources(folder, loras=((tmp_path, 1.0),)))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (f"base_model.model.{LINEAR}.lora_E", "an AdaLoRA"),
+        (f"base_model.model.{LINEAR}.hra_u", "an HRA"),
+        (f"lora_unet_{LINEAR.replace('.', '_')}.scalar", "learned scalars"),
+        ("base_model.model.embeddings.token_embedding.token_adapter.trainable_tokens_delta", "trained tokens"),
+        ("unet:0:up", "numbered layers"),
+    ],
+)
+def test_what_changes_a_weight_and_is_not_merged_is_refused(name: str, kind: str, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match=kind):
+        merged(folder, tmp_path, {**lora(LINEAR), name: torch.zeros(RANK, 1)}, f"{LINEAR}.weight")
+
+
+def test_two_adapters_in_one_file_are_refused(folder: Path, tmp_path: Path) -> None:
+    """As in the state dict of a model with two of peft's adapters: the last one would win, without a word."""
+    shapes = {"A": (RANK, 64), "B": (32, RANK)}
+    one = {
+        f"unet.{LINEAR}.lora_{end}.{name}.weight": torch.zeros(shape)
+        for end, shape in shapes.items()
+        for name in ("ink", "oil")
+    }
+    with pytest.raises(CheckpointError, match=r"two tensors for one place: .*lora_A\.ink\.weight and"):
+        merged(folder, tmp_path, one, f"{LINEAR}.weight")
+
+
+def test_the_config_in_a_folder_is_of_its_only_file(folder: Path, weights: Tensors, tmp_path: Path) -> None:
+    save_file(lora(LINEAR), tmp_path / "ink.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": RANK, "lora_alpha": 1}))
+    change = lora(LINEAR)[key(LINEAR, "lora_up.weight")] @ lora(LINEAR)[key(LINEAR, "lora_down.weight")]
+    found = value(open_checkpoint(Sources(folder, loras=((tmp_path, 1.0),))), f"{LINEAR}.weight")
+    torch.testing.assert_close(found, weights[f"{LINEAR}.weight"] + change / RANK)
+
+
+def test_what_a_folder_hides_is_no_lora(folder: Path, tmp_path: Path) -> None:
+    save_file(lora(LINEAR), tmp_path / "ink.safetensors")
+    (tmp_path / "._ink.safetensors").write_bytes(b"\x00\x05\x16\x07" + bytes(40))
+    assert open_checkpoint(Sources(folder, loras=((tmp_path, 1.0),)))._loras[0].deltas["unet"]
+    (tmp_path / "trained" / "checkpoint-500").mkdir(parents=True)
+    shutil.copy(tmp_path / "ink.safetensors", tmp_path / "trained" / "checkpoint-500" / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match="folder of LoRAs' folders") as caught:
+        open_checkpoint(Sources(folder, loras=((tmp_path / "trained", 1.0),)))
+    assert caught.value.hint == f"Choose one: --lora {tmp_path / 'trained' / 'checkpoint-500'}."
 
 
 def test_pickles_in_a_loras_folder_are_named(folder: Path, tmp_path: Path) -> None:

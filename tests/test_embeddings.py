@@ -159,6 +159,22 @@ def test_a_name_may_be_a_word_of_the_vocabulary(files: tuple[Path, Path]) -> Non
 
 
 @pytest.mark.parametrize(
+    ("tensors", "name"),
+    [
+        ({"<cat>": vectors(1, 1)[0], "step": torch.tensor(500)}, "<cat>"),
+        ({"bundle_emb.cat.v2.string_to_param.*": vectors(2, 1)}, "cat.v2"),
+        ({"string_to_param.*": vectors(2, 1), "string_to_token.*": torch.tensor(265)}, "it"),
+    ],
+)
+def test_what_stands_beside_the_vectors_is_passed_over(
+    tensors: dict[str, torch.Tensor], name: str, tmp_path: Path
+) -> None:
+    save_file(tensors, tmp_path / "it.safetensors")
+    opened = open_checkpoint(Sources(CHECKPOINT, embeddings=((None, tmp_path / "it.safetensors"),)))
+    assert next(iter(opened.added_tokens)) == name
+
+
+@pytest.mark.parametrize(
     ("tensors", "message"),
     [
         ({"emb_params": torch.zeros(2, 768)}, r"has shape \[2, 768\], not \[n, 96\]"),

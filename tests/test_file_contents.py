@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -145,6 +146,15 @@ CONTENTS: dict[str, tuple[bytes, str, str]] = {
     "ONNX": (b"\x08\x09\x12\x07pytorch\x1a\x052.1.0", "is an ONNX model", "exported from"),
     "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(40), "is a 7z archive", "Unpack it"),
     "image": (b"\x89PNG\r\n\x1a\n" + bytes(40), "is a PNG image", ".safetensors"),
+    "git-annex": (b"/annex/objects/SHA256E-s2132650982--0.safetensors\n", "is a git-annex pointer", "git annex get"),
+    "old pointer": (POINTER.replace(b"git-lfs", b"hawser"), "is a Git LFS pointer", "git lfs pull"),
+    "part of a page": (b'<div class="error">Not found</div>', "web page", "Log in"),
+    "settings": (b"[section]\nkey=1\n", "is text", "download the file again"),
+    "link of Windows": (b"[InternetShortcut]\r\nURL=https://x/y\r\n", "is a link to a web page", "the file itself"),
+    "companion of macOS": (b"\x00\x05\x16\x07" + bytes(40), "macOS", "the file itself"),
+    "tar": (bytes(257) + b"ustar" + bytes(300), "is a tar archive", "Unpack it"),
+    "zeros": (bytes(5000), "It begins with zeros|is no safetensors file", "Download or copy it again"),
+    "something": (bytes(range(1, 200)), "is no safetensors file", "Get the model's .safetensors"),
 }
 
 
@@ -168,6 +178,72 @@ def test_what_is_no_checkpoint_is_called_what_it_is(case: str, tmp_path: Path) -
 def test_a_safetensors_file_is_read_whatever_it_is_called(tmp_path: Path) -> None:
     path = stored(tmp_path / "model.ckpt", {"a": ("F32", NUMBERS)})
     np.testing.assert_array_equal(SafetensorsFile(path).read("a"), NUMBERS)
+
+
+def test_a_file_that_was_not_downloaded_to_its_end_is_named(tmp_path: Path) -> None:
+    """Room was made for all of it: its size is right."""
+    zeros = np.zeros(1 << 20, np.float32)
+    assert SafetensorsFile(stored(tmp_path / "a.safetensors", {"a": ("F32", zeros)})).remark is None
+    path = stored(tmp_path / "b.safetensors", {"a": ("F32", NUMBERS), "b": ("F32", zeros)})
+    assert SafetensorsFile(path).remark == "b.safetensors ends in 4 MiB of zeros, as a download that was broken off"
+    whole = stored(tmp_path / "c.safetensors", {"b": ("F32", zeros), "a": ("F32", NUMBERS)})
+    assert SafetensorsFile(whole).remark is None
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR)
+    try:
+        os.write(pipe, bytes(range(100)))
+        with pytest.raises(CheckpointError, match="is no file"):
+            SafetensorsFile(path)
+    finally:
+        os.close(pipe)
+
+
+# What a file is, by its tensors, after whichever option it is given: the tensor that tells it, and what is told.
+KINDS = {
+    "VAE": ("decoder.conv_in.weight", "a VAE alone", "--vae"),
+    "VAE of diffusers": ("vae.decoder.up_blocks.0.resnets.0.conv1.weight", "a VAE alone", "--vae"),
+    "UNet": ("input_blocks.1.0.in_layers.0.weight", "a UNet alone", "--checkpoint"),
+    "text encoder": ("text_encoder.text_model.embeddings.token_embedding.weight", "a text encoder", "--text-encoder"),
+    "LoRA": ("lora_unet_x.lora_down.weight", "a LoRA", "--lora"),
+    "embedding": ("emb_params", "a textual-inversion embedding", "--embedding"),
+    "SDXL": ("add_embedding.linear_1.weight", "SDXL", None),
+    "Flux": ("double_blocks.0.img_attn.qkv.weight", "a Flux checkpoint", None),
+    "ControlNet": ("control_model.zero_convs.0.0.weight", "a ControlNet", None),
+    "IP-Adapter": ("ip_adapter.1.to_k_ip.weight", "an IP-Adapter", None),
+    "T2I-Adapter": ("adapter.body.0.resnets.0.block1.weight", "a T2I-Adapter", None),
+    "upscaler": ("model.1.sub.0.RDB1.conv1.0.weight", "an upscaler", None),
+    "TAESD": ("decoder.layers.0.weight", "TAESD", None),
+    "OpenCLIP": ("transformer.resblocks.0.ln_1.weight", "OpenCLIP's text encoder", None),
+    "T5": ("encoder.block.0.layer.0.SelfAttention.q.weight", "a T5 text encoder", None),
+    "image encoder": ("vision_model.embeddings.class_embedding", "CLIP's image encoder", None),
+    "motion module": ("down_blocks.0.motion_modules.0.norm.weight", "a motion module", None),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_what_a_file_is_is_told_whatever_it_is_given_as(case: str, tmp_path: Path) -> None:
+    name, what, option = KINDS[case]
+    # Beside it a tensor that says nothing: an embedding has one tensor.
+    matrix = np.zeros((2, 2), np.float32)
+    path = stored(tmp_path / "model.safetensors", {name: ("F32", matrix), "x.weight": ("F32", matrix)})
+    given = {
+        "--checkpoint": Sources(path),
+        "--vae": Sources(CHECKPOINT, vae=path),
+        "--text-encoder": Sources(CHECKPOINT, text_encoder=path),
+        "--lora": Sources(CHECKPOINT, loras=((path, 1.0),)),
+        "--embedding": Sources(CHECKPOINT, embeddings=((None, path),)),
+    }
+    for asked, sources in given.items():
+        if asked == option:
+            continue
+        with pytest.raises(UnsupportedModelError, match=what) as caught:
+            open_checkpoint(sources)
+        assert caught.value.why == f"It has {name}."
+        assert option is None or option in caught.value.hint or asked == "--checkpoint"
 
 
 def test_a_config_that_was_not_fetched_is_named(tmp_path: Path) -> None:

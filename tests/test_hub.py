@@ -19,8 +19,8 @@ from conftest import CHECKPOINT, Cli
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from qnn_sd.errors import CheckpointError
-from qnn_sd.export.checkpoint import Sources, open_checkpoint
+from qnn_sd.errors import CheckpointError, SettingError
+from qnn_sd.export.checkpoint import Sources, open_checkpoint, parse_embedding, parse_lora
 from qnn_sd.export.checkpoint.hub import is_hub_id
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -236,6 +236,58 @@ def test_variants_are_fetched_where_they_are_all_there_is(stand_in: StandIn) -> 
     weights.rename(weights.with_name("diffusion_pytorch_model.non_ema.safetensors"))
     opened = open_checkpoint(Sources("owner/tiny"))
     assert opened.files("unet")["unet/diffusion_pytorch_model.non_ema.safetensors"].is_relative_to(stand_in.cache)
+
+
+@pytest.mark.parametrize("part", ["checkpoint", "vae", "text_encoder"])
+def test_a_file_on_the_hub_is_fetched_alone(part: str, stand_in: StandIn) -> None:
+    folders = ("unet", "vae", "text_encoder") if part == "checkpoint" else (part,)
+    tensors = {
+        f"{each}.{name}": tensor
+        for each in folders
+        for path in (stand_in.root / each).glob("*.safetensors")
+        for name, tensor in load_file(path).items()
+    }
+    save_file(tensors, stand_in.root / "dream.safetensors")
+    sources = {"checkpoint": CHECKPOINT, part: "owner/tiny/dream.safetensors"}
+    opened = open_checkpoint(Sources(**sources))  # type: ignore[arg-type]
+    name = "unet" if part == "checkpoint" else part
+    assert opened.files(name) == {f"{name}/dream.safetensors": stand_in.cache / "dream.safetensors"}
+    assert [path.name for path in stand_in.cache.rglob("*") if path.is_file()] == ["dream.safetensors"]
+    with pytest.raises(CheckpointError, match=r"owner/tiny has no nightmare\.safetensors"):
+        open_checkpoint(Sources(**{**sources, part: "owner/tiny/nightmare.safetensors"}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("https://huggingface.co/owner/name", "owner/name"),
+        ("https://hf.co/owner/name/tree/main", "owner/name"),
+        ("https://huggingface.co/owner/name/blob/main/x.safetensors", "owner/name/x.safetensors"),
+        ("https://huggingface.co/owner/name/resolve/main/a/x.safetensors?download=true", "owner/name/a/x.safetensors"),
+        ("hf://owner/name", "owner/name"),
+        ("huggingface.co/owner/name", "owner/name"),
+        ("owner/name/", "owner/name"),
+        ("owner/name@main", "owner/name"),
+        ("https://civitai.com/models/1234", None),
+    ],
+)
+def test_an_address_is_told_from_a_path(typed: str, hint: str | None) -> None:
+    for option, parse in (("--lora", parse_lora), ("--embedding", parse_embedding)):
+        with pytest.raises(CheckpointError) as caught:
+            parse(typed)
+        assert typed in caught.value.what
+        assert (f"Type {option} {hint}" if hint else "Download the .safetensors") in caught.value.hint
+        if hint:
+            assert caught.value.hint.split()[2].rstrip(".") == hint
+
+
+def test_a_scale_is_a_loras_alone(tmp_path: Path) -> None:
+    path = tmp_path / "cat.safetensors"
+    path.touch()
+    assert parse_lora(f"{path}:0.5") == (path, 0.5)
+    with pytest.raises(SettingError, match="has a scale") as caught:
+        parse_embedding(f"dog={path}:0.5")
+    assert "(NAME:0.5) in the prompt" in caught.value.hint
 
 
 @pytest.mark.parametrize("part", ["vae", "text_encoder"])

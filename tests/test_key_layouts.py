@@ -15,14 +15,15 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from original_layout import to_original
 from reference_models import LIKE_SD15_WIDE, ReferenceModels, save_random
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from qnn_sd.errors import CheckpointError, QnnSdError, UnsupportedModelError
 from qnn_sd.export import export_component
-from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint
+from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint, original_config
 from qnn_sd.export.checkpoint.parts import PARTS
 from qnn_sd.metrics import sqnr_db
 from qnn_sd.onnx_files import MODEL_FILE
@@ -105,6 +106,8 @@ LAYOUTS: dict[str, Callable[[Tensors], Tensors]] = {
     "text of ComfyUI's clip_l": renamed(f"^{TEXT}", "cond_stage_model.clip_l.transformer."),
     "VAE's own prefix": renamed(f"^{VAE}", "vae."),
     "all under one prefix": renamed("^", "state_dict."),
+    "slashes": renamed(f"^({UNET}|{VAE}|{TEXT})", "net/"),
+    "text named as OpenCLIP's": renamed(f"^{TEXT}", "cond_stage_model.model.transformer."),
 }
 
 
@@ -233,6 +236,7 @@ def test_a_config_with_fewer_layers_is_clip_skip(folder: Path, tmp_path: Path) -
     ("part", "component", "keys"),
     [
         ("unet", "unet", {"decay": 0.9999, "optimization_step": 470000, "trained_by": "somebody", "new_part": None}),
+        ("unet", "unet", {"gradient_checkpointing": True, "lora_rank": 4, "_class_name": None}),
         ("vae", "vae_decoder", {"note": "mse", "use_tiling": False}),
         ("text_encoder", "text_encoder", {"num_beams": 1, "max_length": 20, "temperature": 1.0, "prefix": None}),
     ],
@@ -241,8 +245,32 @@ def test_harmless_options_of_a_config_are_named(
     part: str, component: str, keys: dict[str, object], folder: Path, tmp_path: Path
 ) -> None:
     said = exported(opened(edited(folder, tmp_path / "copy", part, **keys)), component, tmp_path / "graph")
-    unknown = [key for key, value in keys.items() if value is None or value is False or isinstance(value, str)]
+    known = ("decay", "optimization_step", "num_beams", "max_length", "temperature", "_class_name")
+    unknown = [key for key in keys if key not in known]
     assert said == [f"{part}: its config has {', '.join(unknown)}, which nothing reads"]
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder"])
+def test_a_network_in_a_folder_may_lack_its_config(part: str, folder: Path, tmp_path: Path) -> None:
+    """What its tensors don't tell is Stable Diffusion 1.x's, as in a single file."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / part / "config.json").unlink()
+    said: list[str] = []
+    found = opened(copy, said)
+    assert_same(found, folder)
+    assert [line.split(":")[0] for line in said] == [f"{part} has no config.json"]
+    theirs = opened(folder).config(part)
+    made = found.config(part)
+    assert {key: made[key] for key in made.keys() & theirs.keys() - {"_class_name"}} == {
+        key: theirs[key] for key in made.keys() & theirs.keys() - {"_class_name"}
+    }
+
+
+@pytest.mark.parametrize("factor", [0, -0.18215])
+def test_a_vaes_scale_is_a_number_over_0(factor: float, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match="scaling_factor"):
+        exported(opened(edited(folder, tmp_path / "copy", "vae", scaling_factor=factor)), "vae_decoder", tmp_path / "x")
 
 
 def test_a_config_of_both_of_clips_networks(folder: Path, tmp_path: Path) -> None:
@@ -277,6 +305,7 @@ LAST_IS_ZERO = torch.linspace(0.99, 0, 1000)
         ({}, {"modelspec.prediction_type": "epsilon"}, {"prediction_type": "epsilon"}),
         ({}, {"modelspec.architecture": "stable-diffusion-v2-768-v"}, {"prediction_type": V}),
         ({}, {"ss_v_parameterization": "False"}, {"prediction_type": "epsilon"}),
+        ({}, {"modelspec.prediction_type": ""}, {"prediction_type": "epsilon"}),
     ],
 )  # fmt: skip
 def test_markers_are_taken(
@@ -315,6 +344,15 @@ def test_contradictions_are_refused_and_the_option_settles_them(
     assert opened(path, prediction=given).scheduler["prediction_type"] == kinds[given]
 
 
+def test_the_users_word_settles_what_zero_terminal_snr_goes_with(original: Tensors, tmp_path: Path) -> None:
+    """As a folder with both is read: diffusers paints it."""
+    path = written({**original, "ztsnr": EMPTY}, tmp_path / "model.safetensors")
+    for given in ("epsilon", "v"):
+        scheduler = opened(path, prediction=given).scheduler
+        assert scheduler["rescale_betas_zero_snr"]
+        assert scheduler["prediction_type"] == {"epsilon": "epsilon", "v": V}[given]
+
+
 def test_a_yaml_beside_a_file_says_it_too(original: Tensors, tmp_path: Path) -> None:
     path = written(original, tmp_path / "model.safetensors")
     for said, kind in (
@@ -347,7 +385,8 @@ def test_a_folders_files_and_its_scheduler_must_agree(folder: Path, tmp_path: Pa
     shutil.copytree(folder, copy)
     (copy / "scheduler").mkdir(exist_ok=True)
     config = copy / "scheduler" / "scheduler_config.json"
-    config.write_text(json.dumps({"_class_name": "DDIMScheduler", "prediction_type": "epsilon"}))
+    noise = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    config.write_text(json.dumps({"_class_name": "DDIMScheduler", **noise, "prediction_type": "epsilon"}))
     said: list[str] = []
     assert opened(copy, said).scheduler["prediction_type"] == "epsilon"
     assert opened(copy, said, prediction="v").scheduler["prediction_type"] == V
@@ -488,6 +527,40 @@ def test_a_network_is_given_apart(
     assert found.config(part)["norm_num_groups" if part == "vae" else "hidden_size"] in (32, 64)
     assert [("config.json" in line) for line in said] in ([], [True])
     assert (found.identity().text_encoder is None) == (part == "vae")
+
+
+def test_what_no_shape_tells_is_stable_diffusion_2s_where_the_text_is_as_wide(folder: Path, tmp_path: Path) -> None:
+    """Its UNet as diffusers has it for Stable Diffusion 2.1: 5, 10, 20 and 20 heads; here with narrower levels."""
+    channels = (64, 128)
+    unet = UNet2DConditionModel(
+        block_out_channels=channels, layers_per_block=1, cross_attention_dim=1024, attention_head_dim=[1, 2],
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        use_linear_projection=True,
+    )  # fmt: skip
+    text = CLIPTextModel(
+        CLIPTextConfig(hidden_size=1024, intermediate_size=8, num_hidden_layers=1, num_attention_heads=16, vocab_size=9)
+    )
+    said: list[str] = []
+    found = opened(
+        written(unet.state_dict(), tmp_path / "unet.safetensors"), said, vae=folder / "vae",
+        text_encoder=written(text.state_dict(), tmp_path / "text.safetensors"),
+    )  # fmt: skip
+    assert found.config("unet")["attention_head_dim"] == unet.config["attention_head_dim"]
+    assert found.config("unet")["use_linear_projection"]
+    assert found.config("text_encoder")["hidden_act"] == "gelu"
+    assert found.config("text_encoder")["num_attention_heads"] == 16
+    assert any("is taken for Stable Diffusion 2.x" in line for line in said)
+    assert original_config.unet(sd2_shapes())["attention_head_dim"] == [5, 10, 20, 20]
+
+
+def sd2_shapes() -> dict[str, tuple[int, ...]]:
+    """Those of Stable Diffusion 2.1's UNet that tell its sizes."""
+    levels = {f"down_blocks.{n}.resnets.0.conv1.weight": (width, 1) for n, width in enumerate((320, 640, 1280, 1280))}
+    attention = {
+        "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight": (1280, 1024),
+        "mid_block.attentions.0.proj_in.weight": (1280, 1280),
+    }
+    return {**levels, **attention, "conv_in.weight": (320, 4), "conv_out.weight": (4, 320)}
 
 
 def test_a_text_encoder_of_another_width_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import click
 from qnn_sd.cli.help import BUILD, MODEL, QUANTIZATION, option
 from qnn_sd.cli.options import Command, cache_option
 from qnn_sd.cli.prompt_length import refuse_bad_chunks
+from qnn_sd.cli.value_types import Prediction
 from qnn_sd.config import DEMO_MODEL, ModelConfig, Rounding, load_model, refuse_bad_size
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
@@ -150,7 +151,7 @@ _MODEL_OPTIONS = (
     option(
         "--prediction",
         group=MODEL,
-        type=click.Choice(["epsilon", "v"]),
+        type=Prediction(["epsilon", "v"]),
         default_text="as the checkpoint's files say",
         help="What the UNet predicts, where the files don't say it.",
     ),

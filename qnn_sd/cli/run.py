@@ -126,7 +126,9 @@ def run_command(
         again.check_checkpoint(console, pipeline)
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
-    request = with_checkpoints_scheduler(console, generation.request(prompt, pipeline.model), pipeline)
+    request = with_checkpoints_scheduler(
+        console, generation.request(prompt, pipeline.model), pipeline.checkpoint.scheduler, pipeline.passes
+    )
     pipeline = _for_prompts(pipeline, request, build_request, console)
 
     def build(planned: BuildPipeline) -> Artifact:

@@ -9,6 +9,7 @@ import click
 
 from qnn_sd import artifact, resources
 from qnn_sd.bundle_manifest import Bundle, OpenBundle
+from qnn_sd.cli.checkpoint_scheduler import with_checkpoints_scheduler
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.compiled_elsewhere import compiled_elsewhere
 from qnn_sd.cli.generating import generate_images, image_paths, placed
@@ -108,7 +109,9 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
     bundle = open_bundle(asked.folder, console)
     info = bundle.info
     _refuse_other_target(asked, bundle)
-    request = asked.generation.request(asked.prompt, load_model(info.model))
+    request = with_checkpoints_scheduler(
+        console, asked.generation.request(asked.prompt, load_model(info.model)), info.scheduler, info.passes
+    )
     _check_prompts(bundle, request, console)
     paths = image_paths(asked.output, request)
     console.kept.of_images = len(paths)

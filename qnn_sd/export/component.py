@@ -116,6 +116,8 @@ def model_metadata(checkpoint: Checkpoint) -> ModelMetadata:
         UnsupportedModelError: a config asks for something that isn't built.
     """
     vae = VaeBuilder(checkpoint.config("vae"))
+    if vae.options["scaling_factor"] <= 0:
+        vae.options.refuse("scaling_factor", vae.options["scaling_factor"], ("numbers over 0",))
     return ModelMetadata(
         vae.factor,
         vae.options["latent_channels"],

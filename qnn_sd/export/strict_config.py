@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qnn_sd.errors import UnsupportedModelError
+
+# What trainers and loaders leave in a config: how, and not what was computed.
+_LEFTOVERS = frozenset(
+    (
+        *("architectures", "ema_decay", "enable_xformers_memory_efficient_attention", "epoch", "global_step"),
+        *("gradient_checkpointing", "learning_rate", "lora_alpha", "lora_rank", "low_cpu_mem_usage", "seed", "step"),
+        *("train_batch_size", "training", "use_checkpoint", "use_ema", "use_fp16", "use_gradient_checkpointing"),
+        *("use_memory_efficient_attention", "use_safetensors", "use_xformers"),
+    )
+)
 
 
 class StrictConfig:
@@ -22,7 +32,7 @@ class StrictConfig:
         per_level: options of ``read`` that may also be a list with one value a level.
 
     Attributes:
-        unknown: options that are in no list and change nothing: they are off, or a note in words.
+        unknown: options that are in no list and change nothing: they are off, a note in words, or of training.
 
     Raises:
         UnsupportedModelError: any other option that is in no list, or a value that would need work that nobody did.
@@ -51,7 +61,7 @@ class StrictConfig:
                         hint="Correct config.json.",
                     )
                 continue
-            if key not in only and _is_off(value):
+            if key not in only and (_is_off(value) or key in _LEFTOVERS):
                 self.unknown.append(key)
                 continue
             if key not in only:
@@ -130,7 +140,8 @@ def _of_kind(value: object, default: object) -> bool:
     if isinstance(default, tuple):
         return isinstance(value, list | tuple) and bool(value) and all(_of_kind(v, default[0]) for v in value)
     if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        # JSON's whole numbers may be larger than any float; what isn't finite is no number below it, either.
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < sys.float_info.max
     if isinstance(default, int):
         return isinstance(value, int) and not isinstance(value, bool) and value > 0
     if default is None:

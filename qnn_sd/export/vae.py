@@ -34,7 +34,7 @@ _READ: dict[str, Any] = {
 _ONLY: dict[str, tuple[Any, ...]] = {
     "latents_mean": (None,),
     "latents_std": (None,),
-    "shift_factor": (None,),
+    "shift_factor": (None, 0),
 }
 _IGNORED = ("sample_size", "force_upcast")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
+from qnn_sd.export.checkpoint.kinds_of_file import other_kind
 from qnn_sd.export.checkpoint.misfit import Base, embedding_of_other_width
-from qnn_sd.export.checkpoint.not_weights import refuse_pickles_in
+from qnn_sd.export.checkpoint.not_weights import refuse_pickles_in, weights_in
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 from qnn_sd.export.checkpoint.tensors import Array
 
@@ -47,7 +48,7 @@ def embedding_file(place: Path) -> Path:
     """
     if not place.is_dir():
         return place
-    found = [path for name in FILES if (path := place / name).is_file()] or sorted(place.glob("*.safetensors"))
+    found = [path for name in FILES if (path := place / name).is_file()] or weights_in(place)
     if len(found) == 1:
         return found[0]
     if found:
@@ -84,10 +85,11 @@ def read_embedding(given: str | Path, path: Path, name: str | None, base: Base) 
             why=f"It has {', '.join(sorted(file.shapes))}.",
             hint="Use one for Stable Diffusion 1.x.",
         )
-    # Some files say more about the training beside the vectors.
-    key = next((each for each in _UNNAMED if each in file.shapes), next(iter(file.shapes), ""))
-    if not file.shapes or (key not in _UNNAMED and len(file.shapes) > 1):
-        raise CheckpointError(
+    # Some files say more about the training beside the vectors, a count of steps for instance.
+    tensors = [each for each, shape in file.shapes.items() if shape] or list(file.shapes)
+    key = next((each for each in _UNNAMED if each in file.shapes), next(iter(tensors), ""))
+    if not key or (key not in _UNNAMED and len(tensors) > 1):
+        raise other_kind(path, file.shapes, "--embedding") or CheckpointError(
             f"{path} is no textual inversion",
             why=f"It has {len(file.shapes)} tensors; one is expected, {_UNNAMED[0]} or named after its token.",
             hint="Is this an embedding? A LoRA is given with --lora.",
@@ -104,6 +106,8 @@ def read_embedding(given: str | Path, path: Path, name: str | None, base: Base) 
             hint="Use a textual inversion for this checkpoint's architecture.",
         )
     own = _own_name(given, path) if key in _UNNAMED else key
+    if bundled := _IN_BUNDLE.fullmatch(key.removeprefix(BUNDLED)) if key.startswith(BUNDLED) else None:
+        own = bundled["name"]
     return Embedding(name or own, path, file.read(key).reshape(vectors), given)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,15 @@ CONFIG = "config.json"
 SCHEDULER = "scheduler/scheduler_config.json"
 
 
-def read_folder(folder: Path, replaced: Collection[str] = ()) -> Layout:
+def read_folder(
+    folder: Path, replaced: Collection[str] = (), read: Callable[[Path, str], Part] | None = None
+) -> Layout:
     """Opens a checkpoint's configs and headers.
 
     Args:
         folder: with ``unet``, ``vae`` and ``text_encoder`` in it.
         replaced: parts that come from elsewhere, so that they may be missing or broken here.
+        read: opens a network's folder; None for ``read_part``.
 
     Raises:
         CheckpointError: a network is missing, a pickle, or damaged.
@@ -34,7 +37,7 @@ def read_folder(folder: Path, replaced: Collection[str] = ()) -> Layout:
         raise foreign
     if index.is_file():
         refuse_foreign_pipeline(folder, read_json(index))
-    parts = {part: read_part(folder / part, part) for part in PARTS if part not in replaced}
+    parts = {part: (read or read_part)(folder / part, part) for part in PARTS if part not in replaced}
     scheduler = folder / SCHEDULER
     if broken := broken_link(scheduler):
         raise broken

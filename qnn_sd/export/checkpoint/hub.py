@@ -42,6 +42,8 @@ def fetch_checkpoint(name: str, download: bool = True) -> Path:
     Raises:
         CheckpointError: it can't be had.
     """
+    if named := file_on_hub(name):
+        return fetch_file(*named, download)
     folder = _fetch(name, (*_CONFIGS, *_TOKENIZER, *(f"{stem}.safetensors" for stem in _STEMS)), download)
     # What isn't there as one plain file is there in shards or in half precision, or not at all.
     missing = [stem for stem in _STEMS if not (folder / f"{stem}.safetensors").is_file()]
@@ -65,6 +67,23 @@ def file_on_hub(text: str) -> tuple[str, str] | None:
     return found["id"], found["file"]
 
 
+def fetch_file(hub_id: str, file: str, download: bool = True) -> Path:
+    """A file of a model on the hub.
+
+    Args:
+        hub_id: the model.
+        file: its path there.
+        download: whether to download what isn't in the library's cache.
+
+    Raises:
+        CheckpointError: it can't be had.
+    """
+    path = _fetch(hub_id, (file,), download) / file
+    if not path.is_file():
+        raise CheckpointError(f"{hub_id} has no {file}", why="It is on the hub.", hint="Is the name right?")
+    return path
+
+
 def fetch_vae(name: str, download: bool = True) -> Path:
     """The folder of a VAE in diffusers' layout, or of a checkpoint with one.
 
@@ -84,6 +103,8 @@ def fetch_text_encoder(name: str, download: bool = True) -> Path:
 
 
 def _fetch_network(name: str, part: str, stem: str, download: bool) -> Path:
+    if named := file_on_hub(name):
+        return fetch_file(*named, download)
     folder = _fetch(name, ("config.json", f"{stem}.safetensors"), download)
     if not (folder / f"{stem}.safetensors").is_file():
         patterns = (
@@ -109,10 +130,7 @@ def fetch_adapter(name: str, names: Sequence[str], option: str, download: bool =
         CheckpointError: it can't be had, or it isn't said which of several is meant.
     """
     if named := file_on_hub(name):
-        folder, file = _fetch(named[0], (named[1],), download), named[1]
-        if not (folder / file).is_file():
-            raise CheckpointError(f"{named[0]} has no {file}", why="It is on the hub.", hint="Is the name right?")
-        return folder / file
+        return fetch_file(*named, download)
     folder = _fetch(name, (*names, "adapter_config.json"), download)
     for each in names:
         if (folder / each).is_file():

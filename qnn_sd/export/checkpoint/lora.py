@@ -13,9 +13,10 @@ from pathlib import Path
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint import adapters
 from qnn_sd.export.checkpoint.adapters import Kind
-from qnn_sd.export.checkpoint.architecture import is_whole_checkpoint, lora_kin
+from qnn_sd.export.checkpoint.architecture import lora_kin
 from qnn_sd.export.checkpoint.delta import Delta
 from qnn_sd.export.checkpoint.embeddings import BUNDLED, Embedding, bundled_embeddings
+from qnn_sd.export.checkpoint.kinds_of_file import other_kind
 from qnn_sd.export.checkpoint.lora_files import PEFT, LoraFiles
 from qnn_sd.export.checkpoint.lora_names import LoraKey, LoraNames, Role
 from qnn_sd.export.checkpoint.lora_settings import AdapterSettings
@@ -27,6 +28,7 @@ from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 from qnn_sd.export.checkpoint.tensor_names import first_names
 
 Deltas = dict[str, dict[str, list[Delta]]]
+_FOR_SD1 = "Use a LoRA for Stable Diffusion 1.x."
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def read_lora(
         file = SafetensorsFile(path)
         sources.append(file)
         refuse_quantized(path, file.shapes)
+        settings = AdapterSettings.of(file, files.configs.get(path))
         refuse_lora_of_other_width(path, file.shapes, base)
         found, left = bundled_embeddings(file, width)
         embeddings += found
@@ -98,12 +101,14 @@ def read_lora(
         remarks += [each for each in (file.remark, *left) if each is not None]
         if found:
             names = ", ".join(each.name for each in found)
-            remarks.append(f"{path.name} brings embeddings along, which a prompt calls by their names: {names}")
+            remarks.append(
+                f"{path.name} brings embeddings along, which a prompt calls by their names, unless those are words of "
+                f"the tokenizer: {names}"
+            )
         if path.name == PEFT and path not in files.configs:
             remarks.append(f"{path.name} has no adapter_config.json beside it: its alpha is taken to be its rank")
         if spare:
-            remarks.append(f"{path.name} has {first_names(spare)} that belong to no weight")
-        settings = AdapterSettings.of(file, files.configs.get(path))
+            remarks.append(f"{path.name} has {first_names(spare)} that no weight needs")
         for module in modules:
             for name, delta in _deltas(file, module, scale, parts[module.key.part], settings, base):
                 deltas.setdefault(module.key.part, {}).setdefault(name, []).append(delta)
@@ -125,7 +130,14 @@ def _modules(
         if key is None:
             strangers.append(name)
         else:
-            modules.setdefault((key.part, key.module), _Module(key)).names[key.role] = name
+            there = modules.setdefault((key.part, key.module), _Module(key)).names
+            if key.role in there:
+                raise CheckpointError(
+                    f"{file.path} has two tensors for one place: {there[key.role]} and {name}",
+                    why="It holds two adapters, or one in two spellings: which is meant, nobody can know.",
+                    hint="Save each adapter in a file of its own, and give one --lora after the other.",
+                )
+            there[key.role] = name
     replaced = [name for name in strangers if name.endswith(".bias")]
     for module in modules.values():
         # Such a name alone is a whole weight: a checkpoint's, or one that was trained beside the adapter.
@@ -135,6 +147,10 @@ def _modules(
     whole = [module for module in modules.values() if module.names]
     # A tensor for a weight that isn't here is another matter than one that is for no weight at all.
     lost = [name for name in strangers if names.has_role(name) or name in replaced]
+    if not any(map(names.has_role, file.shapes)) and (other := other_kind(file.path, file.shapes, "--lora")):
+        raise other
+    if whole and lost and set(lost) <= set(replaced):
+        raise _replaced(file, lost)
     if lost or len(strangers) > len(file.shapes) / 2 or not (whole or has_more):
         _refuse_strangers(file, lost or strangers, base)
     return whole, strangers
@@ -154,16 +170,22 @@ def _refuse_strangers(file: SafetensorsFile, strangers: list[str], base: Base) -
         raise UnsupportedModelError(
             f"{file.path} is a LoRA for {kin}",
             why=f"It has {', '.join(sorted(strangers)[:3])}, which nothing here is called.",
-            hint="Use a LoRA for Stable Diffusion 1.x.",
+            hint=_FOR_SD1,
         )
     if not strangers:
         raise CheckpointError(f"{file.path} is empty", hint="Download or copy the file again.")
     raise CheckpointError(
         f"{file.path} has {len(strangers)} of {len(file.shapes)} tensors that match nothing in this checkpoint",
         why=f"The first are {', '.join(sorted(strangers)[:3])}.",
-        hint="It is a whole checkpoint: give it with --checkpoint."
-        if is_whole_checkpoint(file.shapes)
-        else base.hint("Is this a LoRA, and one for Stable Diffusion 1.x?"),
+        hint=base.hint("Is this a LoRA, and one for Stable Diffusion 1.x?"),
+    )
+
+
+def _replaced(file: SafetensorsFile, names: list[str]) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"{file.path} has {first_names(names)} beside its adapter, which qnn-sd doesn't merge",
+        why="They take the place of the checkpoint's own: peft's modules_to_save, or trained biases.",
+        hint="Merge the file into a checkpoint with the tool it was trained with (merge_and_unload in peft).",
     )
 
 
@@ -184,7 +206,8 @@ def _deltas(
         size = kind.fits({role: file.shapes[each] for role, each in names.items()}, stored.shape)
         if size is None:
             raise _misfit(file, kind, names, name, stored.shape, base)
-        rank = rank if kind.of_bias else size[2]
+        if not kind.of_bias:
+            rank = size[2] or settings.rank_of_whole(module.key.part, module.key.module)
         strength = (1.0, 1.0) if rank is None or kind is adapters.BIAS else _strength(file, module, rank, settings)
         magnitude = None if kind.of_bias else _magnitude(file, module, stored.shape, base)
         yield name, Delta(file, kind, names, scale, *strength, magnitude)
@@ -226,11 +249,21 @@ def _misfit(
     name: str,
     weight: tuple[int, ...],
     base: Base,
-) -> CheckpointError:
+) -> CheckpointError | UnsupportedModelError:
+    if kind.size({role: file.shapes[each] for role, each in names.items()}) is None:
+        shapes = ", ".join(f"{each} {list(file.shapes[each])}" for each in names.values())
+        return CheckpointError(
+            f"The tensors of {file.path} don't fit each other",
+            why=f"They are {shapes}.",
+            hint="Get the file from where it was made.",
+        )
     kin = lora_kin(file.shapes)
     tensors = " times ".join(f"{each} {list(file.shapes[each])}" for each in list(names.values())[::-1])
+    misfit = f"{tensors} doesn't fit {name} {list(weight)}"
+    if kin == "SDXL":
+        return UnsupportedModelError(f"{file.path} is a {kind.title} for {kin}", why=f"{misfit}.", hint=_FOR_SD1)
     return CheckpointError(
-        f"{tensors} doesn't fit {name} {list(weight)}",
+        misfit,
         why=f"{file.path} is a {kind.title} for {kin or 'another architecture'}.",
         hint=base.hint("Use a LoRA for this checkpoint's architecture."),
     )

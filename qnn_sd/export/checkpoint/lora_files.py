@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qnn_sd.artifact import sha256_of_file, sha256_of_json
 from qnn_sd.errors import CheckpointError
-from qnn_sd.export.checkpoint.not_weights import broken_link, refuse_pickles_in
+from qnn_sd.export.checkpoint.not_weights import broken_link, refuse_pickles_in, weights_in
 
 # As diffusers and peft write them; peft's config has the alphas that its file hasn't.
 PEFT = "adapter_model.safetensors"
@@ -66,9 +66,10 @@ def lora_files(place: Path) -> LoraFiles:
     inner = tuple(path for part in _PARTS for name in NAMES if (path := place / part / name).is_file())
     if inner:
         return LoraFiles(place, inner, _configs(*inner))
-    others = sorted(place.glob("*.safetensors"))
+    others = weights_in(place)
     if len(others) == 1:
-        return LoraFiles(place, (others[0],), _configs(others[0]))
+        config = place / CONFIG
+        return LoraFiles(place, (others[0],), {others[0]: config} if config.is_file() else {})
     if others:
         raise CheckpointError(
             f"{place} is a folder with several LoRAs",
@@ -76,6 +77,13 @@ def lora_files(place: Path) -> LoraFiles:
             hint=f"Give one: --lora {others[0]}.",
         )
     refuse_pickles_in(place)
+    deeper = [path for name in NAMES for path in sorted(place.glob(f"*/{name}"))]
+    if deeper:
+        raise CheckpointError(
+            f"{place} is a folder of LoRAs' folders",
+            why=f"It holds {', '.join(path.relative_to(place).as_posix() for path in deeper[:5])}.",
+            hint=f"Choose one: --lora {deeper[-1].parent}.",
+        )
     raise CheckpointError(
         f"{place} is a folder with no LoRA",
         why=f"It has no .safetensors file, such as {NAMES[0]}.",

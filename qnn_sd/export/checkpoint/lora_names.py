@@ -75,6 +75,11 @@ _ROLES = {
     "_lora.down.weight": Role.DOWN,
     "_lora.up.weight": Role.UP,
     ".lora_mid.weight": Role.MID,
+    # loralib's are parameters, not layers.
+    ".lora_A": Role.DOWN,
+    ".lora_B": Role.UP,
+    ".lora_down": Role.DOWN,
+    ".lora_up": Role.UP,
     ".alpha": Role.ALPHA,
     ".dora_scale": Role.MAGNITUDE,
     ".lora_magnitude_vector": Role.MAGNITUDE_OF_ROWS,
@@ -103,17 +108,36 @@ _ROLES = {
 }
 # The last word of a tensor's name, or the start of it where it ends in an underscore.
 _OTHER_KINDS = {
-    "oft_": "OFT",
-    "boft_": "BOFT",
-    "vera_": "VeRA",
-    "lora_embedding_": "LoRA of an embedding",
-    "b1": "GLoRA",
-    "set_weight": "replacement of whole weights",
+    "oft_": "an OFT",
+    "boft_": "a BOFT",
+    "vera_": "a VeRA",
+    "lora_E": "an AdaLoRA",
+    "lora_embedding_": "a LoRA of an embedding",
+    "trainable_tokens_": "an adapter with trained tokens",
+    "hra_": "an HRA",
+    "bone_": "a Bone",
+    "miss_": "a MiSS",
+    "fourierft_": "a FourierFT",
+    "waveft_": "a WaveFT",
+    "randlora_": "a RandLoRA",
+    "vblora_": "a VB-LoRA",
+    "shira_": "a SHiRA",
+    "c3a_": "a C3A",
+    "road_": "a RoAd",
+    "ln_tuning_": "a tuning of norms by peft",
+    "a1": "a GLoRA",
+    "a2": "a GLoRA",
+    "b1": "a GLoRA",
+    "b2": "a GLoRA",
+    "scalar": "an adapter with learned scalars",
+    "set_weight": "a replacement of whole weights",
 }
+# cloneofsimo's first LoRAs number the layers, in an order that only their own code knows.
+_NUMBERED = re.compile(r"(unet|text_encoder):\d+:(up|down|rank|alpha)")
 # What tools put before a module's path.
 _PREFIX = re.compile(
     r"^(?:(?:lora|lycoris|base_model|model|unet|te1?|text_encoder|text_model|transformer|diffusion_model"
-    r"|cond_stage_model|clip_l|clip)_)*"
+    r"|cond_stage_model|clip_l|clip|text_encoders|module|_orig_mod|state_dict|pipeline|pipe|network)_)*"
 )
 # peft's state dicts name the adapter after its tensors; its files don't.
 _ADAPTER = re.compile(r"(?<=\.lora_[AB])\.(?!weight$|bias$)[^.]+|(?<=\.lora_magnitude_vector)\.(?!weight$)[^.]+")
@@ -140,12 +164,18 @@ class LoraNames:
         Raises:
             UnsupportedModelError: it belongs to another kind of adapter (named).
         """
-        name = _ADAPTER.sub("", name)
+        name = _ADAPTER.sub("", name).replace(".modules_to_save.default.", ".")
+        if _NUMBERED.fullmatch(name):
+            raise UnsupportedModelError(
+                f"{path} is a LoRA of numbered layers, which qnn-sd doesn't merge",
+                why=f"It has {name}: which layer that is, only the tool knows that it was trained with.",
+                hint="Convert it with that tool to a LoRA that names its layers.",
+            )
         last = name.removesuffix(".weight").rsplit(".", 1)[-1]
         for start, kind in _OTHER_KINDS.items():
             if last == start or (start.endswith("_") and last.startswith(start)):
                 raise UnsupportedModelError(
-                    f"{path} is a {kind}, which qnn-sd doesn't merge",
+                    f"{path} is {kind}, which qnn-sd doesn't merge",
                     why=f"It has {name}.",
                     hint="Use a LoRA, or merge the file into a checkpoint with the tool it was trained with.",
                 )

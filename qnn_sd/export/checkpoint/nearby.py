@@ -17,7 +17,10 @@ _FILE = ".safetensors"
 # Where ComfyUI and A1111 keep checkpoints, seen from their own folder or from that of all models.
 _COLLECTIONS = ("checkpoints", "Stable-diffusion", "models/checkpoints", "models/Stable-diffusion")
 _NAMED = 5
-_WEB = re.compile(r"https?://(?P<host>[^/]+)/(?P<rest>.*)", re.IGNORECASE)
+_WEB = re.compile(r"(https?://(?P<host>[^/]+)/|hf://|(www\.)?(huggingface|hf)\.co/)(?P<rest>.*)", re.IGNORECASE)
+_HUBS = (None, "huggingface.co", "hf.co")
+# owner/name, and in an address of the hub's perhaps a file.
+_ON_HUB = re.compile(r"(?P<id>[^/?#@]+/[^/?#@]+)(@[^/]+)?(/((blob|resolve|raw)/[^/]+/)?(?P<file>[^?#]+\.safetensors))?")
 
 
 def no_layout(folder: Path) -> CheckpointError | None:
@@ -100,26 +103,35 @@ def missing(given: str, option: str) -> CheckpointError:
         given: what was typed.
         option: after which.
     """
-    web = _WEB.fullmatch(given)
-    if web:
-        hub_id = "/".join(web["rest"].split("/")[:2])
-        on_hub = web["host"].removeprefix("www.") == "huggingface.co" and len(hub_id.split("/")) == 2
+    if web := _WEB.fullmatch(given):
+        host = None if web["host"] is None else web["host"].lower().removeprefix("www.")
+        found = _ON_HUB.match(web["rest"]) if host in _HUBS else None
         return CheckpointError(
             f"{given} is a web address",
             why="A folder, a file or a hub id is taken here.",
-            hint=f"Type {option} {hub_id}." if on_hub else "Download the .safetensors, and give the file.",
+            hint=f"Type {option} {'/'.join(filter(None, (found['id'], found['file'])))}."
+            if found
+            else "Download the .safetensors, and give the file.",
         )
     if given in models():
         return CheckpointError(
             f"{given} is missing", why="It is a model config, and no file or folder.", hint=f"Type --model {given}."
         )
     near = near_paths(given)
+    layout = " in diffusers' layout" if option == "--checkpoint" else ""
+    found = re.fullmatch(r"([\w.-]+/[\w.-]+)(/|[@:].*)", given)
+    if not near and found and not Path(found[1]).parent.exists():
+        return CheckpointError(
+            f"{given} is missing",
+            why="There is no such file or folder, and a hub id is spelled owner/name, or owner/name/FILE.safetensors.",
+            hint=f"Type {option} {found[1]} for the model of that name on the hub.",
+        )
     return CheckpointError(
         f"{given} is missing",
         why="There is no such file or folder, and a hub id is spelled owner/name.",
         hint=f"Did you mean {option} {near[0]}?"
         if near
-        else "Give a folder in diffusers' layout, a .safetensors file, or a hub id.",
+        else f"Give a folder{layout}, a .safetensors file, or a hub id.",
     )
 
 

@@ -91,7 +91,7 @@ def _prefix(path: Path, names: list[str], part: str) -> str | None:
     for name in names:
         for anchor in _ANCHORS[part]:
             prefix = name.removesuffix(anchor)
-            if prefix != name and (not prefix or prefix.endswith(".")):
+            if prefix != name and (not prefix or prefix.endswith((".", "/"))):
                 found.add(prefix.removesuffix("text_model.") if part == "text_encoder" else prefix)
     # A damaged file may lack the very tensor that is looked for.
     if usual in found or (not found and any(name.startswith(usual) for name in names)):

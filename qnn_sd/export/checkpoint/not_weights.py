@@ -8,7 +8,8 @@ from pathlib import Path
 
 from qnn_sd.errors import CheckpointError
 from qnn_sd.file_beginnings import (
-    ARCHIVES,
+    ANNEX_POINTER,
+    COMPANIONS,
     GGUF,
     HEAD_BYTES,
     LFS_POINTER,
@@ -24,6 +25,7 @@ from qnn_sd.in_words import shown
 
 _LENGTH_BYTES = 8
 _PICKLE_NAMES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+_TEXTS = (".yaml", ".yml", ".txt", ".md", ".toml", ".csv", ".py")
 _AGAIN = "Download or copy it again: the transfer failed."
 _LOG_IN = (
     "Log in where it is from, or accept the model's licence there, and download the file again "
@@ -41,6 +43,8 @@ def refuse_other_content(path: Path) -> None:
         raise broken
     try:
         size = path.stat().st_size
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise CheckpointError(f"{path} is no file", hint="Give a .safetensors file.")
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
@@ -49,6 +53,18 @@ def refuse_other_content(path: Path) -> None:
         return
     if not head:
         raise CheckpointError(f"{path} is empty", why="It has no byte.", hint=_AGAIN)
+    _refuse_known(path, head)
+    text = as_text(head) if head.strip(b"\0") else None
+    if text is not None and text.strip():
+        raise _text(path, text)
+    if path.suffix.lower() in _PICKLE_NAMES:
+        raise _pickle(path)
+    if len(head) > _LENGTH_BYTES and head[_LENGTH_BYTES : _LENGTH_BYTES + 1] != b"{":
+        raise _no_header(path, head)
+
+
+def _refuse_known(path: Path, head: bytes) -> None:
+    """Raises for a file with a beginning of its own."""
     if head.startswith(b"PK"):
         raise _zipped(path)
     what = known_beginning(head)
@@ -58,13 +74,21 @@ def refuse_other_content(path: Path) -> None:
         what = "an ONNX model"
     if what == PICKLE:
         raise _pickle(path)
+    if what == ANNEX_POINTER:
+        raise CheckpointError(
+            f"{path} is {what}", why="It stands for the real file, which wasn't fetched.", hint=_annex_cure(path)
+        )
     if what is not None:
         raise CheckpointError(f"{path} is {what}", why="It begins as one.", hint=_cure(what))
-    text = as_text(head) if head.strip(b"\0") else None
-    if text is not None and text.strip():
-        raise _text(path, text)
-    if path.suffix.lower() in _PICKLE_NAMES:
-        raise _pickle(path)
+
+
+def _no_header(path: Path, head: bytes) -> CheckpointError:
+    if not head.strip(b"\0"):
+        why, hint = "It begins with zeros: room was made for it, and its content never came.", _AGAIN
+    else:
+        why = f"It begins {head[:_LENGTH_BYTES].hex(' ')}, and no header follows."
+        hint = "Get the model's .safetensors; if this should be it, download it again."
+    return CheckpointError(f"{path} is no safetensors file", why=why, hint=hint)
 
 
 def refuse_pickles_in(folder: Path) -> None:
@@ -78,15 +102,25 @@ def refuse_pickles_in(folder: Path) -> None:
             refuse_other_content(path)
 
 
+def weights_in(folder: Path) -> list[Path]:
+    """The ``.safetensors`` in a folder, without what systems hide beside them (``._name`` of macOS)."""
+    return [path for path in sorted(folder.glob("*.safetensors")) if not path.name.startswith(".")]
+
+
 def broken_link(path: Path) -> CheckpointError | None:
     """The error for a link that leads to nothing; None for anything else."""
     if path.exists() or not path.is_symlink():
         return None
     in_hub = any(part.startswith("models--") for part in path.parts)
     cure = "Download the model again: give its hub id, owner/name." if in_hub else "Get the file, or correct the link."
-    return CheckpointError(
-        f"{path} is a broken link", why=f"It leads to {path.readlink()}, which isn't there.", hint=cure
-    )
+    target = path.readlink()
+    if "annex" in target.parts:
+        cure = _annex_cure(path)
+    return CheckpointError(f"{path} is a broken link", why=f"It leads to {target}, which isn't there.", hint=cure)
+
+
+def _annex_cure(path: Path) -> str:
+    return f"Type git annex get {path.name} in {path.parent}."
 
 
 def refuse_no_json(path: Path) -> None:
@@ -118,6 +152,14 @@ def lfs_pointer(path: Path, head: bytes) -> CheckpointError:
         why=f"It stands for the real file{'' if size is None else f' of {size:,} bytes'}, which wasn't fetched.",
         hint=f"Type git lfs pull in {path.parent} (after git lfs install), or download the file itself.",
     )
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do, whatever it is called."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _is_safetensors(file.read(_LENGTH_BYTES + 1), path.stat().st_size)
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
@@ -157,8 +199,10 @@ def _cure(what: str) -> str:
         return "It is quantized for llama.cpp and its kin: get the model's .safetensors, in fp16 or fp32."
     if what == "an ONNX model":
         return "Give the checkpoint that it was exported from: qnn-sd exports its own graphs."
-    if what in ARCHIVES.values():
+    if what.endswith("archive"):
         return "Unpack it, and give what was in it."
+    if what in COMPANIONS.values():
+        return "Give the file itself: this only leads to it, or stands beside it."
     return "Get the model's .safetensors."
 
 
@@ -173,7 +217,8 @@ def _text(path: Path, text: str) -> CheckpointError:
         return _web_page(path)
     if not is_json(text):
         why = f"It begins {shown(text.strip()[:60])!r}."
-        return CheckpointError(f"{path} is text, and no weights", why=why, hint=_LOG_IN)
+        hint = "Give the file with the weights." if path.suffix.lower() in _TEXTS else _LOG_IN
+        return CheckpointError(f"{path} is text, and no weights", why=why, hint=hint)
     try:
         # An index is longer than its beginning.
         content = json.loads(path.read_text("utf-8"))
@@ -186,7 +231,7 @@ def _text(path: Path, text: str) -> CheckpointError:
             why="It says which of the files beside it holds which tensor.",
             hint=f"Give the folder around it, with the shards in it: {path.parent}.",
         )
-    if "_class_name" in content or "model_type" in content:
+    if content.keys() & {"_class_name", "model_type", "peft_type"}:
         folder = path.parent
         return CheckpointError(
             f"{path} is a config, and no weights",

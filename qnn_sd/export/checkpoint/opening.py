@@ -25,7 +25,7 @@ from qnn_sd.export.checkpoint.modelspec import remarks_on
 from qnn_sd.export.checkpoint.not_weights import broken_link
 from qnn_sd.export.checkpoint.parts import Layout, Part
 from qnn_sd.export.checkpoint.prediction import Kind, settled_scheduler, statements_of
-from qnn_sd.export.checkpoint.single_file import read_network, read_single_file
+from qnn_sd.export.checkpoint.single_file import read_network, read_part_folder, read_single_file
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.tokenizer_files import ALL_FILES
 
@@ -102,7 +102,8 @@ def open_checkpoint(
         sources = replace(sources, checkpoint=given)
     path = _located(given, hub.fetch_checkpoint, download, "--checkpoint")
     others = _other_networks(sources, download)
-    layout = (read_folder if path.is_dir() else read_single_file)(path, tuple(others))
+    replaced = tuple(others)
+    layout = read_folder(path, replaced, read_part_folder) if path.is_dir() else read_single_file(path, replaced)
     width = fit.text_width(layout.parts["unet"])
     base = Base(own, path.resolve().name if Path(given).expanduser().exists() else str(given), width)
     layout = _with_others(layout, others, base)

@@ -1,4 +1,5 @@
-"""Stable Diffusion 1.x's configs, for files that bring none; sizes are read off the tensors.
+"""Stable Diffusion 1.x's configs (and 2.x's where the text is as wide), for files that bring none; sizes are read off
+the tensors.
 
 What a tensor's shape doesn't tell (numbers of heads and groups, the activation) is as in every
 checkpoint of Stable Diffusion 1.1 to 1.5 and what was trained from them.
@@ -15,7 +16,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 _UNET = {"_class_name": "UNet2DConditionModel", "act_fn": "silu", "attention_head_dim": 8, "norm_num_groups": 32}
 _VAE = {"_class_name": "AutoencoderKL", "act_fn": "silu", "norm_num_groups": 32, "scaling_factor": 0.18215}
 _TEXT_ENCODER = {"model_type": "clip_text_model", "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
-_HEAD_SIZE = 64  # of CLIP's text encoders
+_HEAD_SIZE = 64  # of CLIP's text encoders, and of Stable Diffusion 2.x's UNets
+# The width that tells Stable Diffusion 2.x: its text encoder is OpenCLIP's, which takes another activation.
+SD2_TEXT_WIDTH = 1024
 
 SCHEDULER: Mapping[str, Any] = {
     "_class_name": "PNDMScheduler",
@@ -58,6 +61,10 @@ def unet(shapes: Shapes) -> dict[str, Any]:
     """
     levels = _numbers(shapes, r"^down_blocks\.(\d+)\.resnets\.")
     condition = shapes.get("time_embedding.cond_proj.weight")
+    channels = [shapes[f"down_blocks.{level}.resnets.0.conv1.weight"][0] for level in levels]
+    width = shapes["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"][1]
+    # diffusers' name for numbers of heads.
+    heads = {"attention_head_dim": [max(1, each // _HEAD_SIZE) for each in channels]} if width == SD2_TEXT_WIDTH else {}
 
     def kind(side: str, level: int, plain: str) -> str:
         attends = f"{side}_blocks.{level}.attentions.0.norm.weight" in shapes
@@ -65,13 +72,14 @@ def unet(shapes: Shapes) -> dict[str, Any]:
 
     return {
         **_UNET,
+        **heads,
         "in_channels": shapes["conv_in.weight"][1],
         "out_channels": shapes["conv_out.weight"][0],
-        "block_out_channels": [shapes[f"down_blocks.{level}.resnets.0.conv1.weight"][0] for level in levels],
+        "block_out_channels": channels,
         "down_block_types": [kind("down", level, "DownBlock2D") for level in levels],
         "up_block_types": [kind("up", level, "UpBlock2D") for level in levels],
         "layers_per_block": len(_numbers(shapes, r"^down_blocks\.0\.resnets\.(\d+)\.")),
-        "cross_attention_dim": shapes["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"][1],
+        "cross_attention_dim": width,
         "use_linear_projection": len(shapes["mid_block.attentions.0.proj_in.weight"]) == 2,
         "time_cond_proj_dim": None if condition is None else condition[1],
     }
@@ -107,6 +115,7 @@ def text_encoder(shapes: Shapes) -> dict[str, Any]:
     vocabulary, width = shapes[f"{prefix}embeddings.token_embedding.weight"]
     return {
         **_TEXT_ENCODER,
+        **({"hidden_act": "gelu"} if width == SD2_TEXT_WIDTH else {}),
         "vocab_size": vocabulary,
         "hidden_size": width,
         "num_attention_heads": max(1, width // _HEAD_SIZE),

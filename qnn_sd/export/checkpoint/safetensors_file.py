@@ -23,6 +23,8 @@ from qnn_sd.export.checkpoint.tensors import Array
 # No real header comes near it (Stable Diffusion's are 130 kB); the format's own limit is the same.
 MOST_HEADER_BYTES = 100_000_000
 _LENGTH_BYTES = 8
+# A file that ends in as many zeros was rather not downloaded to its end, into room that was made for all of it.
+_MANY_ZEROS = 1 << 22
 
 _BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0"), 1),
@@ -121,6 +123,9 @@ class SafetensorsFile:
         data = size - _LENGTH_BYTES - length
         self._refuse_gaps(data)
         self._bytes = np.memmap(path, np.uint8, "r", _LENGTH_BYTES + length, (data,)) if data else np.empty(0, np.uint8)
+        if data > _MANY_ZEROS and not self._bytes[-_MANY_ZEROS:].any():
+            zeros = f"{path.name} ends in {_MANY_ZEROS >> 20} MiB of zeros, as a download that was broken off"
+            self.remark = "; ".join(filter(None, (self.remark, zeros)))
 
     def _refuse(self, why: str, cause: BaseException | None = None, hint: str = _NOT_WHOLE) -> NoReturn:
         raise CheckpointError(f"{self.path} can't be read", why=f"{why}.", hint=hint) from cause

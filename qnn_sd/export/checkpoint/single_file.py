@@ -12,8 +12,8 @@ from pathlib import Path
 
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint import original_config
-from qnn_sd.export.checkpoint.architecture import foreign_part, refuse_foreign_file
 from qnn_sd.export.checkpoint.folder import CONFIG, part_config, read_part
+from qnn_sd.export.checkpoint.kinds_of_file import foreign_part, other_kind, refuse_foreign_file, unknown_kind
 from qnn_sd.export.checkpoint.kit_checkpoint import is_kit_part, kit_checkpoint, kit_config
 from qnn_sd.export.checkpoint.networks_in_file import USUAL, NetworkNames, beside, networks_in
 from qnn_sd.export.checkpoint.original_names import (
@@ -60,11 +60,15 @@ def read_single_file(path: Path, replaced: Collection[str] = ()) -> Layout:
         raise foreign_part(path, file.shapes)
     parts = {part: _read(file, part, networks.get(part)) for part in needed}
     left = beside(file.shapes, networks, markers_in(file))
-    remarks = (f"{path.name} has {first_names(left)} beside its networks, which nothing reads",) if left else ()
+    remarks: tuple[str, ...] = ()
+    if left:
+        remarks = (f"{path.name} has {first_names(left)} beside its networks, which nothing reads",)
     if is_kit_part(parts["unet"], "unet"):
         kit = kit_checkpoint()
         own_text = "text_encoder" in parts and is_kit_part(parts["text_encoder"], "text_encoder")
         return Layout(path, parts, kit.scheduler, kit.tokenizer if own_text else None, remarks)
+    if parts["unet"].config["cross_attention_dim"] == original_config.SD2_TEXT_WIDTH:
+        remarks += (f"{path.name} is taken for Stable Diffusion 2.x, by the width of its text: heads of 64 channels",)
     lcm = parts["unet"].config["time_cond_proj_dim"] is not None
     scheduler = original_config.LCM_SCHEDULER if lcm else original_config.SCHEDULER
     return Layout(path, parts, scheduler, None, remarks)
@@ -87,12 +91,8 @@ def read_network(path: Path, part: str) -> Part:
     refuse_quantized(path, file.shapes)
     network = networks_in(path, file.shapes).get(part)
     if network is None:
-        title = _TITLES[part]
-        raise CheckpointError(
-            f"{path} is no {title}",
-            why=f"Its first tensors are {', '.join(sorted(file.shapes)[:3])}.",
-            hint=f"Give a {title}.",
-        )
+        option = _OPTIONS[part]
+        raise other_kind(path, file.shapes, option) or unknown_kind(path, file.shapes, option)
     config = path.parent / CONFIG
     is_bare = not network.prefix.removesuffix("text_model.")
     if is_bare and (not network.is_original or part == "text_encoder") and config.is_file():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from qnn_sd.errors import CheckpointError, SettingError
+from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint.hub import file_on_hub, is_hub_id
+from qnn_sd.export.checkpoint.nearby import missing
 from qnn_sd.export.checkpoint.not_weights import broken_link
 
 
@@ -40,8 +42,12 @@ class Sources:
     clip_skip: int | None = None
 
 
-def existing_or_hub(text: str) -> str | Path:
+def existing_or_hub(text: str, option: str) -> str | Path:
     """The path of a file or folder that must be there, or a hub id.
+
+    Args:
+        text: what was typed.
+        option: after which.
 
     Raises:
         CheckpointError: neither.
@@ -53,7 +59,7 @@ def existing_or_hub(text: str) -> str | Path:
         raise broken
     if is_hub_id(text) or file_on_hub(text):
         return text
-    raise CheckpointError(f"{path} is missing", why="There is no such file.", hint="Is the path right?")
+    raise missing(text, option)
 
 
 def parse_lora(text: str) -> tuple[str | Path, float]:
@@ -64,15 +70,21 @@ def parse_lora(text: str) -> tuple[str | Path, float]:
         SettingError: what follows the colon is no scale.
     """
     name, colon, scale = text.rpartition(":")
-    if not colon or Path(text).expanduser().exists():
-        return existing_or_hub(text), 1.0
-    path = existing_or_hub(name)
+    # A colon in an address, or a drive's, has no scale behind it.
+    if not colon or "/" in scale or "\\" in scale or Path(text).expanduser().exists():
+        return existing_or_hub(text, "--lora"), 1.0
+    path = existing_or_hub(name, "--lora")
     try:
         value = float(scale)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise SettingError(f"{scale!r} is no scale of a LoRA", hint=f"Give a number, such as {name}:0.8.")
+        raise SettingError(
+            f"{scale!r} is no scale of a LoRA",
+            hint=f"Type --lora {name}/{scale} for a file on the hub."
+            if scale.endswith(".safetensors")
+            else f"Give a number, such as {name}:0.8.",
+        )
     return path, value
 
 
@@ -84,10 +96,27 @@ def parse_embedding(text: str) -> tuple[str | None, str | Path]:
         SettingError: an empty name.
     """
     name, equals, path = text.partition("=")
-    if not equals or Path(text).expanduser().exists():
-        return None, existing_or_hub(text)
+    if not equals or "://" in name or Path(text).expanduser().exists():
+        return None, _unscaled(text)
     if not name.strip():
         raise SettingError(
             f"{text!r} gives an embedding an empty name", hint="Give NAME=PATH, such as cat=cat.safetensors."
         )
-    return name.strip(), existing_or_hub(path)
+    return name.strip(), _unscaled(path)
+
+
+def _unscaled(text: str) -> str | Path:
+    """The path of an embedding, or its hub id.
+
+    Raises:
+        CheckpointError: there is no such file.
+        SettingError: a scale follows it, as a LoRA's.
+    """
+    path, colon, scale = text.rpartition(":")
+    if colon and re.fullmatch(r"[\d.]+", scale) and Path(path).expanduser().exists():
+        raise SettingError(
+            f"{text} has a scale, which an embedding can't have here",
+            why="Its strength is said where it is called.",
+            hint=f"Type --embedding {path}, and (NAME:{scale}) in the prompt.",
+        )
+    return existing_or_hub(text, "--embedding")

@@ -10,7 +10,7 @@ from typing import Any
 
 from qnn_sd.errors import CheckpointError
 from qnn_sd.export.checkpoint.json_file import read_json
-from qnn_sd.export.checkpoint.not_weights import broken_link, refuse_other_content
+from qnn_sd.export.checkpoint.not_weights import broken_link, is_safetensors, refuse_other_content
 from qnn_sd.export.checkpoint.parts import StoredTensor
 from qnn_sd.export.checkpoint.quantized import refuse_quantized
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
@@ -138,8 +138,9 @@ def _under_another_name(folder: Path) -> WeightFiles:
     Raises:
         CheckpointError: there is none, or there are several.
     """
-    others = sorted(path for path in folder.iterdir() if path.suffix in _OTHERS)
+    others = sorted(path for path in folder.iterdir() if path.suffix in _OTHERS and not path.name.startswith("."))
     named = [path for path in others if path.suffix == ".safetensors"]
+    named = named or [path for path in others if is_safetensors(path)]
     if len(named) == 1:
         file = SafetensorsFile(named[0])
         return WeightFiles(
