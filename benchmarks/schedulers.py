@@ -61,6 +61,15 @@ QUANTIZED = (
     *("dpm++2m", "dpm++2m-karras", "dpm++2m-exponential", "dpm++2m-sgm-uniform", "dpm++2m-sde-karras"),
     *("unipc", "unipc-karras", "deis", "euler", "euler-karras", "euler-a", "heun", "heun-karras", "ddim", "pndm"),
 )
+# What else may leave what the graphs are calibrated for: a name, changes of the config, steps and guidance.
+QUANTIZED_OTHERWISE: dict[str, tuple[str, dict[str, Any], int, float]] = {
+    "`lcm`, 8 steps, guidance 1": ("lcm", {}, 8, 1.0),
+    "`lcm`, 8 steps, guidance 2": ("lcm", {}, 8, 2.0),
+    "`lcm`, 8 steps, guidance 4": ("lcm", {}, 8, 4.0),
+    "`dpm++2m`, zero terminal SNR, v": ("dpm++2m", ZERO_SNR, STEPS, 4.0),
+    "`euler`, zero terminal SNR, v": ("euler", ZERO_SNR, STEPS, 4.0),
+    "`dpm++2m`, zero terminal SNR, epsilon": ("dpm++2m", {**ZERO_SNR, "prediction_type": "epsilon"}, STEPS, 4.0),
+}
 PROMPTS = (
     *("a green star on a yellow background", "a big blue circle", "two red squares on white"),
     "a small purple triangle on black",
@@ -119,18 +128,18 @@ def show_quantized() -> None:
     """Prints PSNR of images of the QDQ graphs against float."""
     pipeline = BuildPipeline(load_model("tiny-sd"), Console())
     bundles = {kind: pipeline.cpu_bundle(kind) for kind in ("float", "qdq")}
-    for name in QUANTIZED:
+    own = {f"`{name}`": (name, {}, STEPS, pipeline.model.guidance) for name in QUANTIZED}
+    for title, (name, config, steps, guidance) in {**own, **QUANTIZED_OTHERWISE}.items():
         found = []
         for number, prompt in enumerate(PROMPTS):
-            request = Request(prompt, steps=STEPS, guidance=pipeline.model.guidance, scheduler=name, seed=100 + number)
-            images = [
-                TextToImage(CpuRunner(bundle.file, optimize=kind == "float"), bundle.info, bundle.tokenizer)
-                .generate(request)
-                .images[0]
-                for kind, bundle in bundles.items()
-            ]
+            request = Request(prompt, steps=steps, guidance=guidance, scheduler=name, seed=100 + number)
+            images = []
+            for kind, bundle in bundles.items():
+                info = bundle.info.model_copy(update={"scheduler": {**bundle.info.scheduler, **config}})
+                runner = CpuRunner(bundle.file, optimize=kind == "float")
+                images += TextToImage(runner, info, bundle.tokenizer).generate(request).images
             found.append(psnr_db(images[0], images[1]))
-        print(f"| `{name}` | {statistics.mean(found):.1f} | {min(found):.1f} |", flush=True)
+        print(f"| {title} | {statistics.mean(found):.1f} | {min(found):.1f} |", flush=True)
 
 
 def main() -> None:

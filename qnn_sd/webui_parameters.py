@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from qnn_sd.generate.prompt_syntax import split_tags
 from qnn_sd.image_metadata import ImageDocument
 
 PARAMETERS = "parameters"
@@ -48,8 +49,6 @@ _FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _FEWEST_FIELDS = 3
 # Longer is no line of settings, and would take the expression's time squared.
 _LONGEST_LINE = 10_000
-# Possessive quantifiers: an end that is missing would take the tag's length squared to find out.
-LORA_TAG = re.compile(r"<lora:([^:<>]++)(?::([^:<>]++))?+[^<>]*+>")
 # Hex digits of a hash, as those tools shorten it.
 _MODEL_DIGITS, _NETWORK_DIGITS = 10, 12
 
@@ -90,8 +89,11 @@ def written_parameters(made: ImageDocument) -> str:
 
 
 def _written(prompt: str, made: ImageDocument) -> str:
-    """A prompt as the web UI reads it: brackets that were words are escaped, tags of LoRAs follow the prompt."""
-    read = re.sub(r"[\\()\[\]]", r"\\\g<0>", prompt) if made.plain_prompt else LORA_TAG.sub("", prompt).strip()
+    """A prompt as the web UI reads it: brackets that were words are escaped, tags of LoRAs follow the prompt.
+
+    Tags did nothing else.
+    """
+    read = re.sub(r"[\\()\[\]]", r"\\\g<0>", prompt) if made.plain_prompt else split_tags(prompt)[0].strip()
     return _without_marks(read)
 
 
@@ -153,6 +155,12 @@ class Parameters:
         name, spacing = self.fields.get("Sampler"), self.fields.get("Schedule type", "")
         return None if name is None else f"{name} {spacing}".strip()
 
+    @property
+    def embeddings(self) -> list[str]:
+        """Names of the textual inversions that its prompts called: ``name: hash``, or of old ``name [hash]``."""
+        said = self.fields.get("TI hashes") or self.fields.get("Used embeddings", "")
+        return [name for each in said.split(",") if (name := re.sub(r":[^:]*$| \[\w*\]$", "", each.strip()))]
+
 
 def read_parameters(text: str) -> Parameters:
     """Reads a chunk, whichever tool wrote it."""
@@ -167,12 +175,12 @@ def read_parameters(text: str) -> Parameters:
             which = 1
         prompts[which].append(line.removeprefix(_NEGATIVE).strip() if which else line)
     prompt, negative = ("\n".join(each).strip() for each in prompts)
-    tags = tuple((name, scale or "1") for name, scale in LORA_TAG.findall(prompt))
+    words, tags = split_tags(prompt, "lora", "lyco")
     return Parameters(
-        LORA_TAG.sub("", prompt).strip() if tags else prompt,
+        words.strip(),
         negative,
         {name: _unquoted(value.strip()) for name, value in found},
-        tags,
+        tuple((tag.name, tag.scale or "1") for tag in tags),
     )
 
 

@@ -12,7 +12,16 @@ import click
 import numpy as np
 import pytest
 
-from qnn_sd.ai_hub import CloudDevice, CompileWork, HubJob, HubProfile, HubService, InferenceWork, ProfileWork
+from qnn_sd.ai_hub import (
+    CloudDevice,
+    CompileWork,
+    HubJob,
+    HubProfile,
+    HubService,
+    InferenceWork,
+    ProfileWork,
+    qairt_to_ask_for,
+)
 from qnn_sd.ai_hub.cloud_devices import find_device
 from qnn_sd.ai_hub.configuration import read_configuration
 from qnn_sd.ai_hub.job_states import JobState
@@ -214,7 +223,7 @@ def test_releases_that_cannot_be_compared_are_left_out(service: HubService, monk
     versions = ("latest", "", "2.x", "2.50", "2.9")
     monkeypatch.setattr(service._api.client, "get_frameworks", lambda: [Framework(each) for each in versions])
     assert service.qairt_versions() == ["2.9", "2.50"]
-    assert profile_jobs.qairt_to_ask_for(service, "2.50.0") == "2.50"
+    assert qairt_to_ask_for(service, "2.50.0") == "2.50"
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,11 @@ def _without_name(binary: Path) -> tuple[bytes, BinaryInfo]:
     """What lies between the places of the name, which is nearly all, and the description without it."""
     info, content = read_binary(binary), binary.read_bytes()
     [graph] = info.graphs
-    between = max(content.split(graph.name.encode()), key=len).strip(b"\0")
-    assert len(between) > 0.95 * len(content)
-    # At its ends the length of the name is told.
-    return between[64:-64], info.model_copy(update={"graphs": [graph.model_copy(update={"name": ""})]})
+    between = max(content.split(graph.name.encode()), key=len).lstrip(b"\0")
+    most = len(content) * 95 // 100
+    assert len(between) > most
+    # The hash has 17 to 20 digits. At the ends the name's length is told, and what follows it is aligned anew.
+    return between[64:most], info.model_copy(update={"graphs": [graph.model_copy(update={"name": ""})]})
 
 
 def compiled_here(pipeline: BuildPipeline, soc: str = "sm8650") -> Path:

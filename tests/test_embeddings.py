@@ -141,11 +141,21 @@ def test_names_that_exist_are_refused(files: tuple[Path, Path], tmp_path: Path) 
     twice = Sources(CHECKPOINT, embeddings=((None, files[1]), ("neon", files[0])))
     with pytest.raises(SettingError, match="Two embeddings are called 'neon'"):
         BuildPipeline(load_model("tiny-sd"), Console(quiet=True), twice, tmp_path).cpu_bundle("float")
-    for name in ("red</w>", "Red</w>"):
-        taken = Sources(CHECKPOINT, embeddings=((name, files[0]),))
-        with pytest.raises(SettingError, match="can't be an embedding's name"):
-            BuildPipeline(load_model("tiny-sd"), Console(quiet=True), taken, tmp_path).cpu_bundle("float")
-        assert not list(tmp_path.iterdir())
+    # Prompts call them in any case.
+    twice = Sources(CHECKPOINT, embeddings=((None, files[1]), ("NEON_2", files[0])))
+    with pytest.raises(SettingError, match="Two embeddings are called 'NEON_2'"):
+        open_checkpoint(twice).added_tokens  # noqa: B018
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_may_be_a_word_of_the_vocabulary(files: tuple[Path, Path]) -> None:
+    """Names are found before words are: "ef" is a token within words, and a file may be called so."""
+    found = open_checkpoint(Sources(CHECKPOINT, embeddings=(("ef", files[0]),)))
+    assert "ef" in found.tokenizer.tokens
+    tokens = ClipTokenizer(found.tokenizer, added=found.added_tokens).encode("a red ef", plain=False)
+    words = ClipTokenizer(found.tokenizer).encode("a red", plain=False)
+    assert tokens.ids[0, : words.used + 1].tolist() == words.ids[0, : words.used + 1].tolist()
+    assert tokens.ids[0, words.used + 1] == found.added_tokens["ef"][0]
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,10 @@ import pytest
 from cli_here import CliHere
 from conftest import json_document
 
-from qnn_sd.ai_hub import CloudDevice, HubJob, HubProfile, HubService, JobState, binaries_for
+from qnn_sd.ai_hub import CloudDevice, HubJob, HubProfile, HubService, JobState, binaries_for, qairt_to_ask_for
 from qnn_sd.ai_hub.journal import JobEntry, Journal
 from qnn_sd.artifact import sha256_of_file
 from qnn_sd.bundle_manifest import OpenBundle
-from qnn_sd.cli import profile_jobs
 from qnn_sd.cli.documents import HubProfileDocument
 from qnn_sd.cli.profile_document import ProfiledJob, image_seconds, profile_document
 from qnn_sd.cli.profile_estimates import KeptEstimate
@@ -271,7 +270,7 @@ def test_the_qairt_that_jobs_ask_for(offered: list[str], compiled: str, asked: s
             return offered
 
     service: Any = Service()
-    assert profile_jobs.qairt_to_ask_for(service, compiled) == asked
+    assert qairt_to_ask_for(service, compiled) == asked
 
 
 def test_an_absent_qairt_is_refused_with_those_that_there_are() -> None:
@@ -281,7 +280,7 @@ def test_an_absent_qairt_is_refused_with_those_that_there_are() -> None:
 
     service: Any = Service()
     with pytest.raises(HubServiceError, match=r"no QAIRT that loads binaries of 2\.50\.0") as raised:
-        profile_jobs.qairt_to_ask_for(service, "2.50.0")
+        qairt_to_ask_for(service, "2.50.0")
     assert "2.45, 2.49" in raised.value.why
 
 

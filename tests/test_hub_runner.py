@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -16,13 +17,16 @@ from qnn_sd.ai_hub import CloudDevice, HubJob, HubModel, InferenceWork
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryTensor
 from qnn_sd.binaries.found import FoundBinary
 from qnn_sd.cli.hub_network import HubNetwork
+from qnn_sd.cli.hub_run import HubPlace
 from qnn_sd.cli.hub_runner import HubRunner
 from qnn_sd.cli.like_command import _target_options
 from qnn_sd.cli.recalled_image import RecalledImage
 from qnn_sd.cli.value_types import Target
 from qnn_sd.errors import TargetError
+from qnn_sd.generate import Request
 from qnn_sd.hub_stand_in import StandIn
 from qnn_sd.image_metadata import TargetKind
+from qnn_sd.pipeline import BuildPipeline
 
 DEVICE = CloudDevice("Samsung Galaxy S24", "14", ())
 RUN = ("run", "a red circle", "--steps", "1", "--guidance", "1", "--seed", "3")
@@ -91,6 +95,22 @@ def test_inputs_that_are_missing_are_named(account: Account, runner: HubRunner) 
         runner.run("unet", {"x": array(1, 1)})
     assert raised.value.why == "Missing: c."
     assert account.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "jobs"), [("dpm++2m", 2 + 2 * (4 + 1)), ("heun", 2 + 2 * (7 + 1)), ("pndm", 2 + 2 * (5 + 1))]
+)
+def test_the_jobs_that_are_announced_are_the_schedulers_calls(
+    scheduler: str, jobs: int, pipeline: BuildPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both texts, and for each of two images the UNet's calls and the decoder's, whatever a step takes."""
+    monkeypatch.setattr("qnn_sd.cli.hub_run.require_consent", lambda *_args: None)
+    said: list[str] = []
+    console = SimpleNamespace(say=said.append, warn=said.append)
+    request = Request("a red circle", steps=4, guidance=4.0, scheduler=scheduler, count=2)
+    place = HubPlace(Account(), SimpleNamespace())  # type: ignore[arg-type]
+    place.announce(request, pipeline, True, console)  # type: ignore[arg-type]
+    assert said[0].startswith(f"{jobs} jobs at AI Hub")
 
 
 def test_an_image_is_the_emulator_s_and_is_made_again_without_a_job(

@@ -156,6 +156,9 @@ def test_other_tools_read_a_prompt_as_it_was_read() -> None:
     plain = theirs(written_parameters(made(prompt=prompt, negative_prompt="(dark)", plain_prompt=True)))
     assert plain[:2] == (r"a \(red:1.3\) \[star\] \\\(x\\\) <lora:ink:0.8>", r"\(dark\)")
     assert "Clip skip" not in plain[2]
+    # What was left out here would do something there.
+    left_out = theirs(written_parameters(made(prompt="a <lyco:ink:1> b <hypernet:old:1><other:x>", loras=[lora])))
+    assert left_out[0] == "a  b <lora:ink:0.5>"
 
 
 def test_an_image_of_before_had_marks_as_words(tmp_path: Path) -> None:
@@ -223,6 +226,24 @@ def test_another_tools_image_gives_what_it_has(tmp_path: Path) -> None:
         assert part in told
 
 
+@pytest.mark.parametrize(
+    ("fields", "remark"),
+    [
+        ('TI hashes: "bad, soft: 0123456789ab"', "its embedding soft must be given: --embedding PATH"),
+        ("Used embeddings: bad-hands-5 [2767]", "its embedding bad-hands-5 must be given: --embedding PATH"),
+        ("Hypernet: old", "its hypernetwork old is left out"),
+        ("Emphasis: No norm", "weights in its prompt were read as Emphasis No norm, here as Original"),
+        ("Size: 64x64", "its LoRA ink at 0.5 must be given: --lora PATH:0.5"),
+    ],
+)
+def test_what_another_tools_image_needs_is_said(fields: str, remark: str, tmp_path: Path) -> None:
+    text = f"a cat <lyco:ink:te=1:unet=0.5>\nSteps: 4, Seed: 1, CFG scale: 7, {fields}"
+    found = recall(image(tmp_path, parameters=text))
+    assert found.options["prompt"] == "a cat"
+    assert [each for each in found.remarks if each.startswith(remark)]
+    assert not [each for each in recall(image(tmp_path, parameters=WEB_UI)).remarks if each.startswith(remark)]
+
+
 def test_what_another_tool_does_not_say_is_said(tmp_path: Path) -> None:
     found = recall(image(tmp_path, parameters="a cat\nSteps: 4, Sampler: DPM++ SDE Karras, Size: 64x64"))
     assert found.options == {"prompt": "a cat", "negative": "", "steps": "4", "size": "64x64"}
@@ -232,7 +253,10 @@ def test_what_another_tool_does_not_say_is_said(tmp_path: Path) -> None:
     assert found.model_hash is None
 
 
-@pytest.mark.parametrize("text", ["a" * 1_000_000, "<lora:a" * 100_000, "(" * 100_000, "a: " * 300_000, "\n" * 500_000])
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 1_000_000, "<lora:a" * 100_000, "(" * 100_000, "a: " * 300_000, "\n" * 500_000],
+)
 def test_a_text_that_is_made_to_take_long_does_not(text: str, tmp_path: Path) -> None:
     """An expression that tries each beginning with each end would go on for hours."""
     assert recall(image(tmp_path, parameters=text)).options["prompt"] == text.strip()

@@ -191,7 +191,9 @@ def edited(folder: Path, copy: Path, part: str, **changes: object) -> Path:
 def test_a_config_with_fewer_layers_is_clip_skip(folder: Path, tmp_path: Path) -> None:
     """The second last layer's output under the final norm, as transformers computes it."""
     copy = edited(folder, tmp_path / "copy", "text_encoder", num_hidden_layers=1)
-    [line] = exported(opened(copy), "text_encoder", tmp_path / "graph")
+    said: list[str] = []
+    assert exported(opened(copy, said), "text_encoder", tmp_path / "graph") == []
+    [line] = said
     assert line == "text_encoder: its config takes 1 of 2 layers, which is clip skip 2"
     ids = np.arange(77, dtype=np.int32)[None] % 200
     [found] = onnxruntime.InferenceSession(str(tmp_path / "graph" / MODEL_FILE)).run(None, {"input_ids": ids})
@@ -201,12 +203,33 @@ def test_a_config_with_fewer_layers_is_clip_skip(folder: Path, tmp_path: Path) -
         whole = ReferenceModels.load(folder).text_encoder(torch.from_numpy(ids).long()).last_hidden_state.numpy()
     assert sqnr_db(expected, found) >= 70
     assert sqnr_db(expected, whole) < 40
+    # The option counts from the file's last layer, whatever the config says.
+    for number, layers in ((1, 2), (2, 1)):
+        asked = opened(copy, clip_skip=number)
+        assert (asked.clip_skip, asked.config("text_encoder")["num_hidden_layers"]) == (number, layers)
+    assert opened(folder).clip_skip == 1
+    # A tensor of a layer far behind is no layer.
+    spare = edited(folder, tmp_path / "spare", "text_encoder")
+    [path] = (spare / "text_encoder").glob("*.safetensors")
+    written({**load_file(path), "text_model.encoder.layers.9.note": torch.zeros(1)}, path)
+    assert opened(spare).clip_skip == 1
     with pytest.raises(CheckpointError, match=r"has no tensor .*layers\.2"):
         exported(
             opened(edited(folder, tmp_path / "more", "text_encoder", num_hidden_layers=3)),
             "text_encoder",
             tmp_path / "x",
         )
+    for wrong in ("1", None, 0, 1.0, True, [1]):
+        said.clear()
+        copy = edited(folder, tmp_path / f"wrong {wrong}", "text_encoder", num_hidden_layers=wrong)
+        assert opened(copy, said).clip_skip == 1
+        assert said == []
+        with pytest.raises(QnnSdError, match="num_hidden_layers is"):
+            exported(opened(copy), "text_encoder", tmp_path / f"graph {wrong}")
+    # Nor does an option hide a layer that is missing.
+    for number, message in ((1, r"has no tensor .*layers\.2"), (4, "has 3 layers")):
+        with pytest.raises(QnnSdError, match=message):
+            exported(opened(tmp_path / "more", clip_skip=number), "text_encoder", tmp_path / str(number))
 
 
 @pytest.mark.parametrize(
@@ -282,6 +305,7 @@ LAST_IS_ZERO = torch.linspace(0.99, 0, 1000)
         ({}, {"modelspec.prediction_type": "epsilon"}, {"prediction_type": "epsilon"}),
         ({}, {"modelspec.architecture": "stable-diffusion-v2-768-v"}, {"prediction_type": V}),
         ({}, {"ss_v_parameterization": "False"}, {"prediction_type": "epsilon"}),
+        ({}, {"modelspec.prediction_type": ""}, {"prediction_type": "epsilon"}),
     ],
 )  # fmt: skip
 def test_markers_are_taken(
@@ -320,6 +344,15 @@ def test_contradictions_are_refused_and_the_option_settles_them(
     assert opened(path, prediction=given).scheduler["prediction_type"] == kinds[given]
 
 
+def test_the_users_word_settles_what_zero_terminal_snr_goes_with(original: Tensors, tmp_path: Path) -> None:
+    """As a folder with both is read: diffusers paints it."""
+    path = written({**original, "ztsnr": EMPTY}, tmp_path / "model.safetensors")
+    for given in ("epsilon", "v"):
+        scheduler = opened(path, prediction=given).scheduler
+        assert scheduler["rescale_betas_zero_snr"]
+        assert scheduler["prediction_type"] == {"epsilon": "epsilon", "v": V}[given]
+
+
 def test_a_yaml_beside_a_file_says_it_too(original: Tensors, tmp_path: Path) -> None:
     path = written(original, tmp_path / "model.safetensors")
     for said, kind in (
@@ -352,7 +385,8 @@ def test_a_folders_files_and_its_scheduler_must_agree(folder: Path, tmp_path: Pa
     shutil.copytree(folder, copy)
     (copy / "scheduler").mkdir(exist_ok=True)
     config = copy / "scheduler" / "scheduler_config.json"
-    config.write_text(json.dumps({"_class_name": "DDIMScheduler", "prediction_type": "epsilon"}))
+    noise = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    config.write_text(json.dumps({"_class_name": "DDIMScheduler", **noise, "prediction_type": "epsilon"}))
     said: list[str] = []
     assert opened(copy, said).scheduler["prediction_type"] == "epsilon"
     assert opened(copy, said, prediction="v").scheduler["prediction_type"] == V

@@ -190,7 +190,7 @@ def test_another_tools_image_needs_its_checkpoint(cli_here: CliHere) -> None:
     assert done.returncode == 0, done.stderr
     assert "the image's checkpoint has the hash 6ce0161689, this one " in done.stderr
     made = document(cli_here.folder / "b.png")
-    assert (made["prompt"], made["seed"], made["guidance"]) == ("masterpiece, (a cat:1.2)", 965400086, 6.5)
+    assert (made["prompt"], made["seed"], made["guidance"]) == ("masterpiece, (a cat:1.2) AND [a|b]", 965400086, 6.5)
 
 
 # One's own files
@@ -246,8 +246,8 @@ def test_ones_own_files_are_asked_for_and_found_by_their_hashes(own: Path, own_c
         ("bold.safetensors", 0.5, sha256_of_file(bold)),
         ("calm.safetensors", 1.0, sha256_of_file(calm)),
     ]
-    neon = {"name": "shine", "file": "neon.safetensors", "sha256": sha256_of_file(own / "neon.safetensors")}
-    assert made["embeddings"] == [neon]
+    neon = {"name": "shine", "file": "neon.safetensors", "kind": "file"}
+    assert made["embeddings"] == [{**neon, "sha256": sha256_of_file(own / "neon.safetensors")}]
     texts = Image.open(own_cli.folder / "a.png").text  # type: ignore[attr-defined]
     assert theirs(texts["parameters"])[0] == "a shine circle <lora:bold:0.5> <lora:calm:1>"
     assert str(own) not in " ".join(texts.values())

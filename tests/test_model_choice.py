@@ -19,9 +19,10 @@ from test_lora import attention, kohya, written
 
 from qnn_sd import resources
 from qnn_sd.config import load_model
+from qnn_sd.config.architecture import Architecture as CheckpointArchitecture
 from qnn_sd.console import Console
 from qnn_sd.errors import QnnSdError, SettingError, UnknownModelError
-from qnn_sd.export.checkpoint import Sources, open_checkpoint
+from qnn_sd.export.checkpoint import Checkpoint, Sources, open_checkpoint
 from qnn_sd.pipeline import BuildPipeline
 
 DRY = ("--dry-run", "--json")
@@ -163,12 +164,12 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_no_config_fits_is_told_with_its_figures(odd: Path, cli_here: CliHere) -> None:
-    said = cli_here.refused(5, "export", *DRY[:1], "--checkpoint", str(odd))
-    assert f"No model config fits {odd}" in said
-    assert "It has text 64 wide, 4 latent channels, 8x8 pixels for one of the latent." in said
-    assert "sd15 is for text 768 wide" in said
-    assert "tiny-sd is for text 96 wide" in said
-    assert "--model mine.toml" in said
+    done = cli_here("export", *DRY, "--checkpoint", str(odd))
+    assert json.loads(done.stdout)["model"] == "tiny-sd"
+    figures = "text 64 wide, 4 latent channels, 8x8 pixels for one of the latent"
+    assert (
+        f"no model config fits odd ({figures}): prompts and defaults are those of tiny-sd, the nearest" in done.stderr
+    )
     # Whoever names one gets it, and is told.
     done = cli_here("export", *DRY, "--checkpoint", str(odd), "--model", "sd15")
     assert json.loads(done.stdout)["model"] == "sd15"
@@ -380,9 +381,25 @@ def test_what_was_given_after_the_wrong_option(like_sd15: Path, cli_here: CliHer
     assert f"For a checkpoint type --checkpoint {file}." in cli_here.refused(5, "export", "--model", file)
     assert "type --checkpoint owner/name. Known: sd15" in cli_here.refused(5, "export", "--model", "owner/name")
     assert "Type --model sd15." in hint_of("sd15")
-    assert "It is a whole checkpoint: give it with --checkpoint." in refused(Sources(loras=((Path(file), 1.0),))).hint
+    assert "Give it with --checkpoint; --lora takes a LoRA." in refused(Sources(loras=((Path(file), 1.0),))).hint
 
 
-def test_nothing_fits_from_python_either(odd: Path) -> None:
-    with pytest.raises(UnknownModelError, match="No model config fits"):
+@pytest.mark.parametrize(("width", "name"), [(64, "tiny-sd"), (271, "tiny-sd"), (272, "sd15"), (1024, "sd15")])
+def test_the_nearest_config_is_taken_by_the_ratio_of_widths(
+    width: int, name: str, odd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    architecture = CheckpointArchitecture(cross_attention_dim=width, latent_channels=4, vae_factor=8)
+    monkeypatch.setattr(Checkpoint, "architecture", architecture)
+    assert chosen(Sources(odd)).model.name == name
+
+
+def test_another_kind_of_latents_is_told_with_its_figures(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture = CheckpointArchitecture(cross_attention_dim=64, latent_channels=16, vae_factor=8)
+    monkeypatch.setattr(Checkpoint, "architecture", architecture)
+    with pytest.raises(UnknownModelError, match="No model config fits") as refused:
         chosen(Sources(odd))
+    said = str(refused.value) + refused.value.why + refused.value.hint
+    assert "It has text 64 wide, 16 latent channels, 8x8 pixels for one of the latent." in said
+    assert "sd15 is for text 768 wide" in said
+    assert "tiny-sd is for text 96 wide" in said
+    assert "--model mine.toml" in said

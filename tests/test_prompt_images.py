@@ -29,9 +29,14 @@ def judge() -> StableDiffusionPipeline:
 
 
 def theirs(judge: StableDiffusionPipeline, request: Request, chunks: int) -> NDArray[np.float32]:
+    """As the web UI with its default settings: each prompt by itself, whatever the other's length.
+
+    The pipeline wants both of one length. A prompt whose states come several times is attended to as if once.
+    """
     prompt, negative = (
-        webui_prompts.states_of(text, judge.tokenizer, judge.text_encoder, chunks=chunks)
+        states.repeat(1, 77 * chunks // states.shape[1], 1)
         for text in (request.prompt, request.negative)
+        for states in [webui_prompts.states_of(text, judge.tokenizer, judge.text_encoder)]
     )
     result = judge(
         prompt_embeds=prompt,
@@ -58,6 +63,7 @@ def ours(pipeline: BuildPipeline, request: Request) -> NDArray[np.uint8]:
         ("((a red circle)) on a [blue:background]", "a (dark:0.6) star", 1, 1),
         (LONG, "", 2, 2),
         (LONG, "a (dark:0.6) star", 2, 2),
+        ("a dark star", LONG, 2, 2),
         # Its chunk comes twice, which attention can't tell from once.
         ("a (red:1.3) circle on a blue background", "a dark star", 1, 2),
         (MORE, "", 3, 3),

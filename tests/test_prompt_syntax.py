@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import webui_prompts
 from conftest import CHECKPOINT
+from numpy.typing import NDArray
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from qnn_sd.cli.prompt_marks import remarks_on_marks
@@ -17,7 +18,7 @@ from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint import Sources, open_checkpoint
 from qnn_sd.generate.prompt_chunks import Tokens
 from qnn_sd.generate.prompt_syntax import parse_prompt
-from qnn_sd.generate.text_states import chunks_together, text_states, weighted
+from qnn_sd.generate.text_states import encoded_chunks, filled_up, text_states, weighted
 from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.onnx_files import MODEL_FILE
 from qnn_sd.pipeline import BuildPipeline
@@ -92,28 +93,32 @@ def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_text_states_are_the_web_uis(encoder: tuple[int, Path], ours: ClipTokenizer, theirs: CLIPTokenizer) -> None:
-    """The layer of ``--clip-skip`` through the last norm; weights; the mean put back; empty chunks behind."""
+    """The layer of ``--clip-skip`` through the last norm; weights; the mean put back.
+
+    Chunks as often as the UNet takes, or empty ones behind where that doesn't go.
+    """
     clip_skip, graph = encoder
     session, model = reference_session(graph), CLIPTextModel.from_pretrained(CHECKPOINT / "text_encoder")
     for prompt in [each for each in PROMPTS if "99" not in each][:: 1 if clip_skip == 2 else 5]:
         tokens = ours.encode(prompt, plain=False, most=99)
-        together = len(tokens.chunks) + 1
-        found = text_states(
-            tokens.chunks,
-            ours.empty_chunk(),
-            together,
-            2 * together,
-            lambda ids: np.asarray(session.run(None, {"input_ids": ids})[0]),
-        )
-        expected = webui_prompts.states_of(prompt, theirs, model, clip_skip, together).numpy()
-        np.testing.assert_allclose(found, np.concatenate([expected] * 2, 1), atol=1e-4, err_msg=prompt)
+        count = len(tokens.chunks)
+        for built, filled in ((2 * count, count), (2 * count + 1, 2 * count + 1 if count > 1 else 1)):
+            found = text_states(
+                tokens.chunks,
+                ours.empty_chunk(),
+                built,
+                lambda ids: np.asarray(session.run(None, {"input_ids": ids})[0]),
+            )
+            expected = webui_prompts.states_of(prompt, theirs, model, clip_skip, filled).numpy()
+            times = built // filled
+            np.testing.assert_allclose(found, np.concatenate([expected] * times, 1), atol=1e-4, err_msg=prompt)
 
 
 def test_a_clip_skip_that_is_no_layer_is_refused() -> None:
     for number in (0, 4, -1):
         with pytest.raises(SettingError, match=f"--clip-skip {number} is not possible") as caught:
             open_checkpoint(Sources(CHECKPOINT, clip_skip=number))
-        assert "Choose 1 (the last layer, as without it) to 3" in caught.value.hint
+        assert "Choose 1 (the last layer) to 3" in caught.value.hint
 
 
 def test_clip_skip_leaves_the_checkpoint_what_it_is() -> None:
@@ -138,13 +143,31 @@ def test_changes_by_step_are_words_brackets_included() -> None:
 
 
 def test_tags_of_networks_are_no_words() -> None:
-    parsed = parse_prompt("a star<lora:ink:0.8>, <lyco:a b> <hypernet:x:1> <b> <lora:open")
+    parsed = parse_prompt(
+        "a star<lora:ink:0.8>, < LoRA : a b> <hypernet:x:1> <other:y> <b> <3 <a b:c> <lora:> <lora:open"
+    )
     assert [(tag.kind, tag.name, tag.scale) for tag in parsed.tags] == [
         ("lora", "ink", "0.8"),
-        ("lyco", "a b", ""),
+        ("lora", "a b", ""),
         ("hypernet", "x", "1"),
+        ("other", "y", ""),
     ]
-    assert [each.text for each in parsed.segments] == ["a star,   <b> <lora:open"]
+    assert [each.text for each in parsed.segments] == ["a star,    <b> <3 <a b:c> <lora:> <lora:open"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "scale", "is_split"),
+    [
+        ("<lora:ink:0.8:0.6>", "0.6", True),
+        ("<lora:ink:0.8:0.8>", "0.8", False),
+        ("<lora:ink:te=0.5:unet=0.8>", "0.8", True),
+        ("<lyco:ink:unet=1>", "1", True),
+        ("<lora:ink:0.7:lbw=OUTD>", "0.7", False),
+    ],
+)
+def test_a_tags_scale_is_the_unets(tag: str, scale: str, is_split: bool) -> None:
+    [found] = parse_prompt(tag).tags
+    assert (found.name, found.scale, found.is_split) == ("ink", scale, is_split)
 
 
 def test_plain_text_is_one_chunk_whatever_it_holds(ours: ClipTokenizer, theirs: CLIPTokenizer) -> None:
@@ -165,10 +188,38 @@ def test_what_is_over_the_chunks_is_told(ours: ClipTokenizer) -> None:
 
 
 def test_a_shorter_prompt_is_repeated_where_that_is_exact_and_else_filled_up() -> None:
-    together = {(longest, built): chunks_together(longest, built) for longest in (1, 2, 3, 5) for built in (1, 2, 3, 4)}
-    assert [together[longest, 4] for longest in (1, 2, 3, 5)] == [1, 2, 4, 4]
-    assert [together[longest, 3] for longest in (1, 2, 3, 5)] == [1, 3, 3, 3]
-    assert [together[longest, 1] for longest in (1, 2, 3, 5)] == [1, 1, 1, 1]
+    assert [filled_up(chunks, 4) for chunks in (1, 2, 3, 5)] == [1, 2, 4, 4]
+    assert [filled_up(chunks, 3) for chunks in (1, 2, 3, 5)] == [1, 3, 3, 3]
+    assert [filled_up(chunks, 1) for chunks in (1, 2, 3, 5)] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "built", "expected"),
+    [
+        ("a star", "", 1, 2),
+        ("a star", "a star", 1, 1),
+        # The other one's length changes nothing: an empty chunk is only fed where 2 don't divide 3.
+        ("a BREAK b", "c", 2, 3),
+        ("a BREAK b", "c", 3, 4),
+        ("a BREAK b BREAK a", "c", 3, 3),
+        ("a BREAK a", "", 3, 2),
+    ],
+)
+def test_the_text_encoder_is_fed_each_chunk_once(
+    prompt: str, negative: str, built: int, expected: int, ours: ClipTokenizer
+) -> None:
+    """Counted beforehand as it is fed."""
+    both, empty = [ours.encode(text, plain=False, most=9) for text in (prompt, negative)], ours.empty_chunk()
+    fed: list[bytes] = []
+
+    def encode(ids: NDArray[np.int32]) -> NDArray[np.float32]:
+        fed.append(ids.tobytes())
+        return np.zeros((1, 77, 2), np.float32)
+
+    for each in both:
+        text_states(each.chunks, empty, built, encode)
+    assert encoded_chunks(both, empty, built) == set(fed)
+    assert len(set(fed)) == expected
 
 
 def test_weights_that_leave_no_numbers_are_refused() -> None:
@@ -181,10 +232,29 @@ def test_weights_that_leave_no_numbers_are_refused() -> None:
     np.testing.assert_array_equal(weighted(even, np.array([1, -1], np.float32)).ravel(), [1, -1])
 
 
+def test_a_mean_of_rounding_errors_scales_nothing() -> None:
+    """A final norm without a bias leaves it: of both signs, whatever the weights are."""
+    noise = np.random.default_rng(0).standard_normal((1, 77, 96), np.float32)
+    states = (noise - noise.mean(-1, keepdims=True)) / noise.std(-1, keepdims=True)
+    weights = np.ones(77, np.float32)
+    weights[3] = 1.4
+    np.testing.assert_array_equal(weighted(states, weights), states * weights[None, :, None])
+
+
 LONG = 12_000
 HOSTILE = [
     *("(" * LONG, "[" * LONG, "(" * LONG + ")" * LONG, "[a|" * LONG + "]" * LONG, "[:" * LONG, "(a:1" * LONG),
-    *("<lora:" * LONG, "<lora:" + "a" * LONG, " " * LONG, "x" * LONG, "BREAK " * LONG, "{" + "|" * LONG),
+    *(
+        "<lora:" * LONG,
+        "<lora:" + "a" * LONG,
+        "<lora:a" + ":=" * LONG + ">",
+        "< " * LONG,
+        "<lora:a:1>" * LONG,
+        " " * LONG,
+        "x" * LONG,
+        "BREAK " * LONG,
+        "{" + "|" * LONG,
+    ),
     *("__a" * LONG, ":" + "1" * LONG, "embedding:" * LONG, "(x:" + "9" * LONG + ")", "\udcff(\udcff:1.2)"),
 ]
 

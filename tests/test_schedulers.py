@@ -154,7 +154,7 @@ def test_unknown_names_and_variants_are_refused() -> None:
 @pytest.mark.parametrize("value", ["huge", None, [1], True, float("nan")])
 def test_what_is_no_number_is_named(key: str, value: object) -> None:
     with pytest.raises(UnsupportedModelError, match=f"{key} is .* which is no number"):
-        make_scheduler("ddim", {**BASE, key: value}, 20)
+        make_scheduler("ddim", {**BASE, "clip_sample": True, key: value}, 20)
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEDULERS if name != "lcm"])

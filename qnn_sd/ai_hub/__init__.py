@@ -6,6 +6,7 @@ from qnn_sd.ai_hub.cloud_devices import ALL_DEVICES, CloudDevice, device_names, 
 from qnn_sd.ai_hub.device_binaries import DeviceBinaries, binaries_for
 from qnn_sd.ai_hub.job_states import JobState
 from qnn_sd.ai_hub.profile_result import HubOp, HubProfile
+from qnn_sd.ai_hub.qairt_release import qairt_to_ask_for
 from qnn_sd.ai_hub.service import HubService
 from qnn_sd.ai_hub.work import CompileWork, HubJob, HubModel, InferenceWork, LinkWork, ProfileWork, Work
 
@@ -29,4 +30,5 @@ __all__ = [
     "near_names",
     "one_per_soc",
     "profile_of",
+    "qairt_to_ask_for",
 ]

@@ -15,6 +15,7 @@ import click
 from qnn_sd.cli.help import BUILD, MODEL, QUANTIZATION, option
 from qnn_sd.cli.options import Command, cache_option
 from qnn_sd.cli.prompt_length import refuse_bad_chunks
+from qnn_sd.cli.value_types import Prediction
 from qnn_sd.config import DEMO_MODEL, ModelConfig, Rounding, load_model, refuse_bad_size
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
@@ -150,7 +151,7 @@ _MODEL_OPTIONS = (
     option(
         "--prediction",
         group=MODEL,
-        type=click.Choice(["epsilon", "v"]),
+        type=Prediction(["epsilon", "v"]),
         default_text="as the checkpoint's files say",
         help="What the UNet predicts, where the files don't say it.",
     ),
@@ -183,8 +184,9 @@ _MODEL_OPTIONS = (
         group=MODEL,
         type=int,
         metavar="N",
-        default=1,
-        help="Layer of the text encoder that answers, from the last; 2 is the one before it. It is another build.",
+        default_text="1, or what the text encoder's config says",
+        help="Layer of the text encoder that answers, from the last, which is 1; 2 is the one before it. It is another "
+        "build.",
     ),
     option(
         "--prompt-chunks",
@@ -276,7 +278,7 @@ def _with_building(command: Command, options: Sequence[Callable[[Command], Comma
         lora: tuple[str, ...],
         embedding: tuple[str, ...],
         tokenizer: Path | None,
-        clip_skip: int,
+        clip_skip: int | None,
         prompt_chunks: int | None,
         cache: Path | None,
         **rest: Any,

@@ -37,8 +37,7 @@ class IntervalType(click.ParamType[Interval]):
         found = _INTERVAL.fullmatch(str(value).strip())
         if found is not None:
             start, percent, end, also = found.groups()
-            divisor = 100 if percent or also else 1
-            interval = float(start) / divisor, float(end) / divisor
+            interval = _fraction(start, percent, also), _fraction(end, also, percent)
             if 0 <= interval[0] < interval[1] <= 1:
                 return interval
         raise SettingError(
@@ -46,6 +45,12 @@ class IntervalType(click.ParamType[Interval]):
             why="It is two fractions of the sampling steps, from 0 to 1: where guidance begins, and where it ends.",
             hint="Type START:END, such as --guidance-interval 0.2:0.9.",
         )
+
+
+def _fraction(text: str, percent: str, others: str) -> float:
+    """A fraction, or percent: by its own sign, or by the other number's where it can't be a fraction."""
+    value = float(text)
+    return value / 100 if percent or (others and value > 1) else value
 
 
 def interval_text(interval: Interval) -> str:
@@ -69,5 +74,7 @@ def remark_on_interval(console: Console, request: Request, scheduler: Scheduler,
         return
     guided = guided_steps(request.guidance_interval, request.steps)
     which = f"on steps {guided.start + 1} to {guided.stop} of {request.steps}" if guided else "on no step"
+    if len(guided) == 1:
+        which = f"on step {guided.stop} of {request.steps}"
     calls, most = (unet_calls(scheduler, passes, each) for each in (request.guidance_interval, ALL_STEPS))
     console.say(f"guidance {which}: {calls} UNet calls an image instead of {most}")

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from qnn_sd.ai_hub import HubJob, HubModel, HubService
+from qnn_sd.ai_hub import HubJob, HubModel, HubService, qairt_to_ask_for
 from qnn_sd.binaries.binary_info import BinaryGraph, BinaryTensor
 from qnn_sd.binaries.found import Found, FoundBinary
 from qnn_sd.binaries.loading import qairt_of
 from qnn_sd.binaries.raw_node import numpy_type, to_integers, to_values, write_raw_model
 from qnn_sd.cli.documents.verify_hub import HubForm
-from qnn_sd.cli.profile_jobs import qairt_to_ask_for
 from qnn_sd.errors import BinaryError, HubJobError
 from qnn_sd.in_words import shown
 from qnn_sd.onnx_files import MODEL_FILE

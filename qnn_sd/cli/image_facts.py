@@ -80,7 +80,7 @@ def image_document(
         _quantization(pipeline, build_request, info) if bundle.is_quantized else None,
         text_encoder=identity.text_encoder,
         prediction=build_request.sources.prediction,
-        clip_skip=build_request.sources.clip_skip,
+        clip_skip=pipeline.checkpoint.clip_skip,
     )
     return _document(origin, request, bundle, target, fallbacks, phone_soc)
 

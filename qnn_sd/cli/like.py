@@ -135,6 +135,8 @@ class Like:
             for name in ("seed", "steps", "scheduler", "guidance", "guidance_interval", "size")
             if name in options
         ]
+        if options.get("clip_skip", "1") != "1":
+            known.append(f"clip skip {shown(options['clip_skip'])}")
         console.say(f"like {self.image.path}: {', '.join(known)}")
         for line in self.typed:
             console.say(f"  {line}")

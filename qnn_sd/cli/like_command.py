@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from qnn_sd.cli.command_line import is_typed, options_by_name, with_dashes
+from qnn_sd.cli.guidance_interval import IntervalType, interval_text
 from qnn_sd.cli.help import HelpCommand
 from qnn_sd.cli.like import Like
 from qnn_sd.cli.recalled_image import RecalledImage, recall
@@ -91,7 +92,8 @@ def _overridden(command: click.Command, ctx: click.Context, image: RecalledImage
             label = (parameter.opts if typed else parameter.secondary_opts)[0]
             lines.append(f"{label}, which the image wasn't made with")
         else:
-            lines.append(f"{label} {shown(typed, 40)!r} instead of the image's {shown(theirs, 40)!r}")
+            said = interval_text(typed) if isinstance(parameter.type, IntervalType) else shown(typed, 40)
+            lines.append(f"{label} {said!r} instead of the image's {shown(theirs, 40)!r}")
     return lines
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from qnn_sd import qnn_provider, resources
-from qnn_sd.ai_hub import ALL_DEVICES, HubService, binaries_for, one_per_soc
+from qnn_sd.ai_hub import ALL_DEVICES, HubService, binaries_for, one_per_soc, qairt_to_ask_for
 from qnn_sd.artifact import Artifact
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.build_options import BuildRequest, build_options
@@ -25,7 +25,6 @@ from qnn_sd.cli.profile_jobs import (
     SubmittedJobs,
     binary_of,
     bytes_to_send,
-    qairt_to_ask_for,
     results_of,
     submit,
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from qnn_sd.console import Console
 from qnn_sd.errors import SettingError
 from qnn_sd.generate import Tokens
+from qnn_sd.generate.text_states import filled_up
 from qnn_sd.pipeline import BuildPipeline
 
 # A UNet of more would attend to 1,200 words, where CLIP was trained to read 75 tokens.
 MOST_CHUNKS = 16
 _TOKENS = 75
+# In the order of tokens.
+_NAMES = ("prompt", "negative prompt")
 
 
 def refuse_bad_chunks(chunks: int) -> None:
@@ -32,26 +36,43 @@ def refuse_longer(tokens: Sequence[Tokens], most: int, more: str) -> None:
     """Raises for prompts that a UNet doesn't take whole.
 
     Args:
-        tokens: of the prompts, uncut.
+        tokens: of prompt and negative prompt, or of the prompt alone; uncut.
         most: chunks that it takes.
         more: what else can be done than to shorten them, with ``{needed}`` for their chunks.
 
     Raises:
         SettingError: one has more chunks.
     """
-    longest = _longest(tokens)
+    what, longest = _longest(tokens)
     needed = len(longest.chunks)
     if needed > most:
         instead = f", or {more.format(needed=needed)}" if needed <= MOST_CHUNKS else ""
         raise SettingError(
-            f"The prompt is {needed} chunks of {_TOKENS} tokens long, and the UNet takes {most}",
+            f"The {what} is {needed} chunks of {_TOKENS} tokens long, and the UNet takes {most}",
             why=f"It has {longest.used} tokens.",
             hint=f"Shorten it{instead}. --plain-prompt cuts it to one chunk.",
         )
 
 
-def _longest(tokens: Sequence[Tokens]) -> Tokens:
-    return max(tokens, key=lambda each: len(each.chunks))
+def _longest(tokens: Sequence[Tokens]) -> tuple[str, Tokens]:
+    """What the longer one of prompt and negative prompt is called, and its tokens."""
+    return max(zip(_NAMES, tokens, strict=False), key=lambda each: len(each[1].chunks))
+
+
+def say_filled_up(console: Console, tokens: Sequence[Tokens], built: int) -> None:
+    """Says of a prompt that its chunks don't divide those of the UNet: it gets empty ones, which change the picture.
+
+    Args:
+        console: where it is said.
+        tokens: of prompt and negative prompt, or of the prompt alone; uncut.
+        built: chunks that the UNet takes.
+    """
+    fitting = math.lcm(*(len(each.chunks) for each in tokens))
+    cure = f" (--prompt-chunks {fitting} is another build, which needs none)" if fitting <= MOST_CHUNKS else ""
+    for what, each in zip(_NAMES, tokens, strict=False):
+        count = len(each.chunks)
+        if (filled := filled_up(count, built)) > count:
+            console.say(f"the {what} has {count} chunks, filled up to {filled} with empty ones{cure}")
 
 
 def for_prompts(
@@ -68,14 +89,14 @@ def for_prompts(
     Raises:
         SettingError: the prompts are longer than what was typed, or than any UNet takes.
     """
-    longest = _longest(tokens)
+    what, longest = _longest(tokens)
     needed = len(longest.chunks)
     if needed <= pipeline.prompt_chunks:
         return pipeline
     if asked is not None or needed > MOST_CHUNKS:
         refuse_longer(tokens, MOST_CHUNKS if asked is None else asked, "type --prompt-chunks {needed}")
     console.say(
-        f"the prompt has {longest.used} tokens, {needed} chunks of {_TOKENS}: a UNet that takes so many is another "
-        "build (--plain-prompt cuts the prompt)"
+        f"the {what} has {longest.used} token{'s' * (longest.used != 1)}, {needed} chunks of {_TOKENS}: a UNet that "
+        "takes so many is another build (--plain-prompt cuts it to one)"
     )
     return pipeline.at_chunks(needed)

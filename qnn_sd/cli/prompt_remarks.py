@@ -20,7 +20,7 @@ from qnn_sd.in_words import shown
 from qnn_sd.onnx_files import load_structure, read_array
 
 # As other tools call an embedding, whatever it is called.
-_CALL = re.compile(r"\bembedding:\s*+([\w.-]++)", re.IGNORECASE)
+_CALL = re.compile(r"(?<![\w<])embedding:\s*+([\w.-]++)", re.IGNORECASE)
 # Of the width of the calibrated range: less is lost in rounding.
 _BEYOND = 0.01
 
@@ -44,58 +44,76 @@ def remark_on_marks(console: Console, context: click.Context, sources: Sources |
         context: with the typed prompts.
         sources: with the LoRAs that were given; None where a bundle runs that is there.
     """
-    loras = None if sources is None else {Path(path).stem.lower(): scale for path, scale in sources.loras}
+    # The name of a folder or hub id may have a dot: ink-v1.5.
+    named = [(Path(path).name.lower(), scale) for path, scale in sources.loras] if sources is not None else []
+    loras = None if sources is None else {name.removesuffix(".safetensors"): scale for name, scale in named}
     for parameter, what in (("prompt", "prompt"), ("negative", "negative prompt")):
         if is_typed(context, parameter):
             for line in remarks_on_marks(context.params[parameter], what, loras):
                 console.warn(line)
 
 
-def remark_on_embeddings(console: Console, request: Request, given: Sequence[str], tokens: Sequence[Tokens]) -> None:
+def remark_on_negative(console: Console, request: Request, passes: int) -> None:
+    """Warns of a typed negative prompt that no pass of the UNet is given."""
+    if passes == 1 and request.negative.strip() and is_typed(click.get_current_context(), "negative"):
+        cause = "the guidance scale is 1" if request.guidance == 1 else "this model has one pass a step"
+        console.warn(f"the negative prompt does nothing: {cause}")
+
+
+def remark_on_embeddings(
+    console: Console, request: Request, given: Sequence[str] | None, tokens: Sequence[Tokens]
+) -> None:
     """Warns of embeddings that no prompt calls, and of calls of one that wasn't given.
 
     Args:
         console: where it is said.
         request: what is generated.
-        given: names of the embeddings.
+        given: names of the embeddings; None where a bundle runs that is there, to which none can be given.
         tokens: of the prompts.
     """
     called = {name.lower() for each in tokens for name in each.called}
     texts = (request.prompt, request.negative)
-    for name in given:
+    for name in given or ():
         # ``name_1`` is its second vector.
         if any(each == name.lower() or re.fullmatch(rf"{re.escape(name.lower())}_\d+", each) for each in called):
             continue
         meant = next((found for text in texts if (found := _almost(name, text))), None)
-        instead = f" instead of {shown(meant)!r}" if meant else ", as a word of its own"
-        console.warn(f"no prompt calls the embedding {shown(name)}: write {shown(name)!r}{instead}")
+        # Its brackets would be marks.
+        spelled = shown(name if request.plain else re.sub(r"[\\()\[\]]", r"\\\g<0>", name))
+        instead = f" instead of '{meant}'" if meant not in (None, spelled) else ", as a word of its own"
+        console.warn(f"no prompt calls the embedding {shown(name)}: write '{spelled}'{instead}")
     if request.plain:
         return
-    known = called | {name.lower() for name in given}
+    known = called | {name.lower() for name in given or ()}
+    cure = "the bundle wasn't compiled with it" if given is None else "give the file as --embedding"
     for call in (each for text in texts for each in _CALL.finditer(text)):
         word = call[1].rstrip(".,").lower()
         if not any(word == name or word.startswith((f"{name}.", f"{name}_")) for name in known):
-            console.warn(f"{shown(call[0])} is read as plain words: give the file as --embedding")
+            console.warn(f"{shown(call[0])} is read as plain words: {cure}")
 
 
 def _almost(name: str, text: str) -> str | None:
-    """Where a text has a name with other hyphens, underlines and spaces."""
-    parts = re.findall(r"[^\W_]+", name)
-    if not parts:
+    """Where a text has a name with other brackets, hyphens, underlines and spaces."""
+    letters = re.findall(r"[^\W_]", name)
+    if not letters:
         return None
-    found = re.search(rf"\b{'[ _-]?'.join(map(re.escape, parts))}\b", text, re.IGNORECASE)
-    return found[0] if found else None
+    spelled = r"[\W_]{0,3}".join(letters)
+    found = re.search(rf"[(\[<]?(?<![^\W_]){spelled}[)\]>]?(?![^\W_])", text, re.IGNORECASE)
+    return shown(found[0]) if found else None
 
 
 def remark_on_prompts(console: Console, request: Request, result: Generation, bundle: OpenBundle) -> None:
     """Warns of an empty prompt, of what of a long one was cut, and of weights beyond the calibrated range."""
     if not request.prompt.strip():
         console.warn("the prompt is empty: the image shows whatever the model likes.")
-    for name, tokens in (("prompt", result.prompt), ("negative prompt", result.negative)):
+    used = (("prompt", result.prompt), ("negative prompt", result.negative))[: bundle.info.passes(request.guidance)]
+    for name, tokens in used:
         if tokens.cut:
             console.warn(f"the {name} is too long: {tokens.used} tokens were used, this was cut: {_shortened(tokens)}")
-    chunks = (*result.prompt.chunks, *result.negative.chunks)
-    if all(chunk.weights is None for chunk in chunks):
+    chunks = [chunk for _, tokens in used for chunk in tokens.chunks]
+    weighted = any(chunk.weights is not None for chunk in chunks)
+    called = any(tokens.called for _, tokens in used)
+    if not weighted and not called:
         return
     calibrated = calibrated_text_range(bundle)
     if calibrated is None:
@@ -103,8 +121,9 @@ def remark_on_prompts(console: Console, request: Request, result: Generation, bu
     (low, high), (least, greatest) = calibrated, result.text_range
     if min(least - low, high - greatest) < -_BEYOND * (high - low):
         console.warn(
-            f"weights in the prompt take the text states to {least:.1f} … {greatest:.1f}, beyond the calibrated "
-            f"{low:.1f} … {high:.1f}: what is over is cut off. Smaller weights, or --target cpu in float, don't"
+            f"{'weights' if weighted else 'embeddings'} in the prompt take the text states to {least:.1f} … "
+            f"{greatest:.1f}, beyond the calibrated {low:.1f} … {high:.1f}: what is over is cut off. "
+            "Smaller weights, or --target cpu in float, don't"
         )
 
 

@@ -160,6 +160,11 @@ def _of_another_tool(path: Path, said: Parameters) -> RecalledImage:
         f"its LoRA {shown(name)} at {shown(scale)} must be given: --lora PATH:{shown(scale)}"
         for name, scale in said.loras
     ]
+    remarks += [f"its embedding {shown(name)} must be given: --embedding PATH" for name in said.embeddings]
+    if "Hypernet" in fields:
+        remarks.append(f"its hypernetwork {shown(fields['Hypernet'])} is left out: hypernetworks aren't supported")
+    if fields.get("Emphasis", "Original") != "Original":
+        remarks.append(f"weights in its prompt were read as Emphasis {shown(fields['Emphasis'])}, here as Original")
     if "VAE" in fields or "VAE hash" in fields:
         remarks.append(f"its VAE {shown(fields.get('VAE', ''))} must be given: --vae PATH")
     model = fields.get("Model", ""), fields.get("Model hash", "")

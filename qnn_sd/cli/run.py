@@ -23,10 +23,11 @@ from qnn_sd.cli.image_facts import image_document
 from qnn_sd.cli.like_command import LikeCommand, like_of
 from qnn_sd.cli.options import output_options, refuse_bad_output
 from qnn_sd.cli.plan import show_plan
-from qnn_sd.cli.prompt_length import for_prompts
+from qnn_sd.cli.prompt_length import for_prompts, say_filled_up
 from qnn_sd.cli.prompt_remarks import (
     remark_on_embeddings,
     remark_on_marks,
+    remark_on_negative,
     remark_on_prompts,
     remark_on_typed_prompt,
 )
@@ -125,7 +126,9 @@ def run_command(
         again.check_checkpoint(console, pipeline)
     cpu_kind: Kind = "qdq" if where.precision == "w8a16" else "float"
     # The checkpoint may have settled what the config left open: a latent consistency model has its own defaults.
-    request = with_checkpoints_scheduler(console, generation.request(prompt, pipeline.model), pipeline)
+    request = with_checkpoints_scheduler(
+        console, generation.request(prompt, pipeline.model), pipeline.checkpoint.scheduler, pipeline.passes
+    )
     pipeline = _for_prompts(pipeline, request, build_request, console)
 
     def build(planned: BuildPipeline) -> Artifact:
@@ -180,8 +183,12 @@ def _for_prompts(
     tokens = pipeline.prompt_tokens(request)
     remark_on_embeddings(console, request, pipeline.checkpoint.embedding_names, tokens)
     typed = is_typed(click.get_current_context(), "prompt_chunks")
-    used = tokens[: pipeline.passes(request.guidance)]
-    return for_prompts(pipeline, used, build_request.prompt_chunks if typed else None, console)
+    passes = pipeline.passes(request.guidance)
+    remark_on_negative(console, request, passes)
+    used = tokens[:passes]
+    planned = for_prompts(pipeline, used, build_request.prompt_chunks if typed else None, console)
+    say_filled_up(console, used, planned.prompt_chunks)
+    return planned
 
 
 def _place(

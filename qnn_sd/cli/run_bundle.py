@@ -9,6 +9,7 @@ import click
 
 from qnn_sd import artifact, resources
 from qnn_sd.bundle_manifest import Bundle, OpenBundle
+from qnn_sd.cli.checkpoint_scheduler import with_checkpoints_scheduler
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.compiled_elsewhere import compiled_elsewhere
 from qnn_sd.cli.generating import generate_images, image_paths, placed
@@ -17,7 +18,12 @@ from qnn_sd.cli.image_facts import bundle_image_document
 from qnn_sd.cli.like_command import like_of
 from qnn_sd.cli.options import refuse_typed
 from qnn_sd.cli.prompt_length import refuse_longer
-from qnn_sd.cli.prompt_remarks import remark_on_marks, remark_on_prompts
+from qnn_sd.cli.prompt_remarks import (
+    remark_on_embeddings,
+    remark_on_marks,
+    remark_on_negative,
+    remark_on_prompts,
+)
 from qnn_sd.cli.run_report import remark_on_verification, report
 from qnn_sd.cli.target_options import TargetOptions, chosen_profile
 from qnn_sd.config import find_profile, load_model
@@ -103,8 +109,10 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
     bundle = open_bundle(asked.folder, console)
     info = bundle.info
     _refuse_other_target(asked, bundle)
-    request = asked.generation.request(asked.prompt, load_model(info.model))
-    _refuse_longer_prompts(bundle, request)
+    request = with_checkpoints_scheduler(
+        console, asked.generation.request(asked.prompt, load_model(info.model)), info.scheduler, info.passes
+    )
+    _check_prompts(bundle, request, console)
     paths = image_paths(asked.output, request)
     console.kept.of_images = len(paths)
     phone = asked.where.phone(console)
@@ -155,11 +163,13 @@ def _refuse_other_target(asked: BundleRun, bundle: OpenBundle) -> None:
         )
 
 
-def _refuse_longer_prompts(bundle: OpenBundle, request: Request) -> None:
+def _check_prompts(bundle: OpenBundle, request: Request, console: Console) -> None:
     info = bundle.info
+    passes = info.passes(request.guidance)
+    remark_on_negative(console, request, passes)
     tokens = tokens_of(tokenizer_of(info, bundle.tokenizer), request)
-    more = "compile a bundle with --prompt-chunks {needed}"
-    refuse_longer(tokens[: info.passes(request.guidance)], info.prompt_chunks, more)
+    remark_on_embeddings(console, request, None, tokens)
+    refuse_longer(tokens[:passes], info.prompt_chunks, "compile a bundle with --prompt-chunks {needed}")
 
 
 def _say_origin(bundle: OpenBundle, where: TargetOptions, console: Console) -> None:

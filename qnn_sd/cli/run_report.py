@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qnn_sd.bundle_manifest import Bundle
+from qnn_sd.cli.checkpoint_scheduler import quantized_warning
 from qnn_sd.cli.documents import RunDocument
 from qnn_sd.cli.documents.phones import BatteryState
 from qnn_sd.cli.documents.run import ComponentFallback, ComponentRun, PhoneCompute, PhoneRun, SavedImage
@@ -26,6 +27,8 @@ def remark_on_verification(console: Console, request: Request, bundle: Bundle) -
         guided = request.guidance > 1 and bool(request.negative.strip())
         if warning := setting_warning(unet.settings, request.guidance, guided):
             console.warn(warning)
+    if warning := quantized_warning(request, bundle):
+        console.warn(warning)
 
 
 def report(

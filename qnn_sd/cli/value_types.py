@@ -181,6 +181,16 @@ class Choice(click.Choice[str]):
         return [CompletionItem(each) for each in self.choices if self.normalize_choice(each, ctx).startswith(begun)]
 
 
+class Prediction(Choice):
+    """What a UNet predicts, also in the words of configs and of other tools (``v_prediction``, ``eps``)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """``epsilon`` or ``v``."""
+        from qnn_sd.export.checkpoint.prediction import kind_named  # noqa: PLC0415
+
+        return super().convert(kind_named(str(value)) or value, param, ctx)
+
+
 class Target(Choice):
     """A place where components run: one of several words, or ``hub:`` and the name of a device at AI Hub."""
 

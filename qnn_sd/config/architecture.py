@@ -25,6 +25,10 @@ class Architecture(StrictModel):
     latent_channels: Annotated[int, Field(ge=1)]
     vae_factor: Annotated[int, Field(ge=1)]
 
+    def same_latents(self, other: Architecture) -> bool:
+        """Whether the latents of another one have the same channels and pixels, so that sizes mean the same."""
+        return (self.latent_channels, self.vae_factor) == (other.latent_channels, other.vae_factor)
+
     def __str__(self) -> str:
         side = self.vae_factor
         return (

@@ -160,18 +160,10 @@ def export_component(
     config = checkpoint.config(component.part)
     write_graph(component, config, weights, size, folder)
     remarks = [*_on_unknown_options(component.part, config)]
-    if spare := weights.spare(component.ignored_tensors):
-        remarks.append(_on_spare(component.part, config, spare))
+    # Of layers that are skipped the checkpoint tells, whether this is built or cached.
+    if spare := [name for name in weights.spare(component.ignored_tensors) if not _LAYER.match(name)]:
+        remarks.append(f"{component.part}: {first_names(spare)} that nothing reads")
     return {"height": height, "width": width, **({"remarks": remarks} if remarks else {})}
-
-
-def _on_spare(part: str, config: Mapping[str, Any], spare: list[str]) -> str:
-    """What is said of tensors that nothing reads."""
-    layers = [found[1] for name in spare if (found := _LAYER.match(name))]
-    if part == "text_encoder" and len(layers) == len(spare):
-        used, skipped = TextEncoderBuilder(config).options["num_hidden_layers"], len(set(layers))
-        return f"{part}: its config takes {used} of {used + skipped} layers, which is clip skip {skipped + 1}"
-    return f"{part}: {first_names(spare)} that nothing reads"
 
 
 def _on_unknown_options(part: str, config: Mapping[str, Any]) -> Iterator[str]:

@@ -20,7 +20,7 @@ _TOKEN = re.compile(
     r"\\[()\[\]\\]|\\|[(\[|]|:\s*+(?P<weight>[+-]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++))\s*+\)|[)\]:]|[^\\()\[\]:|]++"
 )
 _BREAK = re.compile(r"\bBREAK\b")
-_TAG = re.compile(r"<(?P<kind>lora|lyco|hypernet):(?P<rest>[^<>]*+)>")
+_TAG = re.compile(r"<(?P<kind>\w++|\s*+(?i:lora|lyco|hypernet)\s*+):(?P<rest>[^<>]++)>")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)\s*")
 _LONGEST_NUMBER = 40
 
@@ -44,15 +44,17 @@ class Tag:
 
     Attributes:
         spelled: the tag as it stands there.
-        kind: ``lora``, ``lyco`` or ``hypernet``.
+        kind: ``lora``, ``lyco``, ``hypernet`` or another word, in lower case.
         name: of the network.
-        scale: as it is written; empty if there is none.
+        scale: as it is written, of the UNet if it has one of its own; empty if there is none.
+        is_split: whether it has another scale for the text encoder.
     """
 
     spelled: str
     kind: str
     name: str
     scale: str
+    is_split: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,24 +66,50 @@ class ParsedPrompt:
         tags: of networks, which are no words.
         as_words: the first ``[a|b]`` or ``[a:b:0.5]``: changes by step, which are read as words, brackets included.
         unclosed: the first bracket that nothing closes, with what follows it; empty if there is none.
+        unopened: the first weight in whose place no bracket is open; empty if there is none.
     """
 
     segments: tuple[Segment, ...]
     tags: tuple[Tag, ...] = ()
     as_words: str = ""
     unclosed: str = ""
+    unopened: str = ""
 
 
 def parse_prompt(text: str) -> ParsedPrompt:
     """Reads a prompt's marks."""
-    tags = tuple(_tag(found) for found in _TAG.finditer(text))
-    reader = _Reader(_TAG.sub("", text) if tags else text)
-    return ParsedPrompt(tuple(reader.segments()), tags, reader.as_words, reader.unclosed)
+    words, tags = split_tags(text)
+    reader = _Reader(words)
+    return ParsedPrompt(tuple(reader.segments()), tags, reader.as_words, reader.unclosed, reader.unopened)
+
+
+def split_tags(text: str, *kinds: str) -> tuple[str, tuple[Tag, ...]]:
+    """A prompt without tags of networks, and the tags.
+
+    Args:
+        text: the prompt.
+        kinds: those that are meant; none for all.
+    """
+    tags = []
+
+    def taken(found: re.Match[str]) -> str:
+        tag = _tag(found)
+        if kinds and tag.kind not in kinds:
+            return found[0]
+        tags.append(tag)
+        return ""
+
+    return _TAG.sub(taken, text), tuple(tags)
 
 
 def _tag(found: re.Match[str]) -> Tag:
-    name, _, more = found["rest"].partition(":")
-    return Tag(found[0], found["kind"], name.strip(), more.partition(":")[0].strip())
+    """As the web UI: NAME, NAME:SCALE, NAME:TEXT_SCALE:UNET_SCALE, and both scales also as te=SCALE and unet=SCALE."""
+    name, *settings = (each.strip() for each in found["rest"].split(":"))
+    named = {key: value for key, equals, value in (each.partition("=") for each in settings) if equals}
+    places = [each for each in settings if "=" not in each]
+    text_scale = named.get("te", places[0] if places else "")
+    scale = named.get("unet", places[1] if len(places) > 1 else text_scale)
+    return Tag(found[0], found["kind"].strip().lower(), name, scale, scale != text_scale)
 
 
 @dataclass
@@ -111,6 +139,7 @@ class _Reader:
     text: str
     as_words: str = ""
     unclosed: str = ""
+    unopened: str = ""
     # Text, "(" or "[" with its factor, ")" or "]", or None for a border.
     _items: list[tuple[str, str | None, float]] = field(default_factory=list)
     _open: dict[str, list[_Open]] = field(default_factory=lambda: {"(": [], "[": []})
@@ -141,6 +170,8 @@ class _Reader:
             if token in (":", "|") and squares and (not rounds or rounds[-1].item < squares[-1].item):
                 squares[-1].bar |= token == "|"
                 squares[-1].colon = found.end() if token == ":" else squares[-1].colon
+            if weight:
+                self.unopened = self.unopened or token
             self._words(token)
 
     def _words(self, token: str) -> None:

@@ -11,19 +11,21 @@ from qnn_sd.errors import SettingError
 from qnn_sd.generate.prompt_chunks import Chunk, Tokens
 
 Array = NDArray[np.float32]
+# Of the size of the states; a trained encoder has far more.
+_LEAST_MEAN = 1e-6
 
 
-def chunks_together(longest: int, built: int) -> int:
-    """To how many chunks both prompts of an image are filled up.
+def filled_up(chunks: int, built: int) -> int:
+    """To how many chunks a prompt is filled up with empty ones.
 
     Attention over keys and values that come several times equally often is attention over them alone. So a UNet of n
     chunks serves m of them exactly where m divides n; else they are filled up to the next number that does.
 
     Args:
-        longest: chunks of the longer prompt.
+        chunks: the prompt's.
         built: chunks that the UNet takes.
     """
-    return next(count for count in range(min(longest, built), built + 1) if built % count == 0)
+    return next(count for count in range(min(chunks, built), built + 1) if built % count == 0)
 
 
 def encoded_chunks(prompts: Sequence[Tokens], empty: Chunk, built: int) -> set[bytes]:
@@ -34,30 +36,31 @@ def encoded_chunks(prompts: Sequence[Tokens], empty: Chunk, built: int) -> set[b
         empty: the chunk that fills up.
         built: chunks that the UNet takes.
     """
-    together = chunks_together(max(len(each.chunks) for each in prompts), built)
     fed = {chunk.ids.tobytes() for each in prompts for chunk in each.chunks[:built]}
-    is_filled = any(len(each.chunks) < together for each in prompts)
+    is_filled = any(len(each.chunks) < filled_up(len(each.chunks), built) for each in prompts)
     return fed | ({empty.ids.tobytes()} if is_filled else set())
 
 
 def text_states(
-    chunks: Sequence[Chunk], empty: Chunk, together: int, built: int, encode: Callable[[NDArray[np.int32]], Array]
+    chunks: Sequence[Chunk], empty: Chunk, built: int, encode: Callable[[NDArray[np.int32]], Array]
 ) -> Array:
     """States of a prompt, [1, length x built, D].
 
+    As in AUTOMATIC1111's web UI with its default settings, the other prompt's length changes nothing.
+
     Args:
-        chunks: the prompt's.
+        chunks: the prompt's, ``built`` at most.
         empty: the chunk that fills up.
-        together: chunks of the longer one of both prompts, which divide ``built``.
         built: chunks that the UNet takes.
         encode: the text encoder: ids [1, length] to states [1, length, D].
 
     Raises:
         SettingError: weights that leave no finite states.
     """
-    filled = [*chunks, *[empty] * (together - len(chunks))]
+    count = filled_up(len(chunks), built)
+    filled = [*chunks, *[empty] * (count - len(chunks))]
     states = [weighted(encode(chunk.ids), chunk.weights) for chunk in filled]
-    return np.concatenate(states * (built // together), axis=1)
+    return np.concatenate(states * (built // count), axis=1)
 
 
 def weighted(states: Array, weights: Array | None) -> Array:
@@ -73,7 +76,9 @@ def weighted(states: Array, weights: Array | None) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is named below
         scaled = states * weights[None, :, None]
         before, after = states.mean(dtype=np.float64), scaled.mean(dtype=np.float64)
-        result: Array = (scaled * (before / after if after else 1.0)).astype(np.float32)
+        # A final norm without a bias, as that of random weights, leaves a mean of rounding errors: no measure.
+        has_mean = after and abs(before) > _LEAST_MEAN * np.abs(states).mean()
+        result: Array = (scaled * (before / after if has_mean else 1.0)).astype(np.float32)
     if not np.isfinite(result).all():
         raise SettingError(
             "The weights in the prompt are too large",

@@ -18,7 +18,7 @@ from qnn_sd.generate.guidance import ALL_STEPS, Interval, guided_steps
 from qnn_sd.generate.noise import TorchNoise
 from qnn_sd.generate.prompt_chunks import Tokens
 from qnn_sd.generate.schedulers import make_scheduler
-from qnn_sd.generate.text_states import chunks_together, text_states
+from qnn_sd.generate.text_states import text_states
 from qnn_sd.generate.tokenizer import ClipTokenizer
 from qnn_sd.runner import Feeds, Outputs, Runner, named_output
 from qnn_sd.tokenizer_files import Vocabulary
@@ -182,7 +182,6 @@ class TextToImage:
 
     def _contexts(self, prompts: list[Tokens]) -> list[Array]:
         built = self._bundle.prompt_chunks
-        together = chunks_together(max(len(each.chunks) for each in prompts), built)
         known: dict[bytes, Array] = {}
 
         def encode(ids: NDArray[np.int32]) -> Array:
@@ -192,7 +191,7 @@ class TextToImage:
             return known[key]
 
         empty = self._tokenizer.empty_chunk()
-        return [text_states(each.chunks, empty, together, built, encode) for each in prompts]
+        return [text_states(each.chunks, empty, built, encode) for each in prompts]
 
     def _sample(self, request: Request, contexts: list[Array], seed: int, on_step: Callable[[float], None]) -> Array:
         bundle = self._bundle

@@ -1,8 +1,9 @@
-"""Which model config a checkpoint is built with: the one that fits it, or the one that was named."""
+"""Which model config a checkpoint is built with: the one that fits it, else the nearest, or the one that was named."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 
 from qnn_sd import resources
 from qnn_sd.config import ModelConfig, is_possible_size, load_model, models, models_for
@@ -29,7 +30,7 @@ def choose_model(
 
     Raises:
         SettingError: another config than the named one fits, several do, or the size isn't possible.
-        UnknownModelError: none was named, and none fits.
+        UnknownModelError: none was named, and none has the checkpoint's latents.
     """
     fitting = [
         model
@@ -37,7 +38,7 @@ def choose_model(
         if model.architecture == checkpoint.architecture
     ]
     if named is None:
-        found = _only_one(fitting, checkpoint)
+        found = _only_one(fitting, checkpoint) if fitting else _nearest(checkpoint, say)
         chosen = _sized_like(checkpoint, found, size, say)
         say(f"model config {found.name}, from {checkpoint.architecture_told_by}: {chosen.width}x{chosen.height}")
         return chosen
@@ -58,13 +59,26 @@ def _text(size: tuple[int, int] | None) -> str:
 def _only_one(fitting: list[ModelConfig], checkpoint: Checkpoint) -> ModelConfig:
     if len(fitting) == 1:
         return fitting[0]
-    if fitting:
-        raise SettingError(
-            f"Several model configs fit {checkpoint.origin}: {', '.join(model.name for model in fitting)}",
-            why=f"All are for {checkpoint.architecture}.",
-            hint=f"Choose one: {' or '.join(f'--model {model.name}' for model in fitting)}.",
-        )
+    raise SettingError(
+        f"Several model configs fit {checkpoint.origin}: {', '.join(model.name for model in fitting)}",
+        why=f"All are for {checkpoint.architecture}.",
+        hint=f"Choose one: {' or '.join(f'--model {model.name}' for model in fitting)}.",
+    )
+
+
+def _nearest(checkpoint: Checkpoint, say: Say) -> ModelConfig:
+    """The config with the checkpoint's latents whose text is nearest to the checkpoint's in width, by their ratio."""
+    theirs = checkpoint.architecture
     every = [load_model(name) for name in models()]
+    able = [model for model in every if model.architecture.same_latents(theirs)]
+    if able:
+        width = theirs.cross_attention_dim
+        found = min(able, key=lambda model: abs(log(model.architecture.cross_attention_dim / width)))
+        say(
+            f"no model config fits {checkpoint.origin.name} ({theirs}): prompts and defaults are those of "
+            f"{found.name}, the nearest; --model takes another one"
+        )
+        return found
     known = "; ".join(f"{model.name} is for {model.architecture}" for model in every)
     example = resources.model_configs() / f"{every[0].name}.toml"
     raise UnknownModelError(

@@ -14,7 +14,7 @@ from qnn_sd.config import Architecture
 from qnn_sd.errors import CheckpointError, SettingError
 from qnn_sd.export.checkpoint import clip_tokenizer, fit
 from qnn_sd.export.checkpoint.architecture import refuse_other_tasks
-from qnn_sd.export.checkpoint.clip_skip import answering_from
+from qnn_sd.export.checkpoint.clip_skip import answering_from, clip_skip_of
 from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
 from qnn_sd.export.checkpoint.delta import Delta
 from qnn_sd.export.checkpoint.embeddings import Embedding
@@ -229,14 +229,6 @@ class Checkpoint:
                 why=f"It has {tokens:,} tokens, the text encoder knows {self._words:,}.",
                 hint=self._base.hint(f"{cure}. It must be the one that the text encoder was trained with."),
             )
-        for found in self._embeddings:
-            # Names are recognised in any case. One that a LoRA brings can't be renamed: its name stays the word.
-            if found.given is not None and _is_token(found.name, vocabulary):
-                raise SettingError(
-                    f"{found.name!r} can't be an embedding's name",
-                    why="It is a token of the tokenizer already.",
-                    hint=f"Give another one: --embedding NAME={found.path}.",
-                )
 
     @property
     def padding_token(self) -> str:
@@ -256,6 +248,11 @@ class Checkpoint:
         return END
 
     @property
+    def clip_skip(self) -> int:
+        """Which of the text encoder's layers answers, from the last one in its file, which is 1."""
+        return clip_skip_of(self._layout.parts["text_encoder"], self._parts["text_encoder"])
+
+    @property
     def added_tokens(self) -> dict[str, list[int]]:
         """The rows of the token embedding that each added name stands for.
 
@@ -265,19 +262,25 @@ class Checkpoint:
             SettingError: two embeddings share a name.
         """
         tokens: dict[str, list[int]] = {}
+        # Prompts call them in any case.
+        known: set[str] = set()
         row = self._words
         for found in self._embeddings:
             rows = list(range(row, row + len(found.vectors)))
             row += len(rows)
-            if found.given is None and (found.name in tokens or _is_token(found.name, self.tokenizer)):
+            # One that a LoRA brings can't be renamed.
+            if found.given is None and found.name.lower() in known:
                 continue
             named = {found.name: rows, **{f"{found.name}_{n}": [rows[n]] for n in range(1, len(rows))}}
-            twice = tokens.keys() & named.keys()
+            twice = [name for name in named if name.lower() in known]
             if twice:
                 raise SettingError(
-                    f"Two embeddings are called {min(twice)!r}", hint=f"Rename one: --embedding NAME={found.path}."
+                    f"Two embeddings are called {min(twice)!r}",
+                    why="Names count in any case.",
+                    hint=f"Rename one: --embedding NAME={found.path}.",
                 )
             tokens |= named
+            known |= {name.lower() for name in named}
         return tokens
 
     @property
@@ -289,10 +292,6 @@ class Checkpoint:
     def _words(self) -> int:
         """Rows of the text encoder's own embedding table."""
         return token_embedding(self._layout.parts["text_encoder"])[0]
-
-
-def _is_token(name: str, vocabulary: Vocabulary) -> bool:
-    return bool({name, name.lower()} & vocabulary.tokens.keys())
 
 
 def token_embedding(part: Part) -> tuple[int, int]:

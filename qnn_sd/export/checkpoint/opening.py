@@ -12,6 +12,7 @@ from qnn_sd.config import ModelConfig
 from qnn_sd.export.checkpoint import fit, hub, nearby
 from qnn_sd.export.checkpoint.architecture import refuse_foreign_config
 from qnn_sd.export.checkpoint.checkpoint import Checkpoint, token_embedding
+from qnn_sd.export.checkpoint.clip_skip import remarks_on_skipped
 from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
 from qnn_sd.export.checkpoint.embeddings import FILES as EMBEDDING_NAMES
 from qnn_sd.export.checkpoint.embeddings import embedding_file, read_embedding
@@ -117,10 +118,14 @@ def open_checkpoint(
     ]
     named = {each.name for each in embeddings}
     embeddings += [each for lora in loras for each in lora.embeddings if each.name not in named]
+    search = ClipTokenizerSearch(cache or resources.cache(), say, download)
+    checkpoint = Checkpoint(layout, sources, base, search, loras, embeddings, scheduler)
     for line in _remarks(layout, loras, scheduler):
         say(line)
-    search = ClipTokenizerSearch(cache or resources.cache(), say, download)
-    return Checkpoint(layout, sources, base, search, loras, embeddings, scheduler)
+    if sources.clip_skip is None:
+        for line in remarks_on_skipped(layout.parts["text_encoder"]):
+            say(line)
+    return checkpoint
 
 
 def _other_networks(sources: Sources, download: bool) -> dict[str, Part]:

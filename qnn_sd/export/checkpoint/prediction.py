@@ -16,6 +16,7 @@ from typing import Any, Literal
 from qnn_sd.errors import CheckpointError, UnsupportedModelError
 from qnn_sd.export.checkpoint.parts import Layout
 from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
+from qnn_sd.export.checkpoint.scheduler_config import as_the_pipeline_reads
 
 Kind = Literal["epsilon", "v"]
 # As scheduler configs call them.
@@ -56,6 +57,11 @@ def markers_in(file: SafetensorsFile) -> list[str]:
     return [name for name in file.shapes if _word(name) in (*_SAYS_V, *_SAYS_ZERO) or _EDM.search(name)]
 
 
+def kind_named(word: str) -> Kind | None:
+    """The prediction that a word means, as configs and tools spell it; None of another word."""
+    return _KINDS.get(re.sub(r"[^a-z]", "", word.lower()))
+
+
 def _word(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.rsplit(".", 1)[-1].lower())
 
@@ -87,8 +93,8 @@ def _of_metadata(file: SafetensorsFile, given: Kind | None) -> Iterator[Statemen
     for key, value in file.metadata.items():
         word, said = _word(key), value.strip().strip('"')
         place = f"{key} = {said} in the metadata of {file.path.name}"
-        if word in _SAYS_KIND:
-            kind = _KINDS.get(re.sub(r"[^a-z]", "", said.lower()))
+        if word in _SAYS_KIND and said.lower() not in _NO:
+            kind = kind_named(said)
             if kind is None and given is None:
                 raise UnsupportedModelError(
                     f"{file.path} predicts {said!r}, which qnn-sd doesn't build",
@@ -161,13 +167,13 @@ def settled_scheduler(
     told = [each for each in statements if each.kind is not None]
     if given is not None and told and told[0].kind != given:
         say(f"--prediction {given} counts, though {told[0].place} says {told[0].kind}")
-    config = layout.scheduler
+    config = as_the_pipeline_reads(layout.scheduler, say) if layout.origin.is_dir() else layout.scheduler
     changed: dict[str, Any] = {}
     found: list[str] = []
     if config.get("prediction_type", "epsilon") != _IN_CONFIGS[kind]:
         changed["prediction_type"] = _IN_CONFIGS[kind]
         found += [f"predicts {kind}, by {each.place}" for each in told[:1] if given is None]
-    zero = _zero_snr(statements, kind, layout.origin)
+    zero = _zero_snr(statements, kind, given, layout.origin)
     if zero is not None and not config.get("rescale_betas_zero_snr"):
         # The paper's two halves: a schedule that ends in noise, and steps that begin there.
         changed |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
@@ -188,11 +194,11 @@ def _kind(statements: Iterable[Statement], given: Kind | None, path: Path) -> Ki
     return given or ("v" if "v" in by_kind else "epsilon")
 
 
-def _zero_snr(statements: Iterable[Statement], kind: Kind, path: Path) -> Statement | None:
+def _zero_snr(statements: Iterable[Statement], kind: Kind, given: Kind | None, path: Path) -> Statement | None:
     """The place that says zero terminal SNR; None if none does.
 
     Raises:
-        CheckpointError: another place denies it, or the UNet predicts epsilon.
+        CheckpointError: another place denies it, or nobody says what the UNet predicts.
     """
     said = {each.zero_snr: each for each in statements if each.zero_snr is not None}
     zero = said.get(True)
@@ -204,10 +210,10 @@ def _zero_snr(statements: Iterable[Statement], kind: Kind, path: Path) -> Statem
             why=f"It is: {zero.place}. It isn't: {said[False].place}.",
             hint="Get the model as its author published it.",
         )
-    if kind == "epsilon":
+    if kind == "epsilon" and given is None:
         raise CheckpointError(
             f"{path} is of zero terminal SNR, and would predict epsilon",
-            why=f"The former by {zero.place}. Of a sample that is noise alone, epsilon tells nothing.",
-            hint="Say that it predicts v, if its author does: --prediction v.",
+            why=f"The former by {zero.place}. Such models predict v: of noise alone, epsilon tells nothing.",
+            hint="Say what it predicts, as its author does: --prediction v, or --prediction epsilon.",
         )
     return zero

@@ -60,9 +60,9 @@ def read_single_file(path: Path, replaced: Collection[str] = ()) -> Layout:
         raise foreign_part(path, file.shapes)
     parts = {part: _read(file, part, networks.get(part)) for part in needed}
     left = beside(file.shapes, networks, markers_in(file))
-    remarks: tuple[str, ...] = (
-        (f"{path.name} has {first_names(left)} beside its networks, which nothing reads",) if left else ()
-    )
+    remarks: tuple[str, ...] = ()
+    if left:
+        remarks = (f"{path.name} has {first_names(left)} beside its networks, which nothing reads",)
     if is_kit_part(parts["unet"], "unet"):
         kit = kit_checkpoint()
         own_text = "text_encoder" in parts and is_kit_part(parts["text_encoder"], "text_encoder")

@@ -28,7 +28,8 @@ class Sources:
         tokenizer: folder with ``vocab.json`` and ``merges.txt`` instead of the checkpoint's.
         text_encoder: file, folder or hub id of a text encoder instead of the checkpoint's.
         prediction: what the UNet predicts, where its files don't say it or are wrong.
-        clip_skip: which of the text encoder's layers answers, from the last; 1 is the last one.
+        clip_skip: which of the text encoder's layers answers, from the last one in its file, which is 1; None for the
+            one that its config says, the last one as a rule.
     """
 
     checkpoint: str | Path | None = None
@@ -38,7 +39,7 @@ class Sources:
     tokenizer: Path | None = None
     text_encoder: str | Path | None = None
     prediction: Literal["epsilon", "v"] | None = None
-    clip_skip: int = 1
+    clip_skip: int | None = None
 
 
 def existing_or_hub(text: str, option: str) -> str | Path:

@@ -7,6 +7,8 @@ from typing import Any
 
 from qnn_sd.errors import SettingError, UnsupportedModelError
 from qnn_sd.generate.schedulers.base import Scheduler
+from qnn_sd.generate.schedulers.config_checks import check, check_times
+from qnn_sd.generate.schedulers.ddim import Ddim
 from qnn_sd.generate.schedulers.names import (
     SAMPLERS,
     SPACINGS,
@@ -61,7 +63,11 @@ def make_scheduler(name: str, config: Mapping[str, Any], steps: int) -> Schedule
 def _made(name: str, config: Mapping[str, Any], steps: int) -> Scheduler:
     sampler, spacing = split_name(name)
     kind, settings = SAMPLERS[sampler].kind, SAMPLERS[sampler].settings
-    return kind({**kind.own_config(config), **settings, **SPACINGS.get(spacing, {})}, steps)
+    own = {**kind.own_config(config), **settings, **SPACINGS.get(spacing, {})}
+    check(own)
+    made = kind(own, steps)
+    check_times(made.timesteps)
+    return made
 
 
 def _that_take(name: str, config: Mapping[str, Any]) -> Iterator[str]:
@@ -141,6 +147,11 @@ def remarks(name: str, config: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{name} ignores {', '.join(ignored)} of the checkpoint's scheduler_config.json, which is for {whose}, as "
             "diffusers does"
+        )
+    if known_scheduler(name) is Ddim and "clip_sample" not in config:
+        lines.append(
+            f"{name} clips the clean latent, its default where scheduler_config.json doesn't say clip_sample, as "
+            "diffusers does: colours come out flat. Other schedulers don't"
         )
     if (full := full_name(name, config)) != name:
         lines.append(f"with the settings of the checkpoint's scheduler_config.json, {name} is {full}")

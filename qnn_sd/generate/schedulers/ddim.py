@@ -26,13 +26,15 @@ class OnTrainingSteps(Scheduler):
             # The noise is all of the sample there: predicting it says nothing of the image.
             refuse("rescale_betas_zero_snr", True, ("it with v_prediction", "with epsilon not from the last time"))
         self._final = 1.0 if self.config.get("set_alpha_to_one", True) else float(self.alphas[0])
-        self._clip_range = number(self.config, "clip_sample_range", 1.0)
 
-    def _clipped(self, clean: Array, clips: bool) -> Array:
-        """A clean latent within the range that the config may have; dynamic thresholds take its place."""
-        if not clips or self._thresholding:
-            return clean
-        return np.clip(clean, -self._clip_range, self._clip_range)
+    def _clip_range(self, clips: bool) -> float | None:
+        """Where the clean latent is clipped; None where it isn't, as dynamic thresholds take the range's place."""
+        return number(self.config, "clip_sample_range", 1.0) if clips and not self._thresholding else None
+
+
+def clipped(clean: Array, limit: float | None) -> Array:
+    """A clean latent within plus and minus ``limit``; as it is where that is None."""
+    return clean if limit is None else np.clip(clean, -limit, limit)
 
 
 class Ddim(OnTrainingSteps):
@@ -41,7 +43,7 @@ class Ddim(OnTrainingSteps):
     def _prepare(self) -> None:
         self.timesteps = self.spaced().round().astype(np.float32)
         self._settle()
-        self._clips = flag(self.config, "clip_sample", True)
+        self._limit = self._clip_range(flag(self.config, "clip_sample", True))
 
     def step(self, predicted: Array, index: int, sample: Array, noise: TorchNoise) -> Array:  # noqa: ARG002
         """Formula (12) of the paper with sigma 0."""
@@ -50,5 +52,5 @@ class Ddim(OnTrainingSteps):
         alpha = float(self.alphas[time])
         alpha_before = float(self.alphas[before]) if before >= 0 else self._final
         clean, direction = self.denoised(predicted, sample, alpha**0.5, (1 - alpha) ** 0.5)
-        clean = self._clipped(clean, self._clips)
+        clean = clipped(clean, self._limit)
         return float32(alpha_before**0.5 * clean + (1 - alpha_before) ** 0.5 * direction)

@@ -7,8 +7,8 @@ import numpy as np
 from qnn_sd.errors import SettingError
 from qnn_sd.generate.noise import TorchNoise
 from qnn_sd.generate.schedulers.base import Array, float32
-from qnn_sd.generate.schedulers.ddim import OnTrainingSteps
-from qnn_sd.generate.schedulers.settings import flag, number
+from qnn_sd.generate.schedulers.ddim import OnTrainingSteps, clipped
+from qnn_sd.generate.schedulers.settings import flag, number, refuse
 
 SIGMA_DATA = 0.5  # of the consistency function's boundary condition, as in the paper
 
@@ -18,6 +18,8 @@ class Lcm(OnTrainingSteps):
 
     def _prepare(self) -> None:
         distilled = int(number(self.config, "original_inference_steps", 50))
+        if not 1 <= distilled <= self.train_steps:
+            refuse("original_inference_steps", distilled, (f"1 to {self.train_steps}",))
         if self.steps > distilled:
             raise SettingError(
                 f"{self.steps} steps are not possible with lcm",
@@ -29,14 +31,14 @@ class Lcm(OnTrainingSteps):
         self.timesteps = places[::-1][chosen].astype(np.float32)
         self._settle()
         self._scaling = number(self.config, "timestep_scaling", 10.0)
-        self._clips = flag(self.config, "clip_sample")
+        self._limit = self._clip_range(flag(self.config, "clip_sample"))
 
     def step(self, predicted: Array, index: int, sample: Array, noise: TorchNoise) -> Array:
         """The consistency function, then noise for the next time; none after the last step."""
         time = int(self.timesteps[index])
         alpha = float(self.alphas[time])
         clean, _ = self.denoised(predicted, sample, alpha**0.5, (1 - alpha) ** 0.5)
-        clean = self._clipped(clean, self._clips)
+        clean = clipped(clean, self._limit)
         scaled = time * self._scaling
         skip = SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2)
         out = scaled / (scaled**2 + SIGMA_DATA**2) ** 0.5

@@ -38,12 +38,18 @@ def _sde(**settings: Any) -> Mapping[str, Any]:
     return {"algorithm_type": "sde-dpmsolver++", **settings}
 
 
-# Others: diffusers' classes, k-diffusion, AUTOMATIC1111's, ComfyUI's and InvokeAI's menus.
+# Others: diffusers' classes, k-diffusion, AUTOMATIC1111's, ComfyUI's, InvokeAI's and Local Dream's menus.
 SAMPLERS: Mapping[str, Sampler] = {
     "dpm++2m": Sampler(
-        DpmPlusPlus, others=("dpmpp2m", "dpmsolverpp", "dpmsolverpp2m", "dpmsolvermultistep", "dpmplusplus2m")
+        DpmPlusPlus,
+        others=(
+            *("dpmpp2m", "dpmsolverpp", "dpmsolverpp2m", "dpmsolvermultistep", "dpmplusplus2m"),
+            *("dpm", "dpm2m"),  # as scripts around diffusers, and Local Dream, call it
+        ),
     ),
-    "dpm++2m-sde": Sampler(DpmPlusPlus, _sde(), ("dpmpp2msde", "dpmpp2msdegpu", "sdedpmsolverpp")),
+    "dpm++2m-sde": Sampler(
+        DpmPlusPlus, _sde(), ("dpmpp2msde", "dpmpp2msdegpu", "sdedpmsolverpp", "dpmsde", "dpm2msde")
+    ),
     "dpm++2m-sde-heun": Sampler(DpmPlusPlus, _sde(solver_type="heun"), ("dpmpp2msdeheun", "dpmpp2msdeheungpu")),
     "dpm++3m": Sampler(DpmPlusPlus, {"solver_order": 3}, ("dpmpp3m",)),
     "dpm++3m-sde": Sampler(DpmPlusPlus, _sde(solver_order=3), ("dpmpp3msde", "dpmpp3msdegpu")),
@@ -95,26 +101,36 @@ _OTHER_SPACINGS: Mapping[str, str] = {
         "kloptimal": "karras",
         "linearquadratic": "sgm-uniform",
     },
-    **{"alignyoursteps": "karras", "ays": "karras", "turbo": "sgm-uniform"},
+    **{"alignyoursteps": "karras", "ays": "karras", "turbo": "sgm-uniform", "beta57": "sgm-uniform"},
+    **{"alignyourstepsgits": "karras", "gits": "karras", "bongtangent": "karras"},
 }
 # Samplers that others have, each with the nearest that is built.
 _OTHER_SAMPLERS: Mapping[str, str] = {
     **dict.fromkeys(("dpmpp2s", "dpmpp2sa", "dpmpp2sancestral", "dpmsolversinglestep", "dpmsolversde"), "dpm++2m-sde"),
     **dict.fromkeys(("dpmppsde", "dpmppsdegpu", "dpmpp2ssde", "ersde", "cosinedpmsolvermultistep"), "dpm++2m-sde"),
-    **dict.fromkeys(("dpm2", "dpm2discrete", "kdpm2discrete", "dpm2s", "seeds2", "seeds3", "heunpp2"), "heun"),
-    **dict.fromkeys(("dpm2a", "dpm2ancestral", "kdpm2ancestraldiscrete", "ddpm"), "euler-a"),
+    **dict.fromkeys(("dpmpp2sancestralcfgpp", "expheun2x0sde", "resmultistepancestral"), "dpm++2m-sde"),
+    **dict.fromkeys(
+        ("dpm2", "dpm2discrete", "kdpm2discrete", "dpm2s", "seeds2", "seeds3", "heunpp", "heunpp2"), "heun"
+    ),
+    **dict.fromkeys(("expheun2x0", "flowmatchheundiscrete"), "heun"),
+    **dict.fromkeys(("dpm2a", "dpm2ancestral", "kdpm2ancestraldiscrete", "ddpm", "ddpmparallel"), "euler-a"),
     **dict.fromkeys(
         ("lms", "lmsdiscrete", "dpmfast", "dpmadaptive", "dpmsolver", "restart", "gradientestimation"), "dpm++2m"
     ),
+    **dict.fromkeys(("dpmpp", "gradientestimationcfgpp", "sasolverpece", "dpmsolvermultistepinverse"), "dpm++2m"),
+    **dict.fromkeys(("resmultistep", "resmultistepcfgpp"), "dpm++2m"),
     **dict.fromkeys(("ipndm", "ipndmv", "pndmprk"), "pndm"),
-    **dict.fromkeys(("tcd", "lcmtcd"), "lcm"),
-    **dict.fromkeys(
-        ("euleredm", "edmeuler", "eulercfgpp", "flowmatcheulerdiscrete", "flowmatch", "resmultistep"), "euler"
-    ),
-    **dict.fromkeys(("eulerancestralcfgpp", "eulerancestralrf"), "euler-a"),
+    **dict.fromkeys(("tcd", "lcmtcd", "flowmatchlcm"), "lcm"),
+    **dict.fromkeys(("euleredm", "edmeuler", "eulercfgpp", "flowmatcheulerdiscrete", "flowmatch"), "euler"),
+    **dict.fromkeys(("eulersmea", "eulerdy", "eulersmeady", "eulernegative"), "euler"),
+    **dict.fromkeys(("eulerancestralcfgpp", "eulerancestralrf", "resmultistepancestralcfgpp"), "euler-a"),
     **dict.fromkeys(("edmdpmsolvermultistep", "dpmpp2mcfgpp", "sasolver"), "dpm++2m"),
     **dict.fromkeys(("ddimcfgpp", "ddiminverse", "ddimparallel"), "ddim"),
 }
+# Of samplers without spacings of levels, the nearest that has them.
+_WITH_LEVELS: Mapping[str, str] = {"ddim": "euler", "pndm": "dpm++2m"}
+# Shorter words for spacings are parts of other names.
+_SHORT = 3
 
 
 def _key(name: str) -> str:
@@ -178,35 +194,81 @@ def scheduler_named(name: str) -> str:
         for sampler, spacing in _readings(each):
             if (sampler in _KEYS and spacing) or sampler in _OTHER_SAMPLERS:
                 own = _KEYS.get(sampler) or _OTHER_SAMPLERS[sampler]
-                _refuse(name, own, _SPACING_WORDS.get(spacing) or _OTHER_SPACINGS.get(spacing, ""))
-    # A spacing that is misspelt isn't to be lost: the nearest of all names, where one of them is near.
+                _refuse(name, own, _spacing(spacing), sampler in _OTHER_SAMPLERS)
+    raise UnknownSchedulerError(f"Unknown scheduler {name!r}", hint=_suggestion(name, key))
+
+
+def _spacing(word: str) -> str:
+    """The spacing that a word means, or the nearest that is built; "" of a word that is none."""
+    return _SPACING_WORDS.get(word) or _OTHER_SPACINGS.get(word, "")
+
+
+def _suggestion(name: str, key: str) -> str:
+    """What may have been meant; a spacing isn't to be lost."""
+    if spacing := _spacing(key):
+        return f"That is a spacing. It follows a sampler's name: --scheduler dpm++2m-{spacing}"
     spelled = name.lower().replace(" ", "-").replace("dpmpp", "dpm++").replace("_", "-")
     near = difflib.get_close_matches(spelled, list(all_names()), n=1, cutoff=0.8)
-    hint = f"Did you mean {near[0]}?" if near and near[0] not in SAMPLERS else did_you_mean(name, SAMPLERS)
-    raise UnknownSchedulerError(f"Unknown scheduler {name!r}", hint=hint)
+    if near and near[0] not in SAMPLERS:
+        return f"Did you mean {near[0]}?"
+    for sampler, word in _readings(key):
+        if word and (spacing := _spacing(word)):
+            samplers = {_key(own): own for own in SAMPLERS}
+            close = difflib.get_close_matches(sampler, samplers, n=1, cutoff=0.5)
+            own = samplers[close[0]] if close else "dpm++2m"
+            return f"Did you mean {own if spacing not in spacings_of(own) else f'{own}-{spacing}'}?"
+    return did_you_mean(name, SAMPLERS)
 
 
 def _readings(key: str) -> Iterator[tuple[str, str]]:
-    """Every way to read a key as a sampler and a spacing, the longest sampler first."""
+    """Every way to read a key as a sampler and a spacing, the longest sampler first.
+
+    Also with the spacing elsewhere than at the end ("DPM++ 2M Karras SDE"), and with one that is said twice, as where a
+    file has it both in the sampler's name and as the schedule's type.
+    """
     yield key, ""
-    for word in sorted((*_SPACING_WORDS, *_OTHER_SPACINGS, "automatic"), key=len):
+    words = sorted((*_SPACING_WORDS, *_OTHER_SPACINGS, "automatic"), key=len)
+    for word in words:
         if key.endswith(word):
             yield key.removesuffix(word), word
+    for word in words:
+        for also in (word, "automatic"):
+            if key.endswith(f"{word}{also}"):
+                yield key.removesuffix(f"{word}{also}"), word
+        if len(word) > _SHORT and word in key and not key.endswith(word):
+            yield key.replace(word, "", 1), word
 
 
 def _with_spacing(name: str, sampler: str, spacing: str) -> str:
     if not spacing or (sampler == "lcm" and spacing in _OF_TIMES):
         return sampler
     if spacing not in spacings_of(sampler):
-        nearest = {"ddim": "euler", "lcm": "lcm"}.get(sampler, "dpm++2m")
-        _refuse(name, sampler if spacing == "lu" else nearest, "karras" if spacing == "lu" else spacing)
+        _refuse(name, sampler, spacing)
     return f"{sampler}-{spacing}"
 
 
-def _refuse(name: str, sampler: str, spacing: str) -> None:
-    nearest = f"{sampler}-{spacing}" if spacing in spacings_of(sampler) else sampler
+def _refuse(name: str, sampler: str, spacing: str, is_other: bool = False) -> None:
+    """Refuses what isn't built, with the nearest that is: of the spacing first.
+
+    Args:
+        name: as it was given.
+        sampler: the one that was meant, or the nearest.
+        spacing: the same of the spacing; "" where none was given.
+        is_other: whether another sampler was meant.
+    """
+    nearest = sampler
+    if spacing == "lu" and "karras" in spacings_of(sampler):
+        spacing = "karras"
+    if spacing and spacing not in spacings_of(sampler):
+        nearest = _WITH_LEVELS.get(sampler, sampler)
+    if spacing in spacings_of(nearest):
+        nearest = f"{nearest}-{spacing}"
+    differs = "sampler" if is_other or split_name(nearest)[0] != sampler else "spacing"
+    why = f"There are {', '.join(SAMPLERS)}; most of them with -karras, -exponential or -sgm-uniform after the name."
+    if sampler == "lcm" and spacing:
+        why = "lcm was distilled for its times: it has no spacing by noise levels."
     raise UnknownSchedulerError(
         f"The scheduler {name!r} isn't built",
-        why=f"There are {', '.join(SAMPLERS)}; most of them with -karras, -exponential or -sgm-uniform after the name.",
+        why=f"{why} The nearest has another {differs}: its image will differ.",
         hint=f"The nearest that is built: --scheduler {nearest}",
     )

@@ -34,7 +34,10 @@ class UniPc(Multistep):
         self._is_bh1 = one_of(self.config, "solver_type", *_SOLVERS) == "bh1"
         self._predicts_clean = flag(self.config, "predict_x0", True)
         self._lowers = flag(self.config, "lower_order_final", True)
-        self._uncorrected = frozenset(self.config.get("disable_corrector") or ())
+        uncorrected = self.config.get("disable_corrector") or ()
+        if not isinstance(uncorrected, list | tuple) or not all(isinstance(each, int) for each in uncorrected):
+            refuse("disable_corrector", uncorrected, ("a list of steps",))
+        self._uncorrected = frozenset(uncorrected)
         self._before: Array | None = None
         self._last_order = 1
 
