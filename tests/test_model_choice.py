@@ -381,7 +381,7 @@ def test_what_was_given_after_the_wrong_option(like_sd15: Path, cli_here: CliHer
     assert f"For a checkpoint type --checkpoint {file}." in cli_here.refused(5, "export", "--model", file)
     assert "type --checkpoint owner/name. Known: sd15" in cli_here.refused(5, "export", "--model", "owner/name")
     assert "Type --model sd15." in hint_of("sd15")
-    assert "Give it with --checkpoint; --lora takes a LoRA." in refused(Sources(loras=((Path(file), 1.0),))).hint
+    assert "It is a whole checkpoint: give it with --checkpoint." in refused(Sources(loras=((Path(file), 1.0),))).hint
 
 
 @pytest.mark.parametrize(("width", "name"), [(64, "tiny-sd"), (271, "tiny-sd"), (272, "sd15"), (1024, "sd15")])
