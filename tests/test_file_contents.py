@@ -240,8 +240,10 @@ def test_what_a_file_is_is_told_whatever_it_is_given_as(case: str, tmp_path: Pat
     for asked, sources in given.items():
         if asked == option:
             continue
-        with pytest.raises(UnsupportedModelError, match=what) as caught:
+        with pytest.raises((CheckpointError, UnsupportedModelError), match=what) as caught:
             open_checkpoint(sources)
+        # What is of use after another option is no model that isn't supported.
+        assert isinstance(caught.value, CheckpointError) == (option is not None and asked != "--checkpoint")
         assert caught.value.why == f"It has {name}."
         assert option is None or option in caught.value.hint or asked == "--checkpoint"
 

@@ -136,7 +136,7 @@ def test_bad_files_have_their_codes(things: Path, cli_here: CliHere, tmp_path_fa
         (10, ("--checkpoint", str(things / "model.safetensors")), "Give --tokenizer FOLDER"),
         (10, (*model[:2], "--tokenizer", str(things)), "vocab.json is missing"),
         (11, (*model, "--lora", str(elsewhere / "xl_lora.safetensors")), "is a LoRA for SDXL"),
-        (10, (*model, "--lora", str(things / "model.safetensors")), "that match nothing in this checkpoint"),
+        (10, (*model, "--lora", str(things / "model.safetensors")), "is a whole checkpoint, and not a LoRA"),
         (10, (*model, "--lora", "nowhere.safetensors:0.5"), "nowhere.safetensors is missing"),
         (3, (*model, "--lora", f"{lora}:much"), "'much' is no scale"),
         (10, (*model, "--vae", str(lora)), "is no VAE"),

@@ -113,7 +113,7 @@ def foreign_part(path: Path, shapes: Shapes) -> UnsupportedModelError | Checkpoi
     )
 
 
-def other_kind(path: Path, shapes: Shapes, asked: str) -> UnsupportedModelError | None:
+def other_kind(path: Path, shapes: Shapes, asked: str) -> CheckpointError | UnsupportedModelError | None:
     """The error for a file that is something else than what an option takes; None where nobody knows what it is.
 
     Args:
@@ -129,9 +129,11 @@ def other_kind(path: Path, shapes: Shapes, asked: str) -> UnsupportedModelError 
     what, option, name = found
     if not foreign and _UNET in parts and len(parts) > 1:
         what, option = _WHOLE, "--checkpoint"
-    wanted = _WANTED[asked]
-    hint = f"Give it with {option}; {asked} takes {wanted}." if option else f"Give {wanted} for Stable Diffusion 1.x."
-    return UnsupportedModelError(f"{path} is {what}, and not {wanted}", why=f"It has {name}.", hint=hint)
+    wanted, why = _WANTED[asked], f"It has {name}."
+    title = f"{path} is {what}, and not {wanted}"
+    if option is None:
+        return UnsupportedModelError(title, why=why, hint=f"Give {wanted} for Stable Diffusion 1.x.")
+    return CheckpointError(title, why=why, hint=f"It is {what}: give it with {option}.")
 
 
 def unknown_kind(path: Path, shapes: Shapes, asked: str) -> CheckpointError:

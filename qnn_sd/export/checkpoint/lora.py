@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qnn_sd.errors import CheckpointError, UnsupportedModelError
+from qnn_sd.errors import CheckpointError
 from qnn_sd.export.checkpoint import adapters
 from qnn_sd.export.checkpoint.adapters import Kind
-from qnn_sd.export.checkpoint.architecture import lora_kin
 from qnn_sd.export.checkpoint.delta import Delta
 from qnn_sd.export.checkpoint.embeddings import BUNDLED, Embedding, bundled_embeddings
 from qnn_sd.export.checkpoint.kinds_of_file import other_kind
 from qnn_sd.export.checkpoint.lora_files import PEFT, LoraFiles
 from qnn_sd.export.checkpoint.lora_names import LoraKey, LoraNames, Role
+from qnn_sd.export.checkpoint.lora_refusals import misfit, refuse_strangers, whole_weights
 from qnn_sd.export.checkpoint.lora_settings import AdapterSettings
 from qnn_sd.export.checkpoint.misfit import Base, refuse_lora_of_other_width
 from qnn_sd.export.checkpoint.parts import Part, StoredTensor, without_text_model
@@ -28,7 +28,6 @@ from qnn_sd.export.checkpoint.safetensors_file import SafetensorsFile
 from qnn_sd.export.checkpoint.tensor_names import first_names
 
 Deltas = dict[str, dict[str, list[Delta]]]
-_FOR_SD1 = "Use a LoRA for Stable Diffusion 1.x."
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,9 @@ def _modules(
     if not any(map(names.has_role, file.shapes)) and (other := other_kind(file.path, file.shapes, "--lora")):
         raise other
     if whole and lost and set(lost) <= set(replaced):
-        raise _replaced(file, lost)
+        raise whole_weights(file, lost)
     if lost or len(strangers) > len(file.shapes) / 2 or not (whole or has_more):
-        _refuse_strangers(file, lost or strangers, base)
+        refuse_strangers(file, lost or strangers, base)
     return whole, strangers
 
 
@@ -162,31 +161,6 @@ def _module_names(part: Part) -> list[str]:
 
 def _stored(part: Part, name: str) -> StoredTensor | None:
     return part.tensors.get(name) or part.tensors.get(f"text_model.{name}")
-
-
-def _refuse_strangers(file: SafetensorsFile, strangers: list[str], base: Base) -> None:
-    kin = lora_kin(file.shapes)
-    if kin:
-        raise UnsupportedModelError(
-            f"{file.path} is a LoRA for {kin}",
-            why=f"It has {', '.join(sorted(strangers)[:3])}, which nothing here is called.",
-            hint=_FOR_SD1,
-        )
-    if not strangers:
-        raise CheckpointError(f"{file.path} is empty", hint="Download or copy the file again.")
-    raise CheckpointError(
-        f"{file.path} has {len(strangers)} of {len(file.shapes)} tensors that match nothing in this checkpoint",
-        why=f"The first are {', '.join(sorted(strangers)[:3])}.",
-        hint=base.hint("Is this a LoRA, and one for Stable Diffusion 1.x?"),
-    )
-
-
-def _replaced(file: SafetensorsFile, names: list[str]) -> UnsupportedModelError:
-    return UnsupportedModelError(
-        f"{file.path} has {first_names(names)} beside its adapter, which qnn-sd doesn't merge",
-        why="They take the place of the checkpoint's own: peft's modules_to_save, or trained biases.",
-        hint="Merge the file into a checkpoint with the tool it was trained with (merge_and_unload in peft).",
-    )
 
 
 def _deltas(
@@ -205,7 +179,7 @@ def _deltas(
         names = _complete(file, module, kind)
         size = kind.fits({role: file.shapes[each] for role, each in names.items()}, stored.shape)
         if size is None:
-            raise _misfit(file, kind, names, name, stored.shape, base)
+            raise misfit(file, kind, names, name, stored.shape, base)
         if not kind.of_bias:
             rank = size[2] or settings.rank_of_whole(module.key.part, module.key.module)
         strength = (1.0, 1.0) if rank is None or kind is adapters.BIAS else _strength(file, module, rank, settings)
@@ -240,33 +214,6 @@ def _complete(file: SafetensorsFile, module: _Module, kind: Kind) -> dict[Role, 
                 hint="Download or copy the file again: it is not whole.",
             )
     return names
-
-
-def _misfit(
-    file: SafetensorsFile,
-    kind: Kind,
-    names: Mapping[Role, str],
-    name: str,
-    weight: tuple[int, ...],
-    base: Base,
-) -> CheckpointError | UnsupportedModelError:
-    if kind.size({role: file.shapes[each] for role, each in names.items()}) is None:
-        shapes = ", ".join(f"{each} {list(file.shapes[each])}" for each in names.values())
-        return CheckpointError(
-            f"The tensors of {file.path} don't fit each other",
-            why=f"They are {shapes}.",
-            hint="Get the file from where it was made.",
-        )
-    kin = lora_kin(file.shapes)
-    tensors = " times ".join(f"{each} {list(file.shapes[each])}" for each in list(names.values())[::-1])
-    misfit = f"{tensors} doesn't fit {name} {list(weight)}"
-    if kin == "SDXL":
-        return UnsupportedModelError(f"{file.path} is a {kind.title} for {kin}", why=f"{misfit}.", hint=_FOR_SD1)
-    return CheckpointError(
-        misfit,
-        why=f"{file.path} is a {kind.title} for {kin or 'another architecture'}.",
-        hint=base.hint("Use a LoRA for this checkpoint's architecture."),
-    )
 
 
 def _strength(file: SafetensorsFile, module: _Module, rank: int, settings: AdapterSettings) -> tuple[float, float]:

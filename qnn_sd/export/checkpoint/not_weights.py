@@ -59,7 +59,9 @@ def refuse_other_content(path: Path) -> None:
         raise _text(path, text)
     if path.suffix.lower() in _PICKLE_NAMES:
         raise _pickle(path)
-    if len(head) > _LENGTH_BYTES and head[_LENGTH_BYTES : _LENGTH_BYTES + 1] != b"{":
+    # Of a header that would have room in the file, its reader says what is wrong with it.
+    has_room = 0 < int.from_bytes(head[:_LENGTH_BYTES], "little") <= size - _LENGTH_BYTES
+    if len(head) > _LENGTH_BYTES and not has_room and head[_LENGTH_BYTES : _LENGTH_BYTES + 1] != b"{":
         raise _no_header(path, head)
 
 
