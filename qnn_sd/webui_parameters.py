@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from qnn_sd.generate.prompt_syntax import split_tags
 from qnn_sd.image_metadata import ImageDocument
+from qnn_sd.prompt_tags import split_tags
 
 PARAMETERS = "parameters"
 # Our schedulers as those tools spell them.

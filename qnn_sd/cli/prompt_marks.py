@@ -6,8 +6,9 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from qnn_sd.generate.prompt_syntax import ParsedPrompt, Tag, parse_prompt
+from qnn_sd.generate.prompt_syntax import ParsedPrompt, parse_prompt
 from qnn_sd.in_words import shown
+from qnn_sd.prompt_tags import Tag
 
 _SETTINGS = re.compile(r"Negative prompt:|\b(?:Steps: ?\d+, |Sampler: ?\w|CFG scale: ?\d)")
 _AND = re.compile(r"\bAND\b")

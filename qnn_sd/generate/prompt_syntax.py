@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
+from qnn_sd.prompt_tags import Tag, split_tags
+
 ROUND, SQUARE = 1.1, 1 / 1.1
 # Possessive quantifiers: none is tried again with less, which would take a hostile prompt's length squared.
 _TOKEN = re.compile(
     r"\\[()\[\]\\]|\\|[(\[|]|:\s*+(?P<weight>[+-]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++))\s*+\)|[)\]:]|[^\\()\[\]:|]++"
 )
 _BREAK = re.compile(r"\bBREAK\b")
-_TAG = re.compile(r"<(?P<kind>\w++|\s*+(?i:lora|lyco|hypernet)\s*+):(?P<rest>[^<>]++)>")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)\s*")
 _LONGEST_NUMBER = 40
 
@@ -36,25 +37,6 @@ class Segment:
 
     text: str | None
     weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class Tag:
-    """A network that a prompt asks for.
-
-    Attributes:
-        spelled: the tag as it stands there.
-        kind: ``lora``, ``lyco``, ``hypernet`` or another word, in lower case.
-        name: of the network.
-        scale: as it is written, of the UNet if it has one of its own; empty if there is none.
-        is_split: whether it has another scale for the text encoder.
-    """
-
-    spelled: str
-    kind: str
-    name: str
-    scale: str
-    is_split: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,35 +63,6 @@ def parse_prompt(text: str) -> ParsedPrompt:
     words, tags = split_tags(text)
     reader = _Reader(words)
     return ParsedPrompt(tuple(reader.segments()), tags, reader.as_words, reader.unclosed, reader.unopened)
-
-
-def split_tags(text: str, *kinds: str) -> tuple[str, tuple[Tag, ...]]:
-    """A prompt without tags of networks, and the tags.
-
-    Args:
-        text: the prompt.
-        kinds: those that are meant; none for all.
-    """
-    tags = []
-
-    def taken(found: re.Match[str]) -> str:
-        tag = _tag(found)
-        if kinds and tag.kind not in kinds:
-            return found[0]
-        tags.append(tag)
-        return ""
-
-    return _TAG.sub(taken, text), tuple(tags)
-
-
-def _tag(found: re.Match[str]) -> Tag:
-    """As the web UI: NAME, NAME:SCALE, NAME:TEXT_SCALE:UNET_SCALE, and both scales also as te=SCALE and unet=SCALE."""
-    name, *settings = (each.strip() for each in found["rest"].split(":"))
-    named = {key: value for key, equals, value in (each.partition("=") for each in settings) if equals}
-    places = [each for each in settings if "=" not in each]
-    text_scale = named.get("te", places[0] if places else "")
-    scale = named.get("unet", places[1] if len(places) > 1 else text_scale)
-    return Tag(found[0], found["kind"].strip().lower(), name, scale, scale != text_scale)
 
 
 @dataclass

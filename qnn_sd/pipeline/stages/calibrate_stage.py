@@ -36,7 +36,8 @@ from qnn_sd.targets import CpuRunner
 CACHE_KEY_SOURCES = (
     *(f"generate/{name}.py" for name in ("text_to_image", "guidance", "noise", "tokenizer")),
     *(f"generate/{name}.py" for name in ("prompt_syntax", "prompt_chunks", "text_states")),
-    *("quantize/calibration", "recording_runner.py", "runner.py", "component_io.py", "tokenizer_files.py"),
+    *("quantize/calibration", "recording_runner.py", "runner.py", "component_io.py"),
+    *("prompt_tags.py", "tokenizer_files.py"),
 )
 
 
