@@ -96,7 +96,7 @@ def for_prompts(
     if asked is not None or needed > MOST_CHUNKS:
         refuse_longer(tokens, MOST_CHUNKS if asked is None else asked, "type --prompt-chunks {needed}")
     console.say(
-        f"the {what} has {longest.used} token{'s' * (longest.used != 1)}, {needed} chunks of {_TOKENS}: a UNet that "
-        "takes so many is another build (--plain-prompt cuts it to one)"
+        f"the {what} has {longest.used} token{'s' * (longest.used != 1)} in {needed} chunks: a UNet that takes "
+        f"{needed} is another build (--plain-prompt cuts it to one)"
     )
     return pipeline.at_chunks(needed)
