@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adb_host import AdbHost, PhoneOnAdb, noise, started, user
+from adb_proxy import one_phone_more
 from cli_here import CliHere
 from conftest import Cli, interrupt_at, json_document
 from PIL import Image
@@ -402,6 +404,23 @@ def test_devices_as_json(running: PhoneOnAdb, command: Cli) -> None:
     [listed] = command.json("devices")["devices"]
     assert (listed["device"], listed["state"], listed["soc"]) == (running.address, "device", "sm8650")
     assert listed["reported_soc"] == "SM8650"
+
+
+def test_a_phone_that_is_gone_does_not_take_the_others_from_the_list(
+    running: PhoneOnAdb, host: AdbHost, command: Cli
+) -> None:
+    with one_phone_more(host.port, "0A1B2C3D") as port:
+        proxied = {"ANDROID_ADB_SERVER_PORT": str(port)}
+        done = command("devices", "--json", environment=proxied)
+        table = command("devices", environment=proxied).stdout
+    assert done.returncode == 0, done.stderr
+    assert "no answer" in table
+    assert running.address in table
+    there, gone = sorted(json.loads(done.stdout)["devices"], key=lambda each: bool(each["problem"]))
+    assert (there["device"], there["soc"], there["problem"]) == (running.address, "sm8650", None)
+    assert (gone["device"], gone["soc"]) == ("0A1B2C3D", None)
+    assert "0A1B2C3D" in gone["problem"]
+    assert f"warning: {gone['problem']}" in done.stderr
 
 
 def test_device_and_another_target_do_not_go_together(cli_here: CliHere) -> None:

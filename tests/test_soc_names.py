@@ -110,16 +110,16 @@ class ReportingPhone:
     serial = "R5CT1234ABC"
     virtual = ""
 
-    def __init__(self, soc: str) -> None:
-        self.soc = soc
+    def __init__(self, soc: str, platform: str = "sun") -> None:
+        self.soc, self.platform = soc, platform
 
     def ask(self, command: str) -> str:
-        answers = {"ro.soc.model": self.soc, "ro.board.platform": "sun", VIRTUAL_PHONE_PROPERTY: self.virtual}
+        answers = {"ro.soc.model": self.soc, "ro.board.platform": self.platform, VIRTUAL_PHONE_PROPERTY: self.virtual}
         return f"{answers[command.removeprefix('getprop ')]}\n"
 
 
-def phone_of(soc: str) -> Phone:
-    return cast(Phone, ReportingPhone(soc))
+def phone_of(soc: str, platform: str = "sun") -> Phone:
+    return cast(Phone, ReportingPhone(soc, platform))
 
 
 @pytest.mark.parametrize("name", ["SM8650", "SM8650-AC", "SM8650P", "sm8650"])
@@ -184,7 +184,6 @@ def test_every_stand_in_obeys_the_rules_of_loading() -> None:
         ("SM9999", "doesn't know SM9999; the nearest number that it knows is SM8975, an HTP v85.", "A newer compiler"),
         ("SM8860", "the nearest number that it knows is SM8850, an HTP v81.", "add --soc"),
         ("SM8250", "it is SM8250, without an HTP.", "docs/socs.md"),
-        ("Tensor G3", "doesn't know Tensor G3.", "A newer compiler"),
         ("", "Its SoC is not reported (ro.soc.model is empty), its platform sun.", "add --soc with its name"),
     ],
 )
@@ -194,6 +193,24 @@ def test_no_binaries_are_guessed_for_a_soc_that_is_not_known(reported: str, why:
     assert caught.value.what == "There is no profile for R5CT1234ABC"
     assert why in caught.value.why
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("reported", "platform", "maker"),
+    [
+        ("MT6989", "mt6989", "MediaTek"),
+        ("", "mt6897", "MediaTek"),
+        ("Tensor G3", "zuma", "Google"),
+        ("", "gs201", "Google"),
+        ("s5e9945", "erd9945", "Samsung"),
+        ("", "kirin9000", "Huawei"),
+    ],
+)
+def test_another_makers_phone_is_told_so_and_no_soc_is_asked_for(reported: str, platform: str, maker: str) -> None:
+    with pytest.raises(UnknownSocError) as caught:
+        choose_profile(phone_of(reported, platform), None)
+    assert f"its platform {platform}. That is {maker}'s" in caught.value.why
+    assert "--soc" not in caught.value.hint
 
 
 @pytest.mark.parametrize(

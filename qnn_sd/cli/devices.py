@@ -13,6 +13,7 @@ from qnn_sd.cli.known_socs import show_known_socs
 from qnn_sd.cli.options import device_option, output_options
 from qnn_sd.config import stand_in
 from qnn_sd.console import Console
+from qnn_sd.errors import AdbServerError, DeviceError
 from qnn_sd.targets.adb.client import READY, Adb, AdbDevice, choose_phone, phone_info
 from qnn_sd.targets.adb.session.warm_worker import stop_warm_worker
 from qnn_sd.targets.adb.staging import unstage
@@ -41,6 +42,8 @@ def devices_command(known: bool, console: Console) -> None:
         return
     adb = Adb()
     devices = [_described(adb, listed) for listed in adb.devices()]
+    for problem in filter(None, (each.problem for each in devices)):
+        console.warn(problem)
     if devices:
         columns = ["device", "state", "product", "SoC", "--soc", "free space", "battery", "charge"]
         console.table(columns, [_row(each) for each in devices])
@@ -52,7 +55,13 @@ def devices_command(known: bool, console: Console) -> None:
 def _described(adb: Adb, listed: AdbDevice) -> ListedDevice:
     if listed.state != READY:
         return ListedDevice(device=listed.serial, state=listed.state)
-    info = phone_info(adb.phone(listed.serial))
+    try:
+        info = phone_info(adb.phone(listed.serial))
+    except AdbServerError:
+        raise
+    except DeviceError as error:
+        # The others are listed all the same.
+        return ListedDevice(device=listed.serial, state=listed.state, problem=error.what)
     other = stand_in(info.soc) if info.profile is None else None
     return ListedDevice(
         state=listed.state,
@@ -67,7 +76,7 @@ def _described(adb: Adb, listed: AdbDevice) -> ListedDevice:
 
 def _row(each: ListedDevice) -> list[object]:
     if each.free_bytes is None:
-        return [each.device, each.state, *[""] * 6]
+        return [each.device, "no answer" if each.problem else each.state, *[""] * 6]
     return [
         each.device,
         each.state,

@@ -13,7 +13,7 @@ from qnn_sd.config.compatibility import nearest, newest_that_loads, reason_for
 from qnn_sd.config.device_profile import DeviceProfile
 from qnn_sd.config.known_socs import known_qairt, soc_named
 from qnn_sd.config.profile_checks import check_profile
-from qnn_sd.config.soc_names import known_part, name_key, soc_label, unknown_soc, without_variant
+from qnn_sd.config.soc_names import known_part, name_key, other_maker, soc_label, unknown_soc, without_variant
 from qnn_sd.config.toml_file import read_toml, refuse_other_name, toml_names
 from qnn_sd.errors import ConfigError, UnknownSocError
 
@@ -152,6 +152,12 @@ def no_binaries(phone: str, model: str, platform: str) -> UnknownSocError:
             what,
             why=f"{why} No profile's binaries load there: it is {chip.described}.",
             hint="qnn-sd devices --known lists what there is; docs/socs.md says how to add a profile for an HTP.",
+        )
+    if maker := other_maker(model) or other_maker(platform):
+        return UnknownSocError(
+            what,
+            why=f"{why} That is {maker}'s, and context binaries run on Qualcomm's Hexagon NPUs.",
+            hint="Take a phone with a Snapdragon, or --target cpu or emulator, which need none.",
         )
     hint = f"If it has the Hexagon of one of {', '.join(socs())}, add --soc with its name."
     if model:

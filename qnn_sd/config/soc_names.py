@@ -62,6 +62,12 @@ def known_title(name: str) -> str | None:
     return f"{titles()[part][0]} ({part})" if part in titles() else None
 
 
+def other_maker(name: str) -> str | None:
+    """Who makes a SoC or platform of that name, if that is known not to be Qualcomm."""
+    key = name_key(name)
+    return next((maker for maker, pattern in _OTHER_MAKERS.items() if re.match(pattern, key)), None)
+
+
 def soc_label(model: str) -> str:
     """A SoC that a phone reports, with the name on the box where it is known: ``SM8845, Snapdragon 8 Gen 5``."""
     title = known_title(model)
@@ -93,11 +99,10 @@ def unknown_soc(
     part = known_part(typed)
     if part is not None:
         return _without_profile(part, loading, hint)
-    for maker, pattern in _OTHER_MAKERS.items():
-        if re.match(pattern, key):
-            return UnknownSocError(
-                f"{typed!r} is {maker}'s, not Qualcomm's", why="qnn-sd builds for Qualcomm's Hexagon NPUs.", hint=hint
-            )
+    if maker := other_maker(typed):
+        return UnknownSocError(
+            f"{typed!r} is {maker}'s, not Qualcomm's", why="qnn-sd builds for Qualcomm's Hexagon NPUs.", hint=hint
+        )
     if re.search(_PHONES, key):
         return UnknownSocError(
             f"{typed!r} reads like a phone, not like a SoC",

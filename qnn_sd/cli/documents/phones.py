@@ -81,6 +81,7 @@ class ListedDevice(StrictModel):
         free_bytes: free space where qnn-sd stages files.
         battery_percent: charge; null where it can't be read.
         battery_celsius: the battery's temperature; null where it can't be read.
+        problem: why a phone that adb calls ready couldn't be asked; null where it could, or isn't ready.
     """
 
     device: str
@@ -93,6 +94,7 @@ class ListedDevice(StrictModel):
     free_bytes: int | None = None
     battery_percent: int | None = None
     battery_celsius: float | None = None
+    problem: str | None = None
 
 
 class DevicesDocument(Document):
