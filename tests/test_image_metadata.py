@@ -281,6 +281,14 @@ def documented(folder: Path, text: str) -> Path:
     return image(folder, **{"qnn-sd": text})
 
 
+def test_a_prediction_counts_as_typed_but_for_the_kits_checkpoint(tmp_path: Path) -> None:
+    """What is typed for the kit's own would make it one that no figures are known of."""
+    for kind, expected in (("file", "v"), ("kit", None)):
+        document = made(prediction="v", checkpoint={"name": "dream", "kind": kind, "sha256": HASH})
+        found = recall(documented(tmp_path, json.dumps(document.content)))
+        assert found.options.get("prediction") == expected
+
+
 def test_a_document_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = recall(documented(tmp_path, json.dumps(made().content)))
     assert found.document == made()

@@ -104,12 +104,18 @@ def test_what_the_user_says_of_the_prediction_reaches_the_image(things: Path, cl
         cli_here.json(*base, *more, "-o", f"{name}.png")
         documents.append(json.loads(Image.open(cli_here.folder / f"{name}.png").text["qnn-sd"]))
     assert (pixels(cli_here, "plain.png") != pixels(cli_here, "v.png")).any()
-    assert [each["prediction"] for each in documents] == [None, "v"]
+    assert [each["prediction"] for each in documents] == ["epsilon", "v"]
     assert documents[0]["build"] != documents[1]["build"]
     assert documents[0]["checkpoint"] == documents[1]["checkpoint"]
+    # A config beside the file, which the file's hash doesn't cover, says it as well, and is missing the next time.
+    beside = cli_here.folder / "model.safetensors"
+    os.link(things / "model.safetensors", beside)
+    beside.with_suffix(".yaml").write_text('parameterization: "v"')
+    cli_here.json(*QUICK, "--checkpoint", str(beside), *TOKENIZER, "-o", "yaml.png")
+    np.testing.assert_array_equal(pixels(cli_here, "yaml.png"), pixels(cli_here, "v.png"))
     given = ("--checkpoint", str(things / "model.safetensors"), *TOKENIZER)
-    again = cli_here("run", "--like", "v.png", *given, "-o", "again.png")
-    assert "again.png has the same pixels as v.png" in again.stderr, again.stderr
+    again = cli_here("run", "--like", "yaml.png", *given, "-o", "again.png")
+    assert "again.png has the same pixels as yaml.png" in again.stderr, again.stderr
 
 
 def truncated(things: Path, folder: Path) -> Path:

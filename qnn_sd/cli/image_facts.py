@@ -15,6 +15,7 @@ from qnn_sd.cli.build_options import BuildRequest
 from qnn_sd.cli.guidance_interval import interval_text
 from qnn_sd.config import Rounding
 from qnn_sd.errors import RuntimeLibraryError
+from qnn_sd.export.checkpoint.prediction import kind_in
 from qnn_sd.generate import Request
 from qnn_sd.generate.guidance import ALL_STEPS
 from qnn_sd.image_metadata import (
@@ -79,7 +80,7 @@ def image_document(
         list(identity.embeddings),
         _quantization(pipeline, build_request, info) if bundle.is_quantized else None,
         text_encoder=identity.text_encoder,
-        prediction=build_request.sources.prediction,
+        prediction=kind_in(pipeline.checkpoint.scheduler),
         clip_skip=pipeline.checkpoint.clip_skip,
     )
     return _document(origin, request, bundle, target, fallbacks, phone_soc)

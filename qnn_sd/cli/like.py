@@ -185,8 +185,10 @@ class Like:
     def check_build(self, console: Console, key: str) -> None:
         """Says that graphs differ where nothing that was said before explains it."""
         if self._made is not None and key != self._made.build and not self.typed and not self.differing:
+            # An older image doesn't say what a config beside the checkpoint's file said.
+            unsaid = "" if self._made.prediction is not None else " another prediction of the UNet (--prediction),"
             self.differing.append(
-                f"the graphs were built otherwise ({key[:12]} instead of {self._made.build[:12]}): "
+                f"the graphs were built otherwise ({key[:12]} instead of {self._made.build[:12]}):{unsaid} "
                 "another model config, or other code of qnn-sd"
             )
             console.warn(self.differing[-1])

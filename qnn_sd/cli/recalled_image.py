@@ -102,7 +102,7 @@ def _of_document(path: Path, made: ImageDocument, pixels: str) -> RecalledImage:
         options["clip_skip"] = str(made.clip_skip)
     if made.guidance_interval is not None:
         options["guidance_interval"] = interval_text(made.guidance_interval)
-    if made.prediction is not None:
+    if made.prediction is not None and made.checkpoint.kind != "kit":
         options["prediction"] = made.prediction
     if made.quantization is not None:
         if made.quantization.rounding is not None:

@@ -24,7 +24,7 @@ from qnn_sd.export.checkpoint.misfit import Base, refuse_other_text_encoder, ref
 from qnn_sd.export.checkpoint.modelspec import remarks_on
 from qnn_sd.export.checkpoint.not_weights import broken_link
 from qnn_sd.export.checkpoint.parts import Layout, Part
-from qnn_sd.export.checkpoint.prediction import Kind, settled_scheduler, statements_of
+from qnn_sd.export.checkpoint.prediction import kind_in, settled_scheduler, statements_of
 from qnn_sd.export.checkpoint.single_file import read_network, read_part_folder, read_single_file
 from qnn_sd.export.checkpoint.sources import Sources
 from qnn_sd.tokenizer_files import ALL_FILES
@@ -167,7 +167,7 @@ def _remarks(layout: Layout, loras: Sequence[Lora], scheduler: Mapping[str, Any]
     """What a user should know of the files, each line once."""
     lines = [*layout.remarks, *(line for part in layout.parts.values() for line in part.remarks)]
     lines += [line for file in layout.sources for line in remarks_on(file)]
-    kind: Kind = "v" if scheduler.get("prediction_type") == "v_prediction" else "epsilon"
+    kind = kind_in(scheduler)
     for lora in loras:
         lines += lora.remarks
         other = next((each for each in statements_of(lora.sources, kind) if each.kind not in (None, kind)), None)

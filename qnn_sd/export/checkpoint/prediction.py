@@ -62,6 +62,11 @@ def kind_named(word: str) -> Kind | None:
     return _KINDS.get(re.sub(r"[^a-z]", "", word.lower()))
 
 
+def kind_in(config: Mapping[str, Any]) -> Kind:
+    """What a scheduler config says that the UNet predicts; epsilon where it says nothing."""
+    return "v" if config.get("prediction_type") == _IN_CONFIGS["v"] else "epsilon"
+
+
 def _word(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.rsplit(".", 1)[-1].lower())
 
