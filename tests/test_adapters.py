@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -590,6 +591,34 @@ def test_bundled_embeddings_can_be_called(end: str, folder: Path, tmp_path: Path
     assert any("the embedding xl in bundle.safetensors is left out" in line for line in said)
     assert path in opened.files("text_encoder").values()
     assert opened.identity().embeddings == ()
+
+
+def test_of_embeddings_with_one_name_one_counts_and_it_is_said(folder: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.safetensors" for name in ("ink", "oil", "mine")]
+    vectors = [random(1, 64) for _ in paths]
+    for path, vector, name in zip(paths[:2], vectors, ("mychar", "MyChar"), strict=False):
+        save_file({**lora(LINEAR), f"bundle_emb.{name}.emb_params": vector}, path)
+    save_file({"mychar": vectors[2]}, paths[2])
+    ink, oil, mine = paths
+    brings = "brings embeddings along, which a prompt calls by their names, unless those are words of the tokenizer"
+    for loras, embeddings, counts, expected in (
+        ((ink, oil), (), 0, [f"ink.safetensors {brings}: mychar", "MyChar in oil.safetensors: ink.safetensors"]),
+        ((oil, ink), (), 1, [f"oil.safetensors {brings}: MyChar", "mychar in ink.safetensors: oil.safetensors"]),
+        ((ink,), (mine,), 2, ["mychar in ink.safetensors: mine.safetensors (--embedding)"]),
+        ((ink, ink), (), 0, [f"ink.safetensors {brings}: mychar"]),
+    ):
+        said: list[str] = []
+        sources = Sources(
+            folder,
+            loras=tuple((each, 1.0) for each in loras),
+            embeddings=tuple((None, each) for each in embeddings),
+            tokenizer=Path("assets/tiny-sd/tokenizer").resolve(),
+        )
+        opened = open_checkpoint(sources, say=said.append)
+        found = [re.sub("^the embedding (.*) is left out: the one in (.*) is used$", r"\1: \2", line) for line in said]
+        assert [line for line in found if "char" in line.lower()] == expected
+        [row] = next(rows for name, rows in opened.added_tokens.items() if name.lower() == "mychar")
+        np.testing.assert_array_equal(value_of_table(opened)[row], vectors[counts][0].numpy())
 
 
 def value_of_table(opened: Checkpoint) -> np.ndarray:

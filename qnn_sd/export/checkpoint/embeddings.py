@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,3 +144,41 @@ def bundled_embeddings(file: SafetensorsFile, width: int) -> tuple[list[Embeddin
                 f"the embedding {name} in {file.path.name} is left out: its shape is {list(shape)}, not [n, {width}]"
             )
     return found, left
+
+
+def with_bundled(given: Sequence[Embedding], bundled: Sequence[Embedding]) -> tuple[list[Embedding], list[str]]:
+    """The embeddings of a checkpoint: those that were given, then those that LoRAs bring along.
+
+    Names count in any case. One that was given counts before a LoRA's, and the first LoRA's before the others'.
+
+    Args:
+        given: what the user gave.
+        bundled: of the LoRAs, in their order.
+
+    Returns:
+        The embeddings, and lines about the LoRAs' own: which a prompt can call, and which are left out.
+    """
+    first = {each.name.lower(): each for each in given}
+    by_name = {each.name for each in given}
+    brought: dict[Path, list[str]] = {}
+    left: dict[str, None] = {}
+    for each in bundled:
+        counts = first.setdefault(each.name.lower(), each)
+        if counts is each:
+            brought.setdefault(each.path, []).append(each.name)
+        elif counts.path != each.path:
+            left[_left_out(each, counts)] = None
+    lines = [
+        f"{path.name} brings embeddings along, which a prompt calls by their names, unless those are words of "
+        f"the tokenizer: {', '.join(names)}"
+        for path, names in brought.items()
+    ]
+    return [*given, *(each for each in bundled if each.name not in by_name)], [*lines, *left]
+
+
+def _left_out(bundled: Embedding, counts: Embedding) -> str:
+    ours, theirs = bundled.path.name, counts.path.name
+    if ours == theirs:
+        ours, theirs = str(bundled.path), str(counts.path)
+    whose = f"{theirs} (--embedding)" if counts.given is not None else theirs
+    return f"the embedding {bundled.name} in {ours} is left out: the one in {whose} is used"

@@ -98,12 +98,6 @@ def read_lora(
         embeddings += found
         modules, spare = _modules(file, parts, base, has_more=bool(found))
         remarks += [each for each in (file.remark, *left) if each is not None]
-        if found:
-            names = ", ".join(each.name for each in found)
-            remarks.append(
-                f"{path.name} brings embeddings along, which a prompt calls by their names, unless those are words of "
-                f"the tokenizer: {names}"
-            )
         if path.name == PEFT and path not in files.configs:
             remarks.append(f"{path.name} has no adapter_config.json beside it: its alpha is taken to be its rank")
         if spare:

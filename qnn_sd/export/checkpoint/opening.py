@@ -15,7 +15,7 @@ from qnn_sd.export.checkpoint.checkpoint import Checkpoint, token_embedding
 from qnn_sd.export.checkpoint.clip_skip import remarks_on_skipped
 from qnn_sd.export.checkpoint.clip_tokenizer import ClipTokenizerSearch
 from qnn_sd.export.checkpoint.embeddings import FILES as EMBEDDING_NAMES
-from qnn_sd.export.checkpoint.embeddings import embedding_file, read_embedding
+from qnn_sd.export.checkpoint.embeddings import embedding_file, read_embedding, with_bundled
 from qnn_sd.export.checkpoint.folder import read_folder
 from qnn_sd.export.checkpoint.lora import Lora, read_lora
 from qnn_sd.export.checkpoint.lora_files import NAMES as LORA_NAMES
@@ -116,11 +116,10 @@ def open_checkpoint(
     embeddings = [
         read_embedding(each, located_embedding(each, download), name, encoder) for name, each in sources.embeddings
     ]
-    named = {each.name for each in embeddings}
-    embeddings += [each for lora in loras for each in lora.embeddings if each.name not in named]
+    embeddings, on_bundled = with_bundled(embeddings, [each for lora in loras for each in lora.embeddings])
     search = ClipTokenizerSearch(cache or resources.cache(), say, download)
     checkpoint = Checkpoint(layout, sources, base, search, loras, embeddings, scheduler)
-    for line in _remarks(layout, loras, scheduler):
+    for line in (*_remarks(layout, loras, scheduler), *on_bundled):
         say(line)
     if sources.clip_skip is None:
         for line in remarks_on_skipped(layout.parts["text_encoder"]):
