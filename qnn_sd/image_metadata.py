@@ -178,8 +178,8 @@ class ImageDocument(Document):
         checkpoint: whose text encoder and UNet ran.
         vae: whose decoder ran.
         text_encoder: the one that ran instead of the checkpoint's; null for the checkpoint's own.
-        prediction: what the UNet predicts, by the user or by files, which the checkpoint's hash may not cover; null for a
-            bundle that was named, and in older images where the user didn't say it.
+        prediction: what the UNet predicts, as the user or files say, which the checkpoint's hash may not cover; null
+            for a bundle that was named, and in older images where the user didn't say it.
         tokenizer: SHA-256 of the tokenizer's content.
         loras: in the order in which they were merged.
         embeddings: textual inversions.

@@ -156,6 +156,12 @@ class Parameters:
         return None if name is None else f"{name} {spacing}".strip()
 
     @property
+    def lora_hashes(self) -> dict[str, str]:
+        """The first digits of the hash of each LoRA's tensors: ``name: hash``."""
+        pairs = (each.rpartition(":") for each in self.fields.get("Lora hashes", "").split(","))
+        return {name.strip(): digest.strip() for name, colon, digest in pairs if colon}
+
+    @property
     def embeddings(self) -> list[str]:
         """Names of the textual inversions that its prompts called: ``name: hash``, or of old ``name [hash]``."""
         said = self.fields.get("TI hashes") or self.fields.get("Used embeddings", "")

@@ -18,7 +18,7 @@ from qnn_sd.cli.recalled_image import recall
 from qnn_sd.errors import SettingError
 from qnn_sd.generate.png import read_png, save_png
 from qnn_sd.generate.schedulers import SCHEDULERS, SPACINGS, scheduler_named
-from qnn_sd.image_metadata import ImageDocument
+from qnn_sd.image_metadata import ImageDocument, ImageLora
 from qnn_sd.webui_parameters import SAMPLERS, SCHEDULE_TYPES, read_parameters, written_parameters
 
 HASH = "0123456789abcdef" * 4
@@ -222,18 +222,16 @@ def test_another_tools_image_gives_what_it_has(tmp_path: Path) -> None:
     assert found.model_hash == ("v1-5-pruned", "6ce0161689")
     told = "\n".join(found.remarks)
     words = "AND in the prompt is read as plain words", "[a|b] in the prompt is read as plain words"
-    for part in ("v1.6.0 made it", *words, "--lora PATH:0.6"):
+    for part in ("v1.6.0 made it", *words):
         assert part in told
+    assert "--lora PATH:0.6" in "\n".join(found.networks.remarks([], ()))
 
 
 @pytest.mark.parametrize(
     ("fields", "remark"),
     [
-        ('TI hashes: "bad, soft: 0123456789ab"', "its embedding soft must be given: --embedding PATH"),
-        ("Used embeddings: bad-hands-5 [2767]", "its embedding bad-hands-5 must be given: --embedding PATH"),
         ("Hypernet: old", "its hypernetwork old is left out"),
         ("Emphasis: No norm", "weights in its prompt were read as Emphasis No norm, here as Original"),
-        ("Size: 64x64", "its LoRA ink at 0.5 must be given: --lora PATH:0.5"),
     ],
 )
 def test_what_another_tools_image_needs_is_said(fields: str, remark: str, tmp_path: Path) -> None:
@@ -242,6 +240,37 @@ def test_what_another_tools_image_needs_is_said(fields: str, remark: str, tmp_pa
     assert found.options["prompt"] == "a cat"
     assert [each for each in found.remarks if each.startswith(remark)]
     assert not [each for each in recall(image(tmp_path, parameters=WEB_UI)).remarks if each.startswith(remark)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "embeddings"),
+    [
+        ('TI hashes: "bad, Soft: 0123456789ab"', ["bad", "Soft"]),
+        ("Used embeddings: bad-hands-5 [2767]", ["bad-hands-5"]),
+    ],
+)
+def test_of_another_tools_networks_those_are_said_that_are_not_given(
+    fields: str, embeddings: list[str], tmp_path: Path
+) -> None:
+    hashes = f'Lora hashes: "ink: {HASH[:12]}, oil: 5"'
+    text = f"a cat <lyco:ink:te=1:unet=0.5> <lora:oil:0.7>\nSteps: 4, Seed: 1, CFG scale: 7, {fields}, {hashes}"
+    networks = recall(image(tmp_path, parameters=text)).networks
+    needed = [
+        f"its LoRA {name} at {scale} must be given: --lora PATH:{scale}" for name, scale in (("ink", 0.5), ("oil", 0.7))
+    ]
+    asked = [f"its embedding {name} must be given: --embedding PATH" for name in embeddings]
+    assert list(networks.remarks([], ())) == [*needed, *asked]
+
+    def lora(name: str, digest: str, scale: float) -> ImageLora:
+        return ImageLora(name=name, sha256=HASH, tensors_sha256=digest, scale=scale)
+
+    # Names count in any case; a file that was renamed is told by its hash.
+    given = [lora("renamed.safetensors", HASH, 0.5), lora("Oil.safetensors", "5" * 64, 1.0)]
+    scaled = "its LoRA oil was merged at 0.7, here at 1: --lora PATH:0.7 does as the image did"
+    assert list(networks.remarks(given, [each.lower() for each in embeddings])) == [scaled]
+    for_bundles = "\n".join(networks.remarks_on_bundle(embeddings))
+    assert "its LoRA oil at 0.7 counts only if" in for_bundles
+    assert "embedding" not in for_bundles
 
 
 def test_what_another_tool_does_not_say_is_said(tmp_path: Path) -> None:

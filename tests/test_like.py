@@ -189,6 +189,7 @@ def test_another_tools_image_needs_its_checkpoint(cli_here: CliHere) -> None:
     done = cli_here("run", "--like", "a.png", *options)
     assert done.returncode == 0, done.stderr
     assert "the image's checkpoint has the hash 6ce0161689, this one " in done.stderr
+    assert "--lora PATH:0.6" in done.stderr
     made = document(cli_here.folder / "b.png")
     assert (made["prompt"], made["seed"], made["guidance"]) == ("masterpiece, (a cat:1.2) AND [a|b]", 965400086, 6.5)
 

@@ -119,6 +119,7 @@ class Like:
         self.differing += self._other_place(
             target, bundle.info.soc.name if bundle.info.soc else None, bundle.is_quantized
         )
+        self.differing += self.image.networks.remarks_on_bundle(bundle.info.added_tokens)
         if self._made is not None:
             self.differing += _other_versions(self._made.versions, versions_here())
             if self._made.build != bundle.key:
@@ -160,7 +161,7 @@ class Like:
             yield f"the image was made by {kinds[image.is_quantized]} graphs, this one by {kinds[quantized]} ones"
 
     def check_checkpoint(self, console: Console, pipeline: BuildPipeline) -> None:
-        """Holds the open checkpoint against the image's.
+        """Holds the open checkpoint and what was put into it against the image's.
 
         Raises:
             CheckpointError: it is another one.
@@ -181,6 +182,7 @@ class Like:
             _name, digest = self.image.model_hash
             if not found.checkpoint.sha256.startswith(digest.lower()):
                 yield f"the image's checkpoint has the hash {shown(digest)}, this one {found.checkpoint.sha256[:10]}"
+        yield from self.image.networks.remarks(found.loras, pipeline.checkpoint.added_tokens)
 
     def check_build(self, console: Console, key: str) -> None:
         """Says that graphs differ where nothing that was said before explains it."""

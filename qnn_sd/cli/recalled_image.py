@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from qnn_sd.cli.guidance_interval import interval_text
+from qnn_sd.cli.like_networks import NamedNetworks
 from qnn_sd.cli.prompt_marks import remarks_on_marks
 from qnn_sd.errors import SettingError, UnknownSchedulerError
 from qnn_sd.generate.png import read_png
@@ -34,6 +35,7 @@ class RecalledImage:
         document: all that made it; None in an image of an old version or of another tool.
         model_hash: of another tool's checkpoint: its name and the first digits of its hash; either may be empty.
         remarks: what it doesn't say, and what can't be as it says.
+        networks: of another tool's image, the LoRAs and embeddings that it names.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class RecalledImage:
     document: ImageDocument | None = None
     model_hash: tuple[str, str] | None = None
     remarks: tuple[str, ...] = ()
+    networks: NamedNetworks = field(default_factory=NamedNetworks)
 
 
 def recall(path: Path) -> RecalledImage:
@@ -156,11 +159,6 @@ def _of_another_tool(path: Path, said: Parameters) -> RecalledImage:
     if unsaid:
         remarks.append(f"it doesn't say: {', '.join(unsaid)}; the defaults hold")
     remarks += [*remarks_on_marks(said.prompt, "prompt", {}), *remarks_on_marks(said.negative, "negative prompt", {})]
-    remarks += [
-        f"its LoRA {shown(name)} at {shown(scale)} must be given: --lora PATH:{shown(scale)}"
-        for name, scale in said.loras
-    ]
-    remarks += [f"its embedding {shown(name)} must be given: --embedding PATH" for name in said.embeddings]
     if "Hypernet" in fields:
         remarks.append(f"its hypernetwork {shown(fields['Hypernet'])} is left out: hypernetworks aren't supported")
     if fields.get("Emphasis", "Original") != "Original":
@@ -168,4 +166,5 @@ def _of_another_tool(path: Path, said: Parameters) -> RecalledImage:
     if "VAE" in fields or "VAE hash" in fields:
         remarks.append(f"its VAE {shown(fields.get('VAE', ''))} must be given: --vae PATH")
     model = fields.get("Model", ""), fields.get("Model hash", "")
-    return RecalledImage(path, options, None, None, False, None, model if any(model) else None, tuple(remarks))
+    known = model if any(model) else None
+    return RecalledImage(path, options, None, None, False, None, known, tuple(remarks), NamedNetworks.of(said))
