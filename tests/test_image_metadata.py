@@ -18,11 +18,12 @@ from qnn_sd.cli.recalled_image import recall
 from qnn_sd.errors import SettingError
 from qnn_sd.generate.png import read_png, save_png
 from qnn_sd.generate.schedulers import SCHEDULERS, SPACINGS, scheduler_named
-from qnn_sd.image_metadata import ImageDocument, ImageLora
+from qnn_sd.image_metadata import ImageDocument, ImageLora, ImageSource
 from qnn_sd.webui_parameters import SAMPLERS, SCHEDULE_TYPES, read_parameters, written_parameters
 
 HASH = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
+OWN_VAE = ImageSource(name="vae", kind="checkpoint", sha256=HASH)
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 CONTENT: dict[str, Any] = {
     "schema": "qnn-sd/image/1",
@@ -224,7 +225,7 @@ def test_another_tools_image_gives_what_it_has(tmp_path: Path) -> None:
     words = "AND in the prompt is read as plain words", "[a|b] in the prompt is read as plain words"
     for part in ("v1.6.0 made it", *words):
         assert part in told
-    assert "--lora PATH:0.6" in "\n".join(found.networks.remarks([], ()))
+    assert "--lora PATH:0.6" in "\n".join(found.networks.remarks([], (), OWN_VAE))
 
 
 @pytest.mark.parametrize(
@@ -253,21 +254,24 @@ def test_of_another_tools_networks_those_are_said_that_are_not_given(
     fields: str, embeddings: list[str], tmp_path: Path
 ) -> None:
     hashes = f'Lora hashes: "ink: {HASH[:12]}, oil: 5"'
-    text = f"a cat <lyco:ink:te=1:unet=0.5> <lora:oil:0.7>\nSteps: 4, Seed: 1, CFG scale: 7, {fields}, {hashes}"
+    text = (
+        f"a cat <lyco:ink:te=1:unet=0.5> <lora:oil:0.7>\nSteps: 4, Seed: 1, CFG scale: 7, {fields}, VAE: x.pt, {hashes}"
+    )
     networks = recall(image(tmp_path, parameters=text)).networks
     needed = [
         f"its LoRA {name} at {scale} must be given: --lora PATH:{scale}" for name, scale in (("ink", 0.5), ("oil", 0.7))
     ]
     asked = [f"its embedding {name} must be given: --embedding PATH" for name in embeddings]
-    assert list(networks.remarks([], ())) == [*needed, *asked]
+    assert list(networks.remarks([], (), OWN_VAE)) == [*needed, *asked, "its VAE x.pt must be given: --vae PATH"]
 
     def lora(name: str, digest: str, scale: float) -> ImageLora:
         return ImageLora(name=name, sha256=HASH, tensors_sha256=digest, scale=scale)
 
     # Names count in any case; a file that was renamed is told by its hash.
     given = [lora("renamed.safetensors", HASH, 0.5), lora("Oil.safetensors", "5" * 64, 1.0)]
+    soft = ImageSource(name="soft", kind="folder", sha256=HASH)
     scaled = "its LoRA oil was merged at 0.7, here at 1: --lora PATH:0.7 does as the image did"
-    assert list(networks.remarks(given, [each.lower() for each in embeddings])) == [scaled]
+    assert list(networks.remarks(given, [each.lower() for each in embeddings], soft)) == [scaled]
     for_bundles = "\n".join(networks.remarks_on_bundle(embeddings))
     assert "its LoRA oil at 0.7 counts only if" in for_bundles
     assert "embedding" not in for_bundles

@@ -15,13 +15,16 @@ import numpy as np
 import pytest
 import torch
 from cli_here import CliHere
+from click.core import ParameterSource
 from conftest import CHECKPOINT
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 from test_schedulers import BASE, THEIRS
 
-from qnn_sd.cli.checkpoint_scheduler import quantized_warning
+from qnn_sd.cli.checkpoint_scheduler import quantized_warning, with_checkpoints_scheduler
+from qnn_sd.cli.run import run_command
 from qnn_sd.cli.value_types import Prediction
+from qnn_sd.console import Console
 from qnn_sd.errors import SettingError, UnknownSchedulerError, UnsupportedModelError
 from qnn_sd.export.checkpoint.scheduler_config import as_the_pipeline_reads
 from qnn_sd.generate import Request, TextToImage
@@ -209,6 +212,36 @@ def test_what_is_refused_names_a_scheduler_that_works(name: str, config: dict[st
     make_scheduler(cure, config, 8)
     assert workable_scheduler(name, config) == cure
     assert workable_scheduler("euler-a", {**NOISE, "solver_order": 4}) == "euler-a"
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "typed", "cure"),
+    [
+        (
+            "ddim",
+            ZERO_SNR,
+            True,
+            "Leave --prediction epsilon out. Or choose a scheduler that works with it: --scheduler",
+        ),
+        ("ddim", ZERO_SNR, False, "Choose a scheduler that works with it: --scheduler"),
+        # What is typed has no part in that.
+        ("euler", {"interpolation_type": "log_linear"}, True, "Choose a scheduler that works with it: --scheduler"),
+    ],
+)
+def test_a_typed_prediction_is_blamed_where_it_is_in_the_way(
+    name: str, config: dict[str, Any], typed: bool, cure: str
+) -> None:
+    """A single file with a marker has no scheduler_config.json of which the message could speak."""
+    context = click.Context(run_command)
+    context.params["prediction"] = "epsilon"
+    context.set_parameter_source("prediction", ParameterSource.COMMANDLINE if typed else ParameterSource.DEFAULT)
+    request = Request("a circle", steps=8, scheduler=name)
+    with context.scope(), pytest.raises(UnsupportedModelError) as caught:
+        with_checkpoints_scheduler(Console(quiet=True), request, {**NOISE, **config}, lambda _guidance: 2)
+    assert caught.value.hint.startswith(cure)
+    if name == "ddim":
+        assert "scheduler_config" not in f"{caught.value.what} {caught.value.why}"
+        assert "divide by zero at the first step" in caught.value.why
 
 
 @pytest.mark.parametrize("config", [{"prediction_type": "sample"}, {"beta_schedule": "sigmoid"}])

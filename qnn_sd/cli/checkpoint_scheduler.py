@@ -6,11 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import click
+
 from qnn_sd.bundle_manifest import Bundle
+from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.guidance_interval import remark_on_interval
 from qnn_sd.console import Console
+from qnn_sd.errors import UnsupportedModelError
 from qnn_sd.generate import Request
 from qnn_sd.generate.schedulers import full_name, known_scheduler, make_scheduler, remarks
+from qnn_sd.generate.schedulers.base import Scheduler
 from qnn_sd.generate.schedulers.lcm import Lcm
 
 # With more, latents of a model that isn't a latent consistency model leave the range that calibration saw.
@@ -34,11 +39,35 @@ def with_checkpoints_scheduler(
         SettingError: a number of steps that the scheduler can't do.
         UnsupportedModelError: the config asks it for a variant that isn't built; the hint names one that works.
     """
-    scheduler = make_scheduler(request.scheduler, config, request.steps)
+    scheduler = _scheduler(request, config)
     for line in remarks(request.scheduler, config):
         console.warn(line) if "zero terminal SNR" in line else console.say(line)
     remark_on_interval(console, request, scheduler, passes(request.guidance))
     return replace(request, scheduler=full_name(request.scheduler, config))
+
+
+def _scheduler(request: Request, config: Mapping[str, Any]) -> Scheduler:
+    """The scheduler; a typed ``--prediction`` is blamed first where it alone is in the way.
+
+    Raises:
+        SettingError, UnsupportedModelError: as ``make_scheduler`` does.
+    """
+    try:
+        return make_scheduler(request.scheduler, config, request.steps)
+    except UnsupportedModelError as error:
+        context = click.get_current_context(silent=True)
+        if context is None or not is_typed(context, "prediction") or not _takes_v(request, config):
+            raise
+        hint = f"Leave --prediction {context.params['prediction']} out. Or {error.hint[:1].lower()}{error.hint[1:]}"
+        raise UnsupportedModelError(error.what, why=error.why, hint=hint) from error
+
+
+def _takes_v(request: Request, config: Mapping[str, Any]) -> bool:
+    try:
+        make_scheduler(request.scheduler, {**config, "prediction_type": "v_prediction"}, request.steps)
+    except UnsupportedModelError:
+        return False
+    return True
 
 
 def quantized_warning(request: Request, bundle: Bundle) -> str | None:

@@ -182,7 +182,7 @@ class Like:
             _name, digest = self.image.model_hash
             if not found.checkpoint.sha256.startswith(digest.lower()):
                 yield f"the image's checkpoint has the hash {shown(digest)}, this one {found.checkpoint.sha256[:10]}"
-        yield from self.image.networks.remarks(found.loras, pipeline.checkpoint.added_tokens)
+        yield from self.image.networks.remarks(found.loras, pipeline.checkpoint.added_tokens, found.vae)
 
     def check_build(self, console: Console, key: str) -> None:
         """Says that graphs differ where nothing that was said before explains it."""

@@ -1,4 +1,4 @@
-"""LoRAs and embeddings that another tool's image names: which of them are given, and with which scale."""
+"""LoRAs, embeddings and VAE that another tool's image names: which are given, and LoRAs with which scale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from qnn_sd.image_metadata import ImageLora
+from qnn_sd.image_metadata import ImageLora, ImageSource
 from qnn_sd.in_words import shown
 from qnn_sd.webui_parameters import Parameters
 
@@ -23,23 +23,27 @@ class NamedNetworks:
         loras: names with their scales as they are written.
         lora_hashes: the first digits of the hashes of the LoRAs' tensors, by name.
         embeddings: names.
+        vae: its name, which may be empty; None where none is named.
     """
 
     loras: tuple[tuple[str, str], ...] = ()
     lora_hashes: tuple[tuple[str, str], ...] = ()
     embeddings: tuple[str, ...] = ()
+    vae: str | None = None
 
     @classmethod
     def of(cls, said: Parameters) -> NamedNetworks:
         """Those of a web UI's chunk."""
-        return cls(said.loras, tuple(said.lora_hashes.items()), tuple(said.embeddings))
+        vae = said.fields.get("VAE", "") if {"VAE", "VAE hash"} & said.fields.keys() else None
+        return cls(said.loras, tuple(said.lora_hashes.items()), tuple(said.embeddings), vae)
 
-    def remarks(self, loras: Sequence[ImageLora], embeddings: Collection[str]) -> Iterator[str]:
+    def remarks(self, loras: Sequence[ImageLora], embeddings: Collection[str], vae: ImageSource) -> Iterator[str]:
         """A line for each that isn't given, and for each LoRA with another scale.
 
         Args:
             loras: those that are given.
             embeddings: names that a prompt can call.
+            vae: whose decoder runs.
         """
         for name, scale in self.loras:
             scales = [each.scale for each in loras if self._is(name, each)]
@@ -54,6 +58,8 @@ class NamedNetworks:
         for name in self.embeddings:
             if name.lower() not in known:
                 yield f"its embedding {shown(name)} must be given: --embedding PATH"
+        if self.vae is not None and vae.kind == "checkpoint":
+            yield f"its VAE {shown(self.vae)} must be given: --vae PATH"
 
     def remarks_on_bundle(self, embeddings: Collection[str]) -> Iterator[str]:
         """The same where a bundle runs that is there.
@@ -62,10 +68,9 @@ class NamedNetworks:
             embeddings: names that a prompt can call.
         """
         for name, scale in self.loras:
-            yield (
-                f"its LoRA {shown(name)} at {shown(scale)} counts only if the bundle was compiled with it: a bundle "
-                "doesn't tell its LoRAs"
-            )
+            yield f"its LoRA {shown(name)} at {shown(scale)} counts only if the bundle was compiled with it"
+        if self.vae is not None:
+            yield f"its VAE {shown(self.vae)} counts only if the bundle was compiled with it"
         known = {each.lower() for each in embeddings}
         for name in self.embeddings:
             if name.lower() not in known:

@@ -163,8 +163,6 @@ def _of_another_tool(path: Path, said: Parameters) -> RecalledImage:
         remarks.append(f"its hypernetwork {shown(fields['Hypernet'])} is left out: hypernetworks aren't supported")
     if fields.get("Emphasis", "Original") != "Original":
         remarks.append(f"weights in its prompt were read as Emphasis {shown(fields['Emphasis'])}, here as Original")
-    if "VAE" in fields or "VAE hash" in fields:
-        remarks.append(f"its VAE {shown(fields.get('VAE', ''))} must be given: --vae PATH")
     model = fields.get("Model", ""), fields.get("Model hash", "")
     known = model if any(model) else None
     return RecalledImage(path, options, None, None, False, None, known, tuple(remarks), NamedNetworks.of(said))

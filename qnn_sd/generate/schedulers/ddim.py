@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from qnn_sd.errors import UnsupportedModelError
 from qnn_sd.generate.noise import TorchNoise
 from qnn_sd.generate.schedulers.base import Array, Scheduler, float32
-from qnn_sd.generate.schedulers.settings import flag, number, refuse
+from qnn_sd.generate.schedulers.settings import flag, number
 
 
 class OnTrainingSteps(Scheduler):
@@ -24,7 +25,14 @@ class OnTrainingSteps(Scheduler):
         """
         if self.prediction == "epsilon" and not self.alphas[self.timesteps.astype(int)].all():
             # The noise is all of the sample there: predicting it says nothing of the image.
-            refuse("rescale_betas_zero_snr", True, ("it with v_prediction", "with epsilon not from the last time"))
+            name = type(self).__name__.lower()
+            raise UnsupportedModelError(
+                f"the checkpoint is of zero terminal SNR (rescale_betas_zero_snr): with epsilon, {name} can't begin at "
+                "its last time",
+                why="The first sample is noise alone there. ddim and lcm compute the image from predicted noise, and "
+                "would divide by zero at the first step.",
+                hint="Models of zero terminal SNR predict v as a rule.",
+            )
         self._final = 1.0 if self.config.get("set_alpha_to_one", True) else float(self.alphas[0])
 
     def _clip_range(self, clips: bool) -> float | None:
