@@ -49,7 +49,7 @@ class ImageSource(StrictModel):
     """A checkpoint or a VAE.
 
     Attributes:
-        name: a file's or folder's own name without the path to it, or the hub id.
+        name: a file's or folder's own name without the path to it; the hub id, or a file there.
         kind: where it is from. ``kit`` is what the project brings; ``checkpoint`` is a VAE that the checkpoint has;
             ``published`` is a file of context binaries that somebody else compiled; ``bundle`` is a bundle that was
             named, which doesn't say what it was built from.
@@ -62,10 +62,7 @@ class ImageSource(StrictModel):
 
     @model_validator(mode="after")
     def _name_leads_nowhere(self) -> Self:
-        if self.kind != "hub":
-            _plain_name(self.name)
-        elif not _HUB_ID.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no hub id")
+        _check_name(self.name, self.kind)
         return self
 
 

@@ -542,6 +542,7 @@ def test_run_refuses_what_is_no_bundle_and_what_would_build(command: CliHere, fe
 
     assert "--soc has no meaning with --bundle" in refused(3, "--soc", "sm8650")
     assert "--rounding has no meaning with --bundle" in refused(3, "--rounding", "nearest")
+    assert "doesn't run a bundle that is there" in refused(3, "--target", "hub:Samsung Galaxy S24")
     assert "It holds context binaries" in refused(3, "--target", "cpu")
     assert "is no folder" in refused(12, bundle=tmp_path / "nowhere")
     assert "is not an artifact" in refused(12, bundle=tmp_path / "here")

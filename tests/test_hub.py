@@ -253,8 +253,17 @@ def test_a_file_on_the_hub_is_fetched_alone(part: str, stand_in: StandIn) -> Non
     name = "unet" if part == "checkpoint" else part
     assert opened.files(name) == {f"{name}/dream.safetensors": stand_in.cache / "dream.safetensors"}
     assert [path.name for path in stand_in.cache.rglob("*") if path.is_file()] == ["dream.safetensors"]
+    made = getattr(opened.identity(), part)
+    assert (made.name, made.kind) == ("owner/tiny/dream.safetensors", "hub")
     with pytest.raises(CheckpointError, match=r"owner/tiny has no nightmare\.safetensors"):
         open_checkpoint(Sources(**{**sources, part: "owner/tiny/nightmare.safetensors"}))  # type: ignore[arg-type]
+
+
+def test_an_embedding_on_the_hub_is_called_as_its_file(stand_in: StandIn) -> None:
+    for name in ("learned_embeds", "neon"):
+        save_file({"emb_params": np.ones((1, 96), np.float32)}, stand_in.root / f"{name}.safetensors")
+        opened = open_checkpoint(Sources(CHECKPOINT, embeddings=((None, f"owner/tiny/{name}.safetensors"),)))
+        assert opened.embedding_names == (name,)
 
 
 @pytest.mark.parametrize(

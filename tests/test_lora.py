@@ -277,6 +277,15 @@ def test_loras_for_other_architectures_are_named(names: list[str], kin: str, che
     assert names[0] in error.why
 
 
+@pytest.mark.parametrize("module", [MODULE, "input_blocks_1_1_transformer_blocks_0_attn2_to_k"])
+@pytest.mark.parametrize("end", ["lora_down.weight", "lora_A", "hada_w1_b"])
+def test_a_lora_for_stable_diffusion_1_is_told_by_its_width(
+    module: str, end: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    error = refused(checkpoint, {f"lora_unet_{module}.{end}": torch.zeros(4, 768)}, tmp_path)
+    assert "is a LoRA for a model whose text is 768 wide (sd15)" in error.what
+
+
 @pytest.mark.parametrize(("width", "kin"), [(2048, "SDXL"), (1024, "Stable Diffusion 2.x")])
 def test_loras_of_another_width_are_named(width: int, kin: str, checkpoint: Path, tmp_path: Path) -> None:
     error = refused(checkpoint, {DOWN: torch.zeros(4, width), UP: torch.zeros(32, 4)}, tmp_path)

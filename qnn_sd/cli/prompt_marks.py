@@ -41,7 +41,7 @@ def remarks_on_marks(text: str, what: str, loras: Mapping[str, float] | None) ->
         return f"{shown(found, _SHOWN)} in the {what} is read as plain words"
 
     if found := _SETTINGS.search(text):
-        options = "--negative, --steps, --scheduler, --guidance, --seed and --size"
+        options = "--negative, --steps, --scheduler, --guidance, --clip-skip, --seed and --size"
         yield f"{words(found[0].rstrip(', '))}, and so are the settings after it: type them as {options}"
     parsed = parse_prompt(text)
     if parsed.as_words:

@@ -102,8 +102,18 @@ def _almost(name: str, text: str) -> str | None:
     return shown(found[0]) if found else None
 
 
-def remark_on_prompts(console: Console, request: Request, result: Generation, bundle: OpenBundle) -> None:
-    """Warns of an empty prompt, of what of a long one was cut, and of weights beyond the calibrated range."""
+def remark_on_prompts(
+    console: Console, request: Request, result: Generation, bundle: OpenBundle, *, builds: bool = True
+) -> None:
+    """Warns of an empty prompt, of what of a long one was cut, and of weights beyond the calibrated range.
+
+    Args:
+        console: where it is said.
+        request: what was generated.
+        result: with the prompts' tokens.
+        bundle: that generated it.
+        builds: whether the command could build float graphs instead.
+    """
     if not request.prompt.strip():
         console.warn("the prompt is empty: the image shows whatever the model likes.")
     used = (("prompt", result.prompt), ("negative prompt", result.negative))[: bundle.info.passes(request.guidance)]
@@ -120,10 +130,11 @@ def remark_on_prompts(console: Console, request: Request, result: Generation, bu
         return
     (low, high), (least, greatest) = calibrated, result.text_range
     if min(least - low, high - greatest) < -_BEYOND * (high - low):
+        in_float = ", or --target cpu in float, don't" if builds else " don't"
         console.warn(
             f"{'weights' if weighted else 'embeddings'} in the prompt take the text states to {least:.1f} … "
             f"{greatest:.1f}, beyond the calibrated {low:.1f} … {high:.1f}: what is over is cut off. "
-            "Smaller weights, or --target cpu in float, don't"
+            f"Smaller weights{in_float}"
         )
 
 

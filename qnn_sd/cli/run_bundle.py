@@ -134,7 +134,7 @@ def run_bundle(asked: BundleRun, console: Console) -> None:
             return bundle_image_document(request, bundle, target, runner.fallbacks, phone_soc)
 
         result = generate_images(request, paths, bundle, runner, made_by, console)
-        remark_on_prompts(console, request, result, bundle)
+        remark_on_prompts(console, request, result, bundle, builds=False)
         report(console, runner, result, paths, made_by(), phone.serial if phone else None, deployment)
         if again is not None:
             again.compare(console, paths[0])
@@ -155,6 +155,12 @@ def _refuse_other_target(asked: BundleRun, bundle: OpenBundle) -> None:
     if is_for_cpu and wanted == "phone":
         raise TargetError(
             f"{asked.folder} is no bundle for a phone", why="It is for the CPU.", hint="qnn-sd compile makes one."
+        )
+    if asked.where.hub_device is not None:
+        raise SettingError(
+            f"--target {wanted} doesn't run a bundle that is there",
+            why="It sends AI Hub what it builds from the model options.",
+            hint="Leave --bundle out, or --target.",
         )
     if typed and is_for_cpu != (wanted == "cpu"):
         kind = "graphs for the CPU" if is_for_cpu else "context binaries"

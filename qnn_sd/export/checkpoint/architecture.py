@@ -35,7 +35,7 @@ _PIPELINES: tuple[tuple[str, str], ...] = (
     ("StableCascade", "a Stable Cascade checkpoint"),
 )
 # Names in LoRAs of what takes the text embedding.
-_DOWN = r"(lora_|lora\.|layer\.)down\.|\.lora_A\."
+_DOWN = r"(lora_|lora\.|layer\.)down\.|\.lora_A(\.|$)|\.hada_w1_b$"
 _CROSS_ATTENTION = r"attn2[._](processor\.)?to_[kv]"
 _TEXT_LAYER = r"self_attn[._](to_)?[qkv]|mlp[._]fc1"
 _CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
@@ -87,7 +87,7 @@ def refuse_other_tasks(origin: Path, unet: Mapping[str, Any], vae: Mapping[str, 
 def lora_kin(shapes: Shapes) -> str | None:
     """The other architecture that a LoRA's tensors look like, or None."""
     patterns = (
-        (r"^lora_te2_|^text_encoder_2\.|^lora_unet_(input|output|middle)_block", "SDXL"),
+        (r"^lora_te2_|^text_encoder_2\.", "SDXL"),
         (r"motion_modules\.", "AnimateDiff's motion modules"),
         (r"(^|\.)vision_model\.", "CLIP's image encoder"),
         (r"(^|\.)model\.layers\.\d", "a language model"),
@@ -95,6 +95,8 @@ def lora_kin(shapes: Shapes) -> str | None:
         (r"double_blocks|single_blocks|single_transformer_blocks", "Flux"),
         (r"joint_blocks", "Stable Diffusion 3"),
         (r"^(lora_)?transformer[._]", "a diffusion transformer (Stable Diffusion 3's or Flux's kind)"),
+        # Each of the others' attentions has one block. The code that a name is spelled after tells nothing.
+        (r"(attentions|(in|out)put_blocks|middle_block)[._]\S*transformer_blocks[._][1-9]", "SDXL"),
     )
     for pattern, kin in patterns:
         if any(re.search(pattern, name) for name in shapes):

@@ -114,7 +114,11 @@ def read_embedding(given: str | Path, path: Path, name: str | None, base: Base) 
 
 def _own_name(given: str | Path, path: Path) -> str:
     """What an embedding is called whose file names no token: as the file, or the folder or model around it."""
-    return path.stem if path.name not in FILES else Path(str(given) if Path(given) != path else path.parent).name
+    if path.name not in FILES:
+        return path.stem
+    around = path.parent if Path(given) == path else Path(str(given))
+    # One of a hub model's files may be given by its name there.
+    return around.name.removesuffix(path.suffix)
 
 
 def bundled_embeddings(file: SafetensorsFile, width: int) -> tuple[list[Embedding], list[str]]:
