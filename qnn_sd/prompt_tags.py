@@ -1,7 +1,8 @@
-"""Tags of networks in a prompt, such as ``<lora:name:0.8>``, as AUTOMATIC1111's web UI reads them."""
+"""Marks of a prompt that several rooms read: tags such as ``<lora:name:0.8>``, their scales, escaped brackets."""
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -55,3 +56,17 @@ def _tag(found: re.Match[str]) -> Tag:
     text_scale = named.get("te", places[0] if places else "")
     scale = named.get("unet", places[1] if len(places) > 1 else text_scale)
     return Tag(found[0], found["kind"].strip().lower(), name, scale, scale != text_scale)
+
+
+def scale_number(text: str) -> float | None:
+    """A LoRA's scale as a number; None for a text that is no finite one."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def escaped(text: str) -> str:
+    """A text whose brackets and backslashes are read as letters."""
+    return re.sub(r"[\\()\[\]]", r"\\\g<0>", text)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from qnn_sd.image_metadata import ImageDocument
-from qnn_sd.prompt_tags import split_tags
+from qnn_sd.prompt_tags import escaped, split_tags
 
 PARAMETERS = "parameters"
 # Our schedulers as those tools spell them.
@@ -93,7 +93,7 @@ def _written(prompt: str, made: ImageDocument) -> str:
 
     Tags did nothing else.
     """
-    read = re.sub(r"[\\()\[\]]", r"\\\g<0>", prompt) if made.plain_prompt else split_tags(prompt)[0].strip()
+    read = escaped(prompt) if made.plain_prompt else split_tags(prompt)[0].strip()
     return _without_marks(read)
 
 

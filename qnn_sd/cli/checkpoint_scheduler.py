@@ -14,7 +14,7 @@ from qnn_sd.cli.guidance_interval import remark_on_interval
 from qnn_sd.console import Console
 from qnn_sd.errors import UnsupportedModelError
 from qnn_sd.generate import Request
-from qnn_sd.generate.schedulers import full_name, known_scheduler, make_scheduler, remarks
+from qnn_sd.generate.schedulers import full_name, known_scheduler, make_scheduler, remarks, warning_of_snr
 from qnn_sd.generate.schedulers.base import Scheduler
 from qnn_sd.generate.schedulers.lcm import Lcm
 
@@ -40,8 +40,10 @@ def with_checkpoints_scheduler(
         UnsupportedModelError: the config asks it for a variant that isn't built; the hint names one that works.
     """
     scheduler = _scheduler(request, config)
+    warning = warning_of_snr(request.scheduler, config)
     for line in remarks(request.scheduler, config):
-        console.warn(line) if "zero terminal SNR" in line else console.say(line)
+        tell = console.warn if line == warning else console.say
+        tell(line)
     remark_on_interval(console, request, scheduler, passes(request.guidance))
     return replace(request, scheduler=full_name(request.scheduler, config))
 

@@ -26,7 +26,10 @@ from qnn_sd.model_checks import check_disk, check_memory, check_time
 from qnn_sd.targets.adb.diagnostics import Step
 
 # Those that say which model the machine is to suffice for.
-_OF_A_MODEL = (*("model", "size", "checkpoint", "vae", "text_encoder", "prediction", "lora", "embedding", "tokenizer"),)
+_OF_A_MODEL = (
+    *("model", "size", "prediction"),
+    *("checkpoint", "vae", "text_encoder", "lora", "embedding", "tokenizer"),
+)
 # Those that mean something without a phone.
 _OF_THE_MACHINE = ("phone", "device", "cache", *_OF_A_MODEL, "as_json", "quiet", "debug")
 

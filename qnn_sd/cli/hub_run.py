@@ -15,6 +15,7 @@ from qnn_sd.cli.upload_consent import Upload, require_consent
 from qnn_sd.cli.verify_hub_targets import HubTarget, open_targets
 from qnn_sd.console import Console
 from qnn_sd.generate import Request
+from qnn_sd.generate.guidance import ALL_STEPS, unet_calls
 from qnn_sd.generate.schedulers import make_scheduler
 from qnn_sd.image_metadata import TargetKind
 from qnn_sd.pipeline import TEXT_TO_IMAGE_COMPONENTS, BuildPipeline
@@ -48,7 +49,7 @@ class HubPlace:
         # Both passes of a UNet's call are one job; each chunk of text is one.
         text = pipeline.image_work("emulator", request).calls["text_encoder"]
         scheduler = make_scheduler(request.scheduler, pipeline.checkpoint.scheduler, request.steps)
-        jobs = text + request.count * (sum(map(len, scheduler.calls)) + 1)
+        jobs = text + request.count * (unet_calls(scheduler, 1, ALL_STEPS) + 1)
         if self.service.is_stand_in:
             console.say(f"{jobs} jobs at the stand-in, one after the other; no device is used")
             return

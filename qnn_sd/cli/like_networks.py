@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from qnn_sd.image_metadata import ImageLora, ImageSource
 from qnn_sd.in_words import shown
+from qnn_sd.prompt_tags import scale_number
 from qnn_sd.webui_parameters import Parameters
 
 # Of a hash, to tell a file by it.
@@ -49,15 +49,13 @@ class NamedNetworks:
             scales = [each.scale for each in loras if self._is(name, each)]
             if not scales:
                 yield f"its LoRA {shown(name)} at {shown(scale)} must be given: --lora PATH:{shown(scale)}"
-            elif (wanted := _number(scale)) is not None and wanted not in scales:
+            elif (wanted := scale_number(scale)) is not None and wanted not in scales:
                 yield (
                     f"its LoRA {shown(name)} was merged at {shown(scale)}, here at {scales[0]:g}: "
                     f"--lora PATH:{shown(scale)} does as the image did"
                 )
-        known = {each.lower() for each in embeddings}
-        for name in self.embeddings:
-            if name.lower() not in known:
-                yield f"its embedding {shown(name)} must be given: --embedding PATH"
+        for name in self._not_among(embeddings):
+            yield f"its embedding {shown(name)} must be given: --embedding PATH"
         if self.vae is not None and vae.kind == "checkpoint":
             yield f"its VAE {shown(self.vae)} must be given: --vae PATH"
 
@@ -71,10 +69,12 @@ class NamedNetworks:
             yield f"its LoRA {shown(name)} at {shown(scale)} counts only if the bundle was compiled with it"
         if self.vae is not None:
             yield f"its VAE {shown(self.vae)} counts only if the bundle was compiled with it"
+        for name in self._not_among(embeddings):
+            yield f"the bundle wasn't compiled with its embedding {shown(name)}"
+
+    def _not_among(self, embeddings: Collection[str]) -> list[str]:
         known = {each.lower() for each in embeddings}
-        for name in self.embeddings:
-            if name.lower() not in known:
-                yield f"the bundle wasn't compiled with its embedding {shown(name)}"
+        return [name for name in self.embeddings if name.lower() not in known]
 
     def _is(self, name: str, given: ImageLora) -> bool:
         """By the name of its file, or by its hash if that was renamed."""
@@ -82,11 +82,3 @@ class NamedNetworks:
         if len(digest) >= _FEWEST_DIGITS and given.tensors_sha256.startswith(digest.lower()):
             return True
         return PurePath(given.name).name.lower().removesuffix(".safetensors") == name.lower()
-
-
-def _number(scale: str) -> float | None:
-    try:
-        value = float(scale)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

@@ -93,8 +93,7 @@ def for_prompts(
     needed = len(longest.chunks)
     if needed <= pipeline.prompt_chunks:
         return pipeline
-    if asked is not None or needed > MOST_CHUNKS:
-        refuse_longer(tokens, MOST_CHUNKS if asked is None else asked, "type --prompt-chunks {needed}")
+    refuse_longer(tokens, MOST_CHUNKS if asked is None else asked, "type --prompt-chunks {needed}")
     console.say(
         f"the {what} has {longest.used} token{'s' * (longest.used != 1)} in {needed} chunks: a UNet that takes "
         f"{needed} is another build (--plain-prompt cuts it to one)"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 
 from qnn_sd.generate.prompt_syntax import ParsedPrompt, parse_prompt
 from qnn_sd.in_words import shown
-from qnn_sd.prompt_tags import Tag
+from qnn_sd.prompt_tags import Tag, scale_number
 
 _SETTINGS = re.compile(r"Negative prompt:|\b(?:Steps: ?\d+, |Sampler: ?\w|CFG scale: ?\d)")
 _AND = re.compile(r"\bAND\b")
@@ -80,7 +79,7 @@ def _on_brackets(parsed: ParsedPrompt, what: str) -> Iterator[str]:
 def _remark_on_tag(tag: Tag, what: str, loras: Mapping[str, float] | None) -> Iterator[str]:
     spelled, scale = shown(tag.spelled), tag.scale or "1"
     given = None if loras is None else loras.get(tag.name.lower())
-    typed = f"PATH:{scale}" if _number(scale) is not None else "PATH:SCALE"
+    typed = f"PATH:{scale}" if scale_number(scale) is not None else "PATH:SCALE"
     if tag.kind not in ("lora", "lyco", "hypernet"):
         yield f"{spelled} in the {what} is left out: what <{shown(tag.kind)}:...> names isn't supported"
     elif tag.kind == "hypernet":
@@ -89,13 +88,5 @@ def _remark_on_tag(tag: Tag, what: str, loras: Mapping[str, float] | None) -> It
         yield f"{spelled} in the {what} is left out: the bundle keeps the LoRAs that it was compiled with"
     elif given is None:
         yield f"{spelled} in the {what} is left out: give the LoRA as --lora {typed}"
-    elif tag.is_split or _number(scale) != given:
+    elif tag.is_split or scale_number(scale) != given:
         yield f"{spelled} in the {what}: the LoRA is merged at {given:g}, as --lora says"
-
-
-def _number(scale: str) -> float | None:
-    try:
-        value = float(scale)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import numpy as np
 
 from qnn_sd.bundle_manifest import OpenBundle
 from qnn_sd.cli.command_line import is_typed
 from qnn_sd.cli.prompt_marks import remarks_on_marks
+from qnn_sd.compile.bisect.input_values import encoded_range
+from qnn_sd.compile.blocks import QdqGraph
 from qnn_sd.console import Console
 from qnn_sd.export.checkpoint import Sources
 from qnn_sd.generate import Generation, Request, Tokens
 from qnn_sd.in_words import shown
-from qnn_sd.onnx_files import load_structure, read_array
+from qnn_sd.prompt_tags import escaped
 
 # As other tools call an embedding, whatever it is called.
 _CALL = re.compile(r"(?<![\w<])embedding:\s*+([\w.-]++)", re.IGNORECASE)
@@ -79,7 +80,7 @@ def remark_on_embeddings(
             continue
         meant = next((found for text in texts if (found := _almost(name, text))), None)
         # Its brackets would be marks.
-        spelled = shown(name if request.plain else re.sub(r"[\\()\[\]]", r"\\\g<0>", name))
+        spelled = shown(name if request.plain else escaped(name))
         instead = f" instead of '{meant}'" if meant not in (None, spelled) else ", as a word of its own"
         console.warn(f"no prompt calls the embedding {shown(name)}: write '{spelled}'{instead}")
     if request.plain:
@@ -144,15 +145,7 @@ def calibrated_text_range(bundle: OpenBundle) -> tuple[float, float] | None:
     if part.kind == "float" or (part.kind == "context_binary" and part.fallback is None):
         return None
     path = bundle.file("unet") if part.kind == "qdq" else bundle.fallback("unet")
-    graph = load_structure(path.parent).graph
-    wanted = [f"encoder_hidden_states.dq.{what}" for what in ("scale", "zero_point")]
-    found = {each.name: each for each in graph.initializer if each.name in wanted}
-    if len(found) < len(wanted):
-        return None
-    scale, zero = (read_array(found[name], path.parent) for name in wanted)
-    limits = np.iinfo(zero.dtype)
-    low, high = ((int(limit) - int(zero)) * float(scale) for limit in (limits.min, limits.max))
-    return low, high
+    return encoded_range(QdqGraph(path.parent), "encoder_hidden_states")
 
 
 def _shortened(tokens: Tokens, most: int = 300) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from qnn_sd.errors import SettingError
 from qnn_sd.export.checkpoint.hub import file_on_hub, is_hub_id
 from qnn_sd.export.checkpoint.nearby import missing
 from qnn_sd.export.checkpoint.not_weights import broken_link
+from qnn_sd.prompt_tags import scale_number
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,8 @@ def parse_lora(text: str) -> tuple[str | Path, float]:
     if not colon or "/" in scale or "\\" in scale or Path(text).expanduser().exists():
         return existing_or_hub(text, "--lora"), 1.0
     path = existing_or_hub(name, "--lora")
-    try:
-        value = float(scale)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = scale_number(scale)
+    if value is None:
         raise SettingError(
             f"{scale!r} is no scale of a LoRA",
             hint=f"Type --lora {name}/{scale} for a file on the hub."

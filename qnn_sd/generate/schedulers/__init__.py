@@ -127,6 +127,21 @@ def _asks_for(config: Mapping[str, Any], spacing: str) -> bool:
     return flag(config, "use_lu_lambdas" if spacing == "lu" else f"use_{spacing}_sigmas")
 
 
+def warning_of_snr(name: str, config: Mapping[str, Any]) -> str | None:
+    """What to warn of where a scheduler doesn't know the zero terminal SNR that a config asks for.
+
+    Args:
+        name: as ``scheduler_named`` makes it.
+        config: the checkpoint's ``scheduler_config.json``.
+    """
+    if "rescale_betas_zero_snr" not in known_scheduler(name).ignored(config):
+        return None
+    return (
+        f"{name} has no zero terminal SNR (rescale_betas_zero_snr), which the checkpoint was trained with: light "
+        "and dark images come out grey, as with diffusers. dpm++2m, unipc, euler, euler-a, ddim and lcm have it"
+    )
+
+
 def remarks(name: str, config: Mapping[str, Any]) -> list[str]:
     """What to tell of a scheduler that reads a checkpoint's config, in lines.
 
@@ -134,14 +149,9 @@ def remarks(name: str, config: Mapping[str, Any]) -> list[str]:
         name: as ``scheduler_named`` makes it.
         config: the checkpoint's ``scheduler_config.json``.
     """
-    lines = []
-    ignored = known_scheduler(name).ignored(config)
-    if "rescale_betas_zero_snr" in ignored:
-        ignored.remove("rescale_betas_zero_snr")
-        lines.append(
-            f"{name} has no zero terminal SNR (rescale_betas_zero_snr), which the checkpoint was trained with: light "
-            "and dark images come out grey, as with diffusers. dpm++2m, unipc, euler, euler-a, ddim and lcm have it"
-        )
+    warning = warning_of_snr(name, config)
+    lines = [] if warning is None else [warning]
+    ignored = [each for each in known_scheduler(name).ignored(config) if each != "rescale_betas_zero_snr"]
     if ignored:
         whose = config.get("_class_name", "another scheduler")
         lines.append(
@@ -187,5 +197,6 @@ __all__ = [
     "scheduler_sources",
     "spacings_of",
     "split_name",
+    "warning_of_snr",
     "workable_scheduler",
 ]
