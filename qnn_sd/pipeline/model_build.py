@@ -144,6 +144,12 @@ class ModelBuild:
             twin._of_one_chunk = twin._weights_of = self._of_one_chunk._dry(store)
         return twin
 
+    def _variant(self) -> Self:
+        """A copy that plans what it records by itself."""
+        other = copy(self)
+        other.__dict__.pop("_verification_plan", None)
+        return other
+
     def at_size(self, width: int, height: int) -> Self:
         """The same build at another size, in the same store.
 
@@ -154,8 +160,7 @@ class ModelBuild:
             width: of the image in pixels.
             height: of the image in pixels.
         """
-        other = copy(self)
-        other.__dict__.pop("_verification_plan", None)
+        other = self._variant()
         other._weights_of, other.measured, other.warnings = self, {}, []
         other.model = self.model.resized(width, height)
         other._context = replace(self._context, model=other.model)
@@ -175,8 +180,7 @@ class ModelBuild:
         of_one = self._of_one_chunk or self
         if chunks == 1:
             return of_one
-        other = copy(of_one)
-        other.__dict__.pop("_verification_plan", None)
+        other = of_one._variant()
         other._weights_of = other._of_one_chunk = of_one
         other._context = replace(self._context, prompt_chunks=chunks)
         return other
